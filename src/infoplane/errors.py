@@ -1,0 +1,35 @@
+"""Errors that teach: each message says what came, what was expected and what to do.
+
+Every error that a user can cause derives from `InfoplaneError`; the command line prints its
+message alone and exits with status 2. Anything else that escapes is a bug of ours.
+"""
+
+from __future__ import annotations
+
+
+class InfoplaneError(Exception):
+    """Base class of every error that infoplane raises on purpose."""
+
+
+class TextError(InfoplaneError):
+    """The text cannot be read, or there is too little of it."""
+
+
+class ModelError(InfoplaneError):
+    """The model cannot be loaded, is not decoder-only, or computes NaN."""
+
+
+class CaptureError(InfoplaneError):
+    """A capture is missing, damaged, or belongs to another model, text or setting."""
+
+
+class LabelError(InfoplaneError):
+    """Labels do not fit the positions of a capture."""
+
+
+class ResultError(InfoplaneError):
+    """A stored result cannot be read, written or compared."""
+
+
+class SettingError(InfoplaneError, ValueError):
+    """An argument is outside what it can be."""
