@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def soft_assign(z: Array, points: ReferencePoints) -> Array:
     if z.shape[-1] != points.d:
         raise SettingError(f"states of width {z.shape[-1]}, reference points of width {points.d}: they must agree")
     if _is_tensor(z):
-        return _assign_torch(z, points)  # type: ignore[arg-type, return-value]
+        return cast("Array", _assign_torch(cast("Any", z), points))
     x = np.asarray(z)
     x = x.astype(np.float64 if x.dtype.itemsize > 4 or x.dtype.kind in "iu" else np.float32, copy=False)
     norm = np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), np.finfo(x.dtype).tiny)
@@ -51,7 +51,7 @@ def soft_assign(z: Array, points: ReferencePoints) -> Array:
     logits -= logits.max(axis=-1, keepdims=True)
     np.exp(logits, out=logits)
     logits /= logits.sum(axis=-1, keepdims=True)
-    return logits
+    return cast("Array", logits)
 
 
 def soft_entropy(z: Array, points: ReferencePoints, *, unit: str = "efficiency") -> Any:
@@ -68,7 +68,8 @@ def soft_entropy(z: Array, points: ReferencePoints, *, unit: str = "efficiency")
     scale = {"efficiency": 1 / math.log(points.m), "nats": 1.0, "bits": 1 / math.log(2)}.get(unit)
     if scale is None:
         raise SettingError(f"unit {unit!r} is not known; choose efficiency, nats or bits")
-    p = soft_assign(z, points).reshape(-1, points.m).mean(0)
+    p: Any = soft_assign(z, points)
+    p = p.reshape(-1, points.m).mean(0)
     if _is_tensor(p):
         import torch
 

@@ -109,9 +109,7 @@ class Measurement:
         known = {f.name for f in dataclasses.fields(Estimate)}
         if unknown := sorted(set(fields) - known):
             raise ResultError(f"unknown field {unknown[0]!r}; a row has: {', '.join(sorted(known))}")
-        return tuple(
-            row for row in self.estimates if all(getattr(row, name) == want for name, want in fields.items())
-        )
+        return tuple(row for row in self.estimates if all(getattr(row, name) == want for name, want in fields.items()))
 
     def get(self, quantity: str, layer: str = "model", **fields: Any) -> Estimate:
         """The one row that fits; an error says how many do when it is not one.

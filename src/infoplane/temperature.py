@@ -42,7 +42,7 @@ def kl_vmf_uniform(kappa: float, d: int) -> float:
         log_i = math.log(special.ive(nu, kappa))
         ratio = special.ive(nu + 1, kappa) / special.ive(nu, kappa)
         # kappa A - (log I - nu log(kappa/2) + lgamma) with the two terms of size kappa taken together
-        return kappa * (ratio - 1) - log_i + nu * math.log(kappa / 2) - math.lgamma(nu + 1)
+        return float(kappa * (ratio - 1) - log_i + nu * math.log(kappa / 2) - math.lgamma(nu + 1))
     log_f, log_f_next = _log_0f1(d / 2, kappa), _log_0f1(d / 2 + 1, kappa)
     return kappa * kappa / d * math.exp(log_f_next - log_f) - log_f
 
@@ -51,9 +51,10 @@ def _log_0f1(b: float, kappa: float) -> float:
     """log 0F1(; b; kappa^2/4) by its series in log space."""
     # Terms fall once k (k + b) > kappa^2/4; sixty times the width of the peak past it nothing is left.
     peak = (math.sqrt(b * b + kappa * kappa) - b) / 2
-    k = np.arange(math.ceil(peak + 60 * math.sqrt(peak + 1) + 60), dtype=np.float64)
+    k = np.arange(1, math.ceil(peak + 60 * math.sqrt(peak + 1) + 60) + 1, dtype=np.float64)
     terms = k * (2 * math.log(kappa / 2)) - special.gammaln(k + 1) - (special.gammaln(k + b) - math.lgamma(b))
-    return float(special.logsumexp(terms))
+    # The first term is 1 and is added last: for small kappa the others would drown in its rounding.
+    return float(np.logaddexp(0.0, special.logsumexp(terms)))
 
 
 def kl_lower_bound(kappa: float, d: int) -> float:

@@ -1,0 +1,45 @@
+"""Reports: a stored measurement as one page to look at, and its figures as files.
+
+A report is a pure function of the measurement: no model, no network, no clock. The same record gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infoplane import files
+from infoplane.measurement import Measurement
+from infoplane.report.figures import draw_figures, figure_files, files_of
+from infoplane.report.page import render
+from infoplane.report.view import View
+
+__all__ = ["figure_files", "render_report", "write_report"]
+
+PAGE_NAME = "report.html"
+FIGURE_FOLDER = "figures"
+
+
+def render_report(measurement: Measurement) -> str:
+    """The report of a measurement as the text of one self-contained HTML page."""
+    view = View(measurement)
+    return render(view, draw_figures(view))
+
+
+def write_report(measurement: Measurement, folder: Path) -> list[Path]:
+    """Write `report.html`, and its figures as SVG and PNG in `figures/`, each file whole or not at all.
+
+    Returns:
+        The paths written, the page first.
+    """
+    folder = Path(folder)
+    view = View(measurement)
+    figures = draw_figures(view)
+    page = render(view, figures)
+    written = []
+    for name, content in files_of(figures).items():
+        path = folder / FIGURE_FOLDER / name
+        files.write_bytes(path, content)
+        written.append(path)
+    files.write_text(folder / PAGE_NAME, page)
+    return [folder / PAGE_NAME, *written]

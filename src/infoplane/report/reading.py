@@ -1,0 +1,104 @@
+"""Reading help: for each figure a title, a description, what to see, and what not to conclude."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reading:
+    title: str
+    description: str
+    """What a reader who cannot see the figure is told."""
+    see: str
+    beware: str
+
+
+READINGS = {
+    "information-plane": Reading(
+        "The information plane",
+        "Scatter plot of the layers: complexity across, expressivity upward, joined in the order of "
+        "depth, with the mean over blocks and the diagonal.",
+        "Each point is a layer. To the right, it keeps more about the token it stands on; upward, it "
+        "carries more about the token to come. Follow the path from the embedding to the final norm: a "
+        "model that compresses moves left (it forgets what it no longer needs) while it moves up (it gets "
+        "ready to predict).",
+        "The diagonal is a reference, not a bound. A hidden state has read more than one token, so it may "
+        "carry more about the next token than it keeps about the present one, and a point above the line "
+        "is no error. The star is a mean over blocks, not a layer: the model never was at that place.",
+    ),
+    "ceiling-plane": Reading(
+        "Against the ceiling",
+        "Scatter plot of the layers: ceiling across, expressivity upward, with the bound that no layer can pass.",
+        "Across is the ceiling: all that the code keeps of everything it has read. Here the diagonal is a "
+        "bound, a theorem: nothing can be said about the future that was not kept of the past. The "
+        "distance to the line is what the layer keeps without its being about the next token.",
+        "A point far below the line is not a bad layer. What it keeps may serve tokens further on, and "
+        "much of the next token cannot be known by anyone. An estimate above the line by more than its "
+        "interval would mean a fault: please report it.",
+    ),
+    "profiles": Reading(
+        "Profiles over depth",
+        "Line charts over the layers: complexity, expressivity and optimality by order, ceiling and entropy.",
+        "Each line is one order: what is known about one token, or about two, three or four in a row. "
+        "Bands are 95 % intervals; hollow points are the embedding and the final norm, which no mean "
+        "includes. Click an order in the legend to see it alone; shift-click adds another, a click beside "
+        "it brings all back.",
+        "Dashed lines carry a warning: their labels recur too rarely to be trusted. Orders stand on "
+        "slightly different positions, so do not subtract them here; the shares below do that on one set. "
+        "Mind the axes: they start at 0 only where the values come near it.",
+    ),
+    "shares": Reading(
+        "What the kept information is about",
+        "Stacked bars by layer for the input and the output side: token, bigram, trigram, quadgram and residual.",
+        "Each bar is a layer and the line across it its ceiling. The lowest part is what one token accounts "
+        "for; each further part is what one more token of width adds; the grey rest is what these parts "
+        "do not account for. All parts stand on the same positions, so they add up.",
+        "A part below the zero line is an increment that came out negative: noise, drawn as it is. Parts "
+        "of the wide orders inherit their warnings. The residual is what is left over, not something "
+        "measured on its own: what the narrow parts miss ends up there.",
+    ),
+    "controls": Reading(
+        "Controls: what can be trusted",
+        "Estimates by order beside the same estimates on permuted labels and on labels of another document.",
+        "Beside each estimate stands the same computation on labels that tell nothing: permuted over "
+        "positions, and taken from another document. Both should lie on the zero line. Large marks are "
+        "the whole model with twice the standard error (the estimate with its 95 % interval); small ticks "
+        "are single blocks.",
+        "Do not subtract a control from an estimate: the bias is not the same for labels that do mean "
+        "something. Where a control leaves zero, take differences of its size for noise.",
+    ),
+    "labels": Reading(
+        "Information about other labels",
+        "Line chart over the layers of the information about each label column that came with the text.",
+        "How much each layer's code tells about the labels that were given with the text, on the same "
+        "scale as the rest.",
+        "A label with few values can hold little: compare with its own entropy before calling a number small.",
+    ),
+}
+
+GLOSSARY = (
+    ("entropy", "H(Z′): how evenly the code Z′ uses its m symbols."),
+    (
+        "complexity",
+        "I(X; Z′): what the code keeps about the token just read, or about the last k (order k).",
+    ),
+    ("expressivity", "I(Y; Z′): what the code carries about the next token, or the next k."),
+    ("optimality", "expressivity divided by complexity, at the same order. It may exceed 1."),
+    ("ceiling", "I(everything read; Z′), the upper bound of every information here."),
+    (
+        "share",
+        "what one more token of width adds, on one common set of positions; with the residual, the ceiling.",
+    ),
+    ("controls", "the same estimate with labels that tell nothing; 0 is expected."),
+    (
+        "repeated mass",
+        "share of positions whose label occurs more than once. Low: little to estimate from.",
+    ),
+    ("Z′", "a hidden state seen through m reference directions: the one it points to, drawn softly."),
+    (
+        "P_k",
+        "positions where the k tokens up to here and the k tokens after it both exist: all numbers of "
+        "order k stand on them.",
+    ),
+)

@@ -1,0 +1,85 @@
+"""How charts look, and how a chart becomes a specification that is the same every time.
+
+One definition is drawn twice, by the browser and by vl-convert, so everything that could differ is
+fixed here: fonts (Liberation Sans is inside vl-convert and has the widths of Arial), colours, sizes,
+and the names that Altair would otherwise number from a counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+INK = "#33373d"
+QUIET = "#8a9099"
+GRID = "#d9dce1"
+BAD = "#d55e00"
+
+# Okabe and Ito's colours, apart for the common kinds of colour blindness.
+ORDER_COLOURS = {1: "#0072b2", 2: "#009e73", 3: "#e69f00", 4: "#cc79a7"}
+SHARE_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#b4b8bf")
+MODEL_COLOUR = "#d55e00"
+# Early to late blocks: evenly growing lightness, within what shows on white and on black paper alike.
+DEPTH_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0c41c")
+STAR = "M0,-1.25L0.32,-0.42L1.19,-0.39L0.51,0.16L0.73,1.01L0,0.52L-0.73,1.01L-0.51,0.16L-1.19,-0.39L-0.32,-0.42Z"
+
+AXIS_TITLES = {"efficiency": "% of log m", "bits": "bits", "ratio": "ratio"}
+FORMATS = {"efficiency": ".1%", "bits": ".3f", "ratio": ".2f"}
+TOOLTIP_FORMATS = {"efficiency": ".2%", "bits": ".4f", "ratio": ".4f"}
+
+CONFIG: dict[str, Any] = {
+    "font": FONT,
+    "aria": False,  # hundreds of marks read out one by one help nobody: the page describes each figure
+    "background": "white",
+    "padding": 8,
+    "view": {"stroke": None, "continuousWidth": 300, "continuousHeight": 200},
+    "axis": {
+        "labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": GRID, "gridOpacity": 0.6, "domainColor": QUIET, "tickColor": QUIET, "titlePadding": 8,
+    },
+    "legend": {
+        "labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11,
+        "titleFontWeight": "normal", "symbolStrokeWidth": 1.5,
+    },
+    "title": {"color": INK, "fontSize": 13, "fontWeight": "bold", "anchor": "start", "frame": "group"},
+    "concat": {"spacing": 22},
+}  # fmt: skip
+
+
+def specification(chart: Any) -> dict[str, Any]:
+    """The Vega-Lite specification of an Altair chart, whatever theme or transformer its user enabled."""
+    with alt.theme.enable("none"), alt.data_transformers.enable("default"):
+        spec: dict[str, Any] = chart.to_dict()
+    spec["config"] = CONFIG
+    return spec
+
+
+def values(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
+    return alt.InlineData(values=list(rows))
+
+
+def value_axis(unit: str, **more: Any) -> alt.Axis:
+    return alt.Axis(format="%" if unit == "efficiency" else "~g", tickCount=6, **more)
+
+
+def axis_title(quantity: str, unit: str) -> str:
+    return f"{quantity} ({AXIS_TITLES.get(unit, unit)})"
+
+
+def tip(field: str, title: str, unit: str | None = None) -> alt.Tooltip:
+    """A line of a tooltip; with a unit, a number of that unit."""
+    if unit is None:
+        return alt.Tooltip(f"{field}:N", title=title)
+    return alt.Tooltip(f"{field}:Q", title=title, format=TOOLTIP_FORMATS.get(unit, ".4f"))
+
+
+def span(numbers: Sequence[float], room: float = 0.06, through: float | None = 0.0) -> tuple[float, float]:
+    """A domain around the numbers with some room, reaching to `through` where it is given."""
+    wide = [*numbers, through] if through is not None else list(numbers)
+    low, high = min(wide), max(wide)
+    pad = room * ((high - low) or abs(high) or 1.0)
+    return (low if low == through else low - pad), (high if high == through else high + pad)
