@@ -43,7 +43,8 @@ def soft_assign(z: Array, points: ReferencePoints) -> Array:
     if z.shape[-1] != points.d:
         raise SettingError(f"states of width {z.shape[-1]}, reference points of width {points.d}: they must agree")
     if _is_tensor(z):
-        return cast("Array", _assign_torch(cast("Any", z), points))
+        assigned: Any = _assign_torch(cast("Any", z), points)
+        return cast("Array", assigned)
     x = np.asarray(z)
     x = x.astype(np.float64 if x.dtype.itemsize > 4 or x.dtype.kind in "iu" else np.float32, copy=False)
     norm = np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), np.finfo(x.dtype).tiny)
@@ -79,7 +80,7 @@ def soft_entropy(z: Array, points: ReferencePoints, *, unit: str = "efficiency")
     return float(entr(p.astype(np.float64)).sum() * scale)
 
 
-def _is_tensor(z: Any) -> bool:
+def _is_tensor(z: object) -> bool:
     torch_module = sys.modules.get("torch")  # a tensor cannot come from a torch that was never imported
     return torch_module is not None and isinstance(z, torch_module.Tensor)
 

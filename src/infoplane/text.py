@@ -165,8 +165,8 @@ def _local(source: str | Path) -> Path | None:
     if is_id and not path.name.lower().endswith(_FILES):
         return None
     raise TextError(
-        f"no file or folder {str(source)!r}; expected a path that exists, {BUILT_IN} (built in), - (standard input), or "
-        "a datasets id written owner/name, such as allenai/c4"
+        f"no file or folder {str(source)!r}; expected a path that exists, {BUILT_IN} (built in), - (standard input), "
+        "or a datasets id written owner/name, such as allenai/c4"
     )
 
 

@@ -1,0 +1,136 @@
+"""Labels of positions: n-grams before and after, columns of the user, and controls that carry no information.
+
+At token i of a window the input n-gram of order k is tokens i-k+1..i and the output n-gram tokens i+1..i+k.
+Order k stands on `P_k`, the positions where both exist inside the window; an inserted BOS is part of none.
+Codes are ranks of (rank of the n-gram one shorter, last token), so they never overflow, whatever the vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.errors import LabelError, SettingError
+from infoplane.windows import Windows
+
+MAX_ORDER = 4
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of some positions.
+
+    Attributes:
+        rows: (n,) int32, the rows of the capture that have a label, ascending.
+        codes: (n,) int32, the label of each, 0 and up.
+    """
+
+    rows: Ints
+    codes: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class NGrams:
+    """N-gram labels of windows, up to an order."""
+
+    windows: Windows
+    max_order: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_order <= MAX_ORDER:
+            raise SettingError(f"order {self.max_order}: n-grams have orders 1 to {MAX_ORDER}")
+
+    @cached_property
+    def codes(self) -> tuple[Ints, ...]:
+        """For each order k, (T,) the rank of the n-gram that ends at each token; -1 where there is none."""
+        w = self.windows
+        tokens = np.unique(w.tokens, return_inverse=True)[1].astype(np.int32).reshape(-1)
+        tokens[~w.is_text] = -1
+        found = [tokens]
+        starts = w.starts[:-1]
+        for _ in range(1, self.max_order):
+            shorter = np.concatenate(([-1], found[-1][:-1]))
+            shorter[starts] = -1
+            exists = (shorter >= 0) & (tokens >= 0)
+            pairs = shorter[exists].astype(np.int64) * (int(tokens.max()) + 1) + tokens[exists]
+            code = np.full(len(tokens), -1, np.int32)
+            code[exists] = np.unique(pairs, return_inverse=True)[1].reshape(-1)
+            found.append(code)
+        return tuple(found)
+
+    @cached_property
+    def _token_of_row(self) -> npt.NDArray[np.int64]:
+        return np.flatnonzero(self.windows.is_position)
+
+    def positions(self, order: int) -> Ints:
+        """Rows of `P_order`, ascending."""
+        i, code = self._token_of_row, self.codes[order - 1]
+        ahead = np.minimum(i + order, len(code) - 1)
+        window = self.windows.token_window
+        fits = (i + order < len(code)) & (code[i] >= 0) & (code[ahead] >= 0) & (window[i] == window[ahead])
+        return np.flatnonzero(fits).astype(np.int32)
+
+    def input(self, order: int, positions: int | None = None) -> Labels:
+        """Input n-grams of `order` at the positions of P_positions (its own by default)."""
+        rows = self.positions(positions or order)
+        return Labels(rows, self.codes[order - 1][self._token_of_row[rows]])
+
+    def output(self, order: int, positions: int | None = None) -> Labels:
+        """Output n-grams of `order` at the positions of P_positions (its own by default)."""
+        rows = self.positions(positions or order)
+        return Labels(rows, self.codes[order - 1][self._token_of_row[rows] + order])
+
+
+def column(values: npt.ArrayLike, windows: Windows, name: str = "label") -> Labels:
+    """A label column of the user: one whole number a measured position, or one a document; -1 is no label.
+
+    Raises:
+        LabelError: not whole numbers, or neither as many as positions nor as documents.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iub":
+        raise LabelError(f"label {name!r}: expected one column of whole numbers, got {array.dtype} {array.shape}")
+    if len(array) == windows.n_positions:
+        per_row = array
+    elif len(array) == len(windows.documents):
+        per_row = array[windows.position_document]
+    else:
+        raise LabelError(
+            f"label {name!r} has {len(array)} values; expected {windows.n_positions}, one a measured position, or "
+            f"{len(windows.documents)}, one a document that was read"
+        )
+    rows = np.flatnonzero(per_row >= 0).astype(np.int32)
+    codes = np.unique(per_row[rows], return_inverse=True)[1].reshape(-1).astype(np.int32)
+    if len(np.unique(codes)) < 2:
+        raise LabelError(f"label {name!r} has fewer than two different values: there is nothing to be informed about")
+    return Labels(rows, codes)
+
+
+def permuted(labels: Labels, seed: int) -> Labels:
+    """The same labels, dealt to the positions at random."""
+    draw = np.random.Generator(np.random.PCG64([seed, 1]))
+    return Labels(labels.rows, draw.permutation(labels.codes))
+
+
+def shifted(labels: Labels, document: npt.NDArray[np.int32]) -> Labels | None:
+    """The same labels, each run of them moved to another document: chance alone, but as bursty as before.
+
+    The positions are put in the order of their documents and the labels are turned by half the sample. None
+    where one document holds half of the sample or more, so that it would receive labels of its own.
+
+    Args:
+        labels: the labels.
+        document: (N,) the document of every row of the capture.
+    """
+    own = document[labels.rows]
+    n = len(own)
+    if n < 2 or 2 * int(np.bincount(own).max()) > n:
+        return None
+    order = np.argsort(own, kind="stable")
+    codes = np.empty_like(labels.codes)
+    codes[order] = np.roll(labels.codes[order], n // 2)
+    return Labels(labels.rows, codes)

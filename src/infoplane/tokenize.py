@@ -1,0 +1,190 @@
+"""Text to windows: which documents are read, how deep, and which tokens are positions.
+
+A budget of tokens is spread over many documents first and then deeper into each ("water filling": every
+document gives its first L tokens, L as large as the budget allows), because documents are the unit of every
+error bar. Where even 64 tokens a document are more than the budget, the seed chooses which documents are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.errors import SettingError, TextError
+from infoplane.text import Text
+from infoplane.windows import Windows
+
+TOKENS = 32_768
+CONTEXT = 512
+MIN_DEPTH = 64
+"""Tokens that are worth reading of a document before one document fewer is read."""
+_CHARACTERS_PER_TOKEN = 16  # far more than any tokenizer reaches on prose: only the surplus is cut off
+
+
+def make_windows(
+    text: Text,
+    tokenizer: Any,
+    *,
+    tokens: int = TOKENS,
+    context: int = CONTEXT,
+    seed: int = 0,
+    add_bos: bool | None = None,
+    include_special: bool = False,
+    include_first: bool = False,
+    min_window: int = 8,
+) -> Windows:
+    """Cut documents into windows of at most `context` tokens.
+
+    Args:
+        text: the documents.
+        tokenizer: a `transformers` tokenizer.
+        tokens: budget of text tokens; less is used where the text ends, never more.
+        context: longest window, an inserted BOS included.
+        seed: which documents are read where the budget does not reach all.
+        add_bos: put the tokens that the tokenizer itself puts before a text at the head of every
+            window; None does as the tokenizer does.
+        include_special: special tokens that stand in the text are positions too.
+        include_first: the first token of a window is a position too, an inserted BOS included.
+        min_window: shorter pieces are left out: their states have hardly any context.
+
+    Raises:
+        TextError: no document is as long as one window.
+        SettingError: a number outside its range.
+    """
+    prefix = _prefix(tokenizer, add_bos)
+    least = min_window + len(prefix)
+    for name, value, smallest in (("tokens", tokens, min_window), ("context", context, least), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+            raise SettingError(f"{name} = {value!r}: expected a whole number, {smallest} or more")
+    chosen = _chosen(len(text), tokens, seed)
+    encoded = [_encode(text.documents[i].text[: _CHARACTERS_PER_TOKEN * tokens + 4096], tokenizer) for i in chosen]
+    sizes = np.array([len(ids) for ids, _ in encoded])
+    depths = _depths(sizes, tokens, min_window)
+    order = np.argsort(chosen, kind="stable")  # windows and names follow the text, not the draw
+
+    step = context - len(prefix)
+    pieces: list[tuple[int, int, int]] = []  # (document, first token, last token + 1)
+    names: list[str] = []
+    for k in order:
+        cuts = [(a, min(a + step, depths[k])) for a in range(0, int(depths[k]), step)]
+        cuts = [(a, b) for a, b in cuts if b - a >= min_window]
+        if cuts:
+            pieces += [(int(k), a, int(b)) for a, b in cuts]
+            names.append(text.documents[chosen[k]].name)
+    if not pieces:
+        longest = int(sizes.max(initial=0))
+        raise TextError(
+            f"the text is shorter than one window: its longest document has {longest} tokens, and a window "
+            f"needs {min_window}; give longer documents"
+        )
+    number = {k: i for i, k in enumerate(dict.fromkeys(k for k, _, _ in pieces))}
+    pieces.sort(key=lambda piece: (piece[1] - piece[2], number[piece[0]], piece[1]))  # longest first: little padding
+
+    special = np.array(sorted(set(tokenizer.all_special_ids)), dtype=np.int64)
+    ids = [np.concatenate((prefix, encoded[k][0][a:b])) for k, a, b in pieces]
+    lengths = np.array([len(part) for part in ids])
+    starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    flat = np.concatenate(ids).astype(np.int32)
+    offset = np.arange(len(flat)) - np.repeat(starts[:-1], lengths)
+    is_text = offset >= len(prefix)
+    is_position = is_text if include_special else is_text & ~np.isin(flat, special)
+    is_position = is_position | (offset == 0) if include_first else is_position & (offset > 0)
+    if not is_position.any():
+        raise TextError("no position is left to measure: the windows hold special tokens only")
+    return Windows(
+        tokens=flat,
+        starts=starts,
+        document=np.array([number[k] for k, _, _ in pieces], dtype=np.int32),
+        is_text=is_text,
+        is_position=is_position,
+        byte_count=np.array(
+            [encoded[k][1][b] - encoded[k][1][a if len(prefix) else a + 1] for k, a, b in pieces], dtype=np.int64
+        ),
+        documents=tuple(names),
+        provenance={
+            "text": dict(text.provenance),
+            "tokenizer": {
+                "name": str(getattr(tokenizer, "name_or_path", "")),
+                "class": type(tokenizer).__name__,
+                "hash": tokenizer_hash(tokenizer),
+            },
+            "context": context,
+            "token_budget": tokens,
+            "tokens": int(np.count_nonzero(is_text)),
+            "seed": seed,
+            "bos": [int(i) for i in prefix],
+            "include_special": include_special,
+            "include_first": include_first,
+            "min_window": min_window,
+            "documents": len(names),
+        },
+    )
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """SHA-256 of what decides the tokens: the serialised fast tokenizer, or the vocabulary."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    state = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _prefix(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
+    """What the tokenizer puts before a text; an EOS that it puts after is left out everywhere."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a")["input_ids"]
+    at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
+    prefix = full[:at]
+    if add_bos is False:
+        prefix = []
+    elif add_bos and not prefix:
+        if tokenizer.bos_token_id is None:
+            raise SettingError("the tokenizer has no BOS token to put before a window; leave --add-bos out")
+        prefix = [tokenizer.bos_token_id]
+    return np.array(prefix, dtype=np.int64)
+
+
+def _chosen(documents: int, tokens: int, seed: int) -> list[int]:
+    """Indices of the documents to read, in the order in which spare tokens are given out."""
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(documents)
+    return [int(i) for i in drawn[: max(1, tokens // MIN_DEPTH)]]
+
+
+def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Token ids, and for every boundary between tokens the UTF-8 bytes before it, (n,) and (n + 1,)."""
+    fast = bool(getattr(tokenizer, "is_fast", False))
+    out = tokenizer(
+        text, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=fast, verbose=False
+    )
+    ids = np.array(out["input_ids"], dtype=np.int64)
+    if fast:
+        # The end of a token closes it: white space that no token covers is paid for by the next one.
+        width = [len(c.encode("utf-8", "surrogatepass")) for c in text]
+        before = np.concatenate(([0], np.cumsum(width)))
+        ends = np.array([end for _, end in out["offset_mapping"]], dtype=np.int64)
+        bytes_before = before[np.maximum.accumulate(ends)] if len(ends) else ends
+    else:
+        pieces = [len(tokenizer.decode([int(i)]).encode("utf-8", "replace")) for i in ids]
+        bytes_before = np.cumsum(pieces)
+    return ids, np.concatenate(([0], bytes_before)).astype(np.int64)
+
+
+def _depths(sizes: npt.NDArray[np.int64], tokens: int, min_window: int) -> npt.NDArray[np.int64]:
+    """Tokens to read of each document: min(size, level), the level as high as the budget allows."""
+    if sizes.sum() <= tokens:
+        return sizes
+    low, high = 0, int(sizes.max())
+    while low < high:
+        level = (low + high + 1) // 2
+        low, high = (level, high) if np.minimum(sizes, level).sum() <= tokens else (low, level - 1)
+    depths = np.minimum(sizes, max(low, min_window))
+    spare = tokens - int(depths.sum())
+    if spare > 0:
+        depths[np.flatnonzero(sizes > low)[:spare]] += 1
+    while depths.sum() > tokens:  # a floor of one window may be more than the budget: drop documents from the end
+        last = np.flatnonzero(depths)[-1]
+        depths[last] = 0
+    return depths
