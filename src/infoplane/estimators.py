@@ -7,18 +7,19 @@ With n_x occurrences of label x, p_x their mean assignment and h_x their mean en
 
 `plugin`: E_x = H(p_x) - h_x. It is too small for rare labels, 0 for a label seen once, so I is too large.
 
-`null-curve`: how much too small, the layer itself says. `delta(n)` (see `infoplane.marginal`) is the entropy that an average of
-n rows lacks when the label means nothing. A label that means something lacks less, as if its rows were averages
-of b rows: `E = delta(b)`, observed as `D = delta(b) - delta(b n)`. Labels that occur in two or more documents are pooled in
-classes of like count; each class gives D, the mean of H(p_x) - h_x, and one equation for b:
+`null-curve`: how much too small, the layer itself says. `delta(n)` (see `infoplane.marginal`) is the entropy that
+an average of n rows lacks when the label means nothing. A label that means something lacks less, as if its rows
+were averages of b rows each: `E = delta(b)`, observed as `D = delta(b) - delta(b n)`. Labels that occur in two or
+more documents are pooled in classes of like count; each class gives D, the mean of H(p_x) - h_x, and with it b:
 
     delta(b) - delta(b n*) = D,    E_class = delta(b),
     1/n* = sum_x [(1 - rho) + rho n_e(x)] / sum_x n_x,     n_e(x) = sum_g n_xg^2 / n_x,
 
-where n* is the number of independent rows, since rows of one document resemble each other by rho, the correlation within
-documents among rows of one label (from sums of products in the metric 1/p). Labels of one document say nothing of
-others: their excess is the line in log n through the first classes, at n = 1. Labels permuted at random have b = 1
-and E = C in every class, hence I = 0 exactly in expectation: that is what no expansion in 1/n reaches for n = 1..4.
+where n* is the number of independent rows: rows of one document resemble each other by rho, the correlation
+within documents among rows of one label, from sums of products in the metric 1/p. Labels of one document say
+nothing of others: their excess is read off the line in log n through the first classes, at n = 1. Labels permuted
+at random have b = 1 and E = C in every class, hence I = 0 in expectation: no expansion in 1/n reaches that for
+n = 1..4, where most wide n-grams are.
 
 `uniform` weights give each label of at least `MIN_COUNT` occurrences the weight 1/L in place of n_x / N.
 """
@@ -26,6 +27,7 @@ and E = C in every class, hence I = 0 exactly in expectation: that is what no ex
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,7 @@ from infoplane.marginal import (
 )
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 PLUGIN, NULL_CURVE = "plugin", "null-curve"
 CORRECTED = NULL_CURVE
 """What the name `corrected` stands for."""
@@ -184,7 +187,7 @@ def _add_to_mixture(mixture: Floats, g: Grouping, first: int, last: int, s_label
         mixture[1:] += pick @ change
 
 
-def _reduce(values: npt.NDArray[np.generic] | Floats, starts: npt.NDArray[np.integer]) -> Floats:
+def _reduce(values: npt.NDArray[Any], starts: npt.NDArray[np.integer]) -> Floats:
     if len(starts) < 2:
         return np.zeros(0)
     return np.asarray(np.add.reduceat(values, starts[:-1]), dtype=np.float64)
@@ -201,7 +204,7 @@ class _Tally:
         self.blocks = g.blocks
         n, square = g.label_n.astype(np.float64), g.label_square.astype(np.float64)
         pairs_n, pairs_square = g.pair_n.astype(np.float64), g.pair_square.astype(np.float64)
-        label, docs_pair = g.pair_label, np.diff(g.block_starts)
+        label, docs_pair = g.pair_label, np.diff(g.block_starts).astype(np.float64)
         docs = np.bincount(label, docs_pair, minlength=len(n)) if len(n) else np.zeros(0)
         n_left, docs_left = n[label] - pairs_n, docs[label] - docs_pair
         square_left = square[label] - pairs_square
@@ -220,14 +223,11 @@ class _Tally:
         whole = parts(sums.entropy, sums.row_entropy, n, square, enough)
         left = parts(sums.entropy_without, sums.row_entropy_without, safe, square_left, there & enough[label])
         kind, kind_left = _class_of(n, docs), _class_of(n_left, docs_left)
-        self._sum = lambda i: self._add(whole[i], left[i], kind, kind_left, label, g.pair_block)
-        self.gap, self.mass, self.inverse, count = (self._sum(i) for i in range(4))
-        self.count = count
-        if uniform:
-            self.labels = count.sum(0)
-            self.row_entropy = self._sum(4).sum(0)
-            self.inverse_n = self._sum(5).sum(0)
-        else:
+        added = [self._add(a, b, kind, kind_left, label, g.pair_block) for a, b in zip(whole, left, strict=True)]
+        self.gap, self.mass, self.inverse = added[:3]
+        # only the uniform estimate asks for these: labels, their mean row entropies, and sum_x 1/n_x
+        self.labels, self.row_entropy, self.inverse_n = (each.sum(0) for each in added[3:])
+        if not uniform:
             single = np.full(1 + self.blocks, float(len(g.single_rows)))
             if self.blocks:
                 single[1:] -= np.bincount(g.single_block, minlength=self.blocks)
@@ -276,12 +276,9 @@ class _Tally:
         return line
 
 
-Ints = npt.NDArray[np.integer]
-
-
 def _class_of(n: Floats, documents: Floats) -> Ints:
     kind = np.clip(np.searchsorted(_EDGES, n, side="right") - 1, 0, _CLASSES - 1)
-    return np.where(documents >= 2, kind, _CLASSES)
+    return np.asarray(np.where(documents >= 2, kind, _CLASSES), dtype=np.int64)
 
 
 def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:

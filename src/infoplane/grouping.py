@@ -116,6 +116,10 @@ class Grouping:
         """(P,) label of each pair."""
         return np.repeat(np.arange(len(self.label_n), dtype=np.int32), np.diff(self.label_starts))
 
+    def warm(self) -> None:
+        """Make the cached counts now, so that threads only read them."""
+        _ = self.pair_n, self.pair_square, self.label_n, self.label_documents, self.label_square, self.pair_label
+
     def chunks(self, size: int = CHUNK) -> Iterator[tuple[int, int]]:
         """Runs of labels (first, last + 1) with about `size` (label, document) pairs each, one label at least."""
         ends = self.block_starts[self.label_starts[1:]]

@@ -117,8 +117,8 @@ class Marginal:
     @classmethod
     def of(cls, layer: Rows, rows: Ints, document: Ints, block_of_document: Ints | None, documents: int) -> Marginal:
         sums = layer.document_sums(rows, document, documents)
-        count = np.bincount(document[rows], minlength=documents).astype(np.float64)
-        h = np.bincount(document[rows], layer.entropy[rows], minlength=documents)
+        count: Floats = np.bincount(document[rows], minlength=documents).astype(np.float64)
+        h: Floats = np.bincount(document[rows], layer.entropy[rows], minlength=documents).astype(np.float64)
         n = without(count, block_of_document)
         total = without(sums, block_of_document)
         p = total / n[:, None]

@@ -1,0 +1,313 @@
+"""Captures: the soft assignments of one model on one text, on disk, from which every later question is answered.
+
+A capture is a folder: `manifest.json` says what it is (and its run id, the hash of everything that decides its
+numbers), `windows.safetensors` holds the tokens, and each `shard-NNNNN.safetensors` the float16 assignments of some
+windows, with the run id and a checksum inside. Files are written whole or not at all, the manifest first, so a
+run that was killed goes on with the shards that are missing. Nothing is trusted because a path exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors import numpy as st
+
+from infoplane import files
+from infoplane.errors import CaptureError
+from infoplane.windows import Windows
+
+if TYPE_CHECKING:
+    from infoplane.layers import Layer
+    from infoplane.models import Model
+    from infoplane.points import ReferencePoints
+
+SCHEMA = "infoplane/capture/1"
+SHARD_TOKENS = 8192
+_MANIFEST, _WINDOWS = "manifest.json", "windows.safetensors"
+_ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
+Progress = Callable[[str, int, int], object]
+"""Called with a stage, what is done and what there is to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """A finished capture. Its shards were checked when it was opened."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    windows: Windows
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, in the order of the model."""
+        return tuple(self.manifest["layers"])
+
+    @property
+    def sets(self) -> int:
+        """Number of reference sets."""
+        return len(self.manifest["points"])
+
+    @property
+    def m(self) -> int:
+        """Number of reference points of a set."""
+        return int(self.manifest["points"][0]["m"])
+
+    @property
+    def run_id(self) -> str:
+        """Hash of everything that decides the numbers."""
+        return str(self.manifest["run_id"])
+
+    def read(self, layer: str, reference_set: int = 0) -> npt.NDArray[np.float16]:
+        """(N, m) assignments of one layer."""
+        out = np.empty((self.windows.n_positions, self.m), np.float16)
+        rows = self.windows.row_starts
+        for i, (first, last) in enumerate(self.manifest["shards"]):
+            with _damage(self.folder, i), safe_open(_shard(self.folder, i), framework="np") as shard:
+                out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")
+        return out
+
+    def loss(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
+        """(W,) summed loss in nats and (W,) tokens of each window; None if it was not asked for."""
+        if not self.manifest["loss"]:
+            return None
+        parts = []
+        for i in range(len(self.manifest["shards"])):
+            with _damage(self.folder, i), safe_open(_shard(self.folder, i), framework="np") as shard:
+                parts.append((shard.get_tensor("loss_sum"), shard.get_tensor("loss_count")))
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, int]]:
+    """Consecutive windows (first, last + 1) of about `size` tokens each; the plan depends on the windows alone."""
+    plan, first = [], 0
+    while first < len(windows):
+        end = windows.starts[first] + size
+        last = max(first + 1, int(np.searchsorted(windows.starts, end, side="right")) - 1)
+        plan.append((first, last))
+        first = last
+    return plan
+
+
+def write_capture(
+    folder: str | Path,
+    model: Model,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[Layer],
+    *,
+    loss: bool = False,
+    force: bool = False,
+    shard_tokens: int = SHARD_TOKENS,
+    max_batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> Capture:
+    """Capture what is missing of this run in `folder`, and open it.
+
+    Shards of the same run that are whole are kept. Another run in the same place is refused, unless `force`.
+
+    Raises:
+        CaptureError: the folder holds another run, or something else.
+        ModelError: a state is NaN.
+    """
+    from infoplane.forward import MAX_BATCH_TOKENS, assign_windows
+
+    folder = Path(folder)
+    manifest = _manifest_of(model, windows, points, layers, loss, shard_tokens)
+    _claim(folder, manifest, force)
+    if not (folder / _MANIFEST).exists():
+        arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS}
+        files.write_bytes(folder / _WINDOWS, st.save(arrays))
+        files.write_text(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    done, total = 0, int(windows.starts[-1])
+
+    def advance(tokens: int) -> None:
+        nonlocal done
+        done += tokens
+        if progress is not None:
+            progress("capturing", done, total)
+
+    for i, (first, last) in enumerate(manifest["shards"]):
+        if _is_whole(folder, i, manifest["run_id"]):
+            advance(int(windows.starts[last] - windows.starts[first]))
+            continue
+        arrays = assign_windows(
+            model, windows, points, layers=layers, first=first, last=last, loss=loss,
+            max_batch_tokens=max_batch_tokens or MAX_BATCH_TOKENS, progress=advance,
+        )  # fmt: skip
+        head = {"run_id": manifest["run_id"], "shard": str(i), "content_sha256": _content(arrays)}
+        files.write_bytes(_shard(folder, i), st.save(arrays, metadata=head))
+    return Capture(folder, manifest, windows)
+
+
+def open_capture(folder: str | Path) -> Capture:
+    """Open a capture, every shard checked against its checksum.
+
+    Raises:
+        CaptureError: not a capture, of an unknown schema, unfinished, or damaged.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    if manifest is None:
+        raise CaptureError(f"no capture at {folder}: expected a folder with {_MANIFEST}; make one with --capture")
+    try:
+        arrays = st.load_file(folder / _WINDOWS)
+        windows = Windows(
+            **{name: arrays[name] for name in _ARRAYS},
+            documents=tuple(manifest["documents"]),
+            provenance=manifest["windows"],
+        )
+        shards, run_id = len(manifest["shards"]), manifest["run_id"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CaptureError(f"capture {folder} is damaged: {error}; capture again with --force") from None
+    if windows.hash != manifest["windows_hash"]:
+        raise CaptureError(f"capture {folder} is damaged: its windows do not fit its manifest; capture again")
+    for i in range(shards):
+        if not _shard(folder, i).exists():
+            raise CaptureError(
+                f"capture {folder} is not finished: shard {i} of {shards} is missing; name the model again to finish it"
+            )
+        if not _is_whole(folder, i, run_id):
+            raise CaptureError(
+                f"capture {folder}: {_shard(folder, i).name} is damaged (checksum); name the model again to redo that shard"
+            )
+    return Capture(folder, manifest, windows)
+
+
+def _manifest_of(
+    model: Model, windows: Windows, points: Sequence[ReferencePoints], layers: Sequence[Layer], loss: bool, size: int
+) -> dict[str, Any]:
+    decides = {
+        "schema": SCHEMA,
+        # a place is not what decides numbers, where a hash vouches for what lay there
+        "model": {k: v for k, v in model.provenance.items() if k not in _places(model.provenance)},
+        "windows_hash": windows.hash,
+        "points": [p.hash for p in points],
+        "layers": [layer.name for layer in layers],
+        "loss": loss,
+        "versions": versions("torch", "transformers"),
+    }
+    return {
+        "schema": SCHEMA,
+        "run_id": files.hash_of(decides),
+        "model": dict(model.provenance),
+        "windows": dict(windows.provenance),
+        "windows_hash": windows.hash,
+        "documents": list(windows.documents),
+        "layers": decides["layers"],
+        "points": [
+            {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
+            for p in points
+        ],
+        "loss": loss,
+        "shards": [list(s) for s in plan_shards(windows, size)],
+        "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
+    }
+
+
+def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    vouched = any(provenance.get(k) for k in ("file_sha256", "weights_sha256", "commit"))
+    return ("source", "name", "revision") if vouched else ()
+
+
+def versions(*names: str) -> dict[str, str | None]:
+    """Installed versions, None where a package is not there."""
+    found: dict[str, str | None] = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
+    """Make sure that `folder` is this run's, or nobody's."""
+    if folder.exists() and not folder.is_dir():
+        raise CaptureError(f"{folder} is a file; expected a folder for the capture")
+    try:
+        there = _read_manifest(folder)
+    except CaptureError:
+        if not force:
+            raise
+        there = {}
+    if there is None:
+        if folder.is_dir() and any(not p.name.endswith(".part") and p.name != _WINDOWS for p in folder.iterdir()):
+            raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
+        return
+    if there.get("run_id") == manifest["run_id"] and there.get("shards") == manifest["shards"]:
+        if not (folder / _WINDOWS).exists():
+            (folder / _MANIFEST).unlink()
+        return
+    if not force:
+        differs = [
+            name for name in ("model", "windows_hash", "points", "layers", "loss", "shards", "versions")
+            if there.get(name) != manifest[name]
+        ]  # fmt: skip
+        raise CaptureError(
+            f"{folder} holds the capture of another run (different: {', '.join(differs)}): choose another folder, or "
+            "--force to throw it away"
+        )
+    shutil.rmtree(folder)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise CaptureError(f"{folder / _MANIFEST} cannot be read: {error}; capture again with --force") from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise CaptureError(f"{folder} has schema {schema!r}; this version reads {SCHEMA!r}: capture again")
+    return dict(manifest)
+
+
+def _shard(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.safetensors"
+
+
+def _content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _is_whole(folder: Path, number: int, run_id: str) -> bool:
+    """Whether a shard is there, of this run, and as it was written."""
+    try:
+        with safe_open(_shard(folder, number), framework="np") as shard:
+            head = shard.metadata() or {}
+            if head.get("run_id") != run_id or head.get("shard") != str(number):
+                return False
+            arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, ValueError):
+        return False
+    return head.get("content_sha256") == _content(arrays)
+
+
+class _damage:
+    """Turns a failed read into a message: the shard was whole when the capture was opened."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.what = f"{_shard(folder, number)}"
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError | SafetensorError):
+            raise CaptureError(f"{self.what} can no longer be read: {error}; name the model again to redo it") from None
