@@ -1,3 +1,46 @@
-"""Measure how a language model has compressed its training data."""
+"""Measure how a language model has compressed its training data.
+
+    >>> import infoplane
+    >>> found = infoplane.measure("smollm2-135m", "c4-sample")  # doctest: +SKIP
+    >>> found.get("expressivity", order=1)  # doctest: +SKIP
+
+Public names are loaded when they are first used, so that reading a stored result needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infoplane.assign import soft_assign as soft_assign
+    from infoplane.assign import soft_entropy as soft_entropy
+    from infoplane.calibration import temperature as temperature
+    from infoplane.capture import open_capture as open_capture
+    from infoplane.errors import InfoplaneError as InfoplaneError
+    from infoplane.measurement import Estimate as Estimate
+    from infoplane.measurement import Measurement as Measurement
+    from infoplane.models import load_model as load_model
+    from infoplane.points import ReferencePoints as ReferencePoints
+    from infoplane.questions import measure_capture as measure_capture
+    from infoplane.report import write_report as write_report
+    from infoplane.run import measure as measure
+    from infoplane.text import read_text as read_text
 
 __version__ = "0.1.0"
+
+_PLACE = {
+    "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "ReferencePoints": "points",
+    "load_model": "models", "measure": "run", "measure_capture": "questions", "open_capture": "capture",
+    "read_text": "text", "soft_assign": "assign", "soft_entropy": "assign", "temperature": "calibration",
+    "write_report": "report",
+}  # fmt: skip
+__all__ = ["__version__", *sorted(_PLACE)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE:
+        raise AttributeError(f"module 'infoplane' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"infoplane.{_PLACE[name]}"), name)
+    globals()[name] = value
+    return value

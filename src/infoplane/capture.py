@@ -175,11 +175,11 @@ def open_capture(folder: str | Path) -> Capture:
     for i in range(shards):
         if not _shard(folder, i).exists():
             raise CaptureError(
-                f"capture {folder} is not finished: shard {i} of {shards} is missing; name the model again to finish it"
+                f"capture {folder} is not finished: shard {i} of {shards} is missing; name the model to finish it"
             )
         if not _is_whole(folder, i, run_id):
             raise CaptureError(
-                f"capture {folder}: {_shard(folder, i).name} is damaged (checksum); name the model again to redo that shard"
+                f"capture {folder}: {_shard(folder, i).name} is damaged (checksum); name the model again to redo it"
             )
     return Capture(folder, manifest, windows)
 

@@ -205,7 +205,7 @@ class _Tally:
         n, square = g.label_n.astype(np.float64), g.label_square.astype(np.float64)
         pairs_n, pairs_square = g.pair_n.astype(np.float64), g.pair_square.astype(np.float64)
         label, docs_pair = g.pair_label, np.diff(g.block_starts).astype(np.float64)
-        docs = np.bincount(label, docs_pair, minlength=len(n)) if len(n) else np.zeros(0)
+        docs: Floats = np.bincount(label, docs_pair, minlength=len(n)).astype(np.float64)
         n_left, docs_left = n[label] - pairs_n, docs[label] - docs_pair
         square_left = square[label] - pairs_square
         there = n_left > 0
@@ -234,8 +234,8 @@ class _Tally:
             self.mass[_CLASSES] += single
 
     def _add(self, whole: Floats, left: Floats, kind: Ints, kind_left: Ints, label: Ints, block: Ints) -> Floats:
-        total = np.bincount(kind, whole, minlength=_CLASSES + 1)
-        out = np.repeat(total[:, None], 1 + self.blocks, axis=1)
+        total: Floats = np.bincount(kind, whole, minlength=_CLASSES + 1).astype(np.float64)
+        out: Floats = np.repeat(total[:, None], 1 + self.blocks, axis=1)
         if self.blocks:
             size = (_CLASSES + 1) * self.blocks
             gone = np.bincount(kind[label] * self.blocks + block, whole[label], minlength=size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +109,25 @@ def column(values: npt.ArrayLike, windows: Windows, name: str = "label") -> Labe
     if len(np.unique(codes)) < 2:
         raise LabelError(f"label {name!r} has fewer than two different values: there is nothing to be informed about")
     return Labels(rows, codes)
+
+
+def read_column(path: str | Path) -> npt.NDArray[np.int64]:
+    """Whole numbers from a file: `.npy`, or text with one on each line.
+
+    Raises:
+        LabelError: missing, unreadable, or a line that is not a whole number.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False))
+        lines = path.read_text("utf-8").split()
+    except (OSError, ValueError) as error:
+        raise LabelError(f"labels {path} cannot be read: {error}; expected .npy or one whole number a line") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.lstrip("-").isdecimal():
+            raise LabelError(f"labels {path}, line {number}: {line[:40]!r} is not a whole number")
+    return np.array([int(line) for line in lines], dtype=np.int64)
 
 
 def permuted(labels: Labels, seed: int) -> Labels:

@@ -15,8 +15,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from infoplane.calibration import temperature
 from infoplane.errors import SettingError
-from infoplane.temperature import temperature
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,9 +148,11 @@ class _Run:
         steps = len(everything) * (1 + len(questions))
         self._tick(0, steps)
         position_sets = self._position_sets()
-        self.kept = dict(
-            zip(everything, self._each(lambda e: self._profile(*e, position_sets), everything), strict=True)
-        )
+
+        def profile(target: tuple[str, int]) -> _Layer:
+            return self._profile(target[0], target[1], position_sets)
+
+        self.kept = dict(zip(everything, self._each(profile, everything), strict=True))
         done = len(everything)
         self._tick(done, steps)
         for question in questions:
@@ -187,10 +189,8 @@ class _Run:
     def _position_sets(self) -> dict[str, Ints]:
         sets = {f"P_{k}": self.grams.positions(k) for k in sorted({1, *self.orders})}
         sets |= {f"label:{name}": labels.rows for name, labels in self.columns.items()}
-        for name, rows in list(sets.items()):
+        for name, rows in sets.items():
             if not len(rows):
-                if name != "P_1":
-                    self.warnings.append(f"no position has n-grams of the order of {name}: nothing is said about it")
                 raise SettingError(
                     f"no position of the text is in {name}: the windows are too short for that order; "
                     "use a longer context or lower orders"
@@ -386,7 +386,7 @@ class _Run:
             if "frequency" not in self.weights:
                 return []
             for j in range(1, widest + 1):
-                own = j == widest or False
+                own = j == widest
                 value = self._information(layer, s, estimator, "frequency", Question(side, j, position_set, own))
                 if value is None:
                     break
@@ -404,7 +404,8 @@ class _Run:
 
         w = self.capture.windows
         sums, counts, sizes = (
-            without(np.bincount(w.document, x, minlength=self.documents), self.blocks) for x in (*loss, w.byte_count)
+            without(np.bincount(w.document, x, minlength=self.documents).astype(np.float64), self.blocks)
+            for x in (*loss, w.byte_count)
         )
         n = int(counts[0])
         rows = [self._estimate("loss", "model", sums / counts, "nats/token", n=n)]
@@ -430,7 +431,7 @@ class _Run:
         if self.blocks is None:
             self.warnings.insert(
                 0,
-                f"{self.documents} documents: no interval is given with fewer than {MIN_DOCUMENTS}; read more documents",
+                f"{self.documents} documents: no interval is given with fewer than {MIN_DOCUMENTS}; read more",
             )
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         points = manifest["points"]

