@@ -28,6 +28,8 @@ Ints = npt.NDArray[np.int32]
 _TINY = np.finfo(np.float64).tiny
 _CHUNK = 4096
 _SAMPLE = 1 << 14
+# Every float16 as a float64: looking up is several times faster than NumPy's conversion of small numbers.
+_FLOAT16 = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
 
 
 def negative_entropy(x: Floats) -> Floats:
@@ -53,6 +55,11 @@ def sum_runs(x: Floats, starts: npt.NDArray[np.integer], weights: Floats | None 
     return summed
 
 
+def _float64(a: npt.NDArray[np.float16]) -> Floats:
+    found: Floats = _FLOAT16.take(a.view(np.uint16))
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """The assignments of one layer, with what is needed of each row.
@@ -71,7 +78,7 @@ class Rows:
     def of(cls, a: npt.NDArray[np.float16]) -> Rows:
         scale, entropy = np.empty(len(a)), np.empty(len(a))
         for i in range(0, len(a), _CHUNK):
-            x = a[i : i + _CHUNK].astype(np.float64)
+            x = _float64(a[i : i + _CHUNK])
             scale[i : i + _CHUNK] = total = 1 / x.sum(1)
             entropy[i : i + _CHUNK] = -negative_entropy(x) * total - np.log(total)
         return cls(a, scale, entropy)
@@ -82,7 +89,7 @@ class Rows:
 
     def get(self, rows: Ints) -> Floats:
         """(len(rows), m) float64, rows summing to 1."""
-        x = self.a[rows].astype(np.float64)
+        x = _float64(self.a[rows])
         x *= self.scale[rows, None]
         return x
 
@@ -93,7 +100,7 @@ class Rows:
             part = rows[i : i + _CHUNK]
             shape = (documents, len(part))
             pick = sparse.csr_array((self.scale[part], (document[part], np.arange(len(part)))), shape=shape)
-            total += pick @ self.a[part].astype(np.float64)
+            total += pick @ _float64(self.a[part])
         return total
 
 

@@ -1,0 +1,41 @@
+"""Data flows one way, and heavy packages load only where they are used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import infoplane
+
+SOURCE = Path(infoplane.__file__).parent
+ORDER = [
+    "errors", "files", "calibration", "points", "assign", "jackknife", "text", "windows", "tokenize", "layers", "models",
+    "forward", "capture", "labels", "grouping", "marginal", "estimators", "measurement", "questions", "run", "report",
+    "cli",
+]  # fmt: skip
+
+
+def test_a_module_knows_only_what_lies_before_it() -> None:
+    assert {p.stem for p in SOURCE.glob("*.py")} - {"__init__"} | {"report"} == set(ORDER)
+    for name in ORDER:
+        paths = (SOURCE / name).rglob("*.py") if name == "report" else [SOURCE / f"{name}.py"]
+        for path in paths:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("infoplane"):
+                    parts = [*(node.module or "").split("."), *(a.name for a in node.names)]
+                    other = parts[1]
+                    if other in ORDER and other != name:
+                        assert ORDER.index(other) < ORDER.index(name), f"{path.name} imports {other}"
+
+
+def test_reading_and_drawing_stored_results_needs_no_torch() -> None:
+    code = (
+        "import sys, infoplane; infoplane.Measurement, infoplane.open_capture, infoplane.measure_capture, "
+        "infoplane.write_report, infoplane.read_text, infoplane.ReferencePoints; import infoplane.cli; "
+        "bad = [m for m in ('torch', 'transformers', 'datasets', 'peft') if m in sys.modules]; assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    light = "import sys, infoplane.cli; assert 'altair' not in sys.modules and 'scipy.stats' not in sys.modules"
+    subprocess.run([sys.executable, "-c", light], check=True)
