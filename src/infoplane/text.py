@@ -109,9 +109,8 @@ def read_text(
         pairs = _standard_input(sys.stdin.buffer if stdin is None else stdin, column, found)
     elif str(source) == BUILT_IN:
         found["kind"] = "built-in"
-        pairs = _lines(
-            resources.files("infoplane").joinpath("data/c4-sample.jsonl").open("rb"), BUILT_IN, column, found
-        )
+        sample = resources.files("infoplane").joinpath("data/c4-sample.jsonl").read_bytes()
+        pairs = _lines(sample.splitlines(keepends=True), BUILT_IN, column, found)
     elif (path := _local(source)) is None or (path.is_dir() and _is_dataset(path, split, config)):
         found |= {"kind": "dataset", "split": split, "config": config, "revision": revision}
         pairs = _dataset(path, str(source), column, streaming, seed, found)
