@@ -58,7 +58,7 @@ class Channel:
 
 def estimate(a: Any, labels: Any, document: Any, weight: str = "frequency") -> Any:
     """The information of labels, all rows in the sample."""
-    rows = np.arange(len(labels), dtype=np.int32)
+    rows = np.arange(len(document), dtype=np.int32)
     documents = int(document.max()) + 1
     block = assign_blocks(np.bincount(document))
     layer = Rows.of(a)
