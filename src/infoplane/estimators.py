@@ -52,6 +52,7 @@ MIN_COUNT = 5
 _EDGES = np.array([2, 3, 4, 5, 7, 10, 15, 22, 32, 48, 64, 128, 256, 1024])
 _CLASSES = len(_EDGES)  # class _CLASSES collects labels of one document
 _LINE = 4
+_ROWS = 1024  # a piece of rows that stays in the cache of one core
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _document_sums(layer: Rows, g: Grouping, doc: slice, metric: Floats) -> tupl
     sums, own = np.empty((len(starts) - 1, layer.m)), np.empty(len(starts) - 1)
     first = 0
     while first < len(sums):
-        last = max(first + 1, int(np.searchsorted(starts, starts[first] + 8192, side="right")) - 1)
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + _ROWS, side="right")) - 1)
         rows = g.rows[starts[first] : starts[last]]
         x = layer.get(rows)
         runs = starts[first : last + 1] - starts[first]
