@@ -101,7 +101,7 @@ def test_broken_files_say_where_and_what(tmp_path: Path, name: str, content: byt
 
 
 def test_sources_that_are_not_there() -> None:
-    with pytest.raises(TextError, match="no file or folder 'nowhere.txt'"):
+    with pytest.raises(TextError, match=r"no file or folder 'nowhere\.txt'"):
         read_text("nowhere.txt")
     with pytest.raises(TextError, match="cannot be a file name; to pass text itself, put it in a list"):
         read_text("a sentence " * 100)
