@@ -284,9 +284,16 @@ def _class_of(n: Floats, documents: Floats) -> Ints:
 
 def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:
     """delta(b) where delta(b) - delta(b n) = d, everything relative to delta(1); 0 where d is 0."""
+
+    def missing(b: Floats) -> Floats:
+        return curve(b) - curve(b + log_n) - d
+
     low, high = np.full(d.shape, -25.0), np.full(d.shape, 40.0)
-    for _ in range(60):  # the difference falls with b, so halving the bracket finds it
+    for _ in range(30):  # the difference falls with b, so halving the bracket finds it
         b = (low + high) / 2
-        above = curve(b) - curve(b + log_n) > d
+        above = missing(b) > 0
         low, high = np.where(above, b, low), np.where(above, high, b)
-    return np.where(d > 0, curve((low + high) / 2), 0.0)
+    # a chord over what is left of the bracket, some 1e-7 wide, gives the other digits
+    first, last = missing(low), missing(high)
+    part = np.divide(first, first - last, out=np.full_like(d, 0.5), where=first != last)
+    return np.where(d > 0, curve(low + part * (high - low)), 0.0)
