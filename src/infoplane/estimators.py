@@ -92,7 +92,7 @@ def information(
         weight: `frequency` or `uniform`.
     """
     uniform = weight == "uniform"
-    sums = _label_sums(layer, grouping, marginal, uniform)
+    sums = _label_sums(layer, grouping, uniform)
     tally = _Tally(grouping, sums, layer, uniform)
     if uniform:
         assert sums.uniform_p is not None
@@ -109,18 +109,18 @@ def information(
     return Information(plugin, None if corrected is None else ceiling_corrected - corrected / total, sums.rho)
 
 
-def _label_sums(layer: Rows, g: Grouping, marginal: Marginal, uniform: bool) -> _Sums:
+def _label_sums(layer: Rows, g: Grouping, uniform: bool) -> _Sums:
     labels, pairs = len(g.label_n), len(g.pair_n)
     entropy, without = np.zeros(labels), np.zeros(pairs)
     pair_h = _reduce(_reduce(layer.entropy[g.rows], g.document_starts), g.block_starts)
     label_h = _reduce(pair_h, g.label_starts)
-    metric = np.divide(1.0, marginal.p, out=np.zeros_like(marginal.p), where=marginal.p > 0)
+    metric = layer.metric
     inside = between = 0.0
     mixture = np.zeros((1 + g.blocks, layer.m)) if uniform else None
     for first, last in g.chunks():
         pair = slice(g.label_starts[first], g.label_starts[last])
         doc = slice(g.block_starts[pair.start], g.block_starts[pair.stop])
-        s_doc, self_doc = _document_sums(layer, g, doc, metric)
+        s_doc, self_doc = _document_sums(layer, g, doc)
         s_pair = sum_runs(s_doc, g.block_starts[pair.start : pair.stop + 1])
         s_label = sum_runs(s_pair, g.label_starts[first : last + 1])
         n = g.label_n[first:last].astype(np.float64)
@@ -153,7 +153,7 @@ def _label_sums(layer: Rows, g: Grouping, marginal: Marginal, uniform: bool) -> 
     return _Sums(entropy, label_h, without, h_without, rho, mixture)
 
 
-def _document_sums(layer: Rows, g: Grouping, doc: slice, metric: Floats) -> tuple[Floats, Floats]:
+def _document_sums(layer: Rows, g: Grouping, doc: slice) -> tuple[Floats, Floats]:
     """Sums over (label, document) pairs, and of the rows' products with themselves, a few rows at a time."""
     starts = g.document_starts[doc.start : doc.stop + 1]
     sums, own = np.empty((len(starts) - 1, layer.m)), np.empty(len(starts) - 1)
@@ -164,7 +164,7 @@ def _document_sums(layer: Rows, g: Grouping, doc: slice, metric: Floats) -> tupl
         x = layer.get(rows)
         runs = starts[first : last + 1] - starts[first]
         sums[first:last] = sum_runs(x, runs)
-        own[first:last] = _reduce((x * x) @ metric, runs)
+        own[first:last] = _reduce(layer.square[rows], runs)
         first = last
     return sums, own
 

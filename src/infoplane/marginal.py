@@ -68,20 +68,30 @@ class Rows:
         a: (N, m) float16, as captured.
         scale: (N,) what brings a row to sum 1 after its rounding to float16.
         entropy: (N,) H(a_i), nats.
+        metric: (m,) 1 / p_j of all rows, in which products of rows are taken; 0 where p_j is 0.
+        square: (N,) product of each row with itself, sum_j a_ij^2 / p_j.
     """
 
     a: npt.NDArray[np.float16]
     scale: Floats
     entropy: Floats
+    metric: Floats
+    square: Floats
 
     @classmethod
     def of(cls, a: npt.NDArray[np.float16]) -> Rows:
-        scale, entropy = np.empty(len(a)), np.empty(len(a))
+        scale, entropy, square = np.empty(len(a)), np.empty(len(a)), np.empty(len(a))
+        mass = np.zeros(a.shape[1])
         for i in range(0, len(a), _CHUNK):
             x = _float64(a[i : i + _CHUNK])
             scale[i : i + _CHUNK] = total = 1 / x.sum(1)
             entropy[i : i + _CHUNK] = -negative_entropy(x) * total - np.log(total)
-        return cls(a, scale, entropy)
+            mass += total @ x
+        metric = np.divide(len(a), mass, out=np.zeros_like(mass), where=mass > 0)
+        for i in range(0, len(a), _CHUNK):
+            x = _float64(a[i : i + _CHUNK])
+            square[i : i + _CHUNK] = (x * x) @ metric * scale[i : i + _CHUNK] ** 2
+        return cls(a, scale, entropy, metric, square)
 
     @property
     def m(self) -> int:

@@ -57,10 +57,9 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """What is kept of a layer between questions."""
+    """What is kept of a layer between questions; its assignments are not, they are read again."""
 
-    scale: Floats
-    entropy: Floats
+    rows: Rows
     curve: NullCurve
     marginals: Mapping[str, Marginal]
 
@@ -216,7 +215,7 @@ class _Run:
             name: Marginal.of(rows, positions, self.document, blocks, self.documents)
             for name, positions in sets.items()
         }
-        return _Layer(rows.scale, rows.entropy, NullCurve.of(rows, sets["P_1"]), marginals)
+        return _Layer(replace(rows, a=rows.a[:0]), NullCurve.of(rows, sets["P_1"]), marginals)
 
     def _ask(self, q: Question, everything: Sequence[tuple[str, int]]) -> None:
         labels = self._labels(q)
@@ -244,7 +243,7 @@ class _Run:
     ) -> None:
         def work(target: tuple[str, int]) -> Information:
             kept = self.kept[target]
-            rows = Rows(self.capture.read(*target), kept.scale, kept.entropy)
+            rows = replace(kept.rows, a=self.capture.read(*target))
             return information(rows, grouping, kept.marginals[q.position_set], kept.curve, weight)
 
         for (layer, s), found in zip(targets, self._each(work, targets), strict=True):
