@@ -215,7 +215,8 @@ class _Run:
             name: Marginal.of(rows, positions, self.document, blocks, self.documents)
             for name, positions in sets.items()
         }
-        return _Layer(replace(rows, a=rows.a[:0]), NullCurve.of(rows, sets["P_1"]), marginals)
+        empty = np.empty((0, rows.m), np.float16)  # a slice would keep the whole layer alive
+        return _Layer(replace(rows, a=empty), NullCurve.of(rows, sets["P_1"]), marginals)
 
     def _ask(self, q: Question, everything: Sequence[tuple[str, int]]) -> None:
         labels = self._labels(q)
