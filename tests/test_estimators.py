@@ -51,6 +51,16 @@ def test_plugin_and_each_delete_one_block_value_equal_brute_force(weight: str) -
         assert found.plugin[1 + b] == pytest.approx(want, abs=1e-12)
 
 
+@pytest.mark.parametrize("weight", ["frequency", "uniform"])
+def test_withdrawing_a_share_is_deleting_where_labels_are_frequent(weight: str) -> None:
+    """With a few frequent labels there are no pairs to speak of, and both kinds of replicate agree."""
+    found = estimate(*Channel(k=6, m=12, rows=30).draw(0, 64, 400), weight)
+    for values in (found.plugin, found.corrected):
+        deleted, withdrawn = values[1:].reshape(2, 32)
+        assert np.corrcoef(deleted, withdrawn)[0, 1] > 0.99
+        assert withdrawn.std() == pytest.approx(deleted.std(), rel=0.1)
+
+
 def test_marginal_of_each_delete_one_block_sample_is_that_of_the_smaller_sample() -> None:
     a, _, document = Channel(k=80).draw(0, 50, 9)
     rows, block = np.arange(len(a), dtype=np.int32), assign_blocks(np.bincount(document))
@@ -174,7 +184,7 @@ def test_intervals_cover_the_truth() -> None:
         found = estimate(*channel.draw(seed, 64, 40))
         low, high = interval_of(found.corrected[0], standard_error_of(found.corrected[1:]), 32)
         inside += low <= channel.truth <= high
-    assert 0.91 <= inside / 200 <= 1.0
+    assert 0.91 <= inside / 200 <= 0.99
 
 
 def test_plugin_equals_the_published_package() -> None:

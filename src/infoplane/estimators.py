@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from infoplane.grouping import Grouping
 from infoplane.marginal import (
+    TINY,
     Marginal,
     NullCurve,
     Rows,
@@ -57,7 +58,7 @@ _ROWS = 1024  # a piece of rows that stays in the cache of one core
 
 @dataclass(frozen=True)
 class Information:
-    """Information about one set of labels in one layer, nats; column 0 the whole sample, then without each block.
+    """Information about one set of labels in one layer, nats: (1 + 2B,) the whole sample, then the replicates.
 
     `corrected` is None where no label occurs in two documents, so that nothing can be estimated.
     """
@@ -69,12 +70,17 @@ class Information:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """What the estimators need of each label (L,) and of each label without one of its blocks (P,)."""
+    """What the estimators need of each label (L,) and of each label without one of its blocks (P,).
+
+    `share` is the part (P,) of a block in n_x (H(p_x) - h_x), p_x held.
+    """
 
     entropy: Floats
     row_entropy: Floats
     entropy_without: Floats
     row_entropy_without: Floats
+    pair_entropy: Floats
+    share: Floats
     rho: float
     uniform_p: Floats | None
 
@@ -111,12 +117,12 @@ def information(
 
 def _label_sums(layer: Rows, g: Grouping, uniform: bool) -> _Sums:
     labels, pairs = len(g.label_n), len(g.pair_n)
-    entropy, without = np.zeros(labels), np.zeros(pairs)
+    entropy, without, share = np.zeros(labels), np.zeros(pairs), np.zeros(pairs)
     pair_h = _reduce(_reduce(layer.entropy[g.rows], g.document_starts), g.block_starts)
     label_h = _reduce(pair_h, g.label_starts)
     metric = layer.metric
     inside = between = 0.0
-    mixture = np.zeros((1 + g.blocks, layer.m)) if uniform else None
+    mixture = np.zeros((1 + 2 * g.blocks, layer.m)) if uniform else None
     for first, last in g.chunks():
         pair = slice(g.label_starts[first], g.label_starts[last])
         doc = slice(g.block_starts[pair.start], g.block_starts[pair.stop])
@@ -146,11 +152,13 @@ def _label_sums(layer: Rows, g: Grouping, uniform: bool) -> _Sums:
             n_left = n[label] - g.pair_n[pair][left]
             s_left = s_label[label] - s_pair[left]
             without[pair.start + left] = entropy_of_sums(s_left, n_left)
+            log_p = np.log(np.maximum(s_label / n[:, None], TINY))
+            share[pair] = -np.einsum("pj,pj->p", s_pair, log_p[g.pair_label[pair] - first]) - pair_h[pair]
         if mixture is not None:
             _add_to_mixture(mixture, g, first, last, s_label, s_pair)
     rho = float(np.clip(inside / between, 0, 1)) if between > 0 else 0.0
     h_without = label_h[g.pair_label] - pair_h
-    return _Sums(entropy, label_h, without, h_without, rho, mixture)
+    return _Sums(entropy, label_h, without, h_without, pair_h, share, rho, mixture)
 
 
 def _document_sums(layer: Rows, g: Grouping, doc: slice) -> tuple[Floats, Floats]:
@@ -185,7 +193,9 @@ def _add_to_mixture(mixture: Floats, g: Grouping, first: int, last: int, s_label
     if g.blocks:
         shape = (g.blocks, len(change))
         pick = sparse.csr_array((np.ones(len(change)), (g.pair_block[pair], np.arange(len(change)))), shape=shape)
-        mixture[1:] += pick @ change
+        mixture[1 : 1 + g.blocks] += pick @ change
+        moved = (g.pair_n[pair][:, None] * mean[label] - s_pair) / n[label, None]
+        mixture[1 + g.blocks :] += pick @ np.where(enough[label][:, None], moved, 0.0)
 
 
 def _reduce(values: npt.NDArray[Any], starts: npt.NDArray[np.integer]) -> Floats:
@@ -195,7 +205,7 @@ def _reduce(values: npt.NDArray[Any], starts: npt.NDArray[np.integer]) -> Floats
 
 
 class _Tally:
-    """Sums over classes of labels, (classes + 1, 1 + B), the last class being labels of one document.
+    """Sums over classes of labels, (classes + 1, 1 + 2B), the last class being labels of one document.
 
     Each label counts as n_x positions (frequency) or as one (uniform). `gap` adds up H(p_x) - h_x, `mass` the
     weights, `inverse` the (1 - rho) + rho n_e of the equation for n* (over n_x, if uniform), `labels` the labels.
@@ -224,28 +234,48 @@ class _Tally:
         whole = parts(sums.entropy, sums.row_entropy, n, square, enough)
         left = parts(sums.entropy_without, sums.row_entropy_without, safe, square_left, there & enough[label])
         kind, kind_left = _class_of(n, docs), _class_of(n_left, docs_left)
-        added = [self._add(a, b, kind, kind_left, label, g.pair_block) for a, b in zip(whole, left, strict=True)]
+        # a share is withdrawn from its label's class; with p_x held, a label's number of independent rows is too
+        nothing, part = np.zeros_like(sums.share), pairs_n / n[label]
+        if uniform:  # the label keeps its weight and loses only what its mean is made of
+            gap = (sums.entropy - sums.row_entropy / n)[label]
+            mean_h = (sums.row_entropy / n)[label]
+            shares = (sums.share / n[label] - part * gap, nothing, nothing, nothing,
+                      sums.pair_entropy / n[label] - part * mean_h, nothing)  # fmt: skip
+        else:
+            shares = (sums.share, pairs_n, nothing, nothing, nothing, nothing)
+        added = [
+            self._add(a, b, np.where(enough[label], c, 0.0), kind, kind_left, label, g.pair_block)
+            for a, b, c in zip(whole, left, shares, strict=True)
+        ]
         self.gap, self.mass, self.inverse = added[:3]
         # only the uniform estimate asks for these: labels, their mean row entropies, and sum_x 1/n_x
         self.labels, self.row_entropy, self.inverse_n = (each.sum(0) for each in added[3:])
         if not uniform:
-            single = np.full(1 + self.blocks, float(len(g.single_rows)))
+            single = np.full(1 + 2 * self.blocks, float(len(g.single_rows)))
             if self.blocks:
-                single[1:] -= np.bincount(g.single_block, minlength=self.blocks)
+                single[1:] -= np.tile(np.bincount(g.single_block, minlength=self.blocks), 2)
             self.mass[_CLASSES] += single
+        if self.blocks:
+            held = np.divide(self.inverse[:, :1], self.mass[:, :1], where=self.mass[:, :1] > 0,
+                             out=np.zeros((_CLASSES + 1, 1)))  # fmt: skip
+            self.inverse[:, 1 + self.blocks :] = held * self.mass[:, 1 + self.blocks :]
 
-    def _add(self, whole: Floats, left: Floats, kind: Ints, kind_left: Ints, label: Ints, block: Ints) -> Floats:
+    def _add(
+        self, whole: Floats, left: Floats, share: Floats, kind: Ints, kind_left: Ints, label: Ints, block: Ints
+    ) -> Floats:
         total: Floats = np.bincount(kind, whole, minlength=_CLASSES + 1).astype(np.float64)
-        out: Floats = np.repeat(total[:, None], 1 + self.blocks, axis=1)
+        out: Floats = np.repeat(total[:, None], 1 + 2 * self.blocks, axis=1)
         if self.blocks:
             size = (_CLASSES + 1) * self.blocks
             gone = np.bincount(kind[label] * self.blocks + block, whole[label], minlength=size)
             come = np.bincount(kind_left * self.blocks + block, left, minlength=size)
-            out[:, 1:] += (come - gone).reshape(_CLASSES + 1, self.blocks)
+            shares = np.bincount(kind[label] * self.blocks + block, share, minlength=size)
+            out[:, 1 : 1 + self.blocks] += (come - gone).reshape(_CLASSES + 1, self.blocks)
+            out[:, 1 + self.blocks :] -= shares.reshape(_CLASSES + 1, self.blocks)
         return out
 
     def excess(self, curve: NullCurve, ceiling: Floats) -> Floats | None:
-        """(1 + B,) the sum of weights times excess entropy, or None where it cannot be known."""
+        """(1 + 2B,) the sum of weights times excess entropy, or None where it cannot be known."""
         classes, solo = slice(0, _CLASSES), self.mass[_CLASSES]
         used = np.flatnonzero(self.mass[classes, 0] > 0)
         if not len(used):

@@ -1,12 +1,24 @@
-r"""Delete-a-group jackknife over blocks of documents.
+r"""Delete-a-group jackknife over blocks of documents, with pairs of rows counted once.
 
-With B blocks, `theta` the estimate on all documents and `theta_(-b)` the one without block b,
+With B blocks and `theta_(-b)` the estimate without block b,
 
-    SE^2 = (B - 1) / B * sum_b (theta_(-b) - mean_b theta_(-b))^2
+    J = (B - 1) / B * sum_b (theta_(-b) - mean_b theta_(-b))^2.
 
-and the 95 % interval is `theta +- t_{0.975, B-1} SE`. Documents, not tokens, are drawn from the
-population, so documents are what is deleted. Source: Kott, "The delete-a-group jackknife", Journal of
-Official Statistics 17 (2001); Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 11.
+Documents, not tokens, are drawn from the population, so documents are what is deleted. But an estimate from rare
+labels is made of pairs of rows, and J counts the variance of a pair twice, once with each block (Efron and Stein
+1981). The infinitesimal jackknife IJ, the same sum over values from which each block's share (the derivative by
+the weight of its rows) is withdrawn, divides the pair of a label seen twice between its two rows and counts its
+variance one half. With L the variance of parts that hang on one block and Q of such pairs, J = L + 2 Q and
+IJ = L + Q / 2, so
+
+    SE^2 = (2 IJ + J) / 3 = L + Q.
+
+For pairs within a label of n rows J counts 2.25, 2.2, .. 2 times and IJ 1, 1.25, .. 2 times (n = 3, 4, .. many), so
+their part of SE^2 is 1.4 to 2 times too large: conservative, and never more than J. The 95 % interval is
+`theta +- t_{0.975, B-1} SE`.
+Sources: Kott, "The delete-a-group jackknife", Journal of Official Statistics 17 (2001); Efron and Stein, "The
+jackknife estimate of variance", Annals of Statistics 9 (1981); Efron and Tibshirani, An Introduction to the
+Bootstrap (1993), ch. 11 and 21. The combination is worked out here.
 """
 
 from __future__ import annotations
@@ -42,13 +54,12 @@ def assign_blocks(sizes: npt.ArrayLike, blocks: int = BLOCKS) -> npt.NDArray[np.
 
 
 def standard_error_of(replicates: npt.ArrayLike) -> float:
-    """Standard error from the (B,) delete-one-block values.
+    """Standard error from (2B,) values: without each block, then with each block's share withdrawn.
 
     The replicates are centred on their own mean, which leaves the bias of the estimate out of its error.
     """
-    r = np.asarray(replicates, dtype=np.float64)
-    b = r.shape[-1]
-    return float(np.sqrt((b - 1) / b * np.sum((r - r.mean()) ** 2)))
+    deleted, withdrawn = np.asarray(replicates, dtype=np.float64).reshape(2, -1)
+    return float(np.sqrt((len(deleted) - 1) * (deleted.var() + 2 * withdrawn.var()) / 3))
 
 
 def interval_of(value: float, standard_error: float, blocks: int, level: float = 0.95) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from scipy import interpolate, sparse
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
-_TINY = np.finfo(np.float64).tiny
+TINY = np.finfo(np.float64).tiny
 _CHUNK = 4096
 _SAMPLE = 1 << 14
 # Every float16 as a float64: looking up is several times faster than NumPy's conversion of small numbers.
@@ -34,7 +34,7 @@ _FLOAT16 = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float6
 
 def negative_entropy(x: Floats) -> Floats:
     """sum_j x_j log x_j over the last axis; 0 log 0 is 0."""
-    total: Floats = np.einsum("...j,...j->...", x, np.log(np.maximum(x, _TINY)))
+    total: Floats = np.einsum("...j,...j->...", x, np.log(np.maximum(x, TINY)))
     return total
 
 
@@ -117,13 +117,13 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Marginal:
-    """Entropies of a sample of one layer; column 0 is the whole sample, column b + 1 the one without block b.
+    """Entropies of a sample of one layer; columns as in `without`.
 
     Attributes:
-        n: (1 + B,) positions.
+        n: (1 + 2B,) positions.
         p: (m,) mean assignment of the whole sample.
-        entropy, entropy_corrected: (1 + B,) H(Z') in nats.
-        row_entropy: (1 + B,) mean of H(a_i).
+        entropy, entropy_corrected: (1 + 2B,) H(Z') in nats.
+        row_entropy: (1 + 2B,) mean of H(a_i).
     """
 
     n: Floats
@@ -154,17 +154,21 @@ class Marginal:
 
     @cached_property
     def ceiling(self) -> Floats:
-        """(1 + B,) plugin ceiling, nats."""
+        """(1 + 2B,) plugin ceiling, nats."""
         return self.entropy - self.row_entropy
 
     @cached_property
     def ceiling_corrected(self) -> Floats:
-        """(1 + B,) corrected ceiling, nats."""
+        """(1 + 2B,) corrected ceiling, nats."""
         return self.entropy_corrected - self.row_entropy
 
 
 def without(per_document: Floats, block_of_document: Ints | None) -> Floats:
-    """(1 + B, ...): the sum over documents, then that sum without each block in turn."""
+    """(1 + 2B, ...): the sum over documents, then twice that sum without each block in turn.
+
+    Twice, because a sum is made of single blocks: deleting one and withdrawing its share are the same
+    (see `infoplane.jackknife`).
+    """
     total = per_document.sum(0, keepdims=True)
     if block_of_document is None:
         return np.asarray(total)
@@ -172,7 +176,8 @@ def without(per_document: Floats, block_of_document: Ints | None) -> Floats:
     shape = (blocks, len(per_document))
     ones = np.ones(len(per_document))
     pick = sparse.csr_array((ones, (block_of_document, np.arange(len(per_document)))), shape=shape)
-    return np.concatenate((total, total - pick @ per_document))
+    left = total - pick @ per_document
+    return np.concatenate((total, left, left))
 
 
 @dataclass(frozen=True, eq=False)

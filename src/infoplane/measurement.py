@@ -25,7 +25,7 @@ from infoplane.jackknife import interval_of, standard_error_of
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-SCHEMA = "infoplane/measurement/1"
+SCHEMA = "infoplane/measurement/2"
 JSON_NAME = "measurement.json"
 TABLE_NAME = "measurement.parquet"
 
@@ -53,7 +53,8 @@ class Estimate:
         position_set: `P_k`, positions whose input and output n-grams of order k both exist.
         repeated_mass: share of those positions whose label occurs more than once.
         warning: why the value should not be trusted, where it should not.
-        replicates: the B delete-one-block values, empty where there are too few documents.
+        replicates: B values without each block of documents, B with each block's share withdrawn (see
+            `infoplane.jackknife`); empty where there are too few documents.
     """
 
     quantity: str
@@ -267,7 +268,7 @@ def _difference(row: Estimate, other: Estimate) -> Estimate:
         row,
         value=value,
         standard_error=error,
-        interval=interval_of(value, error, len(row.replicates)) if error is not None else None,
+        interval=interval_of(value, error, len(row.replicates) // 2) if error is not None else None,
         control_permuted=_minus(row.control_permuted, other.control_permuted),
         control_permuted_error=None,
         control_shifted=_minus(row.control_shifted, other.control_shifted),

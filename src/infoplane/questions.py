@@ -418,7 +418,7 @@ class _Run:
         error = interval = None
         if len(replicates):
             error = standard_error_of(replicates)
-            interval = interval_of(value, error, len(replicates))
+            interval = interval_of(value, error, len(replicates) // 2)
         return Estimate(
             quantity, layer, value, unit, standard_error=error, interval=interval,
             replicates=tuple(replicates.tolist()), **fields,
