@@ -72,7 +72,8 @@ class Information:
 class _Sums:
     """What the estimators need of each label (L,) and of each label without one of its blocks (P,).
 
-    `share` is the part (P,) of a block in n_x (H(p_x) - h_x), p_x held.
+    `pair_entropy` is the sum (P,) of the rows' entropies of a block in a label; `share` the part (P,) of that block
+    in n_x (H(p_x) - h_x), p_x held.
     """
 
     entropy: Floats

@@ -66,3 +66,13 @@ def interval_of(value: float, standard_error: float, blocks: int, level: float =
     """Student-t interval with `blocks - 1` degrees of freedom around `value`."""
     half = float(stats.t.ppf(0.5 + level / 2, blocks - 1)) * standard_error
     return value - half, value + half
+
+
+def error_and_interval(
+    value: float, replicates: npt.NDArray[np.float64]
+) -> tuple[float, tuple[float, float]] | tuple[None, None]:
+    """Standard error and 95 % interval of a value from its (2B,) replicates; neither where there are none."""
+    if not len(replicates):
+        return None, None
+    error = standard_error_of(replicates)
+    return error, interval_of(value, error, len(replicates) // 2)

@@ -20,7 +20,7 @@ import polars as pl
 
 from infoplane import files
 from infoplane.errors import ResultError
-from infoplane.jackknife import interval_of, standard_error_of
+from infoplane.jackknife import error_and_interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -260,15 +260,14 @@ def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:
 
 def _difference(row: Estimate, other: Estimate) -> Estimate:
     value = row.value - other.value
-    replicates: npt.NDArray[np.float64] | None = None
-    if row.replicates and len(row.replicates) == len(other.replicates):
-        replicates = np.subtract(row.replicates, other.replicates)
-    error = standard_error_of(replicates) if replicates is not None else None
+    paired = len(row.replicates) == len(other.replicates)
+    replicates: npt.NDArray[np.float64] = np.subtract(row.replicates, other.replicates) if paired else np.empty(0)
+    error, interval = error_and_interval(value, replicates)
     return dataclasses.replace(
         row,
         value=value,
         standard_error=error,
-        interval=interval_of(value, error, len(row.replicates) // 2) if error is not None else None,
+        interval=interval,
         control_permuted=_minus(row.control_permuted, other.control_permuted),
         control_permuted_error=None,
         control_shifted=_minus(row.control_shifted, other.control_shifted),
@@ -276,7 +275,7 @@ def _difference(row: Estimate, other: Estimate) -> Estimate:
         reference_error=None,
         n=row.n,
         warning=row.warning or other.warning,
-        replicates=tuple(replicates.tolist()) if replicates is not None else (),
+        replicates=tuple(replicates.tolist()),
     )
 
 

@@ -23,7 +23,7 @@ from infoplane.capture import Capture, Progress, versions
 from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS, PLUGIN, Information, information
 from infoplane.grouping import Grouping
-from infoplane.jackknife import MIN_DOCUMENTS, assign_blocks, interval_of, standard_error_of
+from infoplane.jackknife import MIN_DOCUMENTS, assign_blocks, error_and_interval, standard_error_of
 from infoplane.labels import MAX_ORDER, Labels, NGrams, column, permuted, shifted
 from infoplane.marginal import Marginal, NullCurve, Rows
 from infoplane.measurement import Estimate, Measurement
@@ -415,10 +415,7 @@ class _Run:
 
     def _estimate(self, quantity: str, layer: str, columns: Floats, unit: str, **fields: Any) -> Estimate:
         value, replicates = float(columns[0]), columns[1:]
-        error = interval = None
-        if len(replicates):
-            error = standard_error_of(replicates)
-            interval = interval_of(value, error, len(replicates) // 2)
+        error, interval = error_and_interval(value, replicates)
         return Estimate(
             quantity, layer, value, unit, standard_error=error, interval=interval,
             replicates=tuple(replicates.tolist()), **fields,
