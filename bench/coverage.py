@@ -19,6 +19,9 @@ CHANNELS = {
     "200 labels, bursty, documents matter": (Channel(k=200, m=12, rows=30, reinforce=0.3), 64, 40),
     "2,000 labels, documents matter": (Channel(k=2000, m=12, rows=30), 64, 60),
     "50 labels, strong documents": (Channel(k=50, m=12, rows=30, document_effect=0.4), 64, 40),
+    "2,000 labels, more samples": (Channel(), 300, 100),
+    "300 labels, bursty, strong documents": (Channel(k=300, reinforce=0.5, document_effect=0.4), 100, 60),
+    "2,000 labels that mean nothing, bursty": (Channel(noise=1.0, reinforce=0.5, document_effect=0.3), 100, 60),
 }
 
 

@@ -19,7 +19,7 @@ def one(tokens: int) -> None:
     from infoplane.layers import named_layers
     from infoplane.models import Model
     from infoplane.points import ReferencePoints
-    from infoplane.questions import measure_capture
+    from infoplane.record import measure_capture
     from infoplane.windows import Windows
 
     config = t.LlamaConfig(

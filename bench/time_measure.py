@@ -20,7 +20,7 @@ from infoplane.forward import MAX_BATCH_TOKENS, _padded, batches
 from infoplane.layers import named_layers
 from infoplane.models import load_model
 from infoplane.points import ReferencePoints
-from infoplane.questions import measure_capture
+from infoplane.record import measure_capture
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 

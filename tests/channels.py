@@ -10,7 +10,8 @@ from infoplane.estimators import information
 from infoplane.grouping import Grouping
 from infoplane.jackknife import assign_blocks
 from infoplane.labels import Labels
-from infoplane.marginal import Marginal, NullCurve, Rows
+from infoplane.marginal import Marginal, NullCurve
+from infoplane.rows import Rows
 
 
 class Channel:
@@ -59,10 +60,9 @@ class Channel:
 def estimate(a: Any, labels: Any, document: Any, weight: str = "frequency") -> Any:
     """The information of labels, all rows in the sample."""
     rows = np.arange(len(document), dtype=np.int32)
-    documents = int(document.max()) + 1
     block = assign_blocks(np.bincount(document))
     layer = Rows.of(a)
-    marginal = Marginal.of(layer, rows, document, block, documents)
+    marginal = Marginal.of(layer, rows, document, block)
     these = labels if isinstance(labels, Labels) else as_labels(labels)
     return information(layer, Grouping.of(these, document, block), marginal, NullCurve.of(layer, rows), weight)
 

@@ -26,7 +26,7 @@ class _Maker:
 
     def spread(self, value: float, error: float) -> tuple[float, ...]:
         step = error / math.sqrt((JACKKNIFE - 1) ** 2 / JACKKNIFE)
-        return tuple(np.tile(value + step * self.random.standard_normal(JACKKNIFE), 2).tolist())
+        return tuple((value + step * self.random.standard_normal(JACKKNIFE)).tolist())
 
     def add(self, quantity: str, layer: str, value: float, error: float, **more: Any) -> Estimate:
         replicates = self.spread(value, error)

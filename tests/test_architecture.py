@@ -12,8 +12,8 @@ import infoplane
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
     "errors", "files", "calibration", "points", "assign", "jackknife", "text", "windows", "tokenize", "layers",
-    "models", "forward", "capture", "labels", "grouping", "marginal", "estimators", "measurement", "questions",
-    "run", "report", "cli",
+    "models", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal", "estimators", "questions",
+    "answers", "measurement", "record", "run", "report", "cli",
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from infoplane.layers import named_layers
 from infoplane.measurement import Measurement
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
-from infoplane.questions import measure_capture
+from infoplane.record import measure_capture
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 

@@ -15,7 +15,7 @@ def _measurement(shift: float = 0.0, **provenance: str) -> Measurement:
     rng = np.random.default_rng(0)
     rows = []
     for order in (1, 2):
-        replicates = np.tile(0.3 + shift + rng.normal(size=32) / 100, 2)
+        replicates = 0.3 + shift + rng.normal(size=32) / 100
         value, error = 0.3 + shift, standard_error_of(replicates)
         for estimator in ("null-curve", "plugin"):
             rows.append(
@@ -94,7 +94,7 @@ def test_what_is_not_a_measurement_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="not a readable measurement"):
         Measurement.load(path)
     path.write_text(json.dumps({"schema": "infoplane/measurement/99"}))
-    with pytest.raises(ResultError, match="this version reads 'infoplane/measurement/2'"):
+    with pytest.raises(ResultError, match="this version reads 'infoplane/measurement/3'"):
         Measurement.load(path)
     _measurement().save(tmp_path)
     (tmp_path / "measurement.parquet").write_bytes(b"not parquet")

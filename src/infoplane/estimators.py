@@ -21,69 +21,47 @@ nothing of others: their excess is read off the line in log n through the first 
 at random have b = 1 and E = C in every class, hence I = 0 in expectation: no expansion in 1/n reaches that for
 n = 1..4, where most wide n-grams are.
 
-`uniform` weights give each label of at least `MIN_COUNT` occurrences the weight 1/L in place of n_x / N.
+`uniform` weights give each label of at least `MIN_COUNT` occurrences the weight 1/L in place of n_x / N, in H(Z') and
+the ceiling too; the bias of that H(Z') follows from the variance of the weighted mean over documents.
+
+Replicates withdraw each block's share of n_x (H(p_x) - h_x) from its label's class, and its rows from the class's
+mass; classes, n* and the curve are held (see `infoplane.jackknife`, where the shares of labels in two blocks are
+made to count once).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from infoplane.grouping import Grouping
-from infoplane.marginal import (
-    TINY,
-    Marginal,
-    NullCurve,
-    Rows,
-    entropy_of_sums,
-    negative_entropy,
-    sum_runs,
-)
+from infoplane.jackknife import partner_weight
+from infoplane.label_sums import MIN_COUNT, LabelSums, Summing
+from infoplane.marginal import Marginal, NullCurve, entropy_bias
+from infoplane.rows import Floats, Rows, negative_entropy
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 PLUGIN, NULL_CURVE = "plugin", "null-curve"
-CORRECTED = NULL_CURVE
-"""What the name `corrected` stands for."""
-ESTIMATORS = {"plugin": PLUGIN, "corrected": CORRECTED, "null-curve": NULL_CURVE}
-MIN_COUNT = 5
+ESTIMATORS = {"plugin": PLUGIN, "corrected": NULL_CURVE, "null-curve": NULL_CURVE}
+"""Names that may be asked for, and the ids they stand for."""
 _EDGES = np.array([2, 3, 4, 5, 7, 10, 15, 22, 32, 48, 64, 128, 256, 1024])
-_CLASSES = len(_EDGES)  # class _CLASSES collects labels of one document
+_CLASSES = len(_EDGES)
+_SOLO, _LEFT_OUT = _CLASSES, _CLASSES + 1  # labels of one document; labels too rare for uniform weights
 _LINE = 4
-_ROWS = 1024  # a piece of rows that stays in the cache of one core
 
 
 @dataclass(frozen=True)
 class Information:
-    """Information about one set of labels in one layer, nats: (1 + 2B,) the whole sample, then the replicates.
+    """Information about one set of labels in one layer, nats: (1 + B,) the whole sample, then its replicates.
 
-    `corrected` is None where no label occurs in two documents, so that nothing can be estimated.
+    None where it cannot be estimated: `corrected` where no label occurs in two documents, both under uniform
+    weights where none occurs often enough.
     """
 
-    plugin: Floats
+    plugin: Floats | None
     corrected: Floats | None
-    rho: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """What the estimators need of each label (L,) and of each label without one of its blocks (P,).
-
-    `pair_entropy` is the sum (P,) of the rows' entropies of a block in a label; `share` the part (P,) of that block
-    in n_x (H(p_x) - h_x), p_x held.
-    """
-
-    entropy: Floats
-    row_entropy: Floats
-    entropy_without: Floats
-    row_entropy_without: Floats
-    pair_entropy: Floats
-    share: Floats
-    rho: float
-    uniform_p: Floats | None
+    rho: float = 0.0
 
 
 def information(
@@ -94,212 +72,154 @@ def information(
     Args:
         layer: the assignments of the layer.
         grouping: labels of a sample of its rows.
-        marginal: the same sample without labels.
+        marginal: the same sample without labels; its replicates decide whether there are any.
         curve: the layer's null curve, any sample.
         weight: `frequency` or `uniform`.
     """
-    uniform = weight == "uniform"
-    sums = _label_sums(layer, grouping, uniform)
-    tally = _Tally(grouping, sums, layer, uniform)
-    if uniform:
-        assert sums.uniform_p is not None
-        h = -negative_entropy(sums.uniform_p / tally.labels[:, None])
-        ceiling = h - tally.row_entropy / tally.labels
-        # The bias of H shrinks with the number of rows; here that is the effective one of the mixture.
-        rows = tally.labels**2 / tally.inverse_n
-        ceiling_corrected = ceiling + (marginal.entropy_corrected - marginal.entropy) * marginal.n / rows
-        total = tally.labels
-    else:
-        ceiling, ceiling_corrected, total = marginal.ceiling, marginal.ceiling_corrected, marginal.n
-    plugin = ceiling - tally.gap.sum(0) / total
-    corrected = tally.excess(curve, ceiling_corrected)
-    return Information(plugin, None if corrected is None else ceiling_corrected - corrected / total, sums.rho)
+    summing = Summing(layer, grouping, errors=len(marginal.n) > 1, uniform=weight == "uniform")
+    for columns, x in layer.pieces():
+        summing.add(columns, x)
+    return informations(curve, [(Tally(grouping, weight), summing.done(), marginal)])[0]
 
 
-def _label_sums(layer: Rows, g: Grouping, uniform: bool) -> _Sums:
-    labels, pairs = len(g.label_n), len(g.pair_n)
-    entropy, without, share = np.zeros(labels), np.zeros(pairs), np.zeros(pairs)
-    pair_h = _reduce(_reduce(layer.entropy[g.rows], g.document_starts), g.block_starts)
-    label_h = _reduce(pair_h, g.label_starts)
-    metric = layer.metric
-    inside = between = 0.0
-    mixture = np.zeros((1 + 2 * g.blocks, layer.m)) if uniform else None
-    for first, last in g.chunks():
-        pair = slice(g.label_starts[first], g.label_starts[last])
-        doc = slice(g.block_starts[pair.start], g.block_starts[pair.stop])
-        s_doc, self_doc = _document_sums(layer, g, doc)
-        s_pair = sum_runs(s_doc, g.block_starts[pair.start : pair.stop + 1])
-        s_label = sum_runs(s_pair, g.label_starts[first : last + 1])
-        n = g.label_n[first:last].astype(np.float64)
-        entropy[first:last] = entropy_of_sums(s_label, n)
-
-        # products of rows: with themselves, within a document, between documents
-        norm_doc = (s_doc * s_doc) @ metric
-        runs = g.block_starts[g.label_starts[first : last + 1]] - doc.start
-        own, same = _reduce(self_doc, runs), _reduce(norm_doc, runs)
-        square = g.label_square[first:last].astype(np.float64)
-        fits = (square > n) & (square < n * n)
-        if fits.any():
-            n_, sq = n[fits], square[fits]
-            cross = ((s_label[fits] * s_label[fits]) @ metric - same[fits]) / (n_ * n_ - sq)
-            inside += float((n_ * ((same[fits] - own[fits]) / (sq - n_) - cross)).sum())
-            between += float((n_ * (own[fits] / n_ - cross)).sum())
-
-        # each label without each of its blocks; a label of one block is gone altogether
-        many = np.diff(g.label_starts[first : last + 1]) > 1
-        if g.blocks:
-            left = np.flatnonzero(np.repeat(many, np.diff(g.label_starts[first : last + 1])))
-            label = g.pair_label[pair][left] - first
-            n_left = n[label] - g.pair_n[pair][left]
-            s_left = s_label[label] - s_pair[left]
-            without[pair.start + left] = entropy_of_sums(s_left, n_left)
-            log_p = np.log(np.maximum(s_label / n[:, None], TINY))
-            share[pair] = -np.einsum("pj,pj->p", s_pair, log_p[g.pair_label[pair] - first]) - pair_h[pair]
-        if mixture is not None:
-            _add_to_mixture(mixture, g, first, last, s_label, s_pair)
-    rho = float(np.clip(inside / between, 0, 1)) if between > 0 else 0.0
-    h_without = label_h[g.pair_label] - pair_h
-    return _Sums(entropy, label_h, without, h_without, pair_h, share, rho, mixture)
+def informations(curve: NullCurve, asked: Sequence[tuple[Tally, LabelSums, Marginal]]) -> list[Information]:
+    """All that is asked of one layer; together, because its equations are solved at once."""
+    terms = [_Terms(*each) for each in asked]
+    d, log_n = (np.concatenate([getattr(t, name).ravel() for t in terms]) for name in ("d", "log_n"))
+    solved = solve_excess(curve, d, log_n)
+    ends = np.cumsum([t.d.size for t in terms])[:-1]
+    return [t.information(e.reshape(t.d.shape)) for t, e in zip(terms, np.split(solved, ends), strict=True)]
 
 
-def _document_sums(layer: Rows, g: Grouping, doc: slice) -> tuple[Floats, Floats]:
-    """Sums over (label, document) pairs, and of the rows' products with themselves, a few rows at a time."""
-    starts = g.document_starts[doc.start : doc.stop + 1]
-    sums, own = np.empty((len(starts) - 1, layer.m)), np.empty(len(starts) - 1)
-    first = 0
-    while first < len(sums):
-        last = max(first + 1, int(np.searchsorted(starts, starts[first] + _ROWS, side="right")) - 1)
-        rows = g.rows[starts[first] : starts[last]]
-        x = layer.get(rows)
-        runs = starts[first : last + 1] - starts[first]
-        sums[first:last] = sum_runs(x, runs)
-        own[first:last] = _reduce(layer.square[rows], runs)
-        first = last
-    return sums, own
+class Tally:
+    """Classes of labels and what they weigh: the part of an estimate that no layer changes.
 
-
-def _add_to_mixture(mixture: Floats, g: Grouping, first: int, last: int, s_label: Floats, s_pair: Floats) -> None:
-    """Add the means of labels with enough occurrences, and what deleting each block changes in them."""
-    from scipy import sparse
-
-    n = g.label_n[first:last].astype(np.float64)
-    enough = n >= MIN_COUNT
-    mean = np.where(enough[:, None], s_label / n[:, None], 0.0)
-    mixture += mean.sum(0)
-    pair = slice(g.label_starts[first], g.label_starts[last])
-    label = g.pair_label[pair] - first
-    n_left = n[label] - g.pair_n[pair]
-    left = np.divide(s_label[label] - s_pair, n_left[:, None], out=np.zeros_like(s_pair), where=n_left[:, None] > 0)
-    change = np.where(enough[label][:, None], left - mean[label], 0.0)
-    if g.blocks:
-        shape = (g.blocks, len(change))
-        pick = sparse.csr_array((np.ones(len(change)), (g.pair_block[pair], np.arange(len(change)))), shape=shape)
-        mixture[1 : 1 + g.blocks] += pick @ change
-        moved = (g.pair_n[pair][:, None] * mean[label] - s_pair) / n[label, None]
-        mixture[1 + g.blocks :] += pick @ np.where(enough[label][:, None], moved, 0.0)
-
-
-def _reduce(values: npt.NDArray[Any], starts: npt.NDArray[np.integer]) -> Floats:
-    if len(starts) < 2:
-        return np.zeros(0)
-    return np.asarray(np.add.reduceat(values, starts[:-1]), dtype=np.float64)
-
-
-class _Tally:
-    """Sums over classes of labels, (classes + 1, 1 + 2B), the last class being labels of one document.
-
-    Each label counts as n_x positions (frequency) or as one (uniform). `gap` adds up H(p_x) - h_x, `mass` the
-    weights, `inverse` the (1 - rho) + rho n_e of the equation for n* (over n_x, if uniform), `labels` the labels.
+    Each label counts as n_x positions (frequency) or as one (uniform). `mass` (classes, 1 + B) adds up the weights;
+    `even` and `clustered` (classes,) give 1/n* = ((1 - rho) even + rho clustered) / mass.
     """
 
-    def __init__(self, g: Grouping, sums: _Sums, layer: Rows, uniform: bool) -> None:
-        self.blocks = g.blocks
-        n, square = g.label_n.astype(np.float64), g.label_square.astype(np.float64)
-        pairs_n, pairs_square = g.pair_n.astype(np.float64), g.pair_square.astype(np.float64)
-        label, docs_pair = g.pair_label, np.diff(g.block_starts).astype(np.float64)
-        docs: Floats = np.bincount(label, docs_pair, minlength=len(n)).astype(np.float64)
-        n_left, docs_left = n[label] - pairs_n, docs[label] - docs_pair
-        square_left = square[label] - pairs_square
-        there = n_left > 0
-        safe = np.maximum(n_left, 1.0)
+    def __init__(self, g: Grouping, weight: str) -> None:
+        self.g, self.uniform = g, weight == "uniform"
+        n = g.label_n.astype(np.float64)
+        kind = np.clip(np.searchsorted(_EDGES, n, side="right") - 1, 0, _CLASSES - 1)
+        kind = np.where(g.label_documents >= 2, kind, _SOLO)
+        self.kind = np.where(n >= MIN_COUNT, kind, _LEFT_OUT) if self.uniform else kind
+        self.labels = int(np.count_nonzero(self.kind != _LEFT_OUT))
+        weights = np.ones_like(n) if self.uniform else n
+        each = 1 / n if self.uniform else np.ones_like(n)
+        self.even = self._of_labels(each)
+        self.clustered = self._of_labels(each * g.label_square / n)
+        self.mass = np.repeat(self._of_labels(weights)[:, None], 1 + g.blocks, axis=1)
+        if not self.uniform:
+            self.mass[_SOLO, 0] += len(g.single_block)
+            self.mass[:, 1:] = self.mass[:, :1]
+            if g.blocks:
+                self.mass[:, 1:] -= self._of_pairs(g.pair_n.astype(np.float64))
+                self.mass[_SOLO, 1:] -= np.bincount(g.single_block, minlength=g.blocks)
+        self._pair_up()
 
-        def parts(
-            h: Floats, hsum: Floats, n: Floats, square: Floats, keep: npt.NDArray[np.bool_]
-        ) -> tuple[Floats, ...]:
-            ratio = (1 - sums.rho) + sums.rho * square / n
-            gap = h - hsum / n
-            w, r = (np.ones_like(n), ratio / n) if uniform else (n, ratio)
-            return tuple(np.where(keep, v, 0.0) for v in (w * gap, w, r, np.ones_like(n), hsum / n, 1 / n))
-
-        enough = n >= (MIN_COUNT if uniform else 1)
-        whole = parts(sums.entropy, sums.row_entropy, n, square, enough)
-        left = parts(sums.entropy_without, sums.row_entropy_without, safe, square_left, there & enough[label])
-        kind, kind_left = _class_of(n, docs), _class_of(n_left, docs_left)
-        # a share is withdrawn from its label's class; with p_x held, a label's number of independent rows is too
-        nothing, part = np.zeros_like(sums.share), pairs_n / n[label]
-        if uniform:  # the label keeps its weight and loses only what its mean is made of
-            gap = (sums.entropy - sums.row_entropy / n)[label]
-            mean_h = (sums.row_entropy / n)[label]
-            shares = (sums.share / n[label] - part * gap, nothing, nothing, nothing,
-                      sums.pair_entropy / n[label] - part * mean_h, nothing)  # fmt: skip
-        else:
-            shares = (sums.share, pairs_n, nothing, nothing, nothing, nothing)
-        added = [
-            self._add(a, b, np.where(enough[label], c, 0.0), kind, kind_left, label, g.pair_block)
-            for a, b, c in zip(whole, left, shares, strict=True)
-        ]
-        self.gap, self.mass, self.inverse = added[:3]
-        # only the uniform estimate asks for these: labels, their mean row entropies, and sum_x 1/n_x
-        self.labels, self.row_entropy, self.inverse_n = (each.sum(0) for each in added[3:])
-        if not uniform:
-            single = np.full(1 + 2 * self.blocks, float(len(g.single_rows)))
-            if self.blocks:
-                single[1:] -= np.tile(np.bincount(g.single_block, minlength=self.blocks), 2)
-            self.mass[_CLASSES] += single
-        if self.blocks:
-            held = np.divide(self.inverse[:, :1], self.mass[:, :1], where=self.mass[:, :1] > 0,
-                             out=np.zeros((_CLASSES + 1, 1)))  # fmt: skip
-            self.inverse[:, 1 + self.blocks :] = held * self.mass[:, 1 + self.blocks :]
-
-    def _add(
-        self, whole: Floats, left: Floats, share: Floats, kind: Ints, kind_left: Ints, label: Ints, block: Ints
-    ) -> Floats:
-        total: Floats = np.bincount(kind, whole, minlength=_CLASSES + 1).astype(np.float64)
-        out: Floats = np.repeat(total[:, None], 1 + 2 * self.blocks, axis=1)
-        if self.blocks:
-            size = (_CLASSES + 1) * self.blocks
-            gone = np.bincount(kind[label] * self.blocks + block, whole[label], minlength=size)
-            come = np.bincount(kind_left * self.blocks + block, left, minlength=size)
-            shares = np.bincount(kind[label] * self.blocks + block, share, minlength=size)
-            out[:, 1 : 1 + self.blocks] += (come - gone).reshape(_CLASSES + 1, self.blocks)
-            out[:, 1 + self.blocks :] -= shares.reshape(_CLASSES + 1, self.blocks)
-        return out
-
-    def excess(self, curve: NullCurve, ceiling: Floats) -> Floats | None:
-        """(1 + 2B,) the sum of weights times excess entropy, or None where it cannot be known."""
-        classes, solo = slice(0, _CLASSES), self.mass[_CLASSES]
-        used = np.flatnonzero(self.mass[classes, 0] > 0)
-        if not len(used):
-            return None
-        if not (ceiling > 1e-12).all():
-            return np.zeros_like(ceiling)  # the code keeps nothing, of labels or anything else
-        mass = np.maximum(self.mass[used], 0.0)
-        has = mass > 1e-9
-        d = np.divide(self.gap[used], mass, out=np.zeros_like(mass), where=has)
-        inverse = np.divide(self.inverse[used], mass, out=np.full_like(mass, 0.5), where=has)
-        log_n = -np.log(np.clip(inverse, 1e-12, 1 - 1e-9))
-        e = solve_excess(curve, d / ceiling, log_n) * ceiling
-        total: Floats = (mass * e).sum(0)
-        if (solo > 0).any():
-            total = total + solo * self._line(used, mass, e)
+    def _of_labels(self, values: Floats) -> Floats:
+        """(classes,) sums of values (L,)."""
+        total: Floats = np.bincount(self.kind, values, minlength=_LEFT_OUT + 1)[:_LEFT_OUT].astype(np.float64)
         return total
 
-    def _line(self, used: Ints, mass: Floats, e: Floats) -> Floats:
-        """Excess of labels of one document: the weighted line through the first classes, at log n = 0."""
-        first = slice(0, min(_LINE, len(used)))
+    def _of_pairs(self, values: Floats) -> Floats:
+        """(classes, B) sums of values (P,) by their label's class and their block."""
+        g = self.g
+        place = self.kind[g.pair_label] * g.blocks + g.pair_block
+        total = np.bincount(place, values, minlength=(_LEFT_OUT + 1) * g.blocks)
+        return np.asarray(total.reshape(-1, g.blocks)[:_LEFT_OUT], dtype=np.float64)
+
+    def _pair_up(self) -> None:
+        """The two pairs of each label that has two blocks, and what each takes of the other."""
+        g = self.g
+        first = g.label_starts[:-1][np.diff(g.label_starts) == 2]
+        self.here = np.concatenate((first, first + 1))
+        self.there = np.concatenate((first + 1, first))
+        self.takes = partner_weight(g.pair_n[self.here], g.pair_n[self.there])
+        self.kind_here = self.kind[g.pair_label[self.here]]
+
+    def shares(self, share: Floats) -> Floats:
+        """(P,) shares of blocks, those of labels in two blocks with a part of each other's, less its class's mean."""
+        taken = self.takes * share[self.there]
+        rows = self.takes * self.g.pair_n[self.there]
+        all_taken, all_rows = (np.bincount(self.kind_here, v, minlength=_LEFT_OUT + 1) for v in (taken, rows))
+        mean = np.divide(all_taken, all_rows, out=np.zeros(_LEFT_OUT + 1), where=all_rows > 0)
+        out = share.copy()
+        out[self.here] += taken - rows * mean[self.kind_here]
+        return out
+
+    def gaps(self, sums: LabelSums) -> Floats:
+        """(classes, 1 + B) sums of weights times H(p_x) - h_x; (classes, 1) without errors."""
+        g = self.g
+        n = g.label_n
+        gap = sums.entropy - sums.row_entropy / n
+        total = self._of_labels(gap if self.uniform else n * gap)[:, None]
+        if not len(sums.share):
+            return total
+        share = self.shares(sums.share)
+        if self.uniform:  # the label keeps its weight and loses only what its mean is made of
+            share = (share - g.pair_n * gap[g.pair_label]) / n[g.pair_label]
+        return np.hstack((total, total - self._of_pairs(share)))
+
+    def row_entropy(self, sums: LabelSums) -> Floats:
+        """(1 + B,) mean over labels of their rows' mean entropy, for uniform weights."""
+        g = self.g
+        mean = sums.row_entropy / g.label_n
+        total = self._of_labels(mean).sum(keepdims=True)
+        if len(sums.share):
+            moved = (g.pair_n * mean[g.pair_label] - sums.pair_entropy) / g.label_n[g.pair_label]
+            total = np.concatenate((total, total + self._of_pairs(moved).sum(0)))
+        mean_entropy: Floats = total / self.labels
+        return mean_entropy
+
+
+class _Terms:
+    """One estimate in one layer: its equations `d` and `log_n` (classes used, 1 + B), and what follows from them."""
+
+    def __init__(self, tally: Tally, sums: LabelSums, marginal: Marginal) -> None:
+        self.tally, self.rho = tally, sums.rho
+        self.d = self.log_n = np.zeros((0, 1))
+        self.possible = tally.labels > 0 or not tally.uniform
+        if not self.possible:
+            return
+        self.ceiling, self.total = marginal.ceiling, marginal.n
+        self.ceiling_corrected = marginal.ceiling_corrected
+        if tally.uniform:
+            assert sums.uniform is not None
+            u = sums.uniform
+            self.total = np.full(len(u.mean), float(tally.labels))
+            self.ceiling = -negative_entropy(u.mean) - tally.row_entropy(sums)
+            self.ceiling_corrected = self.ceiling + entropy_bias(u.variance, u.mean[0])
+        self.gap = tally.gaps(sums)
+        self.mass = np.maximum(tally.mass[:, : self.gap.shape[1]], 0.0)
+        self.used = np.flatnonzero(self.mass[:_CLASSES, 0] > 0)
+        if not (self.ceiling_corrected > 1e-12).all():
+            return  # the code keeps nothing, of labels or anything else
+        mass = self.mass[self.used]
+        d = np.divide(self.gap[self.used], mass, out=np.zeros_like(mass), where=mass > 1e-9)
+        inverse = ((1 - self.rho) * tally.even + self.rho * tally.clustered)[self.used] / mass[:, 0]
+        self.d = d / self.ceiling_corrected
+        self.log_n = np.broadcast_to(-np.log(np.clip(inverse, 1e-12, 1 - 1e-9))[:, None], d.shape)
+
+    def information(self, solved: Floats) -> Information:
+        """From the solutions (classes used, 1 + B), relative to the ceiling."""
+        if not self.possible:
+            return Information(None, None)
+        plugin = self.ceiling - self.gap.sum(0) / self.total
+        if not len(self.used):
+            return Information(plugin, None, self.rho)
+        excess = np.zeros_like(self.ceiling_corrected)
+        if len(solved):
+            e, mass = solved * self.ceiling_corrected, self.mass[self.used]
+            excess = (mass * e).sum(0) + self.mass[_SOLO] * self._line(mass, e)
+        return Information(plugin, self.ceiling_corrected - excess / self.total, self.rho)
+
+    def _line(self, mass: Floats, e: Floats) -> Floats:
+        """(1 + B,) excess of labels of one document: the line through the first classes, at log n = 0."""
+        first = slice(0, min(_LINE, len(e)))
         w, y = np.sqrt(mass[first]), e[first]
-        # a class sits at its mean count; its edges stand in for it where it is empty
-        x = np.repeat(np.log(_EDGES[used[first]])[:, None], y.shape[1], axis=1)
+        x = np.log(_EDGES[self.used[first]])[:, None]
         w_sum = np.maximum(w.sum(0), 1e-300)
         x_mean, y_mean = (w * x).sum(0) / w_sum, (w * y).sum(0) / w_sum
         spread = (w * (x - x_mean) ** 2).sum(0)
@@ -308,13 +228,11 @@ class _Tally:
         return line
 
 
-def _class_of(n: Floats, documents: Floats) -> Ints:
-    kind = np.clip(np.searchsorted(_EDGES, n, side="right") - 1, 0, _CLASSES - 1)
-    return np.asarray(np.where(documents >= 2, kind, _CLASSES), dtype=np.int64)
-
-
 def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:
-    """delta(b) where delta(b) - delta(b n) = d, everything relative to delta(1); 0 where d is 0."""
+    """delta(b) where delta(b) - delta(b n) = d, everything relative to delta(1); 0 where d is not positive."""
+    out = np.zeros_like(d)
+    some = np.flatnonzero(d > 0)
+    d, log_n = d[some], log_n[some]
 
     def missing(b: Floats) -> Floats:
         return curve(b) - curve(b + log_n) - d
@@ -327,4 +245,5 @@ def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:
     # a chord over what is left of the bracket, some 1e-7 wide, gives the other digits
     first, last = missing(low), missing(high)
     part = np.divide(first, first - last, out=np.full_like(d, 0.5), where=first != last)
-    return np.where(d > 0, curve(low + part * (high - low)), 0.0)
+    out[some] = curve(low + part * (high - low))
+    return out

@@ -2,13 +2,13 @@
 
 Positions are sorted by (label, block, document), so that a label is a run of (label, block) pairs and each of
 those a run of (label, document) pairs. Sums over the first are what a label's mean is made of, over the second
-what the jackknife takes away, over the third what document effects are known by. Labels seen once need no sums.
+what the errors are made of, over the third what document effects are known by. Labels seen once need no sums.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,6 @@ import numpy.typing as npt
 from infoplane.labels import Labels
 
 Ints = npt.NDArray[np.int32]
-CHUNK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,54 +26,53 @@ class Grouping:
     Attributes:
         n: positions.
         blocks: number B of jackknife blocks, 0 where there are too few documents.
-        position_rows: (n,) all rows of the sample.
-        single_rows, single_block: rows whose label occurs once, and their blocks.
-        rows: (R,) the other rows, sorted by label, block, document.
+        single_block: (S,) the block of each position whose label occurs once.
+        rows: (R,) the rows of the other positions, sorted by label, block, document.
         document_starts: (Q + 1,) where each (label, document) pair starts in `rows`.
         block_starts: (P + 1,) where each (label, block) pair starts among the document pairs.
         label_starts: (L + 1,) where each label starts among the block pairs.
         pair_block: (P,) block of each (label, block) pair.
+        pair_document: (Q,) document of each (label, document) pair.
+        documents: number of documents of the text.
     """
 
     n: int
     blocks: int
-    position_rows: Ints
-    single_rows: Ints
     single_block: Ints
     rows: Ints
     document_starts: Ints
     block_starts: Ints
     label_starts: Ints
     pair_block: Ints
+    pair_document: Ints
+    documents: int
 
     @classmethod
     def of(cls, labels: Labels, document: Ints, block_of_document: Ints | None) -> Grouping:
         """Group labels by the (N,) document of every row and the (D,) block of every document."""
         block_of = np.zeros(int(document.max()) + 1, np.int32) if block_of_document is None else block_of_document
-        blocks = 0 if block_of_document is None else int(block_of.max()) + 1
         doc = document[labels.rows]
         counts = np.bincount(labels.codes)
         once = counts[labels.codes] == 1
         keep = np.flatnonzero(~once)
         order = keep[np.lexsort((doc[keep], block_of[doc[keep]], labels.codes[keep]))]
-        code, d = labels.codes[order], doc[order]
+        d = doc[order]
         b = block_of[d]
-        new_label = _changes(code)
+        new_label = _changes(labels.codes[order])
         new_block = new_label | _changes(b)
         new_document = new_block | _changes(d)
         at_document, at_block, at_label = (np.flatnonzero(c) for c in (new_document, new_block, new_label))
-        single = labels.rows[once]
         return cls(
             n=len(doc),
-            blocks=blocks,
-            position_rows=labels.rows,
-            single_rows=single,
-            single_block=block_of[document[single]].astype(np.int32),
+            blocks=0 if block_of_document is None else int(block_of.max()) + 1,
+            single_block=block_of[doc[once]].astype(np.int32),
             rows=labels.rows[order],
             document_starts=_closed(at_document, len(order)),
             block_starts=_closed(np.searchsorted(at_document, at_block), len(at_document)),
             label_starts=_closed(np.searchsorted(at_block, at_label), len(at_block)),
             pair_block=b[at_block].astype(np.int32),
+            pair_document=d[at_document],
+            documents=int(document.max()) + 1,
         )
 
     @property
@@ -82,51 +80,64 @@ class Grouping:
         """Share of positions whose label occurs more than once."""
         return len(self.rows) / self.n
 
-    # ---- counts, per (label, block) pair and per label
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole numbers, those cached included."""
+        held = {f.name for f in fields(self)} | vars(self).keys()
+        return sum(value.nbytes for name in held if isinstance(value := getattr(self, name), np.ndarray))
+
+    # ---- where runs begin in `rows`, counts of pairs and labels
+
+    @cached_property
+    def pair_starts(self) -> Ints:
+        """(P + 1,) where each (label, block) pair starts in `rows`."""
+        return self.document_starts[self.block_starts]
+
+    @cached_property
+    def pair_label(self) -> Ints:
+        """(P,) label of each (label, block) pair."""
+        return np.repeat(np.arange(len(self.label_n), dtype=np.int32), np.diff(self.label_starts))
 
     @cached_property
     def pair_n(self) -> Ints:
-        """(P,) positions of each pair."""
-        return np.diff(self.document_starts[self.block_starts]).astype(np.int32)
-
-    @cached_property
-    def pair_square(self) -> npt.NDArray[np.int64]:
-        """(P,) sum over documents of the square of their positions."""
-        square = np.diff(self.document_starts).astype(np.int64) ** 2
-        return np.add.reduceat(square, self.block_starts[:-1]) if len(square) else square
+        """(P,) positions of each (label, block) pair."""
+        return np.diff(self.pair_starts)
 
     @cached_property
     def label_n(self) -> Ints:
         """(L,) positions of each label."""
-        return np.diff(self.document_starts[self.block_starts[self.label_starts]]).astype(np.int32)
+        return np.diff(self.pair_starts[self.label_starts])
 
-    @cached_property
+    @property
     def label_documents(self) -> Ints:
         """(L,) documents of each label."""
-        return np.diff(self.block_starts[self.label_starts]).astype(np.int32)
+        return np.diff(self.block_starts[self.label_starts])
 
     @cached_property
     def label_square(self) -> npt.NDArray[np.int64]:
         """(L,) sum over documents of the square of their positions."""
-        pairs = self.pair_square
-        return np.add.reduceat(pairs, self.label_starts[:-1]) if len(pairs) else pairs
+        square = np.diff(self.document_starts).astype(np.int64) ** 2
+        first = self.block_starts[self.label_starts]
+        return np.add.reduceat(square, first[:-1]) if len(square) else square
 
     @cached_property
-    def pair_label(self) -> Ints:
-        """(P,) label of each pair."""
-        return np.repeat(np.arange(len(self.label_n), dtype=np.int32), np.diff(self.label_starts))
+    def clusters(self) -> tuple[Ints, Ints, Ints]:
+        """(label, document) pairs of two positions or more: their rows, where each starts in these, its label."""
+        n = np.diff(self.document_starts)
+        several = np.flatnonzero(n > 1)
+        label = np.repeat(np.arange(len(self.label_n), dtype=np.int32), self.label_documents)
+        return (
+            self.rows[np.repeat(n > 1, n)],
+            np.concatenate(([0], np.cumsum(n[several]))).astype(np.int32),
+            label[several],
+        )
 
-    def warm(self) -> None:
-        """Make the cached counts now, so that threads only read them."""
-        _ = self.pair_n, self.pair_square, self.label_n, self.label_documents, self.label_square, self.pair_label
-
-    def chunks(self, size: int = CHUNK) -> Iterator[tuple[int, int]]:
-        """Runs of labels (first, last + 1) with about `size` (label, document) pairs each, one label at least."""
-        ends = self.block_starts[self.label_starts[1:]]
-        first, n = 0, len(ends)
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """Runs of labels (first, last + 1) with at most `size` (label, block) pairs each, one label at least."""
+        first, n = 0, len(self.label_n)
         while first < n:
-            done = self.block_starts[self.label_starts[first]]
-            last = max(first + 1, int(np.searchsorted(ends, done + size, side="right")))
+            end = self.label_starts[first] + size
+            last = max(first + 1, int(np.searchsorted(self.label_starts, end, side="right")) - 1)
             yield first, last
             first = last
 

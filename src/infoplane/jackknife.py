@@ -1,24 +1,27 @@
-r"""Delete-a-group jackknife over blocks of documents, with pairs of rows counted once.
+r"""Standard errors from blocks of documents: the infinitesimal jackknife, with pairs of rows counted once.
 
-With B blocks and `theta_(-b)` the estimate without block b,
+Documents, not tokens, are drawn from the population. They are dealt to B = 32 blocks of like size, and a figure
+`theta` has one replicate a block, `theta_b`, the value with the share of block b withdrawn. Then
 
-    J = (B - 1) / B * sum_b (theta_(-b) - mean_b theta_(-b))^2.
+    SE^2 = (B - 1) / B * sum_b (theta_b - mean_b theta_b)^2,     interval  theta +- t_{0.975, B-1} SE.
 
-Documents, not tokens, are drawn from the population, so documents are what is deleted. But an estimate from rare
-labels is made of pairs of rows, and J counts the variance of a pair twice, once with each block (Efron and Stein
-1981). The infinitesimal jackknife IJ, the same sum over values from which each block's share (the derivative by
-the weight of its rows) is withdrawn, divides the pair of a label seen twice between its two rows and counts its
-variance one half. With L the variance of parts that hang on one block and Q of such pairs, J = L + 2 Q and
-IJ = L + Q / 2, so
+For sums over rows, and smooth functions of them, withdrawing a share is deleting the block (the delete-a-group
+jackknife). Not so for what is made of labels that occur a few times: a pair of rows hangs on two blocks, the
+deletion of either takes all of it, and its variance is counted twice and more (Efron and Stein 1981). The share
+is instead the derivative by the weight of the block's rows (the infinitesimal jackknife): of a label's
+`n H(p) - sum_i H(a_i)` the block's rows have `-sum_(i in b) a_i log p - H(a_i)`, which add up to the whole. With w_b
+the part of the label's rows that is in block b, the pair of blocks (b, c) has the coefficient 1 - w_b in the
+share of b, and so in SE^2 the weight
 
-    SE^2 = (2 IJ + J) / 3 = L + Q.
+    q = (1 - w_b)^2 + (1 - w_c)^2 + sum_(a not b, c) w_a^2,
 
-For pairs within a label of n rows J counts 2.25, 2.2, .. 2 times and IJ 1, 1.25, .. 2 times (n = 3, 4, .. many), so
-their part of SE^2 is 1.4 to 2 times too large: conservative, and never more than J. The 95 % interval is
-`theta +- t_{0.975, B-1} SE`.
+which is 1 for three blocks of one row each and at most 2 for many, where such pairs matter little; but for the
+two blocks of a label seen twice it is 1/2. There each share takes the part `lambda` of the other (less its mean) so
+that `(1 - w_b + lambda w_b)^2 + (1 - w_c + lambda w_c)^2 = 1`: see `partner_weight`.
+
 Sources: Kott, "The delete-a-group jackknife", Journal of Official Statistics 17 (2001); Efron and Stein, "The
 jackknife estimate of variance", Annals of Statistics 9 (1981); Efron and Tibshirani, An Introduction to the
-Bootstrap (1993), ch. 11 and 21. The combination is worked out here.
+Bootstrap (1993), ch. 11 and 21. The weights of pairs are worked out here.
 """
 
 from __future__ import annotations
@@ -53,13 +56,26 @@ def assign_blocks(sizes: npt.ArrayLike, blocks: int = BLOCKS) -> npt.NDArray[np.
     return block
 
 
-def standard_error_of(replicates: npt.ArrayLike) -> float:
-    """Standard error from (2B,) values: without each block, then with each block's share withdrawn.
+def partner_weight(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The part of the other block's share that each of the two blocks of a label takes (see above).
 
-    The replicates are centred on their own mean, which leaves the bias of the estimate out of its error.
+    Args:
+        first, second: rows of the label in its two blocks.
+
+    Returns:
+        The positive root lambda of `q (1 + lambda^2) + 2 (1 - q) lambda = 1`, q = w_b^2 + w_c^2; sqrt(2) - 1 for one
+        row each.
     """
-    deleted, withdrawn = np.asarray(replicates, dtype=np.float64).reshape(2, -1)
-    return float(np.sqrt((len(deleted) - 1) * (deleted.var() + 2 * withdrawn.var()) / 3))
+    b, c = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    q = (b * b + c * c) / (b + c) ** 2
+    root: npt.NDArray[np.float64] = (np.sqrt(1 - q) - (1 - q)) / q
+    return root
+
+
+def standard_error_of(replicates: npt.ArrayLike) -> float:
+    """Standard error from (B,) replicates; centred on their own mean, which leaves bias out of the error."""
+    values = np.asarray(replicates, dtype=np.float64)
+    return float(np.sqrt((len(values) - 1) * values.var()))
 
 
 def interval_of(value: float, standard_error: float, blocks: int, level: float = 0.95) -> tuple[float, float]:
@@ -71,8 +87,8 @@ def interval_of(value: float, standard_error: float, blocks: int, level: float =
 def error_and_interval(
     value: float, replicates: npt.NDArray[np.float64]
 ) -> tuple[float, tuple[float, float]] | tuple[None, None]:
-    """Standard error and 95 % interval of a value from its (2B,) replicates; neither where there are none."""
+    """Standard error and 95 % interval of a value from its (B,) replicates; neither where there are none."""
     if not len(replicates):
         return None, None
     error = standard_error_of(replicates)
-    return error, interval_of(value, error, len(replicates) // 2)
+    return error, interval_of(value, error, len(replicates))

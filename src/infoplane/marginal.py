@@ -20,174 +20,131 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
-from scipy import interpolate, sparse
+from scipy import interpolate
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int32]
-TINY = np.finfo(np.float64).tiny
-_CHUNK = 4096
+from infoplane.rows import Floats, Ints, Rows, add_runs, negative_entropy
+
 _SAMPLE = 1 << 14
-# Every float16 as a float64: looking up is several times faster than NumPy's conversion of small numbers.
-_FLOAT16 = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
-
-
-def negative_entropy(x: Floats) -> Floats:
-    """sum_j x_j log x_j over the last axis; 0 log 0 is 0."""
-    total: Floats = np.einsum("...j,...j->...", x, np.log(np.maximum(x, TINY)))
-    return total
-
-
-def entropy_of_sums(sums: Floats, n: npt.NDArray[np.generic] | Floats) -> Floats:
-    """Entropy of `sums / n` whose rows add up to n."""
-    count = np.asarray(n, dtype=np.float64)
-    entropy: Floats = np.log(count) - negative_entropy(sums) / count
-    return entropy
-
-
-def sum_runs(x: Floats, starts: npt.NDArray[np.integer], weights: Floats | None = None) -> Floats:
-    """(runs, m): rows of x, times weights, added over runs of rows; a sparse product, faster than reduceat."""
-    if weights is None and len(starts) - 1 == len(x):
-        return x
-    data = np.ones(len(x)) if weights is None else weights
-    pointers = starts - starts[0]
-    summed: Floats = sparse.csr_array((data, np.arange(len(x)), pointers), shape=(len(starts) - 1, len(x))) @ x
-    return summed
-
-
-def _float64(a: npt.NDArray[np.float16]) -> Floats:
-    found: Floats = _FLOAT16.take(a.view(np.uint16))
-    return found
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """The assignments of one layer, with what is needed of each row.
+class Sample:
+    """Some rows of every layer and the documents they are in, made once for all layers.
 
     Attributes:
-        a: (N, m) float16, as captured.
-        scale: (N,) what brings a row to sum 1 after its rounding to float16.
-        entropy: (N,) H(a_i), nats.
-        metric: (m,) 1 / p_j of all rows, in which products of rows are taken; 0 where p_j is 0.
-        square: (N,) product of each row with itself, sum_j a_ij^2 / p_j.
+        rows: (n,) the rows, by document.
+        starts: (G + 1,) where each document that has rows starts in these.
+        block: (G,) the block of each of those documents; None where there are too few for errors.
+        blocks: number B of blocks, those that have no row here included; 0 for None.
     """
 
-    a: npt.NDArray[np.float16]
-    scale: Floats
-    entropy: Floats
-    metric: Floats
-    square: Floats
+    rows: Ints
+    starts: Ints
+    block: Ints | None
+    blocks: int
 
     @classmethod
-    def of(cls, a: npt.NDArray[np.float16]) -> Rows:
-        scale, entropy, square = np.empty(len(a)), np.empty(len(a)), np.empty(len(a))
-        mass = np.zeros(a.shape[1])
-        for i in range(0, len(a), _CHUNK):
-            x = _float64(a[i : i + _CHUNK])
-            scale[i : i + _CHUNK] = total = 1 / x.sum(1)
-            entropy[i : i + _CHUNK] = -negative_entropy(x) * total - np.log(total)
-            mass += total @ x
-        metric = np.divide(len(a), mass, out=np.zeros_like(mass), where=mass > 0)
-        for i in range(0, len(a), _CHUNK):
-            x = _float64(a[i : i + _CHUNK])
-            square[i : i + _CHUNK] = (x * x) @ metric * scale[i : i + _CHUNK] ** 2
-        return cls(a, scale, entropy, metric, square)
+    def of(cls, rows: Ints, document: Ints, block_of_document: Ints | None) -> Sample:
+        """Rows (n,), the (N,) document of every row of the layer and the (D,) block of every document."""
+        n = np.bincount(document[rows])
+        there = np.flatnonzero(n)
+        starts = np.concatenate(([0], np.cumsum(n[there]))).astype(np.int32)
+        block, blocks = None, 0
+        if block_of_document is not None:
+            block, blocks = block_of_document[there], int(block_of_document.max()) + 1
+        return cls(rows[np.argsort(document[rows], kind="stable")], starts, block, blocks)
 
     @property
-    def m(self) -> int:
-        return int(self.a.shape[1])
+    def nbytes(self) -> int:
+        return self.rows.nbytes + self.starts.nbytes
 
-    def get(self, rows: Ints) -> Floats:
-        """(len(rows), m) float64, rows summing to 1."""
-        x = self._unscaled(rows)
-        x *= self.scale[rows, None]
-        return x
+    def sums(self, x: Floats) -> Floats:
+        """(G, columns) sums of the rows of each document."""
+        return add_runs(x, self.starts, self.rows)
 
-    def document_sums(self, rows: Ints, document: Ints, documents: int) -> Floats:
-        """(documents, m) sums of the rows of each document; `document` is that of every row of the layer."""
-        total = np.zeros((documents, self.m))
-        for i in range(0, len(rows), _CHUNK):
-            part = rows[i : i + _CHUNK]
-            shape = (documents, len(part))
-            pick = sparse.csr_array((self.scale[part], (document[part], np.arange(len(part)))), shape=shape)
-            total += pick @ self._unscaled(part)
-        return total
-
-    def _unscaled(self, rows: Ints) -> Floats:
-        # take, told not to check, is several times faster than indexing; rows come from `Labels`, all in range
-        return _float64(self.a.take(rows, axis=0, mode="clip"))
+    def without(self, per_document: Floats) -> Floats:
+        """(1 + B, ...): the sum over documents (G, ...), then that sum without each block."""
+        return without(per_document, self.block, self.blocks)
 
 
 @dataclass(frozen=True, eq=False)
 class Marginal:
-    """Entropies of a sample of one layer; columns as in `without`.
+    """Entropies of a sample of one layer: the whole, then without each block.
 
     Attributes:
-        n: (1 + 2B,) positions.
-        p: (m,) mean assignment of the whole sample.
-        entropy, entropy_corrected: (1 + 2B,) H(Z') in nats.
-        row_entropy: (1 + 2B,) mean of H(a_i).
+        n: (1 + B,) positions.
+        entropy, entropy_corrected: (1 + B,) H(Z') in nats.
+        row_entropy: (1 + B,) mean of H(a_i).
     """
 
     n: Floats
-    p: Floats
     entropy: Floats
     entropy_corrected: Floats
     row_entropy: Floats
 
     @classmethod
-    def of(cls, layer: Rows, rows: Ints, document: Ints, block_of_document: Ints | None, documents: int) -> Marginal:
-        sums = layer.document_sums(rows, document, documents)
-        count: Floats = np.bincount(document[rows], minlength=documents).astype(np.float64)
-        h: Floats = np.bincount(document[rows], layer.entropy[rows], minlength=documents).astype(np.float64)
-        n = without(count, block_of_document)
-        total = without(sums, block_of_document)
+    def of(cls, layer: Rows, rows: Ints, document: Ints, block_of_document: Ints | None) -> Marginal:
+        """Of some rows of a layer."""
+        sample = Sample.of(rows, document, block_of_document)
+        return cls.from_sums(sample, np.hstack([sample.sums(x) for _, x in layer.pieces()]), layer.entropy)
+
+    @classmethod
+    def from_sums(cls, sample: Sample, sums: Floats, row_entropy: Floats) -> Marginal:
+        """From `sample.sums` (G, m) of all columns, and the (N,) entropies of the layer's rows."""
+        count: Floats = np.diff(sample.starts).astype(np.float64)
+        h = np.add.reduceat(row_entropy[sample.rows], sample.starts[:-1])
+        n = sample.without(count)
+        total = sample.without(sums)
         p = total / n[:, None]
-        groups = without((count > 0).astype(np.float64), block_of_document)
+        groups = sample.without(np.ones_like(count))
         # sum_g (S_g - n_g p)^2, opened, so that every delete-one sample is a difference of sums
-        square = without(sums * sums, block_of_document)
-        cross = without(sums * count[:, None], block_of_document)
-        count_square = without(count * count, block_of_document)
+        square = sample.without(sums * sums)
+        cross = sample.without(sums * count[:, None])
+        count_square = sample.without(count * count)
         spread = square - 2 * p * cross + p * p * count_square[:, None]
         factor = np.where(groups > 1, groups / np.maximum(groups - 1, 1), 0.0)
         variance = factor[:, None] * spread / (n * n)[:, None]
         entropy = -negative_entropy(p)
-        correction = 0.5 * np.divide(variance, p, out=np.zeros_like(p), where=p > 0).sum(1)
-        return cls(n, p[0], entropy, entropy + correction, without(h, block_of_document) / n)
+        return cls(n, entropy, entropy + entropy_bias(variance, p), sample.without(h) / n)
 
     @cached_property
     def ceiling(self) -> Floats:
-        """(1 + 2B,) plugin ceiling, nats."""
+        """(1 + B,) plugin ceiling, nats."""
         return self.entropy - self.row_entropy
 
     @cached_property
     def ceiling_corrected(self) -> Floats:
-        """(1 + 2B,) corrected ceiling, nats."""
+        """(1 + B,) corrected ceiling, nats."""
         return self.entropy_corrected - self.row_entropy
 
 
-def without(per_document: Floats, block_of_document: Ints | None) -> Floats:
-    """(1 + 2B, ...): the sum over documents, then twice that sum without each block in turn.
+def entropy_bias(variance: Floats, p: Floats) -> Floats:
+    """(...) what the entropy of an estimated p (..., m) lacks, to second order: 1/2 sum_j Var(p_j) / p_j."""
+    lacks: Floats = 0.5 * np.divide(variance, p, out=np.zeros_like(p), where=p > 0).sum(-1)
+    return lacks
 
-    Twice, because a sum is made of single blocks: deleting one and withdrawing its share are the same
-    (see `infoplane.jackknife`).
-    """
+
+def without(per_document: Floats, block: Ints | None, blocks: int) -> Floats:
+    """(1 + blocks, ...): the sum over documents (G, ...), then that sum without each block of documents."""
     total = per_document.sum(0, keepdims=True)
-    if block_of_document is None:
+    if block is None:
         return np.asarray(total)
-    blocks = int(block_of_document.max()) + 1
-    shape = (blocks, len(per_document))
-    ones = np.ones(len(per_document))
-    pick = sparse.csr_array((ones, (block_of_document, np.arange(len(per_document)))), shape=shape)
-    left = total - pick @ per_document
-    return np.concatenate((total, left, left))
+    order = np.argsort(block, kind="stable").astype(np.int32)
+    starts = np.searchsorted(block[order], np.arange(blocks + 1))
+    flat = per_document.reshape(len(per_document), -1)
+    return np.concatenate((total, total - add_runs(flat, starts, order).reshape(-1, *total.shape[1:])))
 
 
 @dataclass(frozen=True, eq=False)
 class NullCurve:
-    """delta(n) as a table in log n, relative to delta(1) = 1; falls like 1/n beyond the table."""
+    """delta(n) as a table in log n, relative to delta(1) = 1; falls like 1/n beyond the table.
 
-    log_n: Floats
+    Attributes:
+        step: distance of the table's entries in log n, the first of which is 0.
+        log_delta: (K,) the table.
+    """
+
+    step: float
     log_delta: Floats
 
     @classmethod
@@ -199,23 +156,25 @@ class NullCurve:
         mean_entropy, n = [float(layer.entropy[rows[picked]].mean())], [1]
         total = -float(negative_entropy(x.mean(0)))
         while n[-1] < 256 and len(x) >= 32:
-            x = x[: len(x) // 2 * 2].reshape(-1, 2, layer.m).mean(1)
+            x = (x[: len(x) // 2 * 2 : 2] + x[1::2]) / 2
             n.append(2 * n[-1])
             mean_entropy.append(-float(negative_entropy(x).mean()))
         missing = total - np.array(mean_entropy)
         if len(n) < 2 or not (missing > 1e-13).all():
-            return cls(np.log([1.0, 2.0]), np.log([1.0, 0.5]))  # nothing varies: any curve will do
+            return cls(float(np.log(2)), np.log([1.0, 0.5]))  # nothing varies: any curve will do
         # delta = kappa / n at the end of the table; the sample's own entropy lacks kappa / len(sample).
         kappa = missing[-1] / (1 / n[-1] - 1 / len(picked))
         log_delta = np.log(missing + kappa / len(picked))
         log_delta -= log_delta[0]
         grid = np.linspace(0, np.log(n[-1]), 16 * len(n))
-        return cls(grid, interpolate.PchipInterpolator(np.log(n), log_delta)(grid))
+        return cls(float(grid[1]), interpolate.PchipInterpolator(np.log(n), log_delta)(grid))
 
     def __call__(self, log_n: Floats) -> Floats:
         """delta(n) / delta(1) at log n; below n = 1 the first slope goes on, in logarithms."""
-        x, y = self.log_n, self.log_delta
-        inside = np.interp(log_n, x, y)
-        first = (y[1] - y[0]) / (x[1] - x[0])
-        inside = np.where(log_n < x[0], y[0] + first * (log_n - x[0]), inside)
-        return np.exp(np.where(log_n > x[-1], y[-1] - (log_n - x[-1]), inside))
+        # the table is even, so a place in it is a division; its ends go on in straight lines
+        place = log_n / self.step
+        low = np.clip(place, 0, len(self.log_delta) - 2).astype(np.int64)
+        slope = np.diff(self.log_delta)
+        value = self.log_delta[low] + (place - low) * slope[low]
+        end = len(self.log_delta) - 1
+        return np.exp(np.where(place > end, self.log_delta[end] - (place - end) * self.step, value))

@@ -25,7 +25,7 @@ from infoplane.jackknife import error_and_interval
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-SCHEMA = "infoplane/measurement/2"
+SCHEMA = "infoplane/measurement/3"
 JSON_NAME = "measurement.json"
 TABLE_NAME = "measurement.parquet"
 
@@ -53,7 +53,7 @@ class Estimate:
         position_set: `P_k`, positions whose input and output n-grams of order k both exist.
         repeated_mass: share of those positions whose label occurs more than once.
         warning: why the value should not be trusted, where it should not.
-        replicates: B values without each block of documents, B with each block's share withdrawn (see
+        replicates: B values, each with the share of one block of documents withdrawn (see
             `infoplane.jackknife`); empty where there are too few documents.
     """
 

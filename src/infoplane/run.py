@@ -14,7 +14,7 @@ from infoplane.capture import Capture, Progress, open_capture, write_capture
 from infoplane.errors import ModelError, SettingError
 from infoplane.measurement import Measurement
 from infoplane.points import ReferencePoints
-from infoplane.questions import measure_capture
+from infoplane.record import measure_capture
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
 
@@ -62,7 +62,7 @@ def measure(
         documents: `c4-sample`, a file or folder, a dataset id, strings, or a `Text`.
         tokenizer: needed with a module; with a name it may be another hub id or folder.
         tokens, context, seed: budget of tokens, longest window, which documents.
-        orders, estimators, weights, labels, unit: see `infoplane.questions.measure_capture`.
+        orders, estimators, weights, labels, unit: see `infoplane.record.measure_capture`.
         m, points_seed, calibration, reference_sets: reference points; set r is drawn with points_seed + r.
         layers: names of the layers to read, all by default.
         loss: also the next-token loss and bits per byte of the same text.

@@ -1,0 +1,191 @@
+"""Asking every layer: the one pass over a capture's assignments.
+
+Whole-number work is done once per set of labels and used for every layer. Layers are read one after the other, by a
+few threads, and each is worked on a few columns at a time. As many sets of labels as a bounded memory holds
+are asked in one visit to a layer; a long text takes more visits, not more memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.capture import Capture, Progress
+from infoplane.estimators import Information, Tally, informations
+from infoplane.grouping import Grouping
+from infoplane.jackknife import MIN_DOCUMENTS
+from infoplane.label_sums import Summing
+from infoplane.marginal import Marginal, NullCurve, Sample
+from infoplane.questions import Question, Questions
+from infoplane.rows import Floats, Rows
+
+_LAYER_BYTES = 64 << 20  # assignments held at once by all threads together
+_HELD_BYTES = 32 << 20  # whole numbers of all sets of labels that are asked in one visit
+Target = tuple[str, int]
+"""A layer and a reference set."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the layers answered.
+
+    Attributes:
+        marginals: by layer, reference set and position set.
+        informations: by layer, reference set, question, kind (`value`, `permuted`, `shifted`) and weight.
+        repeated: share of positions whose label recurs, by question.
+    """
+
+    marginals: dict[tuple[str, int, str], Marginal] = field(default_factory=dict)
+    informations: dict[tuple[str, int, Question, str, str], Information] = field(default_factory=dict)
+    repeated: dict[Question, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Profile:
+    """What is kept of a layer between visits; its assignments are read again."""
+
+    rows: Rows
+    curve: NullCurve
+    marginals: Mapping[str, Marginal]
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One set of labels, with what is settled about it before any layer is read."""
+
+    question: Question
+    kind: str
+    grouping: Grouping
+    tallies: Mapping[str, Tally]
+
+
+def answer(
+    capture: Capture,
+    questions: Questions,
+    block_of_document: npt.NDArray[np.int32] | None,
+    weights: Sequence[str],
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Answers:
+    """Ask every layer and reference set of a capture.
+
+    Args:
+        capture: the capture.
+        questions: about its windows.
+        block_of_document: (D,) for error bars, None for none.
+        weights: of `frequency` and `uniform`.
+        threads: layers worked on at once.
+        progress: called with the stage, what is done and what there is to do.
+    """
+    return _Pass(capture, questions, block_of_document, weights, threads, progress).go()
+
+
+class _Pass:
+    def __init__(
+        self,
+        capture: Capture,
+        questions: Questions,
+        block_of_document: npt.NDArray[np.int32] | None,
+        weights: Sequence[str],
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self.capture, self.questions, self.weights, self.progress = capture, questions, weights, progress
+        self.blocks = {
+            name: block_of_document if len(np.unique(questions.document[rows])) >= MIN_DOCUMENTS else None
+            for name, rows in questions.position_sets.items()
+        }
+        self.samples = {
+            name: Sample.of(rows, questions.document, self.blocks[name])
+            for name, rows in questions.position_sets.items()
+        }
+        held = max(1, capture.windows.n_positions * capture.m * 2)
+        self.threads = max(1, min(threads or os.cpu_count() or 1, _LAYER_BYTES // held))
+        self.profiles: dict[Target, _Profile] = {}
+        self.answers = Answers()
+
+    def go(self) -> Answers:
+        targets = [(layer, s) for s in range(self.capture.sets) for layer in self.capture.layers]
+        steps = len(targets) * sum(3 if q.controls else 1 for q in self.questions.all)
+        done = 0
+        self._tick(done, steps)
+        for jobs in self._rounds():
+
+            def visit(target: Target, jobs: Sequence[_Job] = jobs) -> None:
+                self._visit(target, jobs)
+
+            for _ in self._each(visit, targets):
+                done += len(jobs)
+                self._tick(done, steps)
+        self._tick(steps, steps)  # a control that cannot be made is done, too
+        return self.answers
+
+    def _each(self, work: Callable[[Target], None], targets: Sequence[Target]) -> Iterator[None]:
+        if self.threads == 1:
+            yield from map(work, targets)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            yield from pool.map(work, targets)
+
+    def _tick(self, done: int, steps: int) -> None:
+        if self.progress is not None:
+            self.progress("measuring", done, steps)
+
+    def _rounds(self) -> Iterator[list[_Job]]:
+        """Jobs that fit the memory together, one at least."""
+        jobs: list[_Job] = []
+        held = 0
+        for question in self.questions.all:
+            for kind, labels in self.questions.variants(question):
+                grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
+                if kind == "value":
+                    self.answers.repeated[question] = grouping.repeated_mass
+                weights = [w for w in self.weights if w == "frequency" or question.controls]
+                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights})
+                _ = grouping.clusters  # made now, so that threads only read
+                if jobs and held + grouping.nbytes > _HELD_BYTES:
+                    yield jobs
+                    jobs, held = [], 0
+                jobs.append(job)
+                held += grouping.nbytes
+        yield jobs
+
+    def _visit(self, target: Target, jobs: Sequence[_Job]) -> None:
+        a = self.capture.read(*target)
+        profile = self.profiles.get(target)
+        rows = Rows.of(a) if profile is None else replace(profile.rows, a=a)
+        errors = target[1] == 0  # one reference set carries the error bars of the text, and the controls
+        jobs = [job for job in jobs if errors or job.kind == "value"]
+        summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies) for job in jobs]
+        sums: dict[str, list[Floats]] = {name: [] for name in self.samples}
+        for columns, x in rows.pieces():
+            if profile is None:
+                for name, sample in self.samples.items():
+                    sums[name].append(sample.sums(x))
+            for summing in summings:
+                summing.add(columns, x)
+        if profile is None:
+            profile = self.profiles[target] = self._profile(rows, sums, errors)
+            for name, marginal in profile.marginals.items():
+                self.answers.marginals[(*target, name)] = marginal
+        asked = [
+            (job, weight, (tally, summed, profile.marginals[job.question.position_set]))
+            for job, summed in zip(jobs, (s.done() for s in summings), strict=True)
+            for weight, tally in job.tallies.items()
+        ]
+        found = informations(profile.curve, [terms for _, _, terms in asked])
+        for (job, weight, _), information in zip(asked, found, strict=True):
+            self.answers.informations[(*target, job.question, job.kind, weight)] = information
+
+    def _profile(self, rows: Rows, sums: Mapping[str, list[Floats]], errors: bool) -> _Profile:
+        marginals = {}
+        for name, sample in self.samples.items():
+            sample = sample if errors else replace(sample, block=None, blocks=0)
+            marginals[name] = Marginal.from_sums(sample, np.hstack(sums[name]), rows.entropy)
+        curve = NullCurve.of(rows, self.questions.position_sets["P_1"])
+        return _Profile(replace(rows, a=rows.a[:0].copy()), curve, marginals)

@@ -1,0 +1,310 @@
+"""Measuring: a capture and questions in, a `Measurement` out. No model is needed here.
+
+The answers of the layers become tidy rows: values with their errors, controls and doubts. Each figure carries its
+replicates, one a block of documents, from which all errors, those of ratios and differences included, are made.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane import files
+from infoplane.answers import Answers, answer
+from infoplane.capture import Capture, Progress, versions
+from infoplane.errors import SettingError
+from infoplane.estimators import ESTIMATORS, PLUGIN
+from infoplane.jackknife import MIN_DOCUMENTS, assign_blocks, error_and_interval, standard_error_of
+from infoplane.marginal import without
+from infoplane.measurement import Estimate, Measurement
+from infoplane.questions import SIDES, Question, Questions
+from infoplane.rows import Floats
+
+UNITS = ("efficiency", "bits", "nats")
+WEIGHTS = ("frequency", "uniform")
+
+
+def measure_capture(
+    capture: Capture,
+    *,
+    orders: Sequence[int] = (1, 2, 3, 4),
+    estimators: Sequence[str] = ("corrected", "plugin"),
+    weights: Sequence[str] = ("frequency",),
+    labels: Mapping[str, npt.ArrayLike] | None = None,
+    unit: str = "efficiency",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Ask a capture.
+
+    Args:
+        capture: from `write_capture` or `open_capture`.
+        orders: n-gram orders, of 1 to 4.
+        estimators: of `corrected` and `plugin`; the first named comes first in the record.
+        weights: of `frequency` and `uniform`.
+        labels: further columns of whole numbers by name, one a position or one a document.
+        unit: `efficiency` (divided by log m), `bits` or `nats`.
+        threads: layers worked on at once; by default as many as there are cores.
+
+    Raises:
+        SettingError: an order, estimator, weight or unit that is not known.
+        LabelError: a column that does not fit.
+    """
+    started = time.monotonic()
+    for what, values, known in (("estimator", estimators, tuple(ESTIMATORS)), ("weight", weights, WEIGHTS)):
+        for value in values:
+            if value not in known:
+                raise SettingError(f"{what} {value!r} is not known; choose of {', '.join(known)}")
+        if not values:
+            raise SettingError(f"name at least one {what} of {', '.join(known)}")
+    if unit not in UNITS:
+        raise SettingError(f"unit {unit!r} is not known; choose one of {', '.join(UNITS)}")
+    w = capture.windows
+    sizes = np.bincount(w.position_document, minlength=len(w.documents))
+    blocks = assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
+    questions = Questions(w, orders, labels or {})
+    answers = answer(capture, questions, blocks, weights, threads, progress)
+    ids = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
+    return _Record(capture, questions, answers, blocks, ids, tuple(weights), unit).measurement(started)
+
+
+class _Record:
+    """Answers as rows."""
+
+    def __init__(
+        self,
+        capture: Capture,
+        questions: Questions,
+        answers: Answers,
+        blocks: npt.NDArray[np.int32] | None,
+        estimators: tuple[str, ...],
+        weights: tuple[str, ...],
+        unit: str,
+    ) -> None:
+        self.capture, self.questions, self.answers, self.blocks = capture, questions, answers, blocks
+        self.estimators, self.weights, self.unit = estimators, weights, unit
+        self.documents = len(capture.windows.documents)
+        self.scale = {"efficiency": 1 / math.log(capture.m), "bits": 1 / math.log(2), "nats": 1.0}[unit]
+        self.warnings: list[str] = []
+
+    def measurement(self, started: float) -> Measurement:
+        rows = self._rows(0)
+        if self.capture.sets > 1:
+            values: dict[tuple[Any, ...], list[float]] = {}
+            for s in range(self.capture.sets):
+                for row in rows if s == 0 else self._rows(s):
+                    values.setdefault(row.key, []).append(row.value)
+            spread = {key: float(np.std(v, ddof=1)) for key, v in values.items() if len(v) == self.capture.sets}
+            rows = [replace(row, reference_error=spread.get(row.key)) for row in rows]
+        rows += self._loss_rows()
+        return Measurement(tuple(rows), self._provenance(time.monotonic() - started))
+
+    def _rows(self, s: int) -> list[Estimate]:
+        layers = list(self.capture.layers)
+        rows: list[Estimate] = []
+        for layer in [*layers, "model"]:
+            for estimator in self.estimators:
+                for k in self.questions.orders:
+                    rows += self._marginal_rows(layer, s, estimator, f"P_{k}")
+                for weight in self.weights:
+                    for k in self.questions.orders:
+                        rows += self._order_rows(layer, s, estimator, weight, k)
+                    for q in self.questions.of_columns:
+                        rows += self._information_rows("information", layer, s, estimator, weight, q)
+                rows += self._share_rows(layer, s, estimator)
+        return rows
+
+    def _mean_over(self, layer: str) -> list[str]:
+        """The layers that a row is the mean of: itself, or all blocks for `model`."""
+        if layer != "model":
+            return [layer]
+        return [name for name in self.capture.layers if name.startswith("block.")]
+
+    def _mean(self, layer: str, of: Callable[[str], Floats | None]) -> Floats | None:
+        found = [of(name) for name in self._mean_over(layer)]
+        some = [f for f in found if f is not None]
+        return np.mean(some, axis=0) if found and len(some) == len(found) else None
+
+    def _marginal(self, layer: str, s: int, estimator: str, position_set: str, what: str) -> Floats | None:
+        name = what if estimator == PLUGIN else f"{what}_corrected"
+        return self._mean(layer, lambda one: getattr(self.answers.marginals[one, s, position_set], name))
+
+    def _information(
+        self, layer: str, s: int, estimator: str, weight: str, q: Question, kind: str = "value"
+    ) -> Floats | None:
+        def of(one: str) -> Floats | None:
+            found = self.answers.informations.get((one, s, q, kind, weight))
+            return None if found is None else found.plugin if estimator == PLUGIN else found.corrected
+
+        return self._mean(layer, of)
+
+    def _marginal_rows(self, layer: str, s: int, estimator: str, position_set: str) -> list[Estimate]:
+        rows = []
+        n = len(self.questions.position_sets[position_set])
+        for what in ("entropy", "ceiling"):
+            value = self._marginal(layer, s, estimator, position_set, what)
+            if value is not None:
+                more = {"estimator": estimator, "position_set": position_set, "n": n}
+                rows.append(self._estimate(what, layer, value * self.scale, self.unit, **more))
+        return rows
+
+    def _information_rows(
+        self, quantity: str, layer: str, s: int, estimator: str, weight: str, q: Question
+    ) -> list[Estimate]:
+        value = self._information(layer, s, estimator, weight, q)
+        if value is None:
+            if s == 0 and layer == "model" and self._mean_over("model"):
+                self.warnings.append(
+                    f"{quantity} of {q.side}{'' if q.order is None else f', order {q.order}'}: no label occurs in two "
+                    f"documents, so {estimator} says nothing"
+                )
+            return []
+        controls: dict[str, float | None] = {}
+        for kind in ("permuted", "shifted"):
+            found = self._information(layer, s, estimator, weight, q, kind) if s == 0 else None
+            if found is not None:
+                controls[f"control_{kind}"] = float(found[0] * self.scale)
+                controls[f"control_{kind}_error"] = (
+                    standard_error_of(found[1:] * self.scale) if len(found) > 1 else None
+                )
+        row = self._estimate(
+            quantity, layer, value * self.scale, self.unit, side=q.side, order=q.order, weight=weight,
+            estimator=estimator, position_set=q.position_set, repeated_mass=self.answers.repeated[q],
+            n=len(self.questions.position_sets[q.position_set]), **controls,
+        )  # fmt: skip
+        return [replace(row, warning=_doubt(row, self.capture.m, self.scale))]
+
+    def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int) -> list[Estimate]:
+        rows: list[Estimate] = []
+        found: dict[str, Floats | None] = {}
+        for side, quantity in SIDES.items():
+            q = self.questions.of(side, k)
+            rows += self._information_rows(quantity, layer, s, estimator, weight, q)
+            found[side] = self._information(layer, s, estimator, weight, q)
+        if k > 1 and weight == "frequency":
+            next_token = self.questions.of("output", 1, k)
+            rows += self._information_rows("expressivity", layer, s, estimator, weight, next_token)
+        x, y = found["input"], found["output"]
+        if x is not None and y is not None and bool((x != 0).all()):
+            more = {"order": k, "weight": weight, "estimator": estimator, "position_set": f"P_{k}", "n": rows[0].n}
+            doubt = next((r.warning for r in rows if r.warning), None)
+            ratio = self._estimate("optimality", layer, y / x, "ratio", **more, repeated_mass=rows[0].repeated_mass)
+            rows.append(replace(ratio, warning=doubt))
+            if layer == "model":
+                each = self._mean(layer, lambda one: self._ratio(one, s, estimator, weight, k))
+                if each is not None:
+                    rows.append(self._estimate("mean_ratio_optimality", layer, each, "ratio", **more))
+        return rows
+
+    def _ratio(self, layer: str, s: int, estimator: str, weight: str, k: int) -> Floats | None:
+        x, y = (self._information(layer, s, estimator, weight, self.questions.of(side, k)) for side in SIDES)
+        return None if x is None or y is None or not (x != 0).all() else y / x
+
+    def _share_rows(self, layer: str, s: int, estimator: str) -> list[Estimate]:
+        """What each order adds to the one before, on the common positions; then what no order explains."""
+        widest = self.questions.orders[-1]
+        position_set = f"P_{widest}"
+        ceiling = self._marginal(layer, s, estimator, position_set, "ceiling")
+        n = len(self.questions.position_sets[position_set])
+        if ceiling is None:
+            return []
+        rows = []
+        for side in SIDES:
+            before = np.zeros_like(ceiling)
+            more = {"side": side, "weight": "frequency", "estimator": estimator, "position_set": position_set, "n": n}
+            if "frequency" not in self.weights:
+                return []
+            for j in range(1, widest + 1):
+                value = self._information(layer, s, estimator, "frequency", self.questions.of(side, j, widest))
+                if value is None:
+                    break
+                rows.append(self._estimate("share", layer, (value - before) * self.scale, self.unit, order=j, **more))
+                before = value
+            else:
+                rows.append(self._estimate("share", layer, (ceiling - before) * self.scale, self.unit, **more))
+        return rows
+
+    def _loss_rows(self) -> list[Estimate]:
+        loss = self.capture.loss()
+        if loss is None:
+            return []
+        w = self.capture.windows
+        count = 0 if self.blocks is None else int(self.blocks.max()) + 1
+        sums, counts, sizes = (
+            without(np.bincount(w.document, x, minlength=self.documents).astype(np.float64), self.blocks, count)
+            for x in (*loss, w.byte_count)
+        )
+        n = int(counts[0])
+        rows = [self._estimate("loss", "model", sums / counts, "nats/token", n=n)]
+        if (sizes > 0).all():
+            rows.append(self._estimate("bits_per_byte", "model", sums / math.log(2) / sizes, "bits/byte", n=n))
+        return rows
+
+    def _estimate(self, quantity: str, layer: str, columns: Floats, unit: str, **fields: Any) -> Estimate:
+        value, replicates = float(columns[0]), columns[1:]
+        error, interval = error_and_interval(value, replicates)
+        return Estimate(
+            quantity, layer, value, unit, standard_error=error, interval=interval,
+            replicates=tuple(replicates.tolist()), **fields,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ provenance
+
+    def _provenance(self, seconds: float) -> dict[str, Any]:
+        manifest, w = self.capture.manifest, self.capture.windows
+        if self.blocks is None:
+            self.warnings.insert(
+                0,
+                f"{self.documents} documents: no interval is given with fewer than {MIN_DOCUMENTS}; read more",
+            )
+        blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
+        points = manifest["points"]
+        return {
+            "model": manifest["model"],
+            "dtype": manifest["model"].get("dtype"),
+            "text": w.provenance.get("text"),
+            "windows": {k: v for k, v in w.provenance.items() if k != "text"},
+            "windows_hash": manifest["windows_hash"],
+            "blocks_hash": files.hash_of([self.documents, blocks.tolist()]),
+            "points": {**{k: points[0][k] for k in ("m", "d", "seed", "calibration", "eps")}, "sets": len(points)},
+            "points_hash": files.hash_of([p["hash"] for p in points]),
+            "run_id": manifest["run_id"],
+            "tokens": int(np.count_nonzero(w.is_text)),
+            "positions": w.n_positions,
+            "documents": self.documents,
+            "settings": {
+                "orders": list(self.questions.orders),
+                "estimators": list(self.estimators),
+                "corrected": ESTIMATORS["corrected"],
+                "weights": list(self.weights),
+                "labels": sorted(q.side.removeprefix("label:") for q in self.questions.of_columns),
+                "unit": self.unit,
+                "blocks": int(blocks.max()) + 1 if len(blocks) else 0,
+            },
+            "versions": {**manifest["versions"], **versions("scipy", "polars")},
+            "wall_time": {"measuring_s": round(seconds, 2)},
+            "warnings": list(dict.fromkeys(self.warnings)),
+        }
+
+
+def _doubt(row: Estimate, m: int, scale: float) -> str | None:
+    """Why a value should not be trusted, from its controls and from how few labels recur."""
+    if row.estimator == PLUGIN:
+        return (
+            "plugin is biased upward for rare labels: see its controls" if (row.control_permuted or 0) > 0.01 else None
+        )
+    said = []
+    for kind in ("permuted", "shifted"):
+        value, error = getattr(row, f"control_{kind}"), getattr(row, f"control_{kind}_error")
+        floor = 0.01 * math.log(m) * scale  # one percent of log m
+        if value is not None and abs(value) > max(floor, 3 * (error or 0.0)):
+            said.append(f"its {kind} control is {value:.3f}, not 0")
+    if row.repeated_mass is not None and row.repeated_mass < 0.25 and row.order is not None:
+        said.append(f"only {row.repeated_mass:.0%} of the positions have a label that recurs")
+    return "; ".join(said) or None
