@@ -11,9 +11,9 @@ import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
-    "errors", "files", "calibration", "points", "assign", "jackknife", "text", "windows", "tokenize", "layers",
-    "models", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal", "estimators", "questions",
-    "answers", "measurement", "record", "run", "report", "cli",
+    "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
+    "layers", "models", "loading", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal",
+    "estimators", "questions", "answers", "measurement", "record", "run", "report", "cli",
 ]  # fmt: skip
 
 

@@ -125,9 +125,9 @@ def test_layers_are_chosen_by_name() -> None:
 
 
 def test_batches_cover_all_windows_within_the_limit() -> None:
-    lengths = np.array([9, 9, 7, 5, 5, 2])
-    found = list(batches(lengths, 20))
-    assert found == [(0, 2), (2, 4), (4, 6)]
+    assert list(batches(np.array([9, 9, 7, 5, 5, 2]), 20)) == [(0, 2), (2, 3), (3, 5), (5, 6)]
+    assert list(batches(np.array([40, 3]), 20)) == [(0, 1), (1, 2)]  # one that is too long goes alone
+    assert list(batches(np.array([3, 3, 2, 2]), 100)) == [(0, 4)]  # too small to be worth dividing
 
 
 # ---------------------------------------------------------------------- windows

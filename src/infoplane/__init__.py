@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from infoplane.calibration import temperature as temperature
     from infoplane.capture import open_capture as open_capture
     from infoplane.errors import InfoplaneError as InfoplaneError
+    from infoplane.loading import load_model as load_model
     from infoplane.measurement import Estimate as Estimate
     from infoplane.measurement import Measurement as Measurement
-    from infoplane.models import load_model as load_model
     from infoplane.points import ReferencePoints as ReferencePoints
     from infoplane.record import measure_capture as measure_capture
     from infoplane.report import write_report as write_report
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 
 _PLACE = {
     "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "ReferencePoints": "points",
-    "load_model": "models", "measure": "run", "measure_capture": "record", "open_capture": "capture",
+    "load_model": "loading", "measure": "run", "measure_capture": "record", "open_capture": "capture",
     "read_text": "text", "soft_assign": "assign", "soft_entropy": "assign", "temperature": "calibration",
     "write_report": "report",
 }  # fmt: skip

@@ -31,13 +31,17 @@ _LOGITS = 1 << 25  # numbers of logits held at once by the loss: 128 MiB in floa
 
 
 def batches(lengths: npt.NDArray[np.int64], max_tokens: int) -> Iterator[tuple[int, int]]:
-    """Neighbouring windows that are run together, as (first, last + 1), padding included in the size."""
+    """Neighbouring windows that are run together, as (first, last + 1), padding included in the size.
+
+    Windows come longest first; a batch of some size ends where they get shorter, so that little time goes into padding.
+    """
     first = 0
     while first < len(lengths):
         last, width = first, 0
         while last < len(lengths):
-            wider = max(width, int(lengths[last]))
-            if last > first and wider * (last + 1 - first) > max_tokens:
+            n, length = last - first, int(lengths[last])
+            wider = max(width, length)
+            if n and (wider * (n + 1) > max_tokens or (width * n >= max_tokens // 4 and length < 0.95 * width)):
                 break
             width, last = wider, last + 1
         yield first, last

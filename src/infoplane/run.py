@@ -114,7 +114,8 @@ def measure(
 
 
 def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any], progress: Progress | None) -> Model:
-    from infoplane.models import Model, load_model
+    from infoplane.loading import load_model
+    from infoplane.models import Model
 
     if unknown := sorted(set(loading) - set(LOADING)):
         raise SettingError(f"unknown setting {unknown[0]!r}; loading a model takes {', '.join(LOADING)}")

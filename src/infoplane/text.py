@@ -8,30 +8,22 @@ same text in another place is the same text. Empty documents say nothing and are
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
-import json
-import os
 import re
 import sys
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 
 from infoplane.errors import SettingError, TextError
+from infoplane.text_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
 
 BUILT_IN = "c4-sample"
-COLUMNS = ("text", "content", "document", "raw_content", "body")
 STREAM_LIMIT = 10_000  # a hub dataset may have no end in sight: taken when no limit is given
-_LINES = (".jsonl", ".ndjson")
-# no dataset id ends so
-_FILES = (*_LINES, ".json", ".parquet", ".txt", ".md", ".text", ".rst", ".csv", ".gz")
-_Pairs = Iterator[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -110,16 +102,16 @@ def read_text(
     elif str(source) == BUILT_IN:
         found["kind"] = "built-in"
         sample = resources.files("infoplane").joinpath("data/c4-sample.jsonl").read_bytes()
-        pairs = _lines(sample.splitlines(keepends=True), BUILT_IN, column, found)
+        pairs = read_lines(sample.splitlines(keepends=True), BUILT_IN, column, found)
     elif (path := _local(source)) is None or (path.is_dir() and _is_dataset(path, split, config)):
         found |= {"kind": "dataset", "split": split, "config": config, "revision": revision}
         pairs = _dataset(path, str(source), column, streaming, seed, found)
     else:
-        pairs = _folder(path, column, found) if path.is_dir() else _file(path, path.name, column, found)
+        pairs = read_folder(path, column, found) if path.is_dir() else read_file(path, path.name, column, found)
     return _gather(pairs, found)
 
 
-def _gather(pairs: _Pairs, found: dict[str, Any]) -> Text:
+def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
     """Take documents until the limit is reached; the rest of a long source is never read."""
     documents: list[Document] = []
     digest = hashlib.sha256()
@@ -161,7 +153,7 @@ def _local(source: str | Path) -> Path | None:
             f"{str(source)[:60]!r}... cannot be a file name; to pass text itself, put it in a list: [text]"
         ) from None
     is_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) if isinstance(source, str) else None
-    if is_id and not path.name.lower().endswith(_FILES):
+    if is_id and not path.name.lower().endswith(FILES):
         return None
     raise TextError(
         f"no file or folder {str(source)!r}; expected a path that exists, {BUILT_IN} (built in), - (standard input), "
@@ -186,140 +178,27 @@ def _is_dataset(path: Path, split: str, config: str | None) -> bool:
     return any(re.search(r"-\d{5}-of-\d{5}", file.name) for file in path.rglob("*"))
 
 
-# ---------------------------------------------------------------------- files
-
-
-@contextlib.contextmanager
-def _reading(label: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TextError(f"cannot read {label}: {reason}; check that the file is whole and yours to read") from None
-
-
-def _decoded(data: bytes, label: str, offset: int = 0) -> str:
-    """UTF-8 text of `data`, which lies at byte `offset` of what `label` names."""
-    at, what = data.find(b"\0"), "a NUL byte"
-    if at < 0:
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            at, what = error.start, f"byte 0x{data[error.start]:02x}, which is not UTF-8,"
-    hint = "it looks like UTF-16: " if offset == 0 and data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-    raise TextError(
-        f"{label} is not text: {what} at offset {offset + at}; {hint}expected UTF-8 text, JSONL, JSON or Parquet "
-        "(told apart by the file's suffix)"
-    )
-
-
-def _file(path: Path, label: str, column: str | None, found: dict[str, Any]) -> _Pairs:
-    gz = path.suffix.lower() == ".gz"
-    suffix = Path(path.stem).suffix.lower() if gz else path.suffix.lower()
-    found["kind"] = found["kind"] or ("jsonl" if suffix in _LINES else suffix[1:] if suffix in _FILES else "text")
-    if suffix == ".parquet" and not gz:
-        yield from _parquet(path, label, column, found)
-        return
-    with _reading(label), gzip.open(path) if gz else path.open("rb") as file:
-        if suffix in _LINES:
-            yield from _lines(cast("IO[bytes]", file), label, column, found)
-            return
-        text = _decoded(file.read(), label).removeprefix("\ufeff")
-    if suffix == ".json":
-        yield from _json_list(text, label, column, found)
-    else:
-        yield label, text
-
-
-def _lines(file: Iterable[bytes], label: str, column: str | None, found: dict[str, Any]) -> _Pairs:
-    pick = _Picker(column, found)
-    offset = 0
-    for number, data in enumerate(file, start=1):
-        line = _decoded(data, f"{label}, line {number},", offset)
-        line = line.removeprefix("\ufeff") if number == 1 else line
-        offset += len(data)
-        if not line.strip():
-            continue
-        where = f"{label}, line {number}"
-        yield f"{label}:{number}", pick(_parsed(line, where), where)
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        whole = " (is it JSON lines? then call the file .jsonl)" if "Extra data" in str(error) else ""
-        raise TextError(f"{where}: not JSON: {error}{whole}; mend or remove it") from None
-
-
-def _json_list(text: str, label: str, column: str | None, found: dict[str, Any]) -> _Pairs:
-    pick = _Picker(column, found)
-    rows = _parsed(text, label) if text.strip() else []
-    if not isinstance(rows, list):
-        raise TextError(f"{label} holds a JSON {type(rows).__name__}; expected a list of rows or of strings")
-    for number, row in enumerate(rows, start=1):
-        yield f"{label}:{number}", row if isinstance(row, str) else pick(row, f"{label}, entry {number}")
-
-
-def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) -> _Pairs:
-    import polars as pl
-
-    pick = _Picker(column, found)
-    try:
-        schema = pl.read_parquet_schema(path)
-        name = pick.choose(list(schema), label)
-        frame = pl.scan_parquet(path).select(name)
-        step, row = 8192, 0
-        while not (rows := frame.slice(row, step).collect()[name]).is_empty():
-            for value in rows.to_list():
-                row += 1
-                yield f"{label}:{row}", pick({name: value}, f"{label}, row {row}")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise TextError(f"cannot read {label} as Parquet: {error}; check that the file is whole") from None
-
-
-def _folder(folder: Path, column: str | None, found: dict[str, Any]) -> _Pairs:
-    found["kind"] = "folder"
-    paths = []
-    for top, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(top, name) for name in names if not name.startswith(".")]
-    for path in sorted(paths, key=lambda path: path.relative_to(folder).parts):
-        label = path.relative_to(folder).as_posix()
-        try:
-            yield from _file(path, label, column, found)
-        except TextError as error:
-            # A picture beside the texts is no mistake; a text file that is not text is one.
-            if path.name.lower().endswith(_FILES) or "is not text" not in str(error):
-                raise TextError(f"in folder {folder}: {error}") from None
-            found["skipped"].append(label)
-
-
-def _refuse(error: OSError) -> None:
-    raise TextError(f"cannot read folder {error.filename}: {error.strerror}") from None
-
-
 # ---------------------------------------------------------------------- other sources
 
 
-def _standard_input(stdin: IO[Any], column: str | None, found: dict[str, Any]) -> _Pairs:
-    with _reading("standard input"):
+def _standard_input(stdin: IO[Any], column: str | None, found: dict[str, Any]) -> Pairs:
+    with reading("standard input"):
         data = stdin.read()
     data = (data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data).removeprefix(b"\xef\xbb\xbf")
     lines = data.split(b"\n")
     if data.strip() and all(line.lstrip().startswith(b"{") for line in lines if line.strip()):
         found["kind"] = "stdin jsonl"
-        yield from _lines((line + b"\n" for line in lines), "stdin", column, found)
+        yield from read_lines((line + b"\n" for line in lines), "stdin", column, found)
     else:
         found["kind"] = "stdin text"
-        yield "stdin", _decoded(data, "standard input")
+        yield "stdin", decoded(data, "standard input")
 
 
-def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> _Pairs:
+def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> Pairs:
     found["kind"] = "python"
     if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
         raise TextError(f"cannot read documents from {type(items).__name__}; expected a path or a list of strings")
-    pick = _Picker(column, found)
+    pick = Picker(column, found)
     for number, item in enumerate(items, start=1):
         if isinstance(item, Document):
             yield item.name, item.text
@@ -331,7 +210,7 @@ def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> 
 
 def _dataset(
     path: Path | None, source: str, column: str | None, streaming: bool, seed: int, found: dict[str, Any]
-) -> _Pairs:
+) -> Pairs:
     try:
         import datasets
     except ImportError:
@@ -363,7 +242,7 @@ def _dataset(
         raise TextError(
             f"{missing}datasets cannot load {source} (split {split!r}, config {found['config']!r}): {error}"
         ) from None
-    pick = _Picker(column, found)
+    pick = Picker(column, found)
     if rows.column_names:  # a stream may not know them before its first row
         rows = rows.select_columns([pick.choose(list(rows.column_names), source)])
     yield from ((name, pick(row, name)) for name, row in _chosen_rows(rows, path is not None, source, seed, found))
@@ -392,38 +271,3 @@ def _chosen_rows(
             yield f"{label}:{number}", row
     except Exception as error:
         raise TextError(f"datasets stopped reading {source}: {error}") from None
-
-
-class _Picker:
-    """Takes the text out of a row; the column is settled by the first row."""
-
-    def __init__(self, column: str | None, found: dict[str, Any]) -> None:
-        self.column = column
-        self._found = found
-        self._note()
-
-    def _note(self) -> None:
-        # Files of one folder may call it differently; the record names each.
-        if self.column is not None:
-            known = self._found["column"].split(", ") if self._found["column"] else []
-            self._found["column"] = ", ".join(dict.fromkeys([*known, self.column]))
-
-    def choose(self, names: list[str], where: str) -> str:
-        """Settle the column among the names that exist."""
-        chosen = self.column if self.column is not None else next((name for name in COLUMNS if name in names), None)
-        if chosen is None or chosen not in names:
-            wanted = f"no column {chosen!r}" if chosen else f"none of the columns {', '.join(COLUMNS)}"
-            raise TextError(f"{where}: {wanted}; it has: {', '.join(map(str, names)) or 'none'}; name one with column")
-        self.column = chosen
-        self._note()
-        return chosen
-
-    def __call__(self, row: Any, where: str) -> str:
-        if not isinstance(row, Mapping):
-            raise TextError(f"{where}: expected a row with named columns, found {type(row).__name__}")
-        if self.column is None or self.column not in row:
-            self.choose(list(row), where)
-        value = row[self.column]
-        if not isinstance(value, str):
-            raise TextError(f"{where}: column {self.column!r} holds {type(value).__name__}, expected a string")
-        return value

