@@ -2,8 +2,8 @@
 
     python bench/drift.py [FOLDER FOR CAPTURES]
 
-First table: 8k to 131k tokens of the built-in model and text. Second: from the largest, positions drawn at random, then
-the first 110 tokens of each document's windows and later ones, as many of each.
+First table: 8k to 131k tokens of the built-in model and text. Second: from the largest, quarters of the positions at
+random, then the first 110 tokens of each window and later ones, as many of each.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def by_depth(folder: Path) -> None:
     draw = np.random.default_rng(0).random(len(token))
     parts = {
         "all": np.ones(len(token), bool),
-        "a quarter, at random": draw < 0.25,
+        **{f"random quarter {i + 1}": (draw >= i / 4) & (draw < (i + 1) / 4) for i in range(4)},
         f"first {DEPTH} tokens of a window": shallow,
         "later ones, as many": ~shallow & (draw < shallow.sum() / (~shallow).sum()),
     }
