@@ -45,7 +45,7 @@ def test_states_and_loss_are_those_of_single_unpadded_passes(family: str) -> Non
         assert found["loss_sum"][w] == pytest.approx(float(loss), rel=1e-4)
         assert found["loss_count"][w] == ids.shape[1] - 1
         # hidden_states: what enters each block, and last the normed output
-        first = "block.2" if family == "mamba" else "embed"  # mamba lists what leaves each block
+        first = "block.2" if family in ("mamba", "rwkv") else "embed"  # these list what leaves each block
         names = sorted([first, "block.0", "block.1"], key=lambda n: (n != "embed", n))
         names.append("final_norm")
         for name, states in zip(names, out.hidden_states, strict=True):

@@ -32,6 +32,10 @@ CONFIGS: dict[str, Any] = {
         max_position_embeddings=128, word_embed_proj_dim=32,
     ),
     "mamba": lambda: t.MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, state_size=4),
+    "rwkv": lambda: t.RwkvConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, attention_hidden_size=32, intermediate_size=48,
+        context_length=128,
+    ),
     "mixtral": lambda: t.MixtralConfig(**_GROUPED, num_local_experts=4, num_experts_per_tok=2),
     "falcon_h1": lambda: t.FalconH1Config(
         **_GROUPED, mamba_d_ssm=32,

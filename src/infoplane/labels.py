@@ -64,8 +64,8 @@ class NGrams:
         return tuple(found)
 
     @cached_property
-    def _token_of_row(self) -> npt.NDArray[np.int64]:
-        return np.flatnonzero(self.windows.is_position)
+    def _token_of_row(self) -> Ints:
+        return np.flatnonzero(self.windows.is_position).astype(np.int32)
 
     def positions(self, order: int) -> Ints:
         """Rows of `P_order`, ascending."""
