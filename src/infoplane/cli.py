@@ -6,18 +6,17 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infoplane import __version__
+from infoplane.cli_common import bars, numbers, pair, quiet, short, words
+from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
 if TYPE_CHECKING:
-    from infoplane.capture import Progress
     from infoplane.measurement import Measurement
 
 app = typer.Typer(
@@ -52,6 +51,9 @@ def main() -> None:
 def _fail(message: str) -> None:
     typer.echo(f"infoplane: {message}", err=True)
     raise SystemExit(2)
+
+
+app.command()(trace)
 
 
 @app.callback(invoke_without_command=True)
@@ -165,20 +167,20 @@ def measure(
             raise SettingError(f"{capture} holds no capture to ask, and no model is named: name one of the two")
         model = MODEL
     writes = out is not None or not as_json
-    folder = out or Path(f"infoplane-{_short(model or capture)}")
+    folder = out or Path(f"infoplane-{short(model or capture)}")
     if writes and (folder / JSON_NAME).exists() and not force:
         raise ResultError(f"{folder / JSON_NAME} exists: choose another --out, or --force to overwrite it")
     if folder.exists() and not folder.is_dir():
         raise ResultError(f"{folder} is a file; expected a folder for --out")
     asked: dict[str, Any] = {
-        "orders": _numbers(orders), "estimators": _words(estimator), "weights": _words(weights), "unit": unit,
-        "labels": {name: read_column(path) for name, path in map(_pair, label or [])},
+        "orders": numbers(orders), "estimators": words(estimator), "weights": words(weights), "unit": unit,
+        "labels": {name: read_column(path) for name, path in map(pair, label or [])},
     }  # fmt: skip
-    with _bars() as progress:
+    with bars() as progress:
         if model is None:
             found = run(None, capture=capture, progress=progress, **asked)
         else:
-            _quiet()
+            quiet()
             documents = read_text(
                 text, column=column, split=split, config=config, revision=text_revision, streaming=streaming,
                 limit=limit, seed=seed,
@@ -186,7 +188,7 @@ def measure(
             asked |= {
                 "tokens": tokens, "context": context, "seed": seed, "m": points, "points_seed": points_seed,
                 "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
-                "layers": _words(layers) if layers else None, "loss": loss, "force": force, "dtype": dtype,
+                "layers": words(layers) if layers else None, "loss": loss, "force": force, "dtype": dtype,
                 "device": device, "device_map": device_map, "revision": revision, "progress": progress,
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
                 "windows": {"add_bos": add_bos, "include_special": include_special, "include_first": include_first},
@@ -257,56 +259,3 @@ def _summary(found: Measurement) -> None:
     console.print(shown)
     for warning in found.provenance["warnings"]:
         console.print(f"Note: {warning}")
-
-
-@contextmanager
-def _bars() -> Iterator[Progress]:
-    """Progress on the terminal's error stream; nothing where that is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
-    tasks: dict[str, TaskID] = {}
-    with Bars(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as bars:
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=None if total == 1 else total)
-            bars.update(tasks[stage], completed=done, total=total if done or total > 1 else None)
-
-        yield progress
-
-
-def _quiet() -> None:
-    """The libraries' own bars and advice stay off the terminal; errors do not."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-
-
-def _short(source: object) -> str:
-    name = str(source).rstrip("/").split("/")[-1]
-    return name.removesuffix(".gguf") or "model"
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in _words(text))
-    except ValueError:
-        raise SettingError(f"--orders {text!r}: expected whole numbers such as 1,2,3,4") from None
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, _, path = text.partition("=")
-    if not name or not path:
-        raise SettingError(f"--label {text!r}: expected name=file")
-    return name, path

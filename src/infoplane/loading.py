@@ -66,7 +66,7 @@ def load_model(
     adapter = None
     if path.is_dir() and (path / "adapter_config.json").is_file():
         adapter, path = path, _adapter_base(path)
-        where["adapter_sha256"] = _folder_hash(adapter)
+        where["adapter_sha256"] = folder_hash(adapter)
     kwargs: dict[str, Any] = dict(given)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
@@ -79,7 +79,7 @@ def load_model(
         name = str(path)
         if not random_init:
             _refuse_pickle(path, allow_pickle)
-            where["file_sha256"] = _folder_hash(path)
+            where["file_sha256"] = folder_hash(path)
     else:
         name = str(path) if adapter else str(source)
         if name.count("/") > 1 or name.startswith((".", "~", "/")) or " " in name:
@@ -188,7 +188,7 @@ def _refuse_pickle(folder: Path, allowed: bool) -> None:
     raise ModelError(f"{folder} holds no weights: expected *.safetensors")
 
 
-def _folder_hash(folder: Path) -> str:
+def folder_hash(folder: Path) -> str:
     """SHA-256 over the names and hashes of the files that decide the weights."""
     named = {
         p.name: files.sha256_file(p)

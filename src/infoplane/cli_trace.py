@@ -1,0 +1,153 @@
+"""`infoplane trace`: the checkpoints of a training run on the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infoplane.cli_common import bars, numbers, quiet, short, words
+from infoplane.errors import ResultError
+
+if TYPE_CHECKING:
+    from infoplane.trajectory import Trajectory
+
+_RUN, _TEXT, _MODEL, _ASK, _OUT = "Run", "Text", "Model", "Questions", "Results"
+
+
+def trace(
+    model: Annotated[str, typer.Argument(help="A folder that holds checkpoint folders, or a hub id.")],
+    revisions: Annotated[
+        str | None,
+        typer.Option(
+            help="Which checkpoints: names, globs (step*000) and ranges of steps (1000..143000), comma-separated; "
+            "all that tell a step by default.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    steps: Annotated[
+        Path | None,
+        typer.Option(help="CSV with name,step,tokens for names that tell no step.", rich_help_panel=_RUN),
+    ] = None,
+    text: Annotated[
+        str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=_TEXT)
+    ] = "c4-sample",
+    tokens: Annotated[int, typer.Option(help="Budget of tokens, for each checkpoint.", rich_help_panel=_TEXT)] = 16_384,
+    context: Annotated[int, typer.Option(help="Longest window.", rich_help_panel=_TEXT)] = 512,
+    seed: Annotated[int, typer.Option(help="Which documents are read.", rich_help_panel=_TEXT)] = 0,
+    column: Annotated[str | None, typer.Option(help="Column of the text.", rich_help_panel=_TEXT)] = None,
+    split: Annotated[str, typer.Option(help="Split of a dataset.", rich_help_panel=_TEXT)] = "train",
+    config: Annotated[str | None, typer.Option(help="Configuration of a dataset.", rich_help_panel=_TEXT)] = None,
+    limit: Annotated[int | None, typer.Option(help="Documents to take at most.", rich_help_panel=_TEXT)] = None,
+    add_bos: Annotated[
+        bool | None,
+        typer.Option(help="A BOS before each window; by default as its tokenizer does.", rich_help_panel=_TEXT),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A tokenizer for checkpoints that have none.", rich_help_panel=_MODEL)
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="auto, float32, bfloat16, float16 or float64.", rich_help_panel=_MODEL)
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_MODEL)] = "auto",
+    device_map: Annotated[
+        str | None, typer.Option(help="auto: spread over several GPUs.", rich_help_panel=_MODEL)
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers to read, such as embed,block.3,final_norm; all.", rich_help_panel=_MODEL)
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option(help="Run code that comes with the model.", rich_help_panel=_MODEL)
+    ] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Load pickled weights, which can run code.", rich_help_panel=_MODEL)
+    ] = False,
+    points: Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=_ASK)] = 100,
+    points_seed: Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=_ASK)] = 0,
+    orders: Annotated[str, typer.Option(help="N-gram orders, of 1 to 4.", rich_help_panel=_ASK)] = "1,2",
+    estimator: Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=_ASK)] = "corrected,plugin",
+    unit: Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=_ASK)] = "efficiency",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; infoplane-trace-MODEL by default.", rich_help_panel=_OUT)
+    ] = None,
+    keep_captures: Annotated[bool, typer.Option(help="Keep each checkpoint's capture.", rich_help_panel=_OUT)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=_OUT)] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite a finished trace.", rich_help_panel=_OUT)] = False,
+) -> None:
+    """Measure a model at many checkpoints of its training, on the same text: does it fit, does it compress?
+
+    Writes trajectory.json, trajectory.parquet and one measurement a checkpoint to --out. An interrupted command goes
+    on where it stopped when it is repeated.
+    """
+    from infoplane.checkpoints import read_table
+    from infoplane.text import read_text
+    from infoplane.trace import trace as run
+    from infoplane.trajectory import JSON_NAME
+
+    folder = out or Path(f"infoplane-trace-{short(model)}")
+    if folder.exists() and not folder.is_dir():
+        raise ResultError(f"{folder} is a file; expected a folder for --out")
+    if _finished(folder / JSON_NAME) and not force:
+        raise ResultError(f"{folder / JSON_NAME} is a finished trace: choose another --out, or --force to overwrite it")
+    table = read_table(steps) if steps else None
+    with bars() as progress:
+        quiet()
+        documents = read_text(text, column=column, split=split, config=config, limit=limit, seed=seed)
+        more: dict[str, Any] = {"device_map": device_map} if device_map else {}
+        found = run(
+            model, documents, out=folder, revisions=revisions, table=table, tokens=tokens, context=context, seed=seed,
+            orders=numbers(orders), estimators=words(estimator), unit=unit, m=points, points_seed=points_seed,
+            layers=words(layers) if layers else None, windows={"add_bos": add_bos}, keep_captures=keep_captures,
+            progress=progress, tokenizer=tokenizer, dtype=dtype, device=device, trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle, **more,
+        )  # fmt: skip
+    if as_json:
+        typer.echo((folder / JSON_NAME).read_text("utf-8").rstrip())
+    else:
+        _summary(found)
+    for name in (JSON_NAME, "trajectory.parquet"):
+        typer.echo(f"Wrote {folder / name}", err=as_json)
+
+
+def _finished(path: Path) -> bool:
+    """Whether a whole trace stands there; a part of one is gone on with."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        return len(record["points"]) >= int(record["provenance"]["checkpoints"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _summary(found: Trajectory) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    unit = found.provenance["settings"]["unit"]
+    shown = Table(title=f"Whole model, order {min(found.provenance['settings']['orders'])} ({unit})")
+    for name in ("checkpoint", "step", "complexity", "± 95 %", "expressivity", "± 95 %", "optimality", "loss", ""):
+        shown.add_column(name, justify="left" if name in ("checkpoint", "") else "right")
+    order = min(found.provenance["settings"]["orders"])
+    for point in found.points:
+        cells: list[str] = []
+        for quantity in ("complexity", "expressivity", "optimality", "loss"):
+            if point.measurement is None:
+                cells += ["", ""] if quantity in ("complexity", "expressivity") else [""]
+                continue
+            fields = {} if quantity == "loss" else {"order": order}
+            rows = point.measurement.select(quantity=quantity, layer="model", **fields)
+            rows = tuple(r for r in rows if r.position_set in (None, f"P_{order}"))
+            cells.append(f"{rows[0].value:.4f}" if rows else "")
+            if quantity in ("complexity", "expressivity"):
+                half = (rows[0].interval[1] - rows[0].interval[0]) / 2 if rows and rows[0].interval else None
+                cells.append("" if half is None else f"{half:.4f}")
+        shown.add_row(point.name, f"{point.step:,}", *cells, "!" if point.problem else "")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(shown)
+    for point in found.points:
+        if point.problem:
+            console.print(f"Note: {point.name}: {point.problem}", markup=False)
+    for a, b in found.provenance["gaps"]:
+        console.print(f"Note: no checkpoint between steps {a:,} and {b:,}, where some seem to be missing")

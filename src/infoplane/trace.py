@@ -1,0 +1,223 @@
+"""Tracing a run: every checkpoint measured on the same windows with the same reference points.
+
+One checkpoint after the other is loaded, captured and measured; its capture is dropped once its measurement is
+stored. A stored measurement is used again only if the hash of everything that decides its numbers is the same, so an
+interrupted trace goes on where it stopped. A checkpoint that cannot be measured is recorded, and the others go on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infoplane import files
+from infoplane.capture import Progress, versions, write_capture
+from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
+from infoplane.errors import InfoplaneError, ModelError, ResultError
+from infoplane.layers import named_layers, select_layers
+from infoplane.measurement import JSON_NAME, Measurement
+from infoplane.points import ReferencePoints
+from infoplane.record import measure_capture
+from infoplane.text import BUILT_IN, read_text
+from infoplane.tokenize import make_windows, tokenizer_hash
+from infoplane.trajectory import Point, Trajectory, outliers
+
+if TYPE_CHECKING:
+    from infoplane.models import Model
+    from infoplane.windows import Windows
+
+TOKENS, CONTEXT = 16_384, 512
+_SAME = ("architecture", "width", "blocks", "vocabulary")
+
+
+def trace(
+    model: str | Path,
+    documents: Any = BUILT_IN,
+    *,
+    out: str | Path,
+    revisions: str | None = None,
+    table: Mapping[str, tuple[int, int | None]] | None = None,
+    tokens: int = TOKENS,
+    context: int = CONTEXT,
+    seed: int = 0,
+    orders: Sequence[int] = (1, 2),
+    estimators: Sequence[str] = ("corrected", "plugin"),
+    unit: str = "efficiency",
+    m: int = 100,
+    points_seed: int = 0,
+    calibration: str = "exact",
+    layers: Sequence[str] | None = None,
+    loss: bool = True,
+    windows: Mapping[str, Any] | None = None,
+    keep_captures: bool = False,
+    progress: Progress | None = None,
+    **loading: Any,
+) -> Trajectory:
+    """Measure the checkpoints of a training run.
+
+    Args:
+        model: a folder of checkpoints, or a hub id whose revisions are checkpoints.
+        documents: as for `infoplane.measure`.
+        out: folder of the results: one measurement a checkpoint, and the trajectory.
+        revisions, table: which checkpoints, and their steps; see `infoplane.checkpoints.find_checkpoints`.
+        tokens, context, seed, windows: of the text; the same windows for all.
+        orders, estimators, unit: what is measured.
+        m, points_seed, calibration: reference points; the same for all.
+        layers: names of the layers to read, all by default.
+        loss: also the next-token loss of the same text.
+        keep_captures: keep each checkpoint's capture beside its measurement.
+        progress: called with a stage, what is done and what there is to do.
+        **loading: for `load_model`: tokenizer, dtype, device, device_map, trust_remote_code, allow_pickle.
+
+    Raises:
+        InfoplaneError: bad input; or no checkpoint at all could be measured.
+    """
+    out = Path(out)
+    found = find_checkpoints(model, revisions, table)
+    text = read_text(documents)
+    cutting = {"tokens": tokens, "context": context, "seed": seed, **(windows or {})}
+    run = _Run(out, loading, {
+        "orders": list(orders), "estimators": list(estimators), "unit": unit, "loss": loss,
+        "layers": None if layers is None else list(layers), "m": m, "points_seed": points_seed,
+        "calibration": calibration,
+    }, keep_captures, progress)  # fmt: skip
+    points: list[Point] = []
+    for number, checkpoint in enumerate(found):
+        if progress is not None:
+            progress("checkpoints", number, len(found))
+        try:
+            ready = run.prepare(checkpoint, text, cutting)
+            measurement, problem = run.measure(checkpoint, ready), None
+        except InfoplaneError as error:
+            measurement, problem = None, str(error)
+        points.append(Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem))
+        if measurement is not None:
+            _store(points, run, model, found)
+    if progress is not None:
+        progress("checkpoints", len(found), len(found))
+    if not any(p.measurement for p in points):
+        raise ModelError(
+            f"no checkpoint of {model} could be measured; the first, {points[0].name}: {points[0].problem}"
+        )
+    return _store(points, run, model, found, whole=True)
+
+
+def _store(
+    points: Sequence[Point], run: _Run, model: str | Path, found: Sequence[Checkpoint], whole: bool = False
+) -> Trajectory:
+    """Write what there is so far; with `whole`, what can be said of the run as a whole too."""
+    trajectory = Trajectory(tuple(points), run.shared(model, found))
+    if whole:
+        strange = outliers(trajectory)
+        said = "it looks like a checkpoint from elsewhere in training: was the right one uploaded?"
+        points = [dataclasses.replace(p, problem=said) if p.name in strange else p for p in points]
+        trajectory = dataclasses.replace(trajectory, points=tuple(points))
+    trajectory.save(run.out, {p.name: run.place(p.name).relative_to(run.out).as_posix() for p in points})
+    return trajectory
+
+
+class _Run:
+    """What all checkpoints of a trace share."""
+
+    def __init__(
+        self, out: Path, loading: Mapping[str, Any], settings: dict[str, Any], keep: bool, progress: Progress | None
+    ) -> None:
+        self.out, self.loading, self.settings, self.keep, self.progress = out, loading, settings, keep, progress
+        self.windows: Windows | None = None
+        self.like: dict[str, Any] = {}
+        self.words = ""
+
+    def place(self, name: str) -> Path:
+        """Folder of a checkpoint's measurement; names may hold what a folder's may not."""
+        safe = re.sub(r"[^\w.-]", "_", name).lstrip(".") or "_"
+        if safe != name:
+            safe += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+        return self.out / "checkpoints" / safe
+
+    def shared(self, model: str | Path, found: Sequence[Checkpoint]) -> dict[str, Any]:
+        """Provenance of the trajectory."""
+        w = self.windows
+        return {
+            "model": str(model), "like": dict(self.like), "settings": dict(self.settings),
+            "text": None if w is None else w.provenance.get("text"),
+            "windows_hash": None if w is None else w.hash,
+            "checkpoints": len(found), "gaps": [list(g) for g in gaps([c.step for c in found])],
+            "versions": versions("infoplane", "torch", "transformers", "numpy"),
+        }  # fmt: skip
+
+    def prepare(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Model | None:
+        """The model, where it is needed: for the windows, which the first one cuts, or since nothing is stored."""
+        if self.windows is not None and self._stored(checkpoint) is not None:
+            return None
+        from infoplane.loading import load_model
+
+        model = load_model(checkpoint.source, revision=checkpoint.revision, **self.loading)
+        like = {name: model.provenance[name] for name in _SAME}
+        words = tokenizer_hash(model.tokenizer)
+        if self.windows is None:
+            limit = model.max_context
+            context = min(cutting["context"], limit or cutting["context"])
+            self.windows = make_windows(text, model.tokenizer, **{**cutting, "context": context})
+            self.like, self.words = {**like, "dtype": model.provenance["dtype"]}, words
+        for name in _SAME:
+            if like[name] != self.like[name]:
+                raise ModelError(
+                    f"{checkpoint.name} is another model: its {name} is {like[name]}, that of the first checkpoint "
+                    f"{self.like[name]}; a trace is of one run"
+                )
+        if words != self.words:
+            raise ModelError(
+                f"{checkpoint.name} has another tokenizer than the first checkpoint: their windows cannot be the same"
+            )
+        return model
+
+    def measure(self, checkpoint: Checkpoint, model: Model | None) -> Measurement:
+        """The checkpoint's measurement, stored or new."""
+        stored = self._stored(checkpoint)
+        if stored is not None:
+            return stored
+        assert model is not None and self.windows is not None
+        s, place = self.settings, self.place(checkpoint.name)
+        layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
+        points = [ReferencePoints.make(model.width, s["m"], s["points_seed"], s["calibration"])]
+        kept = write_capture(
+            place / "capture", model, self.windows, points, layers, loss=s["loss"], force=True, progress=self.progress
+        )
+        found = measure_capture(
+            kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], progress=self.progress
+        )
+        where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
+        more = {"trace_key": self._key(checkpoint), "checkpoint": where}
+        found = dataclasses.replace(found, provenance={**found.provenance, **more})
+        found.save(place)
+        if not self.keep:
+            shutil.rmtree(place / "capture", ignore_errors=True)
+        return found
+
+    def _stored(self, checkpoint: Checkpoint) -> Measurement | None:
+        place = self.place(checkpoint.name)
+        if not (place / JSON_NAME).is_file():
+            return None
+        try:
+            found = Measurement.load(place)
+        except ResultError:
+            return None  # of another version, or damaged: it is made anew
+        return found if found.provenance.get("trace_key") == self._key(checkpoint) else None
+
+    def _key(self, checkpoint: Checkpoint) -> str:
+        """Hash of everything that decides the numbers of a checkpoint."""
+        from infoplane.loading import folder_hash
+
+        assert self.windows is not None
+        weights = checkpoint.commit if checkpoint.revision else folder_hash(Path(checkpoint.source))
+        return files.hash_of({
+            "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
+            "windows": self.windows.hash, "settings": self.settings, "step": checkpoint.step,
+            "loading": {**{k: str(v) for k, v in self.loading.items()}, "dtype": self.like["dtype"]},
+            "versions": versions("infoplane", "torch", "transformers"),
+        })  # fmt: skip
