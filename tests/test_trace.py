@@ -20,7 +20,7 @@ import infoplane
 from infoplane import checkpoints as c
 from infoplane.errors import ModelError, ResultError, SettingError
 from infoplane.measurement import Estimate, Measurement
-from infoplane.trace import trace
+from infoplane.tracing import trace
 from infoplane.trajectory import Point, Trajectory, outliers
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from infoplane.assign import soft_assign as soft_assign
     from infoplane.assign import soft_entropy as soft_entropy
     from infoplane.calibration import temperature as temperature
+    from infoplane.callback import watch as watch
     from infoplane.capture import open_capture as open_capture
     from infoplane.errors import InfoplaneError as InfoplaneError
     from infoplane.loading import load_model as load_model
     from infoplane.measurement import Estimate as Estimate
     from infoplane.measurement import Measurement as Measurement
+    from infoplane.monitor import Monitor as Monitor
     from infoplane.points import ReferencePoints as ReferencePoints
     from infoplane.record import measure_capture as measure_capture
     from infoplane.report import write_report as write_report
     from infoplane.run import measure as measure
     from infoplane.text import read_text as read_text
+    from infoplane.tracing import trace as trace
+    from infoplane.trajectory import Trajectory as Trajectory
 
 __version__ = "0.1.0"
 
@@ -33,7 +37,7 @@ _PLACE = {
     "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "ReferencePoints": "points",
     "load_model": "loading", "measure": "run", "measure_capture": "record", "open_capture": "capture",
     "read_text": "text", "soft_assign": "assign", "soft_entropy": "assign", "temperature": "calibration",
-    "write_report": "report",
+    "write_report": "report", "Monitor": "monitor", "Trajectory": "trajectory", "trace": "tracing", "watch": "callback",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_PLACE)]
 

@@ -37,12 +37,10 @@ class Answers:
     Attributes:
         marginals: by layer, reference set and position set.
         informations: by layer, reference set, question, kind (`value`, `permuted`, `shifted`) and weight.
-        repeated: share of positions whose label recurs, by question.
     """
 
     marginals: dict[tuple[str, int, str], Marginal] = field(default_factory=dict)
     informations: dict[tuple[str, int, Question, str, str], Information] = field(default_factory=dict)
-    repeated: dict[Question, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,38 +62,19 @@ class _Job:
     tallies: Mapping[str, Tally]
 
 
-def answer(
-    capture: Capture,
-    questions: Questions,
-    block_of_document: npt.NDArray[np.int32] | None,
-    weights: Sequence[str],
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Answers:
-    """Ask every layer and reference set of a capture.
+class Plan:
+    """What is settled before any layer is read, for all captures of the same windows.
 
     Args:
-        capture: the capture.
-        questions: about its windows.
+        questions: about the windows.
         block_of_document: (D,) for error bars, None for none.
         weights: of `frequency` and `uniform`.
-        threads: layers worked on at once.
-        progress: called with the stage, what is done and what there is to do.
     """
-    return _Pass(capture, questions, block_of_document, weights, threads, progress).go()
 
-
-class _Pass:
     def __init__(
-        self,
-        capture: Capture,
-        questions: Questions,
-        block_of_document: npt.NDArray[np.int32] | None,
-        weights: Sequence[str],
-        threads: int | None,
-        progress: Progress | None,
+        self, questions: Questions, block_of_document: npt.NDArray[np.int32] | None, weights: Sequence[str]
     ) -> None:
-        self.capture, self.questions, self.weights, self.progress = capture, questions, weights, progress
+        self.questions, self.weights = questions, weights
         self.blocks = {
             name: block_of_document if len(np.unique(questions.document[rows])) >= MIN_DOCUMENTS else None
             for name, rows in questions.position_sets.items()
@@ -104,6 +83,56 @@ class _Pass:
             name: Sample.of(rows, questions.document, self.blocks[name])
             for name, rows in questions.position_sets.items()
         }
+        self.repeated: dict[Question, float] = {}
+        self._only: list[_Job] | None = None
+
+    def __len__(self) -> int:
+        """Sets of labels asked, controls that cannot be made included."""
+        return sum(3 if q.own and self.questions.controls else 1 for q in self.questions.all)
+
+    def rounds(self) -> Iterator[list[_Job]]:
+        """Jobs that fit the memory together, one at least; kept, if all of them do."""
+        if self._only is not None:
+            yield self._only
+            return
+        jobs: list[_Job] = []
+        held, first = 0, True
+        for job in self._jobs():
+            if jobs and held + job.grouping.nbytes > _HELD_BYTES:
+                yield jobs
+                jobs, held, first = [], 0, False
+            jobs.append(job)
+            held += job.grouping.nbytes
+        self._only = jobs if first else None
+        yield jobs
+
+    def _jobs(self) -> Iterator[_Job]:
+        for question in self.questions.all:
+            for kind, labels in self.questions.variants(question):
+                grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
+                if kind == "value":
+                    self.repeated[question] = grouping.repeated_mass
+                weights = [w for w in self.weights if w == "frequency" or question.own]
+                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights})
+                _ = grouping.clusters  # made now, so that threads only read
+                yield job
+
+
+def answer(capture: Capture, plan: Plan, threads: int | None = None, progress: Progress | None = None) -> Answers:
+    """Ask every layer and reference set of a capture.
+
+    Args:
+        capture: the capture.
+        plan: for its windows.
+        threads: layers worked on at once.
+        progress: called with the stage, what is done and what there is to do.
+    """
+    return _Pass(capture, plan, threads, progress).go()
+
+
+class _Pass:
+    def __init__(self, capture: Capture, plan: Plan, threads: int | None, progress: Progress | None) -> None:
+        self.capture, self.plan, self.progress = capture, plan, progress
         held = max(1, capture.windows.n_positions * capture.m * 2)
         self.threads = max(1, min(threads or os.cpu_count() or 1, _LAYER_BYTES // held))
         self.profiles: dict[Target, _Profile] = {}
@@ -111,10 +140,9 @@ class _Pass:
 
     def go(self) -> Answers:
         targets = [(layer, s) for s in range(self.capture.sets) for layer in self.capture.layers]
-        steps = len(targets) * sum(3 if q.controls else 1 for q in self.questions.all)
-        done = 0
+        steps, done = len(targets) * len(self.plan), 0
         self._tick(done, steps)
-        for jobs in self._rounds():
+        for jobs in self.plan.rounds():
 
             def visit(target: Target, jobs: Sequence[_Job] = jobs) -> None:
                 self._visit(target, jobs)
@@ -122,7 +150,7 @@ class _Pass:
             for _ in self._each(visit, targets):
                 done += len(jobs)
                 self._tick(done, steps)
-        self._tick(steps, steps)  # a control that cannot be made is done, too
+        self._tick(steps, steps)
         return self.answers
 
     def _each(self, work: Callable[[Target], None], targets: Sequence[Target]) -> Iterator[None]:
@@ -136,25 +164,6 @@ class _Pass:
         if self.progress is not None:
             self.progress("measuring", done, steps)
 
-    def _rounds(self) -> Iterator[list[_Job]]:
-        """Jobs that fit the memory together, one at least."""
-        jobs: list[_Job] = []
-        held = 0
-        for question in self.questions.all:
-            for kind, labels in self.questions.variants(question):
-                grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
-                if kind == "value":
-                    self.answers.repeated[question] = grouping.repeated_mass
-                weights = [w for w in self.weights if w == "frequency" or question.controls]
-                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights})
-                _ = grouping.clusters  # made now, so that threads only read
-                if jobs and held + grouping.nbytes > _HELD_BYTES:
-                    yield jobs
-                    jobs, held = [], 0
-                jobs.append(job)
-                held += grouping.nbytes
-        yield jobs
-
     def _visit(self, target: Target, jobs: Sequence[_Job]) -> None:
         a = self.capture.read(*target)
         profile = self.profiles.get(target)
@@ -162,10 +171,10 @@ class _Pass:
         errors = target[1] == 0  # one reference set carries the error bars of the text, and the controls
         jobs = [job for job in jobs if errors or job.kind == "value"]
         summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies) for job in jobs]
-        sums: dict[str, list[Floats]] = {name: [] for name in self.samples}
+        sums: dict[str, list[Floats]] = {name: [] for name in self.plan.samples}
         for columns, x in rows.pieces():
             if profile is None:
-                for name, sample in self.samples.items():
+                for name, sample in self.plan.samples.items():
                     sums[name].append(sample.sums(x))
             for summing in summings:
                 summing.add(columns, x)
@@ -184,8 +193,8 @@ class _Pass:
 
     def _profile(self, rows: Rows, sums: Mapping[str, list[Floats]], errors: bool) -> _Profile:
         marginals = {}
-        for name, sample in self.samples.items():
+        for name, sample in self.plan.samples.items():
             sample = sample if errors else replace(sample, block=None, blocks=0)
             marginals[name] = Marginal.from_sums(sample, np.hstack(sums[name]), rows.entropy)
-        curve = NullCurve.of(rows, self.questions.position_sets["P_1"])
+        curve = NullCurve.of(rows, self.plan.questions.position_sets["P_1"])
         return _Profile(replace(rows, a=rows.a[:0].copy()), curve, marginals)

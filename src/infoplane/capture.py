@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,11 +43,12 @@ Progress = Callable[[str, int, int], object]
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """A finished capture. Its shards were checked when it was opened."""
+    """A finished capture, on disk (its shards were checked when it was opened) or, if small, in memory."""
 
-    folder: Path
+    folder: Path | None
     manifest: Mapping[str, Any]
     windows: Windows
+    held: Mapping[str, npt.NDArray[Any]] | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -70,6 +72,9 @@ class Capture:
 
     def read(self, layer: str, reference_set: int = 0) -> npt.NDArray[np.float16]:
         """(N, m) assignments of one layer."""
+        if self.held is not None:
+            return self.held[f"{layer}/{reference_set}"]
+        assert self.folder is not None
         out = np.empty((self.windows.n_positions, self.m), np.float16)
         rows = self.windows.row_starts
         for i, (first, last) in enumerate(self.manifest["shards"]):
@@ -81,6 +86,9 @@ class Capture:
         """(W,) summed loss in nats and (W,) tokens of each window; None if it was not asked for."""
         if not self.manifest["loss"]:
             return None
+        if self.held is not None:
+            return self.held["loss_sum"], self.held["loss_count"]
+        assert self.folder is not None
         parts = []
         for i in range(len(self.manifest["shards"])):
             with _damage(self.folder, i), safe_open(_shard(self.folder, i), framework="np") as shard:
@@ -148,6 +156,25 @@ def write_capture(
         head = {"run_id": manifest["run_id"], "shard": str(i), "content_sha256": _content(arrays)}
         files.write_bytes(_shard(folder, i), st.save(arrays, metadata=head))
     return Capture(folder, manifest, windows)
+
+
+def hold_capture(
+    model: Model,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[Layer],
+    *,
+    loss: bool = False,
+) -> Capture:
+    """Capture into memory: for few tokens, measured at once.
+
+    Raises:
+        ModelError: a state is NaN.
+    """
+    from infoplane.forward import assign_windows
+
+    held = assign_windows(model, windows, points, layers=layers, first=0, last=len(windows), loss=loss)
+    return Capture(None, _manifest_of(model, windows, points, layers, loss, SHARD_TOKENS), windows, held)
 
 
 def open_capture(folder: str | Path) -> Capture:
@@ -222,13 +249,15 @@ def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:
 
 def versions(*names: str) -> dict[str, str | None]:
     """Installed versions, None where a package is not there."""
-    found: dict[str, str | None] = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    return {name: _version(name) for name in names}
+
+
+@cache  # a monitor asks at every probe, and each answer is read from a file
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:

@@ -84,7 +84,7 @@ def trace(
     """
     from infoplane.checkpoints import read_table
     from infoplane.text import read_text
-    from infoplane.trace import trace as run
+    from infoplane.tracing import trace as run
     from infoplane.trajectory import JSON_NAME
 
     folder = out or Path(f"infoplane-trace-{short(model)}")

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from infoplane.errors import ModelError
 from infoplane.layers import Layer
+from infoplane.models import evaluating
 from infoplane.points import ReferencePoints
 from infoplane.windows import Windows
 
@@ -81,7 +82,8 @@ def assign_windows(
         out["loss_count"] = np.zeros(last - first, np.int64)
     reader = _Reader(points, model)
     lengths = windows.lengths[first:last]
-    with torch.inference_mode(), _evaluating(model.module), reader.reading(layers):
+    # not inference_mode: a model that keeps what it computes here could not be trained on
+    with torch.no_grad(), evaluating(model.module), reader.reading(layers):
         for a, b in batches(lengths, max_batch_tokens):
             a, b = a + first, b + first
             ids, keep = _padded(windows, a, b)
@@ -135,18 +137,6 @@ def _store(
     host = assigned.to("cpu").numpy()
     for s in range(sets):
         out[f"{name}/{s}"][where] = host[s]
-
-
-@contextlib.contextmanager
-def _evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Dropout off; each module's own mode is put back afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 @dataclass(eq=False)

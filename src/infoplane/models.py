@@ -116,6 +116,18 @@ def _hash(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+@contextlib.contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Dropout off; each module's own mode is put back afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
     """A Model with its provenance complete, once it is known to be causal."""
     config = getattr(module, "config", None)
@@ -167,11 +179,8 @@ def _check_causal(model: Model) -> None:
     other[0, -1] = (int(ids[0, -1]) + 7) % model.vocabulary
     # Rounding alone may differ, since a mixture of experts batches its tokens anew.
     slack = 1e-4 if model.provenance["dtype"] in ("float32", "float64") else 0.02
-    training = model.module.training
-    model.module.eval()
-    with torch.inference_mode():
+    with torch.no_grad(), evaluating(model.module):
         a, b = model.run(ids)[0, :-1].float(), model.run(other)[0, :-1].float()
-    model.module.train(training)
     if not bool((a - b).norm() <= slack * a.norm()) and bool(a.isfinite().all()):
         raise ModelError(
             f"{type(model.module).__name__} is not causal: a later token changes an earlier state, as in an encoder; "

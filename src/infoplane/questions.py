@@ -29,13 +29,13 @@ class Question:
         side: `input`, `output` or `label:NAME`.
         order: of the n-gram, None for a column.
         position_set: `P_k`, or `label:NAME`.
-        controls: whether permuted and shifted labels are measured too.
+        own: whether those are the positions that belong to the labels; controls and uniform weights are asked there.
     """
 
     side: str
     order: int | None
     position_set: str
-    controls: bool
+    own: bool
 
 
 class Questions:
@@ -45,13 +45,21 @@ class Questions:
         windows: of the capture.
         orders: n-gram orders.
         columns: label columns of the user, by name.
+        controls: whether permuted and shifted labels are asked too.
 
     Raises:
         SettingError: an order out of range, or a position set without positions.
         LabelError: a column that does not fit.
     """
 
-    def __init__(self, windows: Windows, orders: Sequence[int], columns: Mapping[str, npt.ArrayLike]) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        orders: Sequence[int],
+        columns: Mapping[str, npt.ArrayLike],
+        controls: bool = True,
+    ) -> None:
+        self.controls = controls
         self.orders = tuple(sorted(set(orders)))
         if not self.orders or self.orders[0] < 1 or self.orders[-1] > MAX_ORDER:
             raise SettingError(f"orders {list(orders)}: expected some of 1 to {MAX_ORDER}")
@@ -72,7 +80,7 @@ class Questions:
     def of(self, side: str, order: int, positions: int | None = None) -> Question:
         """The question about n-grams of an order, at its own positions or at those of another order."""
         positions = positions or order
-        return Question(side, order, f"P_{positions}", controls=positions == order)
+        return Question(side, order, f"P_{positions}", own=positions == order)
 
     def _of_orders(self) -> Iterator[Question]:
         widest = self.orders[-1]
@@ -91,7 +99,7 @@ class Questions:
         """`value`, and `permuted` and `shifted` where controls are wanted and can be made, with their labels."""
         labels = self.labels(q)
         yield "value", labels
-        if q.controls:
+        if q.own and self.controls:
             yield "permuted", permuted(labels, 0)
             if (moved := shifted(labels, self.document)) is not None:
                 yield "shifted", moved

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane import files
-from infoplane.answers import Answers, answer
+from infoplane.answers import Answers, Plan, answer
 from infoplane.capture import Capture, Progress, versions
 from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS, PLUGIN
@@ -25,6 +25,7 @@ from infoplane.marginal import without
 from infoplane.measurement import Estimate, Measurement
 from infoplane.questions import SIDES, Question, Questions
 from infoplane.rows import Floats
+from infoplane.windows import Windows
 
 UNITS = ("efficiency", "bits", "nats")
 WEIGHTS = ("frequency", "uniform")
@@ -38,6 +39,7 @@ def measure_capture(
     weights: Sequence[str] = ("frequency",),
     labels: Mapping[str, npt.ArrayLike] | None = None,
     unit: str = "efficiency",
+    controls: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
@@ -50,47 +52,60 @@ def measure_capture(
         weights: of `frequency` and `uniform`.
         labels: further columns of whole numbers by name, one a position or one a document.
         unit: `efficiency` (divided by log m), `bits` or `nats`.
+        controls: whether the estimates are made with permuted and shifted labels too.
         threads: layers worked on at once; by default as many as there are cores.
 
     Raises:
         SettingError: an order, estimator, weight or unit that is not known.
         LabelError: a column that does not fit.
     """
-    started = time.monotonic()
-    for what, values, known in (("estimator", estimators, tuple(ESTIMATORS)), ("weight", weights, WEIGHTS)):
-        for value in values:
-            if value not in known:
-                raise SettingError(f"{what} {value!r} is not known; choose of {', '.join(known)}")
-        if not values:
-            raise SettingError(f"name at least one {what} of {', '.join(known)}")
-    if unit not in UNITS:
-        raise SettingError(f"unit {unit!r} is not known; choose one of {', '.join(UNITS)}")
-    w = capture.windows
-    sizes = np.bincount(w.position_document, minlength=len(w.documents))
-    blocks = assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
-    questions = Questions(w, orders, labels or {})
-    answers = answer(capture, questions, blocks, weights, threads, progress)
-    ids = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
-    return _Record(capture, questions, answers, blocks, ids, tuple(weights), unit).measurement(started)
+    asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls)
+    return asker.measure(capture, threads, progress)
+
+
+class Asker:
+    """The questions of `measure_capture`, settled once for all captures of the same windows."""
+
+    def __init__(
+        self,
+        windows: Windows,
+        orders: Sequence[int],
+        estimators: Sequence[str],
+        weights: Sequence[str] = ("frequency",),
+        labels: Mapping[str, npt.ArrayLike] | None = None,
+        unit: str = "efficiency",
+        controls: bool = True,
+    ) -> None:
+        for what, values, known in (("estimator", estimators, tuple(ESTIMATORS)), ("weight", weights, WEIGHTS)):
+            for value in values:
+                if value not in known:
+                    raise SettingError(f"{what} {value!r} is not known; choose of {', '.join(known)}")
+            if not values:
+                raise SettingError(f"name at least one {what} of {', '.join(known)}")
+        if unit not in UNITS:
+            raise SettingError(f"unit {unit!r} is not known; choose one of {', '.join(UNITS)}")
+        self.estimators = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
+        self.weights, self.unit = tuple(weights), unit
+        sizes = np.bincount(windows.position_document, minlength=len(windows.documents))
+        self.blocks = assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
+        self.questions = Questions(windows, orders, labels or {}, controls)
+        self.plan = Plan(self.questions, self.blocks, weights)
+
+    def measure(self, capture: Capture, threads: int | None = None, progress: Progress | None = None) -> Measurement:
+        """Ask a capture of these windows."""
+        started = time.monotonic()
+        return _Record(self, capture, answer(capture, self.plan, threads, progress)).measurement(started)
 
 
 class _Record:
     """Answers as rows."""
 
-    def __init__(
-        self,
-        capture: Capture,
-        questions: Questions,
-        answers: Answers,
-        blocks: npt.NDArray[np.int32] | None,
-        estimators: tuple[str, ...],
-        weights: tuple[str, ...],
-        unit: str,
-    ) -> None:
-        self.capture, self.questions, self.answers, self.blocks = capture, questions, answers, blocks
-        self.estimators, self.weights, self.unit = estimators, weights, unit
+    def __init__(self, asker: Asker, capture: Capture, answers: Answers) -> None:
+        self.capture, self.answers = capture, answers
+        self.questions, self.repeated, self.blocks = asker.questions, asker.plan.repeated, asker.blocks
+        self.estimators, self.weights, self.unit = asker.estimators, asker.weights, asker.unit
         self.documents = len(capture.windows.documents)
-        self.scale = {"efficiency": 1 / math.log(capture.m), "bits": 1 / math.log(2), "nats": 1.0}[unit]
+        self.scale = {"efficiency": 1 / math.log(capture.m), "bits": 1 / math.log(2), "nats": 1.0}[asker.unit]
         self.warnings: list[str] = []
 
     def measurement(self, started: float) -> Measurement:
@@ -175,7 +190,7 @@ class _Record:
                 )
         row = self._estimate(
             quantity, layer, value * self.scale, self.unit, side=q.side, order=q.order, weight=weight,
-            estimator=estimator, position_set=q.position_set, repeated_mass=self.answers.repeated[q],
+            estimator=estimator, position_set=q.position_set, repeated_mass=self.repeated[q],
             n=len(self.questions.position_sets[q.position_set]), **controls,
         )  # fmt: skip
         return [replace(row, warning=_doubt(row, self.capture.m, self.scale))]
