@@ -214,19 +214,23 @@ def measure(
 
 @app.command()
 def report(
-    source: Annotated[Path, typer.Argument(help="Folder of a measurement, or its measurement.json.")],
+    source: Annotated[Path, typer.Argument(help="Folder of a measurement or a trace.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own.")] = None,
     force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
 ) -> None:
-    """Draw the report of a stored measurement again: no model, no network."""
+    """Draw the report of a stored measurement or trace again: no model, no network."""
     from infoplane.measurement import Measurement
     from infoplane.report import write_report
+    from infoplane.report.run_page import write_run_report
+    from infoplane.trajectory import JSON_NAME, Trajectory
 
-    found = Measurement.load(source)
+    a_run = source.name == JSON_NAME or (source / JSON_NAME).is_file()
+    found = Trajectory.load(source) if a_run else Measurement.load(source)
     folder = out or (source if source.is_dir() else source.parent)
     if (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
-    typer.echo(f"Wrote {write_report(found, folder)[0]}")
+    drawn = write_run_report(found, folder) if isinstance(found, Trajectory) else write_report(found, folder)
+    typer.echo(f"Wrote {drawn[0]}")
 
 
 def _write(found: Measurement, folder: Path) -> list[Path]:

@@ -79,13 +79,14 @@ def trace(
 ) -> None:
     """Measure a model at many checkpoints of its training, on the same text: does it fit, does it compress?
 
-    Writes trajectory.json, trajectory.parquet and one measurement a checkpoint to --out. An interrupted command goes
-    on where it stopped when it is repeated.
+    Writes trajectory.json, trajectory.parquet, report.html, figures/ and one measurement a checkpoint to --out. An
+    interrupted command goes on where it stopped when it is repeated.
     """
     from infoplane.checkpoints import read_table
+    from infoplane.report.run_page import write_run_report
     from infoplane.text import read_text
     from infoplane.tracing import trace as run
-    from infoplane.trajectory import JSON_NAME
+    from infoplane.trajectory import JSON_NAME, TABLE_NAME
 
     folder = out or Path(f"infoplane-trace-{short(model)}")
     if folder.exists() and not folder.is_dir():
@@ -108,8 +109,9 @@ def trace(
         typer.echo((folder / JSON_NAME).read_text("utf-8").rstrip())
     else:
         _summary(found)
-    for name in (JSON_NAME, "trajectory.parquet"):
-        typer.echo(f"Wrote {folder / name}", err=as_json)
+    page = write_run_report(found, folder)[0]
+    for path in (folder / JSON_NAME, folder / TABLE_NAME, page):
+        typer.echo(f"Wrote {path}", err=as_json)
 
 
 def _finished(path: Path) -> bool:

@@ -49,10 +49,15 @@ def draw_figures(view: View) -> tuple[Figure, ...]:
     for name, chart_of in FIGURES.items():
         chart = chart_of(view)
         if chart is not None:
-            spec = theme.specification(chart)
-            svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version(), allowed_base_urls=[])
-            drawn.append(Figure(name, spec, renumbered(svg)))
+            drawn.append(draw(name, chart))
     return tuple(drawn)
+
+
+def draw(name: str, chart: Any) -> Figure:
+    """An Altair chart as a figure."""
+    spec = theme.specification(chart)
+    svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version(), allowed_base_urls=[])
+    return Figure(name, spec, renumbered(svg))
 
 
 _IDENTIFIER = re.compile(r'(?<=\bid=")[a-z]+_?\d+(?=")|(?<=url\(#)[a-z]+_?\d+(?=\))')

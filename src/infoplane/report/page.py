@@ -15,7 +15,7 @@ from typing import Any
 from infoplane.measurement import Estimate
 from infoplane.report import prose, tables, words
 from infoplane.report.figures import Figure, javascript
-from infoplane.report.reading import GLOSSARY, READINGS
+from infoplane.report.reading import GLOSSARY, READINGS, Reading
 from infoplane.report.view import View
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
@@ -53,7 +53,7 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
             f'<p class="lead">{escape(prose.lead(view))}</p>',
             _warnings(view),
             _cards(view),
-            _list(prose.headline(view)),
+            said(prose.headline(view)),
             f'<p class="footing">{escape(prose.footing(view))}</p>',
             *(_figure(view, figure) for figure in figures),
             _tables(view),
@@ -63,6 +63,11 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
             "page is the same to the byte. It loads nothing from outside.</footer>",
         ]
     )
+    return document(view.model_name, body, figures)
+
+
+def document(title: str, body: str, figures: tuple[Figure, ...]) -> str:
+    """A whole HTML document around the parts of a page."""
     specs = "\n".join(
         f'<script type="application/json" id="spec-{f.name}">{script_json(_live(f.spec))}</script>' for f in figures
     )
@@ -77,7 +82,7 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-<title>{name} · infoplane</title>
+<title>{escape(title)} · infoplane</title>
 <style>
 {style}</style>
 </head>
@@ -110,13 +115,18 @@ def _live(spec: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------------- parts
 
 
-def _list(sentences: list[str]) -> str:
+def said(sentences: list[str]) -> str:
+    """Sentences as a list; nothing for none."""
     items = "\n".join(f"<li>{escape(s)}</li>" for s in sentences)
     return f'<ul class="said">\n{items}\n</ul>' if sentences else ""
 
 
 def _warnings(view: View) -> str:
-    lines = prose.warnings(view)
+    return read_first(prose.warnings(view))
+
+
+def read_first(lines: list[str]) -> str:
+    """The box at the top of a page."""
     if not lines:
         return ""
     items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
@@ -149,17 +159,21 @@ def _card(row: Estimate, gloss: str) -> str:
 
 
 def _figure(view: View, figure: Figure) -> str:
-    reading = READINGS[figure.name]
+    verdicts = said(prose.control_verdicts(view)) if figure.name == "controls" else ""
+    return section(figure, READINGS[figure.name], verdicts)
+
+
+def section(figure: Figure, reading: Reading, between: str = "") -> str:
+    """A figure with its title and its reading help."""
     still = base64.b64encode(figure.svg.encode("utf-8")).decode("ascii")
     alt = escape(reading.description, quote=True)
     image = f'<img alt="{alt}" src="data:image/svg+xml;base64,{still}">'
-    verdicts = _list(prose.control_verdicts(view)) if figure.name == "controls" else ""
     return f"""<section id="{figure.name}">
 <h2>{escape(reading.title)}</h2>
 <figure role="group" aria-label="{alt}">
 <div class="chart" data-chart="spec-{figure.name}">{image}</div>
 </figure>
-{verdicts}
+{between}
 <div class="reading"><div><h3>What to see</h3><p>{escape(reading.see)}</p></div>
 <div><h3>What not to conclude</h3><p>{escape(reading.beware)}</p></div></div>
 </section>"""
@@ -188,5 +202,9 @@ def _glossary() -> str:
 
 
 def _provenance(view: View) -> str:
-    inside = tables.nested(dict(view.measurement.provenance))
-    return f'<section id="provenance"><h2>Where these numbers come from</h2>\n{inside}</section>'
+    return origin(dict(view.measurement.provenance))
+
+
+def origin(provenance: dict[str, Any]) -> str:
+    """Where the numbers come from, whatever keys there are."""
+    return f'<section id="provenance"><h2>Where these numbers come from</h2>\n{tables.nested(provenance)}</section>'

@@ -1,0 +1,87 @@
+"""The report of a training run: a pure function of the trajectory, whatever is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_report_browser import BROWSER, EVIL, browse, holders
+
+from infoplane.jackknife import error_and_interval
+from infoplane.measurement import Estimate, Measurement
+from infoplane.report.run_page import render_run, write_run_report
+from infoplane.report.run_view import RunView
+from infoplane.trajectory import Point, Trajectory
+
+
+def run(checkpoints: int = 16, name: str = "a-run", replicates: int = 32, **provenance: Any) -> Trajectory:
+    """A rise and a plateau, with documents that all checkpoints share."""
+    draw = np.random.default_rng(0)
+    steps = np.unique(np.geomspace(1, 5_000, checkpoints).astype(int))
+    shared = 0.002 * draw.standard_normal(replicates)
+    points = []
+    for step in steps:
+        rise = 0.3 / (1 + np.exp(4 - np.log(step)))
+        rows = []
+        for layer in ("embed", "block.0", "block.1", "model"):
+            for quantity, part in (("complexity", 1.0), ("expressivity", 0.4), ("ceiling", 1.5), ("optimality", 0.0)):
+                value = 0.4 if quantity == "optimality" else part * rise + 0.001 * draw.standard_normal()
+                values = value + part * shared + 1e-4 * draw.standard_normal(replicates)
+                error, interval = error_and_interval(value, values)
+                own: dict[str, Any] = {} if quantity == "ceiling" else {"order": 1, "weight": "frequency"}
+                unit = "ratio" if quantity == "optimality" else "efficiency"
+                rows.append(
+                    Estimate(quantity, layer, value, unit, estimator="null-curve", position_set="P_1",
+                             interval=interval, standard_error=error, replicates=tuple(values), **own)
+                )  # fmt: skip
+        rows.append(Estimate("loss", "model", 8 - np.log(step) / 3, "nats/token"))
+        points.append(Point(f"{name}-{step}", int(step), int(step) * 1000, Measurement(tuple(rows), {})))
+    shared_provenance = {"model": name, "settings": {"orders": [1]}, "gaps": [], **provenance}
+    return Trajectory(tuple(points), shared_provenance)
+
+
+def test_the_same_trajectory_gives_the_same_page_and_loads_nothing(tmp_path: Path) -> None:
+    page = render_run(run())
+    assert page == render_run(run())
+    before = page.split("<script>")[0]  # Vega's own code names addresses that it never asks
+    assert not re.search(r'(?:src|href)="(?!data:)', before) and "http://" not in before
+    assert "default-src 'none'" in page and "Read this first" not in page
+    written = write_run_report(run(), tmp_path)
+    assert written[0].read_text("utf-8") == page
+    assert {p.name for p in written[1:]} == {
+        f"{figure}.{kind}" for figure in ("run-plane", "run-curves", "run-layers") for kind in ("svg", "png")
+    }
+
+
+def test_what_the_run_did_is_said(tmp_path: Path) -> None:
+    page = render_run(run())
+    assert "fitting" in RunView(run()).phases["complexity"].verdict
+    assert "no compression phase found" in page
+    series = run().series("complexity")
+    assert f"From step 1 to 5,000 complexity goes from {series.values[0]:.4f} to {series.values[-1]:.4f}" in page
+
+
+def test_failures_gaps_and_short_runs_are_said() -> None:
+    trajectory = run(checkpoints=5, gaps=[[10, 90]])
+    failed = Point("a-run-9000", 9_000, None, None, "cannot load it")
+    page = render_run(Trajectory((*trajectory.points, failed), trajectory.provenance))
+    assert "a-run-9000: cannot load it" in page and "no checkpoint between steps 10 and 90" in page
+    assert "too few checkpoints to look for phases" in page
+    no_errors = render_run(run(replicates=0))
+    assert "run-plane" in no_errors and "NaN" not in no_errors.split("<script>")[0]
+
+
+@pytest.mark.skipif(
+    BROWSER is None, reason="no chromium on the PATH: install Debian's `chromium` to check in a browser"
+)
+def test_charts_come_to_life_with_a_slider_and_hostile_names_stay_text(tmp_path: Path) -> None:
+    page, *_ = write_run_report(run(name=EVIL), tmp_path)
+    document, console = browse(page, "--dump-dom")
+    assert console == []
+    charts = holders(document)
+    assert list(charts) == ["run-plane", "run-curves", "run-layers"]
+    assert all('data-state="live"' in inside for inside in charts.values())
+    assert 'type="range"' in charts["run-plane"]
