@@ -14,7 +14,7 @@ ORDER = [
     "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
     "layers", "models", "loading", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal",
     "estimators", "questions", "answers", "measurement", "record", "run", "phases", "checkpoints", "trajectory",
-    "tracing", "monitor", "callback", "report", "cli_common", "cli_trace", "cli",
+    "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_trace", "cli",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infoplane import __version__
+from infoplane import cli_options as o
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
@@ -65,9 +66,6 @@ def _common(
         raise typer.Exit
 
 
-_TEXT, _MODEL, _ASK, _OUT = "Text", "Model", "Questions", "Results"
-
-
 @app.command()
 def measure(
     model: Annotated[
@@ -77,77 +75,62 @@ def measure(
             "Left out with --capture: the capture is asked, no model is needed.",
         ),
     ] = None,
-    text: Annotated[
-        str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=_TEXT)
-    ] = "c4-sample",
-    tokens: Annotated[int, typer.Option(help="Budget of tokens.", rich_help_panel=_TEXT)] = 32_768,
-    context: Annotated[int, typer.Option(help="Longest window.", rich_help_panel=_TEXT)] = 512,
-    seed: Annotated[int, typer.Option(help="Which documents are read.", rich_help_panel=_TEXT)] = 0,
-    column: Annotated[str | None, typer.Option(help="Column of the text.", rich_help_panel=_TEXT)] = None,
-    split: Annotated[str, typer.Option(help="Split of a dataset.", rich_help_panel=_TEXT)] = "train",
-    config: Annotated[str | None, typer.Option(help="Configuration of a dataset.", rich_help_panel=_TEXT)] = None,
-    text_revision: Annotated[str | None, typer.Option(help="Version of a dataset.", rich_help_panel=_TEXT)] = None,
-    streaming: Annotated[bool, typer.Option(help="Stream a dataset.", rich_help_panel=_TEXT)] = True,
-    limit: Annotated[int | None, typer.Option(help="Documents to take at most.", rich_help_panel=_TEXT)] = None,
-    add_bos: Annotated[
-        bool | None,
-        typer.Option(help="A BOS before each window; by default as its tokenizer does.", rich_help_panel=_TEXT),
-    ] = None,
-    include_special: Annotated[bool, typer.Option(help="Measure special tokens too.", rich_help_panel=_TEXT)] = False,
+    text: o.Text = "c4-sample",
+    tokens: o.Tokens = 32_768,
+    context: o.Context = 512,
+    seed: o.Seed = 0,
+    column: o.Column = None,
+    split: o.Split = "train",
+    config: o.Config = None,
+    text_revision: Annotated[str | None, typer.Option(help="Version of a dataset.", rich_help_panel=o.TEXT)] = None,
+    streaming: Annotated[bool, typer.Option(help="Stream a dataset.", rich_help_panel=o.TEXT)] = True,
+    limit: o.Limit = None,
+    add_bos: o.AddBos = None,
+    include_special: Annotated[bool, typer.Option(help="Measure special tokens too.", rich_help_panel=o.TEXT)] = False,
     include_first: Annotated[
-        bool, typer.Option(help="Measure the first token of a window too.", rich_help_panel=_TEXT)
+        bool, typer.Option(help="Measure the first token of a window too.", rich_help_panel=o.TEXT)
     ] = False,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=_MODEL)] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Another tokenizer.", rich_help_panel=_MODEL)] = None,
-    dtype: Annotated[
-        str, typer.Option(help="auto, float32, bfloat16, float16 or float64.", rich_help_panel=_MODEL)
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_MODEL)] = "auto",
-    device_map: Annotated[
-        str | None, typer.Option(help="auto: spread over several GPUs.", rich_help_panel=_MODEL)
-    ] = None,
-    layers: Annotated[
-        str | None, typer.Option(help="Layers to read, such as embed,block.3,final_norm; all.", rich_help_panel=_MODEL)
-    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=o.MODEL)] = None,
+    tokenizer: o.Tokenizer = None,
+    dtype: o.Dtype = "auto",
+    device: o.Device = "auto",
+    device_map: o.DeviceMap = None,
+    layers: o.Layers = None,
     loss: Annotated[
-        bool, typer.Option(help="Next-token loss and bits per byte of the text too.", rich_help_panel=_MODEL)
+        bool, typer.Option(help="Next-token loss and bits per byte of the text too.", rich_help_panel=o.MODEL)
     ] = False,
     baseline: Annotated[
-        str | None, typer.Option(help="random-init: measure the untrained twin beside it.", rich_help_panel=_MODEL)
+        str | None, typer.Option(help="random-init: measure the untrained twin beside it.", rich_help_panel=o.MODEL)
     ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option(help="Run code that comes with the model.", rich_help_panel=_MODEL)
-    ] = False,
-    allow_pickle: Annotated[
-        bool, typer.Option(help="Load pickled weights, which can run code.", rich_help_panel=_MODEL)
-    ] = False,
-    points: Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=_ASK)] = 100,
-    points_seed: Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=_ASK)] = 0,
+    trust_remote_code: o.TrustRemoteCode = False,
+    allow_pickle: o.AllowPickle = False,
+    points: o.PointCount = 100,
+    points_seed: o.PointsSeed = 0,
     reference_sets: Annotated[
-        int, typer.Option(help="Independent sets of points; 5 or more give their error.", rich_help_panel=_ASK)
+        int, typer.Option(help="Independent sets of points; 5 or more give their error.", rich_help_panel=o.ASK)
     ] = 1,
     calibration: Annotated[
-        str, typer.Option(help="Temperature: exact, leading-order or amos-lower.", rich_help_panel=_ASK)
+        str, typer.Option(help="Temperature: exact, leading-order or amos-lower.", rich_help_panel=o.ASK)
     ] = "exact",
-    orders: Annotated[str, typer.Option(help="N-gram orders, of 1 to 4.", rich_help_panel=_ASK)] = "1,2,3,4",
-    estimator: Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=_ASK)] = "corrected,plugin",
-    weights: Annotated[str, typer.Option(help="Of frequency and uniform.", rich_help_panel=_ASK)] = "frequency",
-    unit: Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=_ASK)] = "efficiency",
+    orders: o.Orders = "1,2,3,4",
+    estimator: o.Estimator = "corrected,plugin",
+    weights: Annotated[str, typer.Option(help="Of frequency and uniform.", rich_help_panel=o.ASK)] = "frequency",
+    unit: o.Unit = "efficiency",
     label: Annotated[
         list[str] | None,
         typer.Option(
             help="name=file: a column of whole numbers, one a position or a document (.npy or lines).",
-            rich_help_panel=_ASK,
+            rich_help_panel=o.ASK,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; infoplane-MODEL by default.", rich_help_panel=_OUT)
+        Path | None, typer.Option(help="Folder of the results; infoplane-MODEL by default.", rich_help_panel=o.OUT)
     ] = None,
     capture: Annotated[
-        Path | None, typer.Option(help="Folder to keep the capture in, or to ask again.", rich_help_panel=_OUT)
+        Path | None, typer.Option(help="Folder to keep the capture in, or to ask again.", rich_help_panel=o.OUT)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=_OUT)] = False,
-    force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=_OUT)] = False,
+    as_json: o.AsJson = False,
+    force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=o.OUT)] = False,
 ) -> None:
     """Measure a model on text: complexity, expressivity, optimality and ceiling, per layer, with errors and controls.
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infoplane import cli_options as o
 from infoplane.cli_common import bars, numbers, quiet, short, words
 from infoplane.errors import ResultError
 
 if TYPE_CHECKING:
     from infoplane.trajectory import Trajectory
-
-_RUN, _TEXT, _MODEL, _ASK, _OUT = "Run", "Text", "Model", "Questions", "Results"
 
 
 def trace(
@@ -25,57 +24,41 @@ def trace(
         typer.Option(
             help="Which checkpoints: names, globs (step*000) and ranges of steps (1000..143000), comma-separated; "
             "all that tell a step by default.",
-            rich_help_panel=_RUN,
+            rich_help_panel="Run",
         ),
     ] = None,
     steps: Annotated[
         Path | None,
-        typer.Option(help="CSV with name,step,tokens for names that tell no step.", rich_help_panel=_RUN),
+        typer.Option(help="CSV with name,step,tokens for names that tell no step.", rich_help_panel="Run"),
     ] = None,
-    text: Annotated[
-        str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=_TEXT)
-    ] = "c4-sample",
-    tokens: Annotated[int, typer.Option(help="Budget of tokens, for each checkpoint.", rich_help_panel=_TEXT)] = 16_384,
-    context: Annotated[int, typer.Option(help="Longest window.", rich_help_panel=_TEXT)] = 512,
-    seed: Annotated[int, typer.Option(help="Which documents are read.", rich_help_panel=_TEXT)] = 0,
-    column: Annotated[str | None, typer.Option(help="Column of the text.", rich_help_panel=_TEXT)] = None,
-    split: Annotated[str, typer.Option(help="Split of a dataset.", rich_help_panel=_TEXT)] = "train",
-    config: Annotated[str | None, typer.Option(help="Configuration of a dataset.", rich_help_panel=_TEXT)] = None,
-    limit: Annotated[int | None, typer.Option(help="Documents to take at most.", rich_help_panel=_TEXT)] = None,
-    add_bos: Annotated[
-        bool | None,
-        typer.Option(help="A BOS before each window; by default as its tokenizer does.", rich_help_panel=_TEXT),
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="A tokenizer for checkpoints that have none.", rich_help_panel=_MODEL)
-    ] = None,
-    dtype: Annotated[
-        str, typer.Option(help="auto, float32, bfloat16, float16 or float64.", rich_help_panel=_MODEL)
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_MODEL)] = "auto",
-    device_map: Annotated[
-        str | None, typer.Option(help="auto: spread over several GPUs.", rich_help_panel=_MODEL)
-    ] = None,
-    layers: Annotated[
-        str | None, typer.Option(help="Layers to read, such as embed,block.3,final_norm; all.", rich_help_panel=_MODEL)
-    ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option(help="Run code that comes with the model.", rich_help_panel=_MODEL)
-    ] = False,
-    allow_pickle: Annotated[
-        bool, typer.Option(help="Load pickled weights, which can run code.", rich_help_panel=_MODEL)
-    ] = False,
-    points: Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=_ASK)] = 100,
-    points_seed: Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=_ASK)] = 0,
-    orders: Annotated[str, typer.Option(help="N-gram orders, of 1 to 4.", rich_help_panel=_ASK)] = "1,2",
-    estimator: Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=_ASK)] = "corrected,plugin",
-    unit: Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=_ASK)] = "efficiency",
+    text: o.Text = "c4-sample",
+    tokens: o.Tokens = 16_384,
+    context: o.Context = 512,
+    seed: o.Seed = 0,
+    column: o.Column = None,
+    split: o.Split = "train",
+    config: o.Config = None,
+    limit: o.Limit = None,
+    add_bos: o.AddBos = None,
+    tokenizer: o.Tokenizer = None,
+    dtype: o.Dtype = "auto",
+    device: o.Device = "auto",
+    device_map: o.DeviceMap = None,
+    layers: o.Layers = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    allow_pickle: o.AllowPickle = False,
+    points: o.PointCount = 100,
+    points_seed: o.PointsSeed = 0,
+    orders: o.Orders = "1,2",
+    estimator: o.Estimator = "corrected,plugin",
+    unit: o.Unit = "efficiency",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; infoplane-trace-MODEL by default.", rich_help_panel=_OUT)
+        Path | None,
+        typer.Option(help="Folder of the results; infoplane-trace-MODEL by default.", rich_help_panel=o.OUT),
     ] = None,
-    keep_captures: Annotated[bool, typer.Option(help="Keep each checkpoint's capture.", rich_help_panel=_OUT)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=_OUT)] = False,
-    force: Annotated[bool, typer.Option(help="Overwrite a finished trace.", rich_help_panel=_OUT)] = False,
+    keep_captures: Annotated[bool, typer.Option(help="Keep each checkpoint's capture.", rich_help_panel=o.OUT)] = False,
+    as_json: o.AsJson = False,
+    force: Annotated[bool, typer.Option(help="Overwrite a finished trace.", rich_help_panel=o.OUT)] = False,
 ) -> None:
     """Measure a model at many checkpoints of its training, on the same text: does it fit, does it compress?
 

@@ -223,18 +223,7 @@ class Measurement:
         """
         path = Path(path)
         source = path / JSON_NAME if path.is_dir() else path
-        try:
-            record = json.loads(source.read_text("utf-8"))
-        except FileNotFoundError:
-            raise ResultError(f"no measurement at {source}: run `infoplane measure` with --out") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ResultError(f"{source} is not a readable measurement: {error}") from None
-        schema = record.get("schema") if isinstance(record, dict) else None
-        if schema != SCHEMA:
-            raise ResultError(
-                f"{source} has schema {schema!r}; this version reads {SCHEMA!r}: measure again, or use the "
-                "version of infoplane that wrote it"
-            )
+        record = read_record(source, SCHEMA, "measurement", "measure")
         try:
             replicates = _read_replicates(source.parent / TABLE_NAME, len(record["estimates"]))
             rows = tuple(
@@ -244,6 +233,27 @@ class Measurement:
             return cls(rows, record["provenance"])
         except (KeyError, TypeError, ValueError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error}") from None
+
+
+def read_record(source: Path, known: str, what: str, command: str) -> dict[str, Any]:
+    """The JSON record in a file, if it has the schema that is known.
+
+    Raises:
+        ResultError: nothing there, not JSON, or another schema; `what` and `command` name it and what makes it.
+    """
+    try:
+        record = json.loads(source.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ResultError(f"no {what} at {source}: run `infoplane {command}` with --out") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ResultError(f"{source} is not a readable {what}: {error}") from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != known:
+        raise ResultError(
+            f"{source} has schema {schema!r}; this version reads {known!r}: {command} again, or use the "
+            "version of infoplane that wrote it"
+        )
+    return dict(record)
 
 
 def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:

@@ -9,13 +9,14 @@ The text's covariance between checkpoints i and j is known from the jackknife, `
 AR(1) with 0, 0.5, 0.8 or 1 (a random walk), or AR(1) increments with 0.5; from checkpoint to checkpoint with variance
 (step gap)^g, g = 0, 0.5 or 1 (1: a walk in steps, which over checkpoints spaced by logarithm is nearly all at the end).
 
-**Is there a fall?** Of all i < j the strongest fall, each a raw difference and one of a fitted f with knots at i and j,
-over its standard error under w, and all over the scale `E / sqrt(D)`: E and D are the mean squares of the residuals of
-f with 3 knots (the best two, then the best third) and of the residuals' steps. (Of scales, this one makes least of
-smooth wandering.) Its law is drawn from runs without trend, with the same steps and the same fit, so what 3 knots take
-from the noise of few checkpoints is in it. p is the largest over the kinds of wandering that the run leaves possible:
-one is dropped where D / E, or the growth of the residuals' steps along the run, is beyond its own quantile (`level / 5`
-in all, which is added to p: Berger and Boos 1994). A rise is the same upside down.
+**Is there a fall?** The strongest fall over all i < j, as a difference and as a line through all between, over its
+standard error under w, and that over the scale `E / sqrt(D)`: E and D are the mean squares of the residuals of f with 3
+knots (the best two, then the best third) and of the residuals' steps. (Of scales, this one makes least of smooth
+wandering.) Its law is drawn from runs without trend, with the same steps and the same fit, so what 3 knots take from
+the noise of few checkpoints is in it; a rise before or after only makes a fall less. p is the largest over the kinds of
+wandering that the run leaves possible: one is dropped where D / E, or the growth of the residuals' steps along the run,
+is beyond its own quantile (`level / 5` in all, which is added to p: Berger and Boos 1994). A rise is the same upside
+down.
 
 **Where?** Generalised least squares under each possible kind of wandering, with knots on a grid. A kind weighs what its
 own roughness and growth say of the run's (its likelihood would not do: knots that follow a walk leave white residuals),
@@ -197,10 +198,10 @@ def find_phases(
     step, value, text, loss_ = _checked(steps, values, replicates, loss, level, draws)
     frame = _frame(tuple(step.tolist()), draws, seed)
     test = _Test(frame, value, text, level, seed)
-    shape = _Shape(frame, value, text, test, seed)
     p = {name: test.p_value(sign) for name, sign in SIGNS.items()}
     found = {name: p[name] <= level for name in p}
-    segments, changes = shape.phases(found)
+    # where nothing was found all is plateau, and knots would mark nothing
+    segments, changes = _Shape(frame, value, text, test, KNOTS if any(found.values()) else 0, seed).phases(found)
     evidence = {}
     for name, sign in SIGNS.items():
         sizes = [abs(s.change) for s in segments if s.kind == name]
@@ -253,6 +254,8 @@ def _checked(
     rows = rows - rows.mean(0)  # a shift of all checkpoints alike
     root = np.sqrt((blocks - 1) / blocks) * (rows - rows.mean(1, keepdims=True)) if blocks else rows
     value = arrays["values"] - arrays["values"].mean()
+    if np.ptp(value) < 1e-13 * np.abs(arrays["values"]).max():  # rounding
+        value = np.zeros_like(value)
     return step.astype(np.int64), value, root, arrays.get("loss")
 
 
@@ -287,14 +290,13 @@ def _frame(steps: tuple[int, ...], draws: int, seed: int) -> _Frame:
     x, n = np.log1p(step), len(step)
     ends = range(n) if n <= PLACES else np.unique(np.linspace(0, n - 1, PLACES).round().astype(int)).tolist()
     pairs = np.array(list(itertools.combinations(ends, 2)))
-    raw, fitted = np.zeros((len(pairs), n)), np.zeros((len(pairs), n))
+    # neither contrast sees a fall in a curve that only rises; a fitted curve with knots would, next to its knots
+    raw, slope = np.zeros((len(pairs), n)), np.zeros((len(pairs), n))
     for row, (a, b) in enumerate(pairs.tolist()):
         raw[row, [a, b]] = -1, 1
-        nodes = sorted({0, a, b, n - 1})
-        tent = np.stack([np.interp(x, x[nodes], e) for e in np.eye(len(nodes))], 1)
-        fit = np.linalg.solve(tent.T @ tent, tent.T)
-        fitted[row] = fit[nodes.index(b)] - fit[nodes.index(a)]
-    contrasts = np.concatenate([raw, fitted])
+        here = x[a : b + 1] - x[a : b + 1].mean()
+        slope[row, a : b + 1] = here / (here @ here) * (x[b] - x[a])
+    contrasts = np.concatenate([raw, slope])
     roots = tuple(_root(step, *kind) for kind in KINDS)
     errors = tuple(np.linalg.norm(contrasts @ root, axis=1) for root in roots)
     normal = np.random.default_rng([seed, 1]).normal(size=(draws, n))
@@ -326,9 +328,11 @@ def _residuals(x: Floats, runs: Floats) -> Floats:
     whole = gram.diagonal()
     first, second = np.triu_indices(len(kinks), 1)
     slope = gram[first, second] / whole[first]
-    gain = (moment**2 / whole)[:, first]
-    gain += (moment[:, second] - slope * moment[:, first]) ** 2 / (whole[second] - slope * gram[first, second])
-    best = gain.argmax(1)
+    by_kink = np.ascontiguousarray(moment.T)  # whole rows are quick to gather
+    gain = by_kink[second] - slope[:, None] * by_kink[first]
+    gain *= gain / (whole[second] - slope * gram[first, second])[:, None]
+    gain += (by_kink**2 / whole[:, None])[first]
+    best = gain.argmax(0)
     picks, taken = [kinks[first[best]], kinks[second[best]]], np.zeros((len(runs), 0, len(x)))
     for number in range(KNOTS):
         if number == 2:
@@ -345,7 +349,7 @@ def _residuals(x: Floats, runs: Floats) -> Floats:
 def _features(x: Floats, runs: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Scale, roughness D / E, growth along the run, and D of each run."""
     rest = _residuals(x, runs)
-    span = np.maximum(np.ptp(runs, axis=1), 1e-300) * TINY
+    span = np.maximum(np.ptp(runs, axis=1), 1e-100) * TINY
     steps = np.abs(np.diff(rest, axis=1))
     e, d = np.maximum((rest**2).mean(1), span**2), np.maximum((steps**2).mean(1), span**2)
     half = steps.shape[1] // 2
@@ -454,7 +458,7 @@ def _density(law: Floats, value: float) -> float:
 class _Shape:
     """Curves with 0 to 3 knots on a grid of places, under every possible kind of noise."""
 
-    def __init__(self, frame: _Frame, value: Floats, text: Floats, test: _Test, seed: int) -> None:
+    def __init__(self, frame: _Frame, value: Floats, text: Floats, test: _Test, knots: int, seed: int) -> None:
         self.x, self.value, self.test, self.rng = frame.x, value, test, np.random.default_rng([seed, 3])
         n = len(self.x)
         count = min(n - 2, PLACES)
@@ -470,7 +474,7 @@ class _Shape:
         self.sets: list[npt.NDArray[np.int64]] = []
         self.fits: list[Floats] = []  # for each number of knots (kinds, sets) log RSS
         self.cells: list[float] = []  # width of a place, in checkpoints
-        for k in range(KNOTS + 1):
+        for k in range(knots + 1):
             sets, fine = _knot_sets(k, 1 if k <= 2 else FINE, self.place), k <= 2
             fit = self._fit(whites, sets)
             if not fine:  # all places of three knots are too many: the fine ones only around the best

@@ -25,7 +25,7 @@ import polars as pl
 from infoplane import files
 from infoplane.errors import ResultError, SettingError
 from infoplane.jackknife import error_and_interval, interval_of, standard_error_of
-from infoplane.measurement import Measurement
+from infoplane.measurement import Measurement, read_record
 
 Floats = npt.NDArray[np.float64]
 SCHEMA = "infoplane/trajectory/1"
@@ -192,15 +192,7 @@ class Trajectory:
         """
         path = Path(path)
         source = path / JSON_NAME if path.is_dir() else path
-        try:
-            record = json.loads(source.read_text("utf-8"))
-        except FileNotFoundError:
-            raise ResultError(f"no trajectory at {source}: run `infoplane trace` with --out") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ResultError(f"{source} is not a readable trajectory: {error}") from None
-        schema = record.get("schema") if isinstance(record, dict) else None
-        if schema != SCHEMA:
-            raise ResultError(f"{source} has schema {schema!r}; this version reads {SCHEMA!r}: trace again")
+        record = read_record(source, SCHEMA, "trajectory", "trace")
         try:
             points = []
             for p in record["points"]:

@@ -1,0 +1,38 @@
+"""Options that more than one command has: their types and what help says of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+TEXT, MODEL, ASK, OUT = "Text", "Model", "Questions", "Results"
+
+Text = Annotated[
+    str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=TEXT)
+]
+Tokens = Annotated[int, typer.Option(help="Budget of tokens.", rich_help_panel=TEXT)]
+Context = Annotated[int, typer.Option(help="Longest window.", rich_help_panel=TEXT)]
+Seed = Annotated[int, typer.Option(help="Which documents are read.", rich_help_panel=TEXT)]
+Column = Annotated[str | None, typer.Option(help="Column of the text.", rich_help_panel=TEXT)]
+Split = Annotated[str, typer.Option(help="Split of a dataset.", rich_help_panel=TEXT)]
+Config = Annotated[str | None, typer.Option(help="Configuration of a dataset.", rich_help_panel=TEXT)]
+Limit = Annotated[int | None, typer.Option(help="Documents to take at most.", rich_help_panel=TEXT)]
+AddBos = Annotated[
+    bool | None, typer.Option(help="A BOS before each window; by default as its tokenizer does.", rich_help_panel=TEXT)
+]
+Tokenizer = Annotated[str | None, typer.Option(help="Another tokenizer.", rich_help_panel=MODEL)]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or float64.", rich_help_panel=MODEL)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
+DeviceMap = Annotated[str | None, typer.Option(help="auto: spread over several GPUs.", rich_help_panel=MODEL)]
+Layers = Annotated[
+    str | None, typer.Option(help="Layers to read, such as embed,block.3,final_norm; all.", rich_help_panel=MODEL)
+]
+TrustRemoteCode = Annotated[bool, typer.Option(help="Run code that comes with the model.", rich_help_panel=MODEL)]
+AllowPickle = Annotated[bool, typer.Option(help="Load pickled weights, which can run code.", rich_help_panel=MODEL)]
+PointCount = Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=ASK)]
+PointsSeed = Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=ASK)]
+Orders = Annotated[str, typer.Option(help="N-gram orders, of 1 to 4.", rich_help_panel=ASK)]
+Estimator = Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=ASK)]
+Unit = Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=ASK)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=OUT)]
