@@ -5,9 +5,10 @@ Over `x = log(1 + step)` the T values of one run are a trend, errors of the text
     v_t = f(x_t) + text_t + s w_t,    f continuous and piecewise linear with 0 to 3 knots.
 
 The text's covariance between checkpoints i and j is known from the jackknife, `(B - 1) / B * sum_b (r_ib - mean_i)
-(r_jb - mean_j)`; what moves all checkpoints alike cancels. The wandering w is not known. It is one of 15 kinds: level
+(r_jb - mean_j)`; what moves all checkpoints alike cancels. The wandering w is not known. It is one of 21 kinds: level
 AR(1) with 0, 0.5, 0.8 or 1 (a random walk), or AR(1) increments with 0.5; from checkpoint to checkpoint with variance
-(step gap)^g, g = 0, 0.5 or 1 (1: a walk in steps, which over checkpoints spaced by logarithm is nearly all at the end).
+(step gap)^g, g = -0.5, 0, 0.5 or 1 (1: a walk in steps, which over checkpoints spaced by logarithm is nearly all at the
+end); or independent with the outliers of a t of 3 degrees of freedom.
 
 **Is there a fall?** The strongest fall over all i < j, as a difference and as a line through all between, over its
 standard error under w, and that over the scale `E / sqrt(D)`: E and D are the mean squares of the residuals of f with 3
@@ -20,9 +21,9 @@ down.
 
 **Where?** Generalised least squares under each possible kind of wandering, with knots on a grid. A kind weighs what its
 own roughness and growth say of the run's (its likelihood would not do: knots that follow a walk leave white residuals),
-and within a kind the number of knots weighs `exp(-BIC / 2)` (Schwarz 1978; a knot costs its place and its slope), their
-places `RSS^-((T - 2 - k) / 2)`. From these weights come draws of kind, knots and heights, and so the intervals; the
-size of the noise is drawn as the run's D over a simulated one.
+and within a kind the number of knots weighs `exp(-BIC / 2)` (Schwarz 1978; a knot counts as 3 coefficients, for its
+place is the best of many), their places `RSS^-((T - 2) / 2)`. From these weights come draws of kind, knots and heights,
+and so the intervals; the size of the noise is drawn as the run's D over a simulated one.
 
 Phases as in "Learning is Forgetting: LLM Training As Lossy Compression" (ICLR 2026, arXiv 2604.07569). Sources: Berger
 and Boos, "P values maximized over a confidence set for the nuisance parameter", JASA 89 (1994); Schwarz, "Estimating
@@ -49,7 +50,9 @@ Floats = npt.NDArray[np.float64]
 FITTING, COMPRESSION, PLATEAU = "fitting", "compression", "plateau"
 MIN_CHECKPOINTS = 8
 """A curve with 3 knots has 5 coefficients; with fewer checkpoints nothing is left to tell the noise by."""
-KINDS = tuple((walk, r, g) for walk, r in ((0, 0.0), (0, 0.5), (0, 0.8), (1, 0.0), (1, 0.5)) for g in (0.0, 0.5, 1.0))
+LEVELS = ((0, 0.0), (0, 0.5), (0, 0.8), (1, 0.0), (1, 0.5))  # a walk?, autocorrelation
+KINDS = (*((walk, r, growth, 0) for walk, r in LEVELS for growth in (-0.5, 0.0, 0.5, 1.0)), (0, 0.0, 0.0, 3))
+"""Kinds of wandering: walk, autocorrelation, growth, degrees of freedom of t (0: normal)."""
 KNOTS, PLACES = 3, 40
 FINE, MOST = 4, 400  # parts of a gap in which a knot can lie; sets of three knots that are refined
 KNOT_COST = 3.0  # coefficients that a knot counts for
@@ -275,13 +278,26 @@ class _Frame:
 
 @dataclass(frozen=True, eq=False)
 class _Law:
-    """The statistics of simulated runs: strongest fall and rise, roughness, growth, mean square of the steps."""
+    """Statistics of simulated runs, sorted but for `scale`; strongest fall and rise where they were asked for."""
 
-    fall: Floats
-    rise: Floats
+    scale: Floats
     rough: Floats
     growth: Floats
     square: Floats
+    fall: Floats
+    rise: Floats
+
+    def allows(self, rough: float, growth: float, beta: float) -> bool:
+        """Whether a run is neither too rough for this kind of noise, nor grows too little or too much."""
+        growths = _below(self.growth, growth), _above(self.growth, growth)
+        # too smooth would drop only what is easy to beat
+        return min(_above(self.rough, rough), *growths) > beta / 3
+
+    def against(self, contrasts: Floats, runs: Floats, errors: Floats) -> _Law:
+        """With the strongest fall and rise."""
+        z = runs @ (contrasts / errors[:, None]).T
+        fall, rise = np.sort(-z.min(1) / self.scale), np.sort(z.max(1) / self.scale)
+        return dataclasses.replace(self, fall=fall, rise=rise)
 
 
 @lru_cache(maxsize=8)
@@ -297,11 +313,15 @@ def _frame(steps: tuple[int, ...], draws: int, seed: int) -> _Frame:
         here = x[a : b + 1] - x[a : b + 1].mean()
         slope[row, a : b + 1] = here / (here @ here) * (x[b] - x[a])
     contrasts = np.concatenate([raw, slope])
-    roots = tuple(_root(step, *kind) for kind in KINDS)
+    roots = tuple(_root(step, *kind[:3]) for kind in KINDS)
     errors = tuple(np.linalg.norm(contrasts @ root, axis=1) for root in roots)
-    normal = np.random.default_rng([seed, 1]).normal(size=(draws, n))
-    runs = tuple(normal @ root.T for root in roots)
-    laws = tuple(_law(x, contrasts, run, error) for run, error in zip(runs, errors, strict=True))
+    rng = np.random.default_rng([seed, 1])
+    normal = rng.normal(size=(draws, n))
+    drawn = {
+        free: rng.standard_t(free, (draws, n)) * np.sqrt((free - 2) / free) for free in {k[3] for k in KINDS} - {0}
+    }
+    runs = tuple(drawn.get(kind[3], normal) @ root.T for kind, root in zip(KINDS, roots, strict=True))
+    laws = tuple(_law(x, run).against(contrasts, run, error) for run, error in zip(runs, errors, strict=True))
     return _Frame(x, np.concatenate([pairs, pairs]), contrasts, roots, errors, runs, laws)
 
 
@@ -357,10 +377,9 @@ def _features(x: Floats, runs: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     return e / np.sqrt(d), d / e, growth, d
 
 
-def _law(x: Floats, contrasts: Floats, runs: Floats, errors: Floats) -> _Law:
+def _law(x: Floats, runs: Floats) -> _Law:
     scale, rough, growth, square = _features(x, runs)
-    z = runs @ (contrasts / errors[:, None]).T
-    return _Law(*(np.sort(a) for a in (-z.min(1) / scale, z.max(1) / scale, rough, growth, square)))
+    return _Law(scale, np.sort(rough), np.sort(growth), np.sort(square), np.empty(0), np.empty(0))
 
 
 # ---------------------------------------------------------------- is there a phase
@@ -374,10 +393,11 @@ class _Test:
         scale, rough, growth, square = (a[0] for a in _features(frame.x, value[None]))
         self.flat = np.ptp(value) == 0
         self.variance = np.ones(len(KINDS))  # of the wandering, where there is text beside it
-        self.tried: list[tuple[int, Floats, _Law]] = []
+        chosen: list[tuple[int, Floats, Floats, _Law]] = []
+        roughest: list[tuple[int, Floats, Floats, _Law]] = []
         self.kinds: list[int] = []
         self.squares: list[Floats] = []  # of each possible kind, simulated
-        self.square, weights, roughest = square, [], []
+        self.square, weights = square, []
         blocks = text.shape[1]
         has_text = blocks > 0 and bool((text @ text.T).trace() > (TINY * np.ptp(value)) ** 2)
         if has_text:
@@ -388,7 +408,7 @@ class _Test:
             of_text = float(np.median(_features(frame.x, noise)[3]))
             text_variance = ((frame.contrasts @ text) ** 2).sum(1)
         for i, alone in enumerate(frame.laws):
-            cases = [(frame.errors[i], alone)]
+            cases = [(frame.errors[i], frame.runs[i], alone)]
             if has_text:
                 # D of text and of wandering add up; by chance the run's own may be as low as its lower tenth
                 usual, low = np.quantile(alone.square, [0.5, 0.1])
@@ -396,25 +416,25 @@ class _Test:
                 q = self.variance[i] = max((square - of_text) / usual, least)
                 cases = []
                 for size in (q, max((square * usual / low - of_text) / usual, least)):
+                    runs = np.sqrt(size) * frame.runs[i] + noise
                     error = np.sqrt(text_variance + size * frame.errors[i] ** 2)
-                    both = np.sqrt(size) * frame.runs[i] + noise
-                    cases.append((error, _law(frame.x, frame.contrasts, both, error)))
-            possible = []
-            for error, law in cases:
-                # too rough for this kind, or growing too little; the other side would drop what is easy to beat
-                too_rough, too_even = _above(law.rough, rough), _below(law.growth, growth)
-                possible.append(min(too_rough, too_even) > self.beta / 2)
-                if possible[-1]:
-                    self.tried.append((i, error, law))
-            roughest += [(i, error, law) for error, law in cases if not any(KINDS[i][:2])]
-            law = cases[0][1]
+                    cases.append((error, runs, _law(frame.x, runs)))
+            possible = [law.allows(rough, growth, self.beta) for _, _, law in cases]
+            if not any(KINDS[i][:2]):
+                roughest += [(i, *case) for case in cases]
+            chosen += [(i, *case) for case, fits in zip(cases, possible, strict=True) if fits]
             if any(possible):
+                law = cases[0][2]
                 self.kinds.append(i)
                 self.squares.append(law.square)
                 weights.append(_density(np.log(law.rough), np.log(rough)) * _density(law.growth, growth))
-        if not self.tried:  # rougher than any
-            self.tried, self.kinds = roughest, sorted({i for i, _, _ in roughest})
+        if not chosen:  # rougher than any
+            chosen, self.kinds = roughest, sorted({case[0] for case in roughest})
             self.squares, weights = [frame.laws[i].square for i in self.kinds], [1.0] * len(self.kinds)
+        self.tried = [
+            (i, error, law if len(law.fall) else law.against(frame.contrasts, runs, error))
+            for i, error, runs, law in chosen
+        ]
         self.weight = np.array(weights)
         self.changes = frame.contrasts @ value
         self.z = [self.changes / error / scale for _, error, _ in self.tried]
