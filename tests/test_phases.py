@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from infoplane import phases
+from infoplane import phase_shape, wandering
 from infoplane.errors import SettingError
 from infoplane.phases import Phases, claim, find_phases
 
@@ -103,13 +103,14 @@ def test_jitter_is_not_a_phase(level: float, walk: bool, rise: int) -> None:
 
 def test_a_walk_taken_for_white_noise_is_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above can fail: without the kinds of wandering it would."""
-    monkeypatch.setattr(phases, "KINDS", ((0, 0.0, 0.0, 0),))
-    phases._frame.cache_clear()
+    for module in (wandering, phase_shape):
+        monkeypatch.setattr(module, "KINDS", ((0, 0.0, 0.0, 0),))
+    wandering.frame_of.cache_clear()
     alarms = sum(
         find_phases(STEPS[20], wander(np.random.default_rng([7, s]), 20, 0.5, True)).compression.found
         for s in range(30)
     )
-    phases._frame.cache_clear()
+    wandering.frame_of.cache_clear()
     assert alarms > 10
 
 
