@@ -111,10 +111,10 @@ def _summary(found: Trajectory) -> None:
     from rich.table import Table
 
     unit = found.provenance["settings"]["unit"]
-    shown = Table(title=f"Whole model, order {min(found.provenance['settings']['orders'])} ({unit})")
+    order = min(found.provenance["settings"]["orders"])
+    shown = Table(title=f"Whole model, order {order} ({unit})")
     for name in ("checkpoint", "step", "complexity", "± 95 %", "expressivity", "± 95 %", "optimality", "loss", ""):
         shown.add_column(name, justify="left" if name in ("checkpoint", "") else "right")
-    order = min(found.provenance["settings"]["orders"])
     for point in found.points:
         cells: list[str] = []
         for quantity in ("complexity", "expressivity", "optimality", "loss"):

@@ -91,8 +91,7 @@ def trace(
         if progress is not None:
             progress("checkpoints", number, len(found))
         try:
-            ready = run.prepare(checkpoint, text, cutting)
-            measurement, problem = run.measure(checkpoint, ready), None
+            measurement, problem = run.measurement(checkpoint, text, cutting), None
         except InfoplaneError as error:
             measurement, problem = None, str(error)
         points.append(Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem))
@@ -150,10 +149,17 @@ class _Run:
             "versions": versions("infoplane", "torch", "transformers", "numpy"),
         }  # fmt: skip
 
-    def prepare(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Model | None:
-        """The model, where it is needed: for the windows, which the first one cuts, or since nothing is stored."""
-        if self.windows is not None and self._stored(checkpoint) is not None:
-            return None
+    def measurement(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Measurement:
+        """The checkpoint's measurement, stored or new; the first model loaded cuts the windows."""
+        model = self._load(checkpoint, text, cutting) if self.windows is None else None
+        key = self._key(checkpoint)  # once: it reads all the weights
+        stored = self._stored(checkpoint, key)
+        if stored is not None:
+            return stored
+        return self._measure(checkpoint, model or self._load(checkpoint, text, cutting), key)
+
+    def _load(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Model:
+        """The model, known to be of the same run as the first."""
         from infoplane.loading import load_model
 
         model = load_model(checkpoint.source, revision=checkpoint.revision, **self.loading)
@@ -176,12 +182,8 @@ class _Run:
             )
         return model
 
-    def measure(self, checkpoint: Checkpoint, model: Model | None) -> Measurement:
-        """The checkpoint's measurement, stored or new."""
-        stored = self._stored(checkpoint)
-        if stored is not None:
-            return stored
-        assert model is not None and self.windows is not None
+    def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
+        assert self.windows is not None
         s, place = self.settings, self.place(checkpoint.name)
         layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
         points = [ReferencePoints.make(model.width, s["m"], s["points_seed"], s["calibration"])]
@@ -192,14 +194,14 @@ class _Run:
             kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], progress=self.progress
         )
         where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
-        more = {"trace_key": self._key(checkpoint), "checkpoint": where}
+        more = {"trace_key": key, "checkpoint": where}
         found = dataclasses.replace(found, provenance={**found.provenance, **more})
         found.save(place)
         if not self.keep:
             shutil.rmtree(place / "capture", ignore_errors=True)
         return found
 
-    def _stored(self, checkpoint: Checkpoint) -> Measurement | None:
+    def _stored(self, checkpoint: Checkpoint, key: str) -> Measurement | None:
         place = self.place(checkpoint.name)
         if not (place / JSON_NAME).is_file():
             return None
@@ -207,7 +209,7 @@ class _Run:
             found = Measurement.load(place)
         except ResultError:
             return None  # of another version, or damaged: it is made anew
-        return found if found.provenance.get("trace_key") == self._key(checkpoint) else None
+        return found if found.provenance.get("trace_key") == key else None
 
     def _key(self, checkpoint: Checkpoint) -> str:
         """Hash of everything that decides the numbers of a checkpoint."""
