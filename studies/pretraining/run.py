@@ -44,9 +44,9 @@ def main() -> int:
     except (SourceError, KeyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    runs = tuple(r for r in runs if given.only is None or fnmatch.fnmatchcase(r.id, given.only))
+    runs = tuple(r for r in runs if any(fnmatch.fnmatchcase(r.id, glob) for glob in given.only))
     if not runs:
-        print(f"error: no run fits {given.only!r}; see --list", file=sys.stderr)
+        print(f"error: no run fits {' or '.join(given.only)}; see --list", file=sys.stderr)
         return 2
     if given.list:
         _print_table(runs)
@@ -61,7 +61,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "pretraining", help="folder of text and runs")
-    parser.add_argument("--only", metavar="GLOB", help="run only those whose id fits")
+    parser.add_argument("--only", metavar="GLOB", nargs="+", default=["*"], help="run only those whose id fits one")
     parser.add_argument("--quick", action="store_true", help="the two-minute version")
     parser.add_argument("--list", action="store_true", help="print the table of runs and stop")
     parser.add_argument("--sources", help="text to use, by commas; all of it, or an error (default: what can be had)")
