@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from infoplane import phase_shape, wandering
+from infoplane import wandering
 from infoplane.errors import SettingError
-from infoplane.phases import Phases, claim, find_phases
+from infoplane.phases import Phases, claim, find_phases, phases_of_seeds
 
 Floats = npt.NDArray[np.float64]
 STEPS = {20: [*range(1, 8), 9, 13, 21, 36, 65, 117, 216, 400, 745, 1_390, 2_600, 5_000, 10_000]}
@@ -103,8 +103,7 @@ def test_jitter_is_not_a_phase(level: float, walk: bool, rise: int) -> None:
 
 def test_a_walk_taken_for_white_noise_is_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above can fail: without the kinds of wandering it would."""
-    for module in (wandering, phase_shape):
-        monkeypatch.setattr(module, "KINDS", ((0, 0.0, 0.0, 0),))
+    monkeypatch.setattr(wandering, "KINDS", ((0, 0.0, 0.0, 0),))
     wandering.frame_of.cache_clear()
     alarms = sum(
         find_phases(STEPS[20], wander(np.random.default_rng([7, s]), 20, 0.5, True)).compression.found
@@ -171,6 +170,85 @@ def test_a_claim_needs_two_of_three_seeds() -> None:
     assert not claim([shows, shows, lacks, lacks]).compression
     with pytest.raises(SettingError, match="no seeds"):
         claim([])
+
+
+def seeds_of(trend: Floats, start: int, level: float, walk: bool = False) -> list[Floats]:
+    return [trend + wander(np.random.default_rng([9, start, s]), len(trend), level, walk) for s in range(3)]
+
+
+def test_seeds_show_a_fall_that_one_run_cannot() -> None:
+    """A fall of ten times the noise, 20 checkpoints: told from wandering by what the seeds do differently."""
+    steps, alone, together = STEPS[20], 0, 0
+    trend = 10 * curve(steps, (0, -1), (8, 1), (14, 0), (19, 0))
+    for start in range(20):
+        values = seeds_of(trend, start, 0.5)
+        alone += find_phases(steps, values[0]).compression.found
+        together += claim(phases_of_seeds(steps, values)).compression
+    assert together >= 18 > 10 > alone
+
+
+@pytest.mark.parametrize(("level", "walk"), [(0.0, False), (0.8, False), (0.0, True), (0.8, True)])
+def test_seeds_that_wander_show_no_phase(level: float, walk: bool) -> None:
+    """40 runs: 9 alarms come of 5 % in fewer than 1 of 1,000 tries."""
+    steps, alarms = STEPS[20], np.zeros(2)
+    for start in range(40):
+        found = phases_of_seeds(steps, seeds_of(np.zeros(20), start, level, walk))[0]
+        alarms += found.compression.found, found.fitting.found
+    assert alarms.max() <= 7
+
+
+def test_what_all_seeds_do_alike_is_trend_and_what_one_does_is_not() -> None:
+    steps, rng = STEPS[20], np.random.default_rng(4)
+    fall = curve(steps, (0, 0), (9, 0), (14, -1), (19, -1))
+    noise = 0.02 * rng.normal(size=(3, 20))
+    assert all(p.compression.found for p in phases_of_seeds(steps, fall + noise))
+    one = noise.copy()
+    one[0] += fall
+    found = phases_of_seeds(steps, one)
+    assert not claim(found).compression and "1 of 3 seeds" in claim(found).text
+    assert not any(p.compression.found for p in found[1:])
+
+
+def test_seeds_in_any_order_are_judged_alike() -> None:
+    steps = STEPS[20]
+    values = np.array(seeds_of(10 * curve(steps, *SHAPES["fitting compression plateau"]), 0, 0.0))
+    replicates = values[:, :, None] + np.random.default_rng(5).normal(size=(3, 20, 32)) / 40
+    plain, turned = phases_of_seeds(steps, values, replicates), phases_of_seeds(steps, values[::-1], replicates[::-1])
+    assert [p.compression.found for p in plain] == [p.compression.found for p in turned[::-1]]
+    for a, b in zip(plain, turned[::-1], strict=True):
+        assert a.changes[0].step == pytest.approx(b.changes[0].step)
+        assert a.compression.p_value == pytest.approx(b.compression.p_value, abs=0.02)  # other draws for its others
+    assert plain == phases_of_seeds(steps, values, replicates)
+
+
+def test_seeds_that_are_equal_leave_no_noise() -> None:
+    steps = STEPS[20]
+    found = phases_of_seeds(steps, [curve(steps, *SHAPES["fitting compression plateau"])] * 3)
+    assert kinds(found[0]) == ["fitting", "compression", "plateau"]
+
+
+def test_text_that_all_seeds_read_is_counted() -> None:
+    """The blocks disagree about a fall that all seeds show: other text may not have it."""
+    rng, steps = np.random.default_rng(6), STEPS[20]
+    rise, fall = curve(steps, (0, 0), (11, 2), (19, 2)), curve(steps, (0, 0), (11, 0), (15, -1), (19, -1))
+    values = rise + fall + 0.01 * rng.normal(size=(3, 20))
+    share = rng.normal(size=32)
+    share -= share.mean()
+    unsure = values[:, :, None] + 0.7 / np.sqrt((share**2).sum()) * share * fall[:, None]
+    assert claim(phases_of_seeds(steps, values)).compression
+    found = claim(phases_of_seeds(steps, values, unsure))
+    assert found.fitting and not found.compression
+
+
+def test_seeds_are_checked() -> None:
+    with pytest.raises(SettingError, match=r"1 run: .* find_phases\(\) takes one"):
+        phases_of_seeds(GOOD, [GOOD])
+    with pytest.raises(SettingError, match="losses of 1 runs, values of 2"):
+        phases_of_seeds(GOOD, [GOOD, GOOD], losses=[GOOD])
+    with pytest.raises(SettingError, match=r"over \[2, 32\] blocks"):
+        phases_of_seeds(GOOD, [GOOD, GOOD], [np.ones((10, 2)), np.ones((10, 32))])
+    with pytest.raises(SettingError, match=r"values have shape \(9,\)"):
+        phases_of_seeds(GOOD, [GOOD, GOOD[:9]])
 
 
 def test_phases_travel_through_json() -> None:

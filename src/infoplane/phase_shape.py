@@ -9,30 +9,38 @@ import itertools
 
 import numpy as np
 import numpy.typing as npt
+from scipy import linalg
 
 from infoplane.phase_types import COMPRESSION, FITTING, PLATEAU, SIGNS, Change, Phase
-from infoplane.wandering import KINDS, PLACES, TINY, Floats, Frame, Test
+from infoplane.wandering import PLACES, TINY, Floats, Frame, Test
 
 FINE, MOST = 4, 400  # parts of a gap in which a knot can lie; sets of three knots that are refined
 KNOT_COST = 3.0  # coefficients that a knot counts for
 
 
 class Shape:
-    """Curves with 0 to 3 knots on a grid of places, under every possible kind of noise."""
+    """Curves with 0 to 3 knots on a grid of places, under every possible kind of noise.
 
-    def __init__(self, frame: Frame, value: Floats, text: Floats, test: Test, knots: int, seed: int) -> None:
-        self.x, self.value, self.test, self.rng = frame.x, value, test, np.random.default_rng([seed, 3])
+    Args:
+        values: (seeds, T), the run first; what the others do differently says how large its noise is.
+        text: (seeds, T, B) roots of the text's covariance.
+    """
+
+    def __init__(self, frame: Frame, values: Floats, text: Floats, test: Test, knots: int, seed: int) -> None:
+        self.x, self.value, self.test, self.rng = frame.x, values[0], test, np.random.default_rng([seed, 3])
         n = len(self.x)
+        apart = _apart_of(values)
+        self.half = (n - 2 + apart.shape[1] * (n - 1)) / 2  # half the degrees of freedom of the noise
         count = min(n - 2, PLACES)
         self.place = np.linspace(1, n - 2, FINE * (count - 1) + 1)  # in checkpoints
         self.at = self._x(self.place)
         self.roots, whites = [], []
         for i in test.kinds:
-            root = np.concatenate([text, np.sqrt(test.variance[i]) * frame.roots[i]], 1)
+            root = np.concatenate([text[0], np.sqrt(test.variance[i]) * frame.roots[i]], 1)
             covariance = root @ root.T
             # a walk starts anywhere: the first checkpoint would otherwise be without noise
-            self.roots.append(np.linalg.cholesky(covariance + KINDS[i][0] * covariance.trace() / n))
-            whites.append(_whitened(self.roots[-1], self.x, value, self.at))
+            self.roots.append(np.linalg.cholesky(covariance + frame.kinds[i][0] * covariance.trace() / n))
+            whites.append(_whitened(self.roots[-1], self.x, self.value, apart, self.at))
         self.sets: list[npt.NDArray[np.int64]] = []
         self.fits: list[Floats] = []  # for each number of knots (kinds, sets) log RSS
         self.cells: list[float] = []  # width of a place, in checkpoints
@@ -40,7 +48,7 @@ class Shape:
             sets, fine = _knot_sets(k, 1 if k <= 2 else FINE, self.place), k <= 2
             fit = self._fit(whites, sets)
             if not fine:  # all places of three knots are too many: the fine ones only around the best
-                share = np.exp((fit.min(1, keepdims=True) - fit) * (n - 2) / 2).max(0)
+                share = np.exp((fit.min(1, keepdims=True) - fit) * self.half).max(0)
                 near = sets[share > 1e-3]
                 if fine := len(near) <= MOST:
                     moves = np.array(list(itertools.product(range(-(FINE // 2), FINE // 2 + 1), repeat=k)))
@@ -51,14 +59,17 @@ class Shape:
             self.sets.append(sets)
             self.fits.append(fit)
             self.cells.append(float(self.place[1 if fine else FINE] - self.place[0]))
-        bic = np.stack([-(n - 2) / 2 * f.min(1) - KNOT_COST / 2 * k * np.log(n) for k, f in enumerate(self.fits)], 1)
+        bic = np.stack([-self.half * f.min(1) - KNOT_COST / 2 * k * np.log(n) for k, f in enumerate(self.fits)], 1)
         share = np.exp(bic - bic.max(1, keepdims=True))
         self.weight = test.weight[:, None] * share / share.sum(1, keepdims=True)  # (kinds, numbers of knots)
 
     @staticmethod
-    def _fit(whites: list[tuple[Floats, Floats, float]], sets: npt.NDArray[np.int64]) -> Floats:
+    def _fit(whites: list[tuple[Floats, Floats, float, float]], sets: npt.NDArray[np.int64]) -> Floats:
         return np.stack(
-            [np.log(np.maximum(y @ y - _explained(h.T @ h, h.T @ y, sets), least)) for y, h, least in whites]
+            [
+                np.log(np.maximum(y @ y - _explained(h.T @ h, h.T @ y, sets), least) + apart)
+                for y, h, apart, least in whites
+            ]
         )
 
     def phases(self, found: dict[str, bool]) -> tuple[tuple[Phase, ...], tuple[Change, ...]]:
@@ -92,14 +103,14 @@ class Shape:
             first, last, interval = self._step(index[a]), self._step(index[b]), (min(least, total), max(most, total))
             segments.append(Phase(kinds[a], first, last, total, interval, p))
         bend = np.sign(np.diff(np.diff(heights, axis=1) / np.diff(self._x(nodes), axis=1), axis=1))
-        half = self.cells[k] / 2  # a place stands for what lies around it
+        jitter = self.cells[k] * self.rng.uniform(-0.5, 0.5, len(knots))  # a place stands for what lies around it
         for a in starts[1:-1]:
             best = knots[0, a - 1]
             # of a drawn curve the nearest knot that bends the same way
             away = np.abs(knots - best) + np.where(bend == bend[0, a - 1], 0, n)
-            same = knots[np.arange(len(knots)), away.argmin(1)]
-            left, right = np.quantile(same, [0.025, 0.975], method="nearest")
-            interval = self._step(min(left, best) - half), self._step(max(right, best) + half)
+            same = knots[np.arange(len(knots)), away.argmin(1)] + jitter
+            left, right = np.quantile(same, [0.025, 0.975])
+            interval = self._step(min(left, best)), self._step(max(right, best))
             changes.append(Change(self._step(best), interval))
         return tuple(segments), tuple(changes)
 
@@ -120,7 +131,7 @@ class Shape:
             if not len(mine):
                 continue
             fit = self.fits[k][i]
-            share = np.exp((fit.min() - fit) * (n - 2) / 2)
+            share = np.exp((fit.min() - fit) * self.half)
             pick = self.rng.choice(len(sets), len(mine), p=share / share.sum())
             pick[mine == 0] = share.argmax()
             places[mine] = self.place[sets[pick]]
@@ -141,14 +152,26 @@ class Shape:
         return places, heights
 
 
-def _whitened(root: Floats, x: Floats, value: Floats, at: Floats) -> tuple[Floats, Floats, float]:
-    """Values and kinks at each place under one kind of noise, less a straight line; and the least RSS, rounding."""
-    kinks = np.maximum(x[:, None] - at, 0)
-    white = np.linalg.solve(root, np.column_stack([np.ones_like(x), x, value, kinks]))
+def _apart_of(values: Floats) -> Floats:
+    """(T, seeds - 1) what the seeds do differently: contrasts of the runs, each with the noise of one run."""
+    seeds = len(values)
+    return np.asarray(values.T @ linalg.helmert(seeds).T) if seeds > 1 else np.zeros((values.shape[1], 0))
+
+
+def _whitened(root: Floats, x: Floats, value: Floats, apart: Floats, at: Floats) -> tuple[Floats, Floats, float, float]:
+    """Under one kind of noise, less a straight line: values, kinks at each place, square of what seeds do differently.
+
+    And the least sum of squares, rounding.
+    """
+    kinks, seeds = np.maximum(x[:, None] - at, 0), apart.shape[1]
+    white = np.linalg.solve(root, np.column_stack([np.ones_like(x), x, value, apart, kinks]))
+    level = white[:, :1] / np.linalg.norm(white[:, 0])
+    own = white[:, 3 : 3 + seeds]
+    square = float(((own - level @ (level.T @ own)) ** 2).sum())  # seeds may start at different heights
     line = np.linalg.qr(white[:, :2])[0]
     white = white - line @ (line.T @ white)
     least = len(x) * max(TINY * float(np.ptp(value)), 1e-150) ** 2 * np.exp(-2 * np.log(np.diag(root)).mean())
-    return white[:, 2], white[:, 3:], float(least)
+    return white[:, 2], white[:, 3 + seeds :], square, float(least)
 
 
 def _knot_sets(k: int, every: int, place: Floats) -> npt.NDArray[np.int64]:

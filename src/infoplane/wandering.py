@@ -14,21 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-LEVELS = ((0, 0.0), (0, 0.5), (0, 0.8), (1, 0.0), (1, 0.5))  # a walk?, autocorrelation
+LEVELS = ((0, 0.0), (0, 0.5), (0, 0.8), (1, 0.0), (1, 0.5), (1, 0.8))  # a walk?, autocorrelation
 KINDS = (*((walk, r, growth, 0) for walk, r in LEVELS for growth in (-0.5, 0.0, 0.5, 1.0)), (0, 0.0, 0.0, 3))
 """Kinds of wandering: walk, autocorrelation, growth, degrees of freedom of t (0: normal)."""
+SMOOTHEST = (1, 0.8)  # one run alone cannot tell it from a trend, so it is asked of several seeds only
 KNOTS, PLACES = 3, 40
 TINY = 1e-9  # of the range of the values: below this is rounding
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
+    kinds: tuple[tuple[int, float, float, int], ...]
     x: Floats
     pairs: npt.NDArray[np.int64]  # (K, 2) first and last checkpoint of each contrast
     contrasts: Floats  # (K, T)
     roots: tuple[Floats, ...]  # of the covariance of each kind of noise
     errors: tuple[Floats, ...]  # (K,) of the contrasts
-    runs: tuple[Floats, ...]  # (draws, T)
+    runs: tuple[Floats, ...]  # (draws, seeds, T)
     laws: tuple[Law, ...]
 
 
@@ -38,26 +40,27 @@ class Law:
 
     scale: Floats
     rough: Floats
+    memory: Floats
     growth: Floats
     square: Floats
     fall: Floats
     rise: Floats
 
-    def allows(self, rough: float, growth: float, beta: float) -> bool:
+    def allows(self, rough: float, memory: float, growth: float, beta: float) -> bool:
         """Whether a run is neither too rough for this kind of noise, nor grows too little or too much."""
         growths = below(self.growth, growth), above(self.growth, growth)
         # too smooth would drop only what is easy to beat
-        return min(above(self.rough, rough), *growths) > beta / 3
+        return min(above(self.rough, rough), below(self.memory, memory), *growths) > beta / 4
 
     def against(self, contrasts: Floats, runs: Floats, errors: Floats) -> Law:
         """With the strongest fall and rise."""
-        z = runs @ (contrasts / errors[:, None]).T
+        z = runs[:, 0] @ (contrasts / errors[:, None]).T
         fall, rise = np.sort(-z.min(1) / self.scale), np.sort(z.max(1) / self.scale)
         return dataclasses.replace(self, fall=fall, rise=rise)
 
 
 @lru_cache(maxsize=8)
-def frame_of(steps: tuple[int, ...], draws: int, seed: int) -> Frame:
+def frame_of(steps: tuple[int, ...], seeds: int, draws: int, seed: int) -> Frame:
     step = np.array(steps, dtype=np.float64)
     x, n = np.log1p(step), len(step)
     ends = range(n) if n <= PLACES else np.unique(np.linspace(0, n - 1, PLACES).round().astype(int)).tolist()
@@ -69,16 +72,18 @@ def frame_of(steps: tuple[int, ...], draws: int, seed: int) -> Frame:
         here = x[a : b + 1] - x[a : b + 1].mean()
         slope[row, a : b + 1] = here / (here @ here) * (x[b] - x[a])
     contrasts = np.concatenate([raw, slope])
-    roots = tuple(root_of(step, *kind[:3]) for kind in KINDS)
+    kinds = tuple(kind for kind in KINDS if seeds > 1 or kind[:2] != SMOOTHEST)
+    roots = tuple(root_of(step, *kind[:3]) for kind in kinds)
     errors = tuple(np.linalg.norm(contrasts @ root, axis=1) for root in roots)
     rng = np.random.default_rng([seed, 1])
-    normal = rng.normal(size=(draws, n))
+    normal = rng.normal(size=(draws, seeds, n))
     drawn = {
-        free: rng.standard_t(free, (draws, n)) * np.sqrt((free - 2) / free) for free in {k[3] for k in KINDS} - {0}
+        free: rng.standard_t(free, (draws, seeds, n)) * np.sqrt((free - 2) / free)
+        for free in {k[3] for k in kinds} - {0}
     }
-    runs = tuple(drawn.get(kind[3], normal) @ root.T for kind, root in zip(KINDS, roots, strict=True))
+    runs = tuple(drawn.get(kind[3], normal) @ root.T for kind, root in zip(kinds, roots, strict=True))
     laws = tuple(law_of(x, run).against(contrasts, run, error) for run, error in zip(runs, errors, strict=True))
-    return Frame(x, np.concatenate([pairs, pairs]), contrasts, roots, errors, runs, laws)
+    return Frame(kinds, x, np.concatenate([pairs, pairs]), contrasts, roots, errors, runs, laws)
 
 
 def root_of(step: Floats, walk: int, r: float, growth: float) -> Floats:
@@ -122,44 +127,65 @@ def residuals_of(x: Floats, runs: Floats) -> Floats:
     return np.asarray(rest)
 
 
-def features_of(x: Floats, runs: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Scale, roughness D / E, growth along the run, and D of each run."""
-    rest = residuals_of(x, runs)
-    span = np.maximum(np.ptp(runs, axis=1), 1e-100) * TINY
-    steps = np.abs(np.diff(rest, axis=1))
-    e, d = np.maximum((rest**2).mean(1), span**2), np.maximum((steps**2).mean(1), span**2)
-    half = steps.shape[1] // 2
-    growth = (steps[:, half:].mean(1) - steps[:, :half].mean(1)) / np.maximum(steps.mean(1), span)
-    return e / np.sqrt(d), d / e, growth, d
+def features_of(x: Floats, runs: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Of each of (N, seeds, T) runs: scale, roughness D / E, autocorrelation of steps, growth along the run, and D."""
+    seeds = runs.shape[1]
+    if seeds == 1:
+        rest = residuals_of(x, runs[:, 0])[:, None]
+    else:  # what seeds do differently is no trend of the configuration, and nothing has to be fitted
+        rest = runs - runs.mean(1, keepdims=True)
+        rest = (rest - rest.mean(2, keepdims=True)) * np.sqrt(seeds / (seeds - 1))
+    span = np.maximum(np.ptp(runs, axis=2).max(1), 1e-100) * TINY
+    change = np.diff(rest, axis=2)
+    memory = (change[..., 1:] * change[..., :-1]).sum((1, 2)) / np.maximum((change**2).sum((1, 2)), span**2)
+    steps = np.abs(change)
+    e, d = np.maximum((rest**2).mean((1, 2)), span**2), np.maximum((steps**2).mean((1, 2)), span**2)
+    half = steps.shape[2] // 2
+    growth = steps[..., half:].mean((1, 2)) - steps[..., :half].mean((1, 2))
+    return (
+        (np.sqrt(d) if seeds > 1 else e / np.sqrt(d)),
+        d / e,
+        memory,
+        growth / np.maximum(steps.mean((1, 2)), span),
+        d,
+    )
 
 
 def law_of(x: Floats, runs: Floats) -> Law:
-    scale, rough, growth, square = features_of(x, runs)
-    return Law(scale, np.sort(rough), np.sort(growth), np.sort(square), np.empty(0), np.empty(0))
+    scale, *others = features_of(x, runs)
+    rough, memory, growth, square = map(np.sort, others)
+    return Law(scale, rough, memory, growth, square, np.empty(0), np.empty(0))
 
 
 class Test:
-    """The strongest rise and fall of a run against every kind of noise that the run leaves possible."""
+    """The strongest rise and fall of a run against every kind of noise that it and its other seeds leave possible.
 
-    def __init__(self, frame: Frame, value: Floats, text: Floats, level: float, seed: int) -> None:
-        self.frame, self.value, self.beta = frame, value, level / 5
-        scale, rough, growth, square = (a[0] for a in features_of(frame.x, value[None]))
-        self.flat = np.ptp(value) == 0
-        self.variance = np.ones(len(KINDS))  # of the wandering, where there is text beside it
+    Args:
+        frame: for these steps and so many seeds.
+        values: (seeds, T), the run first.
+        text: (seeds, T, B) roots of the text's covariance; B may be 0.
+    """
+
+    def __init__(self, frame: Frame, values: Floats, text: Floats, level: float, seed: int) -> None:
+        self.frame, self.beta = frame, level / 5
+        scale, rough, memory, growth, square = (a[0] for a in features_of(frame.x, values[None]))
+        self.flat = np.ptp(values[0]) == 0
+        self.variance = np.ones(len(frame.kinds))  # of the wandering, where there is text beside it
         chosen: list[tuple[int, Floats, Floats, Law]] = []
         roughest: list[tuple[int, Floats, Floats, Law]] = []
         self.kinds: list[int] = []
         self.squares: list[Floats] = []  # of each possible kind, simulated
         self.square, weights = square, []
-        blocks = text.shape[1]
-        has_text = blocks > 0 and bool((text @ text.T).trace() > (TINY * np.ptp(value)) ** 2)
+        blocks = text.shape[2]
+        has_text = bool((text**2).sum() > (TINY * np.ptp(values)) ** 2)
         if has_text:
             rng, draws = np.random.default_rng([seed, 2]), len(frame.runs[0])
             # the text's covariance is itself known from B - 1 degrees of freedom: t, not normal
             heavy = np.sqrt((blocks - 1) / rng.chisquare(blocks - 1, (draws, 1)))
-            noise = heavy * (rng.normal(size=(draws, blocks)) @ text.T)
-            of_text = float(np.median(features_of(frame.x, noise)[3]))
-            text_variance = ((frame.contrasts @ text) ** 2).sum(1)
+            noise = heavy * (rng.normal(size=(draws, blocks)) @ text.reshape(-1, blocks).T)
+            noise = noise.reshape(draws, *values.shape)  # the same documents for every seed, so one draw of blocks
+            of_text = float(np.median(features_of(frame.x, noise)[-1]))
+            text_variance = ((frame.contrasts @ text[0]) ** 2).sum(1)
         for i, alone in enumerate(frame.laws):
             cases = [(frame.errors[i], frame.runs[i], alone)]
             if has_text:
@@ -172,8 +198,8 @@ class Test:
                     runs = np.sqrt(size) * frame.runs[i] + noise
                     error = np.sqrt(text_variance + size * frame.errors[i] ** 2)
                     cases.append((error, runs, law_of(frame.x, runs)))
-            possible = [law.allows(rough, growth, self.beta) for _, _, law in cases]
-            if not any(KINDS[i][:2]):
+            possible = [law.allows(rough, memory, growth, self.beta) for _, _, law in cases]
+            if not any(frame.kinds[i][:2]):
                 roughest += [(i, *case) for case in cases]
             chosen += [(i, *case) for case, fits in zip(cases, possible, strict=True) if fits]
             if any(possible):
@@ -189,7 +215,7 @@ class Test:
             for i, error, runs, law in chosen
         ]
         self.weight = np.array(weights)
-        self.changes = frame.contrasts @ value
+        self.changes = frame.contrasts @ values[0]
         self.z = [self.changes / error / scale for _, error, _ in self.tried]
 
     def p_value(self, sign: int, first: float = 0, last: float = np.inf) -> float:
