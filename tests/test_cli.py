@@ -93,6 +93,8 @@ def test_underscores_standard_input_and_the_untrained_twin(folder: Path, tmp_pat
         (["measure", "NAN"], "NaN or infinity in layer block.1"),
         (["measure", "--capture", "good"], "holds no capture to ask"),
         (["report", "nowhere"], "no measurement at"),
+        (["report", "a=nowhere", "b=elsewhere"], "name a folder for their report with --out"),
+        (["report", "a=nowhere", "b=elsewhere", "--out", "both"], "no trajectory at nowhere"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
 )

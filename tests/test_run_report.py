@@ -10,16 +10,21 @@ import numpy as np
 import pytest
 from test_report_browser import BROWSER, EVIL, browse, holders
 
+from infoplane.errors import ResultError, SettingError
 from infoplane.jackknife import error_and_interval
 from infoplane.measurement import Estimate, Measurement
 from infoplane.report.run_page import render_run, write_run_report
 from infoplane.report.run_view import RunView
+from infoplane.report.several_page import render_several, write_several_report
+from infoplane.seeds import Seeds, grouped
 from infoplane.trajectory import Point, Trajectory
 
 
-def run(checkpoints: int = 16, name: str = "a-run", replicates: int = 32, **provenance: Any) -> Trajectory:
+def run(
+    checkpoints: int = 16, name: str = "a-run", replicates: int = 32, seed: int = 0, **provenance: Any
+) -> Trajectory:
     """A rise and a plateau, with documents that all checkpoints share."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     steps = np.unique(np.geomspace(1, 5_000, checkpoints).astype(int))
     shared = 0.002 * draw.standard_normal(replicates)
     points = []
@@ -85,3 +90,63 @@ def test_charts_come_to_life_with_a_slider_and_hostile_names_stay_text(tmp_path:
     assert list(charts) == ["run-plane", "run-curves", "run-layers"]
     assert all('data-state="live"' in inside for inside in charts.values())
     assert 'type="range"' in charts["run-plane"]
+
+
+# ---------------------------------------------------------------------- several runs
+
+
+def seeds(name: str = "small", count: int = 3, **more: Any) -> Seeds:
+    return Seeds(name, tuple(run(name=f"{name}-{i}", seed=i, **more) for i in range(count)))
+
+
+def test_seeds_are_judged_together_at_the_checkpoints_they_share() -> None:
+    whole, short = run(seed=0), run(seed=1)
+    short = Trajectory(short.points[:-2], short.provenance)
+    both = Seeds("small", (whole, short))
+    first, second = both.series("complexity")
+    assert first.steps.tolist() == second.steps.tolist() == [p.step for p in short.points]
+    np.testing.assert_array_equal(first.values, whole.series("complexity").values[:-2])
+    assert both.checkpoints == len(short.points) and both.enough
+    assert both.claim("complexity").fitting and not both.claim("complexity").compression
+    assert [p.outline.split(" to ")[0] for p in both.phases("complexity")] == ["fitting", "fitting"]
+    alone = Seeds("one", (whole,))
+    assert alone.phases("complexity") == (RunView(whole).phases["complexity"],)
+    assert "one seed is never enough" in alone.claim("complexity").text
+
+
+def test_runs_of_two_configurations_are_not_seeds_of_one() -> None:
+    a, b = run(seed=0, like={"width": 32}), run(seed=1, like={"width": 64})
+    with pytest.raises(
+        SettingError, match=r"both: runs 1 and 2 are not seeds of one .* like differ \(width 32, width 64"
+    ):
+        Seeds("both", (a, b))
+    assert [g.name for g in grouped([("x", a), ("y", b), ("x", a)])] == ["x", "y"]
+    with pytest.raises(SettingError, match="none: no runs"):
+        Seeds("none", ())
+    apart = Seeds("apart", (Trajectory(a.points[:4], {}), Trajectory(a.points[4:], {})))
+    with pytest.raises(ResultError, match="apart: its runs have no checkpoint in common"):
+        apart.series("complexity")
+
+
+def test_several_runs_on_one_page(tmp_path: Path) -> None:
+    groups = (seeds("small", like={"width": 32}), seeds("large", 1, like={"width": 64}))
+    page = render_several(groups)
+    assert page == render_several(groups)
+    assert "4 runs of 2 configurations" in page and "fitting claimed: 3 of 3 seeds show it" in page
+    assert "large: one run, so nothing is claimed" in page and "models of different width" in page
+    written = write_several_report(groups, tmp_path)
+    assert {p.name for p in written[1:]} == {f"runs-{f}.{kind}" for f in ("plane", "curves") for kind in ("svg", "png")}
+    few = render_several([seeds(checkpoints=5)])
+    assert "5 checkpoints in common, and phases need 8" in few and "No configuration has checkpoints enough" in few
+
+
+@pytest.mark.skipif(
+    BROWSER is None, reason="no chromium on the PATH: install Debian's `chromium` to check in a browser"
+)
+def test_charts_of_several_runs_come_to_life(tmp_path: Path) -> None:
+    page, *_ = write_several_report([seeds(EVIL)], tmp_path)
+    document, console = browse(page, "--dump-dom")
+    charts = holders(document)
+    assert console == [] and list(charts) == ["runs-plane", "runs-curves"]
+    assert all('data-state="live"' in inside for inside in charts.values())
+    assert 'type="range"' in charts["runs-plane"]

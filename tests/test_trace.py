@@ -91,9 +91,17 @@ def test_what_cannot_be_traced_is_said(tmp_path: Path) -> None:
         c.read_table(table)
 
 
-def test_steps_of_a_later_stage_go_on(tmp_path: Path) -> None:
-    place = folders(tmp_path, "stage1-step10-tokens1B", "stage1-step20-tokens2B", "stage2-ingredient1-step5-tokens3B")
-    assert [x.step for x in c.find_checkpoints(place)] == [10, 20, 25]
+def test_steps_and_tokens_of_a_later_stage_go_on(tmp_path: Path) -> None:
+    place = folders(
+        tmp_path, "stage1-step10-tokens1B", "stage1-step20-tokens2B", "stage2-ingredient1-step5-tokens1B",
+        "stage2-ingredient1-step9-tokens2B", "stage2-ingredient2-step5-tokens1B",
+    )  # fmt: skip
+    found = c.find_checkpoints(place, "stage1-*,stage2-ingredient1-*")
+    assert [(x.step, x.tokens) for x in found] == [
+        (10, 10**9), (20, 2 * 10**9), (25, 3 * 10**9), (29, 4 * 10**9)
+    ]  # fmt: skip
+    with pytest.raises(SettingError, match=r"are ingredients 1 and 2 of stage 2: .*,stage2-ingredient1-\*'"):
+        c.find_checkpoints(place)
 
 
 def test_gaps_are_seen_in_even_and_in_logarithmic_series() -> None:
@@ -208,6 +216,20 @@ def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, 
         assert [(r.key, r.value) for r in a.measurement] == [(r.key, r.value) for r in b.measurement]
     refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 2 and "is a finished trace: choose another --out, or --force" in refused.stderr
+
+
+def test_traces_are_reported_together(traced: Any, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from infoplane.cli import app
+
+    place = str(traced[1])
+    asked = ["report", f"twins={place}", f"twins={place}", place, "--out", str(tmp_path / "page")]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page/report.html").read_text("utf-8")
+    assert "3 runs of 2 configurations" in page and "twins" in page and traced[1].name in page
+    assert "exists: choose another --out" in str(CliRunner().invoke(app, asked).exception)
 
 
 def test_stored_measurements_are_used_only_for_the_same_question_and_weights(run: Path, tmp_path: Path) -> None:

@@ -134,13 +134,21 @@ def _placed(
 
 
 def _running_steps(found: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    """Steps that begin anew in a later stage go on from the last one of the stage before."""
+    """Steps and tokens that begin anew in a later stage go on from the last ones of the stage before."""
     out: list[Checkpoint] = []
-    offset = 0
+    steps, tokens = 0, 0
     for before, c in zip([None, *found], found, strict=False):
-        if before is not None and c.stage != before.stage and out:
-            offset = out[-1].step if c.step <= out[-1].step else 0
-        out.append(replace(c, step=c.step + offset))
+        if before is not None and c.stage != before.stage:
+            last = out[-1]
+            if c.stage[0] == before.stage[0]:
+                raise SettingError(
+                    f"{before.name!r} and {c.name!r} are ingredients {before.stage[1]} and {c.stage[1]} of stage "
+                    f"{c.stage[0]}: branches that begin at the same weights, not one run; choose one of them with "
+                    f"--revisions, such as 'stage1-*,stage{c.stage[0]}-ingredient{before.stage[1]}-*'"
+                )
+            steps = last.step if c.step <= last.step else 0
+            tokens = last.tokens if last.tokens and c.tokens and c.tokens <= last.tokens else 0
+        out.append(replace(c, step=c.step + steps, tokens=None if c.tokens is None else c.tokens + tokens))
     return tuple(out)
 
 

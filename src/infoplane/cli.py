@@ -197,23 +197,50 @@ def measure(
 
 @app.command()
 def report(
-    source: Annotated[Path, typer.Argument(help="Folder of a measurement or a trace.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own.")] = None,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Folder of a measurement or a trace; several traces, each as NAME=FOLDER or FOLDER.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
     force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
 ) -> None:
-    """Draw the report of a stored measurement or trace again: no model, no network."""
+    """Draw the report of a stored measurement or trace again, or of several traces together: no model, no network.
+
+    Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
+    are judged, and a phase is claimed if two thirds of them, and at least two, show it.
+    """
     from infoplane.measurement import Measurement
     from infoplane.report import write_report
     from infoplane.report.run_page import write_run_report
+    from infoplane.report.several_page import write_several_report
+    from infoplane.seeds import grouped
     from infoplane.trajectory import JSON_NAME, Trajectory
 
-    a_run = source.name == JSON_NAME or (source / JSON_NAME).is_file()
-    found = Trajectory.load(source) if a_run else Measurement.load(source)
+    named = [_named(source) for source in sources]
+    source = named[0][1]
+    if out is None and len(named) > 1:
+        raise SettingError("several traces: name a folder for their report with --out")
     folder = out or (source if source.is_dir() else source.parent)
     if (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
-    drawn = write_run_report(found, folder) if isinstance(found, Trajectory) else write_report(found, folder)
+    if len(named) > 1:
+        drawn = write_several_report(grouped([(name, Trajectory.load(path)) for name, path in named]), folder)
+    elif source.name == JSON_NAME or (source / JSON_NAME).is_file():
+        drawn = write_run_report(Trajectory.load(source), folder)
+    else:
+        drawn = write_report(Measurement.load(source), folder)
     typer.echo(f"Wrote {drawn[0]}")
+
+
+def _named(source: str) -> tuple[str, Path]:
+    """`NAME=FOLDER` or `FOLDER`, which is its own name; a folder whose name has a `=` is still a folder."""
+    name, equals, rest = source.partition("=")
+    if not equals or Path(source).exists():
+        return source.rstrip("/").removesuffix("/trace").rpartition("/")[2] or source, Path(source)
+    return name, Path(rest)
 
 
 def _write(found: Measurement, folder: Path) -> list[Path]:

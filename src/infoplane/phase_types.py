@@ -75,6 +75,12 @@ class Phases:
     verdict: str
 
     @property
+    def outline(self) -> str:
+        """The kinds and where each ends, without intervals: `fitting to step 120, plateau`."""
+        *before, last = self.segments
+        return ", ".join([*(f"{s.kind} to step {s.end_step:,.0f}" for s in before), last.kind])
+
+    @property
     def censored(self) -> bool:
         """No compression was found, and the loss is still falling: it may yet come."""
         return not self.compression.found and self.saturated is False

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,11 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def at(self, steps: Sequence[int]) -> Series:
+        """The same at some of its steps."""
+        index = np.searchsorted(self.steps, steps)
+        return Series(self.name, self.unit, self.steps[index], self.values[index], self.replicates[index])
 
     @property
     def standard_errors(self) -> Floats | None:

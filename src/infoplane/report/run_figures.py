@@ -41,7 +41,7 @@ def run_plane(view: RunView) -> Any | None:
         return None
     path = []
     for i in range(len(x)):
-        point = {"step": int(x.steps[i]), "index": i, "at": _place(x.steps[i]), "x": x.values[i], "y": y.values[i]}
+        point = {"step": int(x.steps[i]), "index": i, "at": place_of(x.steps[i]), "x": x.values[i], "y": y.values[i]}
         for name, series in (("x", x), ("y", y)):
             low, high = (series.values[i],) * 2 if series.intervals is None else series.intervals[i]
             point |= {f"{name}_low": float(low), f"{name}_high": float(high)}
@@ -67,7 +67,7 @@ def run_plane(view: RunView) -> Any | None:
     so_far, now = "datum.index <= picked", "datum.index == picked"
     colour = alt.Color(
         "at:Q", scale=alt.Scale(range=list(theme.DEPTH_COLOURS)),
-        legend=alt.Legend(title="step", labelExpr=_STEP_LABEL, values=_ticks(x.steps), gradientLength=150),
+        legend=alt.Legend(title="step", labelExpr=STEP_LABEL, values=ticks_of(x.steps), gradientLength=150),
     )  # fmt: skip
     tips = [
         theme.tip("step", "step"),
@@ -107,7 +107,7 @@ def run_curves(view: RunView) -> Any | None:
     """A panel a quantity, two beside each other, the phases of complexity behind all of them."""
     phases = view.phases.get("complexity")
     stretches = [
-        {"from": _place(p.start_step), "to": _place(p.end_step), "phase": p.kind} for p in phases.segments
+        {"from": place_of(p.start_step), "to": place_of(p.end_step), "phase": p.kind} for p in phases.segments
     ] if phases else []  # fmt: skip
     panels = [_panel(name, view.series[name], stretches) for name in QUANTITIES if name in view.series]
     if not panels:
@@ -122,14 +122,14 @@ def _panel(name: str, series: Series, stretches: Sequence[dict[str, Any]]) -> An
     for i in range(len(series)):
         low, high = (series.values[i],) * 2 if intervals is None else intervals[i]
         points.append({
-            "step": int(series.steps[i]), "at": _place(series.steps[i]), "value": float(series.values[i]),
+            "step": int(series.steps[i]), "at": place_of(series.steps[i]), "value": float(series.values[i]),
             "low": float(low), "high": float(high),
         })  # fmt: skip
     ends = [p[k] for p in points for k in ("low", "high")]
     scale = alt.Scale(domain=list(theme.span(ends, 0.06, None)), nice=False, zero=False)
     x = alt.X(
         "at:Q", title="step", scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(values=_ticks(series.steps), labelExpr=_STEP_LABEL, grid=False),
+        axis=alt.Axis(values=ticks_of(series.steps), labelExpr=STEP_LABEL, grid=False),
     )  # fmt: skip
     axis, title = theme.value_axis(series.unit), theme.AXIS_TITLES.get(series.unit, series.unit)
     y, y_low = (alt.Y(f"{f}:Q", title=title, axis=axis, scale=scale) for f in ("value", "low"))
@@ -186,16 +186,16 @@ def run_layers(view: RunView) -> Any | None:
 
 # ---------------------------------------------------------------------- steps on a logarithmic axis that holds 0
 
-_STEP_LABEL = "format(round(pow(10, datum.value) - 1), '~s')"
+STEP_LABEL = "format(round(pow(10, datum.value) - 1), '~s')"
 
 
-def _place(step: float) -> float:
+def place_of(step: float) -> float:
     return math.log10(1 + float(step))
 
 
-def _ticks(steps: Sequence[int] | Any) -> list[float]:
+def ticks_of(steps: Sequence[int] | Any) -> list[float]:
     """Places of 0 and the powers of ten within the steps."""
     first, last = int(min(steps)), int(max(steps))
     wanted = [0, *(10**k for k in range(0, 13))]
     found = [s for s in wanted if first <= s <= last]
-    return [_place(s) for s in (found if len(found) > 1 else (first, last))]
+    return [place_of(s) for s in (found if len(found) > 1 else (first, last))]

@@ -10,6 +10,7 @@ from infoplane.measurement import Estimate
 from infoplane.report import words
 from infoplane.report.view import MODEL, View
 
+PROSE = ' class="prose"'
 NUMBER = ' class="number"'
 
 
@@ -19,7 +20,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) 
     body = []
     for row in rows:
         cells = [f'<th scope="row">{escape(row[0])}</th>']
-        cells += [f"<td{'' if i < names else NUMBER}>{escape(c)}</td>" for i, c in enumerate(row[1:], 1)]
+        cells += [
+            f"<td{PROSE if i < names and len(c) > 60 else '' if i < names else NUMBER}>{escape(c)}</td>"
+            for i, c in enumerate(row[1:], 1)
+        ]
         body.append(f"<tr>{''.join(cells)}</tr>")
     lines = "\n".join(body)
     return f"""<div class="scroll"><table>

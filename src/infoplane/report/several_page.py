@@ -1,0 +1,129 @@
+"""The page of several training runs: their paths in one plane, and what the seeds of each configuration show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from infoplane import files
+from infoplane.errors import ResultError
+from infoplane.phases import claim
+from infoplane.report import tables, words
+from infoplane.report.figures import Figure, files_of
+from infoplane.report.page import document, origin, read_first, said, section
+from infoplane.report.reading import Reading
+from infoplane.report.run_figures import TITLES
+from infoplane.report.run_view import PHASED
+from infoplane.report.several_figures import several_figures
+from infoplane.seeds import Seeds
+
+READINGS = {
+    "runs-plane": Reading(
+        "The paths through the plane",
+        "Scatter plot: complexity across, expressivity upward, one path for each run in the order of training.",
+        "A run that fits moves to the right and up; one that compresses moves back to the left. Runs of one colour "
+        "differ in their seed only. Move the slider to see them grow side by side.",
+        "Models of different width share no reference directions, so compare the shapes of their paths, not small "
+        "differences of height. The dashed diagonal is a reference, not a bound.",
+    ),
+    "runs-curves": Reading(
+        "Over training",
+        "Line plots over training steps of complexity, expressivity, optimality, distances and loss, one line a run.",
+        "Lines of one colour are seeds of one configuration: how far they are apart is what chance does. A difference "
+        "between colours means something where it is larger than that.",
+        "The text's own error is not drawn here, as all runs read the same text; it is in each run's own report.",
+    ),
+}  # fmt: skip
+
+
+def render_several(groups: Sequence[Seeds]) -> str:
+    """The report of several runs as the text of one self-contained HTML page."""
+    return _page(groups, several_figures(groups))
+
+
+def write_several_report(groups: Sequence[Seeds], folder: str | Path) -> list[Path]:
+    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    folder, figures = Path(folder), several_figures(groups)
+    page = _page(groups, figures)
+    written = []
+    for name, content in files_of(figures).items():
+        files.write_bytes(folder / "figures" / name, content)
+        written.append(folder / "figures" / name)
+    files.write_text(folder / "report.html", page)
+    return [folder / "report.html", *written]
+
+
+def _page(groups: Sequence[Seeds], figures: tuple[Figure, ...]) -> str:
+    runs = sum(len(g.runs) for g in groups)
+    title = f"{runs} runs of {len(groups)} configurations" if len(groups) > 1 else f"{runs} runs of {groups[0].name}"
+    body = "\n".join(
+        [
+            '<p class="eyebrow">infoplane traces</p>',
+            f"<h1>{escape(title)}</h1>",
+            '<p class="lead">What their hidden states keep of the text, checkpoint by checkpoint of training.</p>',
+            read_first(_warnings(groups)),
+            *(section(figure, READINGS[figure.name]) for figure in figures),
+            f'<section id="claims"><h2>Phases</h2>\n{_claims(groups)}</section>',
+            f'<section id="tables"><h2>Runs</h2>\n{_runs(groups)}</section>',
+            origin({group.name: _origin(group) for group in groups}),
+            "<footer>A pure function of the stored trajectories. It loads nothing from outside.</footer>",
+        ]
+    )
+    return document(title, body, figures)
+
+
+def _warnings(groups: Sequence[Seeds]) -> list[str]:
+    lines = []
+    if len({str(g.runs[0].provenance.get("windows_hash")) for g in groups}) > 1:
+        lines.append("the configurations were not measured on the same windows: their heights do not compare")
+    if len({str((g.runs[0].provenance.get("like") or {}).get("width")) for g in groups}) > 1:
+        lines.append(
+            "models of different width have different reference points, whose own error is not known here: "
+            "small differences between such configurations mean nothing"
+        )
+    for group in groups:
+        if len(group.runs) == 1:
+            lines.append(f"{group.name}: one run, so nothing is claimed; give other seeds the same name")
+        if not group.enough:
+            lines.append(f"{group.name}: {group.checkpoints} checkpoints in common, and phases need 8")
+        lines += [f"{p.name}: {p.problem}" for run in group.runs for p in run.points if p.problem]
+    return lines
+
+
+def _claims(groups: Sequence[Seeds]) -> str:
+    rows = []
+    for group in groups:
+        for quantity in PHASED if group.enough else ():
+            try:
+                phases = group.phases(quantity)
+            except ResultError:
+                continue
+            seeds = "; ".join(p.outline for p in phases)
+            rows.append([group.name, TITLES[quantity].partition(":")[0], claim(phases).text, seeds])
+    if not rows:
+        return said(["No configuration has checkpoints enough to look for phases."])
+    return tables.table(["configuration", "quantity", "what the seeds allow to claim", "each seed"], rows, names=4)
+
+
+def _runs(groups: Sequence[Seeds]) -> str:
+    rows = []
+    columns = ("complexity", "expressivity", "optimality", "loss")
+    for group in groups:
+        for run in group.runs:
+            cells = []
+            for quantity in columns:
+                try:
+                    series = run.series(quantity)
+                except ResultError:
+                    cells += [words.MISSING]
+                    continue
+                cells.append(f"{words.number(series.values[0], 4)} to {words.number(series.values[-1], 4)}")
+            name = str(run.provenance.get("model", "a run")).rstrip("/").split("/")[-1]
+            rows.append([group.name, name, str(len(run.measured)), *cells])
+    return tables.table(["configuration", "run", "checkpoints", *columns], rows, names=2)
+
+
+def _origin(group: Seeds) -> dict[str, object]:
+    kept = {k: v for k, v in group.runs[0].provenance.items() if k in ("text", "settings", "like", "versions")}
+    return {"runs": [str(run.provenance.get("model")) for run in group.runs], **kept}
