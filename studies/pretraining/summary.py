@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 from corpus import ROOT
 from infoplane import files
-from infoplane.phases import Phases, claim, find_phases
+from infoplane.phases import Phases, claim
+from infoplane.seeds import Seeds, grouped
 from infoplane.trajectory import Series, Trajectory
 
 QUANTITIES = ("complexity", "expressivity", "optimality", "distance_to_ceiling")
@@ -24,26 +25,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "pretraining", help="folder of the runs")
     parser.add_argument("--into", type=Path, help="file to write; printed otherwise")
     given = parser.parse_args()
-    lines = [
-        "| run | loss, last | complexity: first, least (step), later most (step), last | its change after that "
-        "| expressivity: first, last | optimality: first, most (step), last | its change after that |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    found: dict[tuple[str, str, str], list[Phases]] = defaultdict(list)
-    for folder in sorted(given.out.glob("*/trace/trajectory.json")):
+    found: list[tuple[tuple[int, ...], str, str, Trajectory]] = []
+    for folder in given.out.glob("*/trace/trajectory.json"):
         run = json.loads((folder.parents[1] / "run.json").read_text("utf-8"))["run"]
-        trajectory = Trajectory.load(folder)
-        series = {name: trajectory.series(name) for name in QUANTITIES}
-        loss = trajectory.series("loss")
-        lines.append(_line(folder.parents[1].name, series, loss))
-        for name, one in series.items():
-            replicates = one.replicates if one.replicates.shape[1] else None
-            phases = find_phases(one.steps, one.values, replicates, loss=loss.values)
-            treatment = run["arm"] if run["variant"] == "base" else run["variant"]
-            found[run["family"], f"{run['size']} {treatment}", name].append(phases)
-    lines += ["", "| family | runs | quantity | claim |", "|---|---|---|---|"]
-    for (family, size, name), each in sorted(found.items()):
-        lines.append(f"| {family} | {size} | {name.replace('_', ' ')} | {claim(each).text} |")
+        treatment = run["arm"] if run["variant"] == "base" else run["variant"]
+        sizes, families = ["xs", "s", "m", "l"], ["llama", "gpt_neox", "gpt2", "mamba"]
+        key = (treatment != "tokens", treatment == "ratio", sizes.index(run["size"]), families.index(run["family"]))
+        configuration = f"{run['family']} {run['size']} {treatment}"
+        found.append((key, configuration, folder.parents[1].name, Trajectory.load(folder)))
+    found.sort(key=lambda one: one[:3])
+    lines = [
+        "| run | loss: least (step), last | complexity: first, least (step), later most (step), last "
+        "| its change after that | expressivity: first, last | optimality: first, most (step), last "
+        "| its change after that |",
+        "|---|---|---|---|---|---|---|",
+        *(_line(name, run) for _, _, name, run in found),
+        "",
+        "| configuration | quantity | `corrected` | its phases, each seed | `plugin` |",
+        "|---|---|---|---|---|",
+    ]
+    for group in grouped([(configuration, run) for _, configuration, _, run in found]):
+        for quantity in QUANTITIES if len(group.runs) > 1 else ():  # one run allows no claim
+            lines.append(_claims(group, quantity))
     text = "\n".join(lines) + "\n"
     if given.into is None:
         print(text, end="")
@@ -51,12 +54,32 @@ def main() -> None:
         files.write_text(given.into, text)
 
 
-def _line(name: str, series: dict[str, Series], loss: Series) -> str:
-    x, y, o = series["complexity"], series["expressivity"], series["optimality"]
+def _claims(group: Seeds, quantity: str) -> str:
+    corrected, plugin = (
+        group.phases(quantity, estimator=estimator)
+        for estimator in (group.runs[0].measured[0].measurement.estimates[0].estimator, "plugin")
+    )
+    seeds = "; ".join(p.outline for p in corrected)
+    return f"| {group.name} | {quantity.replace('_', ' ')} | {_said(corrected)} | {seeds} | {_said(plugin)} |"
+
+
+def _said(phases: tuple[Phases, ...]) -> str:
+    """Counts of the seeds that show each phase, bold where that is enough to claim it."""
+    n, claimed = len(phases), claim(phases)
+    words = []
+    for name in ("fitting", "compression"):
+        shown = f"{name} {sum(getattr(p, name).found for p in phases)} of {n}"
+        words.append(f"**{shown}**" if getattr(claimed, name) else shown)
+    censored = sum(p.saturated is False for p in phases)
+    return ", ".join(words) + (f"; loss still falling in {censored}" if censored else "; loss at rest")
+
+
+def _line(name: str, run: Trajectory) -> str:
+    x, y, o, loss = (run.series(q) for q in ("complexity", "expressivity", "optimality", "loss"))
     least, most = int(x.values.argmin()), int(o.values.argmax())
     later = least + int(x.values[least:].argmax())
     return (
-        f"| {name.rpartition('-')[0]} | {loss.values[-1]:.3f} "
+        f"| {name.rpartition('-')[0]} | {_at(loss, int(np.argmin(loss.values)))}, {loss.values[-1]:.3f} "
         f"| {x.values[0]:.3f}, {_at(x, least)}, {_at(x, later)}, {x.values[-1]:.3f} | {_since(x, later)} "
         f"| {y.values[0]:.3f}, {y.values[-1]:.3f} "
         f"| {o.values[0]:.3f}, {_at(o, most)}, {o.values[-1]:.3f} | {_since(o, most)} |"
