@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 from corpus import ROOT
 from infoplane import files
 from infoplane.phases import Phases, claim
