@@ -13,9 +13,9 @@ SOURCE = Path(infoplane.__file__).parent
 ORDER = [
     "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
     "layers", "models", "loading", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal",
-    "estimators", "questions", "answers", "measurement", "record", "run", "phase_types", "wandering", "phase_shape",
-    "phases", "checkpoints", "trajectory", "seeds", "tracing", "monitor", "callback", "report", "cli_common",
-    "cli_options", "cli_trace", "cli",
+    "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "placing",
+    "record", "run", "phase_types", "wandering", "phase_shape", "phases", "checkpoints", "trajectory", "seeds",
+    "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_trace", "cli",
 ]  # fmt: skip
 
 
