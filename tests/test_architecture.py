@@ -14,8 +14,8 @@ ORDER = [
     "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
     "layers", "models", "loading", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal",
     "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "placing",
-    "record", "run", "phase_types", "wandering", "phase_shape", "phases", "checkpoints", "trajectory", "seeds",
-    "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_trace", "cli",
+    "record", "bound", "run", "phase_types", "wandering", "phase_shape", "phases", "checkpoints", "trajectory",
+    "seeds", "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_bound", "cli_trace", "cli",
 ]  # fmt: skip
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import optimize, sparse
+from tiny import byte_tokenizer, tiny_model
 
 from infoplane.bottleneck import anneal
+from infoplane.bound import Bound
 from infoplane.capture import Capture
-from infoplane.errors import SettingError, TextError
+from infoplane.errors import ResultError, SettingError, TextError
 from infoplane.frontier import Frontier, fit_frontiers, hull
 from infoplane.halves import halves
 from infoplane.ladder import Ladder, Piece, Rung, choose_alphas
+from infoplane.measurement import Measurement
 from infoplane.placing import with_bound
 from infoplane.record import measure_capture
+from infoplane.trajectory import Trajectory
 from infoplane.windows import Windows
 
 Floats = npt.NDArray[np.float64]
@@ -352,6 +358,75 @@ def test_what_a_position_itself_goes_on_with_is_not_in_its_projection() -> None:
     assert projection.n < 8_000 and projection.repeated_mass < 0.9
     assert projection.value == pytest.approx(information_of(given.T @ p), abs=3 * projection.standard_error)
     assert rows["context_gain", 2].value > 0.3
+
+
+# ---------------------------------------------------------------------- stored, and on the command line
+
+
+def test_a_bound_is_stored_and_read_again(known: Any, tmp_path: Path) -> None:
+    windows, _, frontiers = known
+    bound = Bound(frontiers, {"windows_hash": windows.hash})
+    bound.save(tmp_path)
+    again = Bound.load(tmp_path)
+    assert again.provenance == bound.provenance
+    for a, b in zip(again.frontiers, frontiers, strict=True):
+        assert (a.order, a.positions, a.n, a.codes, a.saturation, a.m) == (
+            b.order, b.positions, b.n, b.codes, b.saturation, b.m
+        )  # fmt: skip
+        np.testing.assert_array_equal(a.complexity, b.complexity)
+        np.testing.assert_array_equal(a.at(np.full(33, 0.7)), b.at(np.full(33, 0.7)))
+    assert again.get(2, "seen").order == 2
+    with pytest.raises(ResultError, match="no frontier of order 3"):
+        again.get(3)
+    (tmp_path / "bound.json").write_text("{}")
+    with pytest.raises(ResultError, match="this version reads 'infoplane/bound/1'"):
+        Bound.load(tmp_path)
+    with pytest.raises(ResultError, match="no bound at"):
+        Bound.load(tmp_path / "nowhere")
+
+
+def run_cli(*arguments: str) -> Any:
+    from typer.testing import CliRunner
+
+    from infoplane.cli import app
+
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_bound_measure_and_trace_on_the_command_line(tmp_path: Path) -> None:
+    tiny, text = tmp_path / "run" / "checkpoint-1", tmp_path / "text.jsonl"
+    draw = np.random.default_rng(13)
+    # few letters, so that bytes recur
+    lines = [json.dumps({"text": "".join(draw.choice(list("abcd efgh"), 60))}) for _ in range(60)]
+    text.write_text("\n".join(lines))
+    for number, seed in ((1, 0), (2, 1)):
+        place = tiny.with_name(f"checkpoint-{number}")
+        tiny_model(seed=seed).save_pretrained(place)
+        byte_tokenizer().save_pretrained(place)
+    asked = ["--text", str(text), "--tokens", "4000", "--context", "64", "-m", "5", "--bound", "--unit", "nats"]
+    result = run_cli("bound", str(text), "--tokenizer", str(tiny), "--tokens", "4000", "--context", "64", "-m", "5",
+                     "--orders", "1", "--out", str(tmp_path / "bound"))  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Most about the next token" in result.output
+    alone = Bound.load(tmp_path / "bound").get(1, "seen")
+
+    result = run_cli("measure", str(tiny), *asked, "--orders", "1", "--out", str(tmp_path / "measured"))
+    assert result.exit_code == 0, result.output
+    found = Measurement.load(tmp_path / "measured")
+    gap = found.get("gap", order=1)
+    assert gap.n == alone.n and gap.unit == "nats" and len(gap.replicates) == 32
+    assert found.get("context_gain", "embed", order=1).value == pytest.approx(0, abs=1e-3)
+    hulls = {b["positions"]: b["hull"] for b in found.provenance["bound"]}
+    assert hulls["seen"] == alone.hull().tolist()
+    page = (tmp_path / "measured/report.html").read_text("utf-8")
+    assert "the best code of 5 symbols" in page
+
+    result = run_cli("trace", str(tmp_path / "run"), *asked, "--orders", "1", "--out", str(tmp_path / "traced"))
+    assert result.exit_code == 0, result.output
+    run = Trajectory.load(tmp_path / "traced")
+    series = run.series("gap", order=1)
+    assert series.steps.tolist() == [1, 2] and series.values[0] == pytest.approx(gap.value, abs=1e-9)
+    assert Bound.load(tmp_path / "traced/bound").get(1, "seen").hull().tolist() == hulls["seen"]
 
 
 # ---------------------------------------------------------------------- bad input

@@ -13,6 +13,7 @@ import typer
 
 from infoplane import __version__
 from infoplane import cli_options as o
+from infoplane.cli_bound import bound
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
@@ -55,6 +56,7 @@ def _fail(message: str) -> None:
 
 
 app.command()(trace)
+app.command()(bound)
 
 
 @app.callback(invoke_without_command=True)
@@ -113,6 +115,7 @@ def measure(
         str, typer.Option(help="Temperature: exact, leading-order or amos-lower.", rich_help_panel=o.ASK)
     ] = "exact",
     orders: o.Orders = "1,2,3,4",
+    with_bound: o.Bounded = False,
     estimator: o.Estimator = "corrected,plugin",
     weights: Annotated[str, typer.Option(help="Of frequency and uniform.", rich_help_panel=o.ASK)] = "frequency",
     unit: o.Unit = "efficiency",
@@ -161,7 +164,7 @@ def measure(
     }  # fmt: skip
     with bars() as progress:
         if model is None:
-            found = run(None, capture=capture, progress=progress, **asked)
+            found = run(None, capture=capture, bound=with_bound, progress=progress, **asked)
         else:
             quiet()
             documents = read_text(
@@ -171,8 +174,8 @@ def measure(
             asked |= {
                 "tokens": tokens, "context": context, "seed": seed, "m": points, "points_seed": points_seed,
                 "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
-                "layers": words(layers) if layers else None, "loss": loss, "force": force, "dtype": dtype,
-                "device": device, "device_map": device_map, "revision": revision, "progress": progress,
+                "layers": words(layers) if layers else None, "loss": loss, "bound": with_bound, "force": force,
+                "dtype": dtype, "device": device, "device_map": device_map, "revision": revision, "progress": progress,
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
                 "windows": {"add_bos": add_bos, "include_special": include_special, "include_first": include_first},
             }  # fmt: skip

@@ -33,6 +33,12 @@ AllowPickle = Annotated[bool, typer.Option(help="Load pickled weights, which can
 PointCount = Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=ASK)]
 PointsSeed = Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=ASK)]
 Orders = Annotated[str, typer.Option(help="N-gram orders, of 1 to 4.", rich_help_panel=ASK)]
+Bounded = Annotated[
+    bool,
+    typer.Option(
+        "--bound", help="The frontier of the text too, and the model's place against it.", rich_help_panel=ASK
+    ),
+]
 Estimator = Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=ASK)]
 Unit = Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=ASK)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=OUT)]

@@ -50,6 +50,7 @@ def trace(
     points: o.PointCount = 100,
     points_seed: o.PointsSeed = 0,
     orders: o.Orders = "1,2",
+    with_bound: o.Bounded = False,
     estimator: o.Estimator = "corrected,plugin",
     unit: o.Unit = "efficiency",
     out: Annotated[
@@ -85,8 +86,8 @@ def trace(
             model, documents, out=folder, revisions=revisions, table=table, tokens=tokens, context=context, seed=seed,
             orders=numbers(orders), estimators=words(estimator), unit=unit, m=points, points_seed=points_seed,
             layers=words(layers) if layers else None, windows={"add_bos": add_bos}, keep_captures=keep_captures,
-            progress=progress, tokenizer=tokenizer, dtype=dtype, device=device, trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle, **more,
+            bound=with_bound, progress=progress, tokenizer=tokenizer, dtype=dtype, device=device,
+            trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **more,
         )  # fmt: skip
     if as_json:
         typer.echo((folder / JSON_NAME).read_text("utf-8").rstrip())

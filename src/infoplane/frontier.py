@@ -88,6 +88,13 @@ class Frontier:
         """(H, 2) corners of the concave hull from the origin up to the largest relevance."""
         return hull(self.complexity[:, replicate], self.relevance[:, replicate])
 
+    def summary(self, scale: float = 1.0) -> dict[str, Any]:
+        """As plain JSON values, in nats times `scale`: what a report draws."""
+        return {
+            "order": self.order, "target": self.target, "positions": self.positions, "n": self.n, "seen": self.seen,
+            "m": self.m, "hull": (scale * self.hull()).tolist(), "saturation": [scale * s for s in self.saturation],
+        }  # fmt: skip
+
     def at(self, complexity: Floats) -> Floats:
         """(1 + B,) F_k at a complexity (1 + B,), replicate by replicate."""
         return np.array([

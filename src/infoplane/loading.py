@@ -118,6 +118,24 @@ def load_model(
     return checked(module, words, where)
 
 
+def load_tokenizer(source: str | Path) -> Any:
+    """The tokenizer alone of `smollm2-135m`, a hub id, a folder or a .gguf file.
+
+    Raises:
+        ModelError: missing or unreadable.
+    """
+    transformers = _package("transformers")
+    path = built_in() if str(source) == BUILT_IN else Path(source).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"no file {path}: expected a .gguf file that exists")
+        with _loading(str(path)):
+            return transformers.AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+    name = str(path) if path.exists() else str(source)
+    with _loading(name):
+        return transformers.AutoTokenizer.from_pretrained(name)
+
+
 def fast_dtype(device: str) -> str:
     """bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
     import torch

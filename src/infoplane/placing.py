@@ -90,16 +90,8 @@ def with_bound(
                     standard_error=error, interval=interval, n=f.n, position_set=f"P_{f.order} seen",
                     repeated_mass=f.seen, replicates=tuple(replicates.tolist()),
                 ))  # fmt: skip
-    provenance = {**found.provenance, "bound": [summary(f, scale) for f in frontiers]}
+    provenance = {**found.provenance, "bound": [f.summary(scale) for f in frontiers]}
     return replace(found, estimates=(*found.estimates, *rows), provenance=provenance)
-
-
-def summary(f: Frontier, scale: float = 1.0) -> dict[str, Any]:
-    """A frontier as plain JSON values: what a report draws, in nats times `scale`."""
-    return {
-        "order": f.order, "target": f.target, "positions": f.positions, "n": f.n, "seen": f.seen, "m": f.m,
-        "hull": (scale * f.hull()).tolist(), "saturation": [scale * s for s in f.saturation],
-    }  # fmt: skip
 
 
 class _Placing:

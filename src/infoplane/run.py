@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infoplane.bound import bound_of
 from infoplane.capture import Capture, Progress, open_capture, write_capture
 from infoplane.errors import ModelError, SettingError
 from infoplane.measurement import Measurement
+from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.record import measure_capture
 from infoplane.text import BUILT_IN, Text, read_text
@@ -47,6 +49,7 @@ def measure(
     reference_sets: int = 1,
     layers: Sequence[str] | None = None,
     loss: bool = False,
+    bound: bool = False,
     windows: Mapping[str, Any] | None = None,
     capture: str | Path | None = None,
     force: bool = False,
@@ -66,6 +69,7 @@ def measure(
         m, points_seed, calibration, reference_sets: reference points; set r is drawn with points_seed + r.
         layers: names of the layers to read, all by default.
         loss: also the next-token loss and bits per byte of the same text.
+        bound: also the frontier of the text for the orders up to 3, and the model's place against it: minutes more.
         windows: more for `make_windows`: `add_bos`, `include_special`, `include_first`, `min_window`.
         capture: folder to keep the capture in; a temporary one otherwise.
         force: throw away another run's capture in that folder.
@@ -85,7 +89,9 @@ def measure(
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
-        return measure_capture(open_capture(capture), **questions)
+        kept = open_capture(capture)
+        found = measure_capture(kept, **questions)
+        return _bounded(found, kept, orders, progress) if bound else found
     for name, value in (("m", m), ("reference_sets", reference_sets)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise SettingError(f"{name} = {value!r}: expected a whole number, 1 or more")
@@ -101,6 +107,8 @@ def measure(
         kept = _capture(folder, ready, cut, points, layers, loss, force, progress)
         after = time.monotonic()
         found = measure_capture(kept, **questions)
+        if bound:
+            found = _bounded(found, kept, orders, progress)
     times = {
         "loading_s": round(before - started, 2),
         "capturing_s": round(after - before, 2),
@@ -111,6 +119,11 @@ def measure(
     if limit and limit < context:
         warnings.append(f"the model has positions for {limit} tokens: windows are that long, not {context}")
     return dataclasses.replace(found, provenance={**found.provenance, "wall_time": times, "warnings": warnings})
+
+
+def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progress: Progress | None) -> Measurement:
+    fitted = bound_of(capture.windows, orders, m=capture.m, progress=progress)
+    return with_bound(found, capture, fitted.frontiers, progress=progress)
 
 
 def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any], progress: Progress | None) -> Model:

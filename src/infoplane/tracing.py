@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane import files
+from infoplane.bound import Bound, stored_or_fitted
 from infoplane.capture import Progress, versions, write_capture
 from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
 from infoplane.errors import InfoplaneError, ModelError, ResultError
 from infoplane.layers import named_layers, select_layers
 from infoplane.measurement import JSON_NAME, Measurement
+from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.record import measure_capture
 from infoplane.text import BUILT_IN, read_text
@@ -53,6 +55,7 @@ def trace(
     calibration: str = "exact",
     layers: Sequence[str] | None = None,
     loss: bool = True,
+    bound: bool = False,
     windows: Mapping[str, Any] | None = None,
     keep_captures: bool = False,
     progress: Progress | None = None,
@@ -70,6 +73,7 @@ def trace(
         m, points_seed, calibration: reference points; the same for all.
         layers: names of the layers to read, all by default.
         loss: also the next-token loss of the same text.
+        bound: also the frontier of the text, once, and each checkpoint's place against it.
         keep_captures: keep each checkpoint's capture beside its measurement.
         progress: called with a stage, what is done and what there is to do.
         **loading: for `load_model`: tokenizer, dtype, device, device_map, trust_remote_code, allow_pickle.
@@ -84,7 +88,7 @@ def trace(
     run = _Run(out, loading, {
         "orders": list(orders), "estimators": list(estimators), "unit": unit, "loss": loss,
         "layers": None if layers is None else list(layers), "m": m, "points_seed": points_seed,
-        "calibration": calibration,
+        "calibration": calibration, **({"bound": True} if bound else {}),
     }, keep_captures, progress)  # fmt: skip
     points: list[Point] = []
     for number, checkpoint in enumerate(found):
@@ -130,6 +134,7 @@ class _Run:
         self.windows: Windows | None = None
         self.like: dict[str, Any] = {}
         self.words = ""
+        self.bound: Bound | None = None
 
     def place(self, name: str) -> Path:
         """Folder of a checkpoint's measurement; names may hold what a folder's may not."""
@@ -193,6 +198,12 @@ class _Run:
         found = measure_capture(
             kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], progress=self.progress
         )
+        if s.get("bound"):
+            if self.bound is None:
+                self.bound = stored_or_fitted(
+                    self.out / "bound", self.windows, s["orders"], m=s["m"], progress=self.progress
+                )
+            found = with_bound(found, kept, self.bound.frontiers)
         where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
         more = {"trace_key": key, "checkpoint": where}
         found = dataclasses.replace(found, provenance={**found.provenance, **more})

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from infoplane.measurement import Estimate
 from infoplane.report import theme, words
@@ -17,6 +18,7 @@ from infoplane.report.view import MODEL, View
 
 WIDTH, HEIGHT = 680, 430
 REFERENCE = "diagonal (reference, not a bound): expressivity = complexity"
+FRONTIER, FRONTIER_NAME = "#009e73", "frontier: codes of the token alone, on held-out text"
 BOUND = "bound: expressivity = ceiling"
 Domain = tuple[float, float]
 Pixel = tuple[float, float]
@@ -47,7 +49,8 @@ def _plane(view: View, across: str, line: str, bound: bool) -> Any | None:
     y = alt.Y("y:Q", scale=_scale(y_domain), axis=theme.value_axis(view.unit), title=y_title)
     pixels = [(_pixel(p["x"], x_domain, WIDTH), HEIGHT - _pixel(p["y"], y_domain, HEIGHT)) for p in points]
     diagonal, covered = _diagonal(x_domain, y_domain, x, y, line, bound, pixels)
-    layers = [*diagonal, *_marks(view, points, x, y, across), *_names(points, x, y, pixels, covered)]
+    frontier = [] if bound or view.first_order != 1 else _frontier(view.frontier, x_domain, y_domain, x, y)
+    layers = [*diagonal, *frontier, *_marks(view, points, x, y, across), *_names(points, x, y, pixels, covered)]
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT).resolve_scale(color="independent")
 
 
@@ -118,6 +121,23 @@ def _diagonal(
     mark = label.mark_text(angle=angle, dy=-8, color=theme.QUIET, fontSize=11, baseline="bottom")
     layers.append(mark.encode(x=x, y=y, text="text:N"))
     return layers, along(share)
+
+
+def _frontier(corners: list[dict[str, float]], x_domain: Domain, y_domain: Domain, x: Any, y: Any) -> list[Any]:
+    """The line that codes of the present token achieve, as far as the plane goes, flat after its last corner."""
+    if not corners:
+        return []
+    line = [*corners, {"x": max(x_domain[1], corners[-1]["x"]), "y": corners[-1]["y"]}]
+    data = alt.Chart(theme.values(line))
+    tips = [theme.tip("x", "complexity"), theme.tip("y", "achieved by a code of the present token")]
+    # the name stands where the line is three quarters up, or at its end if it never is
+    at = min(0.75 * y_domain[1], corners[-1]["y"])
+    where = float(np.interp(at, [c["y"] for c in corners], [c["x"] for c in corners]))
+    name = alt.Chart(theme.values([{"x": min(where, 0.6 * x_domain[1]), "y": at, "text": FRONTIER_NAME}]))
+    return [
+        data.mark_line(color=FRONTIER, strokeWidth=1.6, clip=True).encode(x=x, y=y, tooltip=tips),
+        name.mark_text(color=FRONTIER, fontSize=11, align="left", dx=10, dy=6).encode(x=x, y=y, text="text:N"),
+    ]
 
 
 def _marks(view: View, points: list[dict[str, Any]], x: Any, y: Any, across: str) -> list[Any]:

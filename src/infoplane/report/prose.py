@@ -45,9 +45,34 @@ def headline(view: View) -> list[str]:
             f"Of everything it has read, it keeps {_of(ceiling, view)} (ceiling): no information here can "
             "truly be larger."
         )
+    said += _place(view)
     for side in ("input", "output"):
         said += _share_sentence(view, side)
     said += _loss(view)
+    return said
+
+
+def _place(view: View) -> list[str]:
+    """Where the model stands against the frontier of the text, for each order that has one."""
+    said = []
+    for f in view.measurement.provenance.get("bound") or ():
+        k = f["order"]
+        if f["positions"] != "seen" or f["target"] != 1:
+            continue
+        rows = {
+            name: view.row(name, order=k, position_set=f"P_{k} seen")
+            for name in ("projection_complexity", "projection", "frontier", "gap", "context_gain")
+        }
+        kept, own, best, gap, gain = rows.values()
+        if kept is None or own is None or best is None or gap is None or gain is None:
+            continue
+        what, them = ("last token", "it") if k == 1 else (f"last {k} tokens", "them")
+        said.append(
+            f"At the {f['seen']:.0%} of the positions whose {what} other documents have too, it keeps "
+            f"{words.spoken(kept)} about {them}; what it keeps of {them} alone tells {words.spoken(own)} of the next "
+            f"token, where the best code of {f['m']} symbols that keeps as much could tell {words.spoken(best)} (gap "
+            f"{words.spoken(gap)}). The rest of the context adds {words.spoken(gain)}."
+        )
     return said
 
 

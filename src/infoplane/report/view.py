@@ -117,6 +117,14 @@ class View:
     def blocks(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers if layer.kind == "block")
 
+    @cached_property
+    def frontier(self) -> list[dict[str, float]]:
+        """Corners of the text's frontier of the first order, where it was fitted, in the unit of the view."""
+        for f in self.measurement.provenance.get("bound") or ():
+            if (f["order"], f["target"], f["positions"]) == (self.first_order, 1, "all"):
+                return [{"x": x, "y": y} for x, y in f["hull"]]
+        return []
+
     @property
     def is_difference(self) -> bool:
         """Whether the values are one model minus another, so that no bound applies to them."""
