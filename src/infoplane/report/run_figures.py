@@ -20,6 +20,8 @@ TITLES = {
     "optimality": "optimality",
     "distance_to_ceiling": "distance to the ceiling",
     "distance_to_diagonal": "distance to the diagonal",
+    "gap": "gap: below the frontier of the token",
+    "context_gain": "context gain: beyond the token alone",
     "loss": "next-token loss",
 }
 PHASE_COLOURS = {"fitting": "#0072b2", "compression": "#d55e00", "plateau": "#b4b8bf"}

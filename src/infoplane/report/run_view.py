@@ -14,8 +14,11 @@ from infoplane.errors import ResultError, SettingError
 from infoplane.phases import MIN_CHECKPOINTS, Phases, find_phases
 from infoplane.trajectory import Series, Trajectory
 
-QUANTITIES = ("complexity", "expressivity", "optimality", "distance_to_ceiling", "distance_to_diagonal", "loss")
-PHASED = ("complexity", "expressivity", "optimality", "distance_to_ceiling")
+QUANTITIES = (
+    "complexity", "expressivity", "optimality", "distance_to_ceiling", "distance_to_diagonal", "gap", "context_gain",
+    "loss",
+)  # fmt: skip
+PHASED = ("complexity", "expressivity", "optimality", "distance_to_ceiling", "gap")
 """Quantities whose phases are looked for; those of the first are shaded."""
 
 
