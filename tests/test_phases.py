@@ -165,6 +165,9 @@ def test_a_claim_needs_two_of_three_seeds() -> None:
     lacks = find_phases(steps, curve(steps, *SHAPES["fitting plateau"]), loss=np.linspace(9, 8, 20))
     two, one = claim([shows, lacks, shows]), claim([shows, lacks, lacks])
     assert two.compression and two.fitting and not one.compression and one.fitting
+    assert two.then_compresses and "compression after fitting claimed: 2 of 3" in two.text and not one.then_compresses
+    before = find_phases(steps, curve(steps, *SHAPES["compression fitting"]))
+    assert not before.then_compresses and not claim([before] * 3).then_compresses and claim([before] * 3).compression
     assert "2 of 3 seeds" in two.text and "1 censored" in two.text and "2 censored" in one.text
     assert not claim([shows]).compression and claim([shows, shows]).compression
     assert not claim([shows, shows, lacks, lacks]).compression

@@ -75,6 +75,12 @@ class Phases:
     verdict: str
 
     @property
+    def then_compresses(self) -> bool:
+        """Whether compression follows fitting, as the paper has it; a fall before all fitting is another thing."""
+        kinds = [s.kind for s in self.segments]
+        return FITTING in kinds and COMPRESSION in kinds[kinds.index(FITTING) :]
+
+    @property
     def outline(self) -> str:
         """The kinds and where each ends, without intervals: `fitting to step 120, plateau`."""
         *before, last = self.segments
@@ -107,10 +113,17 @@ class Phases:
 
 @dataclass(frozen=True)
 class Claim:
-    """What several runs of one configuration allow to say."""
+    """What several runs of one configuration allow to say.
+
+    Attributes:
+        compression, fitting: whether the phase is claimed, wherever in the run.
+        then_compresses: whether compression after fitting is.
+        text: counts and decisions in words.
+    """
 
     compression: bool
     fitting: bool
+    then_compresses: bool
     text: str
 
 
@@ -126,12 +139,13 @@ def claim(per_seed: Sequence[Phases]) -> Claim:
     if not per_seed:
         raise SettingError("no seeds: give claim() the Phases of each run of the configuration")
     n, parts, decided = len(per_seed), [], {}
-    for name in SIGNS:
-        shown = sum(getattr(p, name).found for p in per_seed)
+    counts = {name: sum(getattr(p, name).found for p in per_seed) for name in SIGNS}
+    counts["compression after fitting"] = sum(p.then_compresses for p in per_seed)
+    for name, shown in counts.items():
         decided[name] = shown >= max(2, -(-2 * n // 3))
         parts.append(f"{name} {'claimed' if decided[name] else 'not claimed'}: {shown} of {n} seeds show it")
     if censored := sum(p.censored for p in per_seed):
         parts[0] += f" ({censored} censored: loss still falling, counted as not shown)"
     if n == 1:
         parts.append("one seed is never enough")
-    return Claim(decided[COMPRESSION], decided[FITTING], "; ".join(parts))
+    return Claim(decided[COMPRESSION], decided[FITTING], decided["compression after fitting"], "; ".join(parts))

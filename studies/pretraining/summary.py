@@ -68,9 +68,13 @@ def _said(phases: tuple[Phases, ...]) -> str:
     """Counts of the seeds that show each phase, bold where that is enough to claim it."""
     n, claimed = len(phases), claim(phases)
     words = []
-    for name in ("fitting", "compression"):
-        shown = f"{name} {sum(getattr(p, name).found for p in phases)} of {n}"
-        words.append(f"**{shown}**" if getattr(claimed, name) else shown)
+    for name, field, shows in (
+        ("fitting", "fitting", [p.fitting.found for p in phases]),
+        ("compression", "compression", [p.compression.found for p in phases]),
+        ("after fitting", "then_compresses", [p.then_compresses for p in phases]),
+    ):
+        shown = f"{name} {sum(shows)} of {n}"
+        words.append(f"**{shown}**" if getattr(claimed, field) else shown)
     censored = sum(p.saturated is False for p in phases)
     return ", ".join(words) + (f"; loss still falling in {censored}" if censored else "; loss at rest")
 
