@@ -1,11 +1,13 @@
 """What the runs did, as tables: one line a run, and what the seeds of a configuration allow to claim.
 
-python studies/pretraining/summary.py [--out runs/pretraining] [--into studies/pretraining/results.md]
+python studies/pretraining/summary.py --into studies/pretraining/results.md
+python studies/pretraining/summary.py --only 'llama s tokens' 'llama s overtrain' --report page     figures, in page/
 """
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 from corpus import ROOT
 from infoplane import files
 from infoplane.phases import Phases, claim
+from infoplane.report.several_page import write_several_report
 from infoplane.seeds import Seeds, grouped
 from infoplane.trajectory import Series, Trajectory
 
@@ -25,6 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "pretraining", help="folder of the runs")
     parser.add_argument("--into", type=Path, help="file to write; printed otherwise")
+    parser.add_argument("--only", metavar="GLOB", nargs="+", default=["*"], help="configurations whose name fits one")
+    parser.add_argument("--report", type=Path, help="folder for a page with the runs' paths and curves; no tables then")
     given = parser.parse_args()
     found: list[tuple[tuple[int, ...], str, str, Trajectory]] = []
     for folder in given.out.glob("*/trace/trajectory.json"):
@@ -33,8 +38,13 @@ def main() -> None:
         sizes, families = ["xs", "s", "m", "l"], ["llama", "gpt_neox", "gpt2", "mamba"]
         key = (treatment != "tokens", treatment == "ratio", sizes.index(run["size"]), families.index(run["family"]))
         configuration = f"{run['family']} {run['size']} {treatment}"
-        found.append((key, configuration, folder.parents[1].name, Trajectory.load(folder)))
+        if any(fnmatch.fnmatchcase(configuration, glob) for glob in given.only):
+            found.append((key, configuration, folder.parents[1].name, Trajectory.load(folder)))
     found.sort(key=lambda one: one[:3])
+    groups = grouped([(configuration, run) for _, configuration, _, run in found])
+    if given.report is not None:
+        print(f"Wrote {write_several_report(groups, given.report)[0]}")
+        return
     lines = [
         "| run | loss: least (step), last | complexity: first, least (step), later most (step), last "
         "| its change after that | expressivity: first, last | optimality: first, most (step), last "
@@ -45,7 +55,7 @@ def main() -> None:
         "| configuration | quantity | `corrected` | its phases, each seed | `plugin` |",
         "|---|---|---|---|---|",
     ]
-    for group in grouped([(configuration, run) for _, configuration, _, run in found]):
+    for group in groups:
         for quantity in QUANTITIES if len(group.runs) > 1 else ():  # one run allows no claim
             lines.append(_claims(group, quantity))
     text = "\n".join(lines) + "\n"
