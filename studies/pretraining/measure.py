@@ -6,6 +6,7 @@ a user would run. The command itself knows what is stored, goes on with what is 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,11 +24,16 @@ def measure_run(folder: Path, text: Path) -> str:
     out = folder / "trace"
     if sum(1 for _ in folder.glob("checkpoint-*")) < 2:
         return "not traced: one checkpoint is no trajectory (step 0 is the first point of the plain run's)"
-    more = ("--steps", str(folder / "steps.csv"), "--text", str(text), "--context", "128")
+    shared, own = text.parent / "bound", out / "bound"  # the frontier is the text's, so all runs have the same
+    if (shared / "bound.json").is_file() and not own.exists():
+        shutil.copytree(shared, own)
+    more = ("--bound", "--steps", str(folder / "steps.csv"), "--text", str(text), "--context", "128")
     done = subprocess.run([*_COMMAND, str(folder), "--out", str(out), *more], capture_output=True, text=True)
     if done.returncode == 2 and "is a finished trace" in done.stderr:
         return f"measured before: {out}"
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         return f"NOT measured, infoplane trace ended with {done.returncode}: {said}"
+    if (own / "bound.json").is_file() and not shared.exists():
+        shutil.copytree(own, shared, dirs_exist_ok=True)
     return f"measured: {out}"
