@@ -75,7 +75,7 @@ def trace(
     folder = out or Path(f"infoplane-trace-{short(model)}")
     if folder.exists() and not folder.is_dir():
         raise ResultError(f"{folder} is a file; expected a folder for --out")
-    if _finished(folder / JSON_NAME) and not force:
+    if _finished(folder / JSON_NAME) and (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / JSON_NAME} is a finished trace: choose another --out, or --force to overwrite it")
     table = read_table(steps) if steps else None
     with bars() as progress:
