@@ -120,6 +120,7 @@ def test_runs_of_two_configurations_are_not_seeds_of_one() -> None:
         SettingError, match=r"both: runs 1 and 2 are not seeds of one .* like differ \(width 32, width 64"
     ):
         Seeds("both", (a, b))
+    Seeds("with and without the bound", (a, run(seed=1, like={"width": 32}, settings={"orders": [1], "bound": True})))
     assert [g.name for g in grouped([("x", a), ("y", b), ("x", a)])] == ["x", "y"]
     with pytest.raises(SettingError, match="none: no runs"):
         Seeds("none", ())

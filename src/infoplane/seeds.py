@@ -39,7 +39,7 @@ class Seeds:
         if not self.runs:
             raise SettingError(f"{self.name}: no runs; give a trajectory for each seed")
         for key in SHARED:
-            found = [run.provenance.get(key) for run in self.runs]
+            found = [_deciding(run.provenance.get(key)) for run in self.runs]
             if any(one != found[0] for one in found):
                 odd = next(i for i, one in enumerate(found) if one != found[0])
                 raise SettingError(
@@ -104,6 +104,11 @@ def grouped(named: Sequence[tuple[str, Trajectory]]) -> tuple[Seeds, ...]:
     for name, run in named:
         groups.setdefault(name, []).append(run)
     return tuple(Seeds(name, tuple(runs)) for name, runs in groups.items())
+
+
+def _deciding(value: Any) -> Any:
+    """Without what adds rows and changes none: the bound."""
+    return {k: v for k, v in value.items() if k != "bound"} if isinstance(value, Mapping) else value
 
 
 def _short(value: Any) -> str:
