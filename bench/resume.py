@@ -63,7 +63,7 @@ def _trained(place: Path) -> tuple[Path, Path]:
     corpus = place / "corpus"
     make_corpus(corpus, ["c4"], strict=True)
     first = quick(recipe(["c4"]))[0]
-    run = Dense(**{**vars(replace(first, steps=60))})
+    run = Dense(**vars(replace(first, steps=60)))
     train_run(run, place / "run", make_vocabulary(corpus, run.vocabulary), report=lambda line: None)
     return place / "run", corpus / "heldout.jsonl"
 

@@ -35,7 +35,7 @@ def source(joint: Floats) -> Ladder:
     p = joint / joint.sum()
     n = len(p)
     rung = Rung(np.arange(n), np.zeros(n, np.int64), sparse.csr_array(1e6 * p), np.ones(n))
-    return Ladder((Piece((rung,)),), p.sum(0), (0.0,), 1)
+    return Ladder((Piece((rung,)),), p.sum(0))
 
 
 def information_of(joint: Floats) -> float:

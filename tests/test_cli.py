@@ -92,6 +92,7 @@ def test_underscores_standard_input_and_the_untrained_twin(folder: Path, tmp_pat
         (["measure", "T5"], "is an encoder-decoder"),
         (["measure", "NAN"], "NaN or infinity in layer block.1"),
         (["measure", "--capture", "good"], "holds no capture to ask"),
+        (["bound", "good.jsonl", "--tokenizer", "TINY", "--orders", "4"], "the bound is there for orders 1 to 3"),
         (["report", "nowhere"], "no measurement at"),
         (["report", "a=nowhere", "b=elsewhere"], "name a folder for their report with --out"),
         (["report", "a=nowhere", "b=elsewhere", "--out", "both"], "no trajectory at nowhere"),

@@ -55,6 +55,18 @@ def soft_assign(z: Array, points: ReferencePoints) -> Array:
     return cast("Array", logits)
 
 
+def unit_scale(unit: str, m: int) -> float:
+    """What nats are multiplied by to be `efficiency` (of log m), `bits` or `nats`.
+
+    Raises:
+        SettingError: another unit.
+    """
+    scale = {"efficiency": 1 / math.log(m), "nats": 1.0, "bits": 1 / math.log(2)}.get(unit)
+    if scale is None:
+        raise SettingError(f"unit {unit!r} is not known; choose efficiency, nats or bits")
+    return scale
+
+
 def soft_entropy(z: Array, points: ReferencePoints, *, unit: str = "efficiency") -> Any:
     """H(Z') of a batch of states: the entropy of their mean assignment (the `plugin` estimate).
 
@@ -66,9 +78,7 @@ def soft_entropy(z: Array, points: ReferencePoints, *, unit: str = "efficiency")
     Returns:
         A float for arrays, a differentiable scalar tensor for tensors.
     """
-    scale = {"efficiency": 1 / math.log(points.m), "nats": 1.0, "bits": 1 / math.log(2)}.get(unit)
-    if scale is None:
-        raise SettingError(f"unit {unit!r} is not known; choose efficiency, nats or bits")
+    scale = unit_scale(unit, points.m)
     p: Any = soft_assign(z, points)
     p = p.reshape(-1, points.m).mean(0)
     if _is_tensor(p):

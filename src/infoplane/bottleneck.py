@@ -115,15 +115,14 @@ def anneal(
     rng = np.random.default_rng([seed, 5])
     best: dict[float, Code] = {}
 
-    def keep(code: Code) -> Code:
+    def keep(code: Code) -> None:
         if code.beta not in best or code.lagrangian < best[code.beta].lagrangian - 1e-12:
             best[code.beta] = code
         if tick is not None:
             tick()
-        return best[code.beta]
 
     for _ in range(starts):
-        state = _start(source, m, betas[-1], rng)
+        state = _start(source, m, rng)
         for beta in reversed(betas):
             code = _converged(source, tolerance, beta, *state)
             keep(code)
@@ -136,12 +135,10 @@ def anneal(
             state = code.log_p, code.log_y
         for beta, neighbour in zip(betas[1:], betas[:-1], strict=True):
             keep(_converged(source, tolerance, beta, best[neighbour].log_p, best[neighbour].log_y))
-    found = [best[beta] for beta in betas]
     if hard:
-        found.append(_converged(source, tolerance, np.inf, found[-1].log_p, found[-1].log_y))
-        if tick is not None:
-            tick()
-    return tuple(found)
+        sharpest = best[betas[-1]]
+        keep(_converged(source, tolerance, np.inf, sharpest.log_p, sharpest.log_y))
+    return tuple(best[beta] for beta in sorted(best))
 
 
 def _converged(source: Ladder, tolerance: float, beta: float, log_p: Floats, log_y: Floats) -> Code:
@@ -180,7 +177,7 @@ def _round(source: Ladder, beta: float, log_p: Floats, log_y: Floats) -> tuple[C
     return Code(beta, log_p, log_y, complexity, relevance, 0, False), np.log(p / p.sum()), new_y
 
 
-def _start(source: Ladder, m: int, beta: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _start(source: Ladder, m: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Symbols put at k-grams far from each other, the frequent ones likelier (k-means++, in KL divergence)."""
     weight = np.concatenate([piece.n for piece in source.pieces])
     ends = np.cumsum([len(piece.n) for piece in source.pieces])

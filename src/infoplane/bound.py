@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from infoplane.windows import Windows
 
 SCHEMA = "infoplane/bound/1"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
+_PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Bound:
             "schema": SCHEMA, "provenance": dict(self.provenance), "unit": "nats",
             "frontiers": [f.summary() for f in self.frontiers],
         }  # fmt: skip
-        files.write_text(folder / JSON_NAME, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        files.write_json(folder / JSON_NAME, record)
         return folder / JSON_NAME, folder / TABLE_NAME
 
     @classmethod
@@ -130,8 +130,8 @@ def bound(
 
 
 def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 100, **fitting: Any) -> Bound:
-    """The same, of windows that are cut; orders above 3 are left out."""
-    orders = sorted({k for k in orders if k <= MAX_ORDER} or {1})
+    """The same, of windows that are cut."""
+    orders = sorted(set(orders))
     told = {k: v for k, v in fitting.items() if k != "progress"}
     provenance = {
         "text": windows.provenance.get("text"),
@@ -139,16 +139,21 @@ def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 10
         "windows_hash": windows.hash, "tokens": int(np.count_nonzero(windows.is_text)),
         "documents": len(windows.documents),
         "settings": {"orders": orders, "m": m, **told},
-        "versions": versions("infoplane", "numpy", "scipy"),
+        "versions": versions(*_PACKAGES),
     }  # fmt: skip
     return Bound(fit_frontiers(windows, orders, m=m, **fitting), provenance)
+
+
+def with_a_bound(orders: Sequence[int]) -> list[int]:
+    """The orders of a measurement that have a bound; order 1 where none of them has."""
+    return sorted({k for k in orders if k <= MAX_ORDER} or {1})
 
 
 def stored_or_fitted(
     folder: Path, windows: Windows, orders: Sequence[int], *, m: int, progress: Progress | None = None
 ) -> Bound:
     """The bound of these windows in a folder if it is there, or else fitted and stored there."""
-    want = sorted({k for k in orders if k <= MAX_ORDER} or {1})
+    want = sorted(set(orders))
     try:
         found = Bound.load(folder)
     except ResultError:
@@ -156,7 +161,7 @@ def stored_or_fitted(
     if found is not None:
         p = found.provenance
         same = (p["windows_hash"], p["settings"]["orders"], p["settings"]["m"]) == (windows.hash, want, m)
-        if same and p["versions"] == versions("infoplane", "numpy", "scipy"):
+        if same and p["versions"] == versions(*_PACKAGES):
             return found
     fitted = bound_of(windows, want, m=m, progress=progress)
     fitted.save(folder)

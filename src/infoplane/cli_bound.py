@@ -73,13 +73,12 @@ def bound(
         typer.echo(f"Wrote {path}", err=as_json)
 
 
-_T = 2.04  # the t quantile of 31 degrees of freedom
-
-
 def _summary(found: Bound) -> None:
     import numpy as np
     from rich.console import Console
     from rich.table import Table
+
+    from infoplane.jackknife import error_and_interval
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     places = (0.25, 0.5, 1.0, 2.0, 3.0)
@@ -92,8 +91,8 @@ def _summary(found: Bound) -> None:
         cells = []
         for x in places:
             reached = f.at(np.full(f.complexity.shape[1], x))
-            error = np.sqrt((len(reached) - 2) * reached[1:].var()) if len(reached) > 1 else None
-            own = f"{reached[0]:.2f}" + ("" if error is None else f" ± {_T * error:.2f}")
+            _, interval = error_and_interval(reached[0], reached[1:])
+            own = f"{reached[0]:.2f}" + (f" ± {(interval[1] - interval[0]) / 2:.2f}" if interval else "")
             cells.append(own if x <= end[0] else "")
         target = "" if f.target == 1 else f", next {f.target}"
         shown.add_row(

@@ -62,6 +62,11 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def write_json(path: Path, record: Any) -> None:
+    """Write a record as JSON that people can read too, whole or not at all; NaN is refused."""
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write(part)` fill a file that then becomes `path`, whole or not at all."""
     with replacing(path) as part:

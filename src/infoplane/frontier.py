@@ -27,18 +27,19 @@ al., Econometrics Journal 21 (2018).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from infoplane.bottleneck import Code, anneal
 from infoplane.errors import SettingError, TextError
 from infoplane.estimators import information
 from infoplane.grouping import Grouping
 from infoplane.halves import Ints, Positions, halves, saturation
-from infoplane.jackknife import MIN_DOCUMENTS, assign_blocks
+from infoplane.jackknife import blocks_for_errors
 from infoplane.labels import Labels, NGrams
 from infoplane.ladder import Ladder, choose_alphas
 from infoplane.marginal import Marginal, NullCurve
@@ -149,18 +150,8 @@ def fit_frontiers(
         TextError: fewer than two documents, or one symbol only.
         SettingError: an order or m that is not possible.
     """
-    fitter = _Fitter(
-        windows,
-        sorted(set(orders)),
-        m,
-        betas,
-        {
-            "starts": starts,
-            "forward": forward,
-            "tolerance": tolerance,
-            "seed": seed,
-        },
-    )
+    settings = {"starts": starts, "forward": forward, "tolerance": tolerance, "seed": seed}
+    fitter = _Fitter(windows, sorted(set(orders)), m, tuple(betas), settings)
     targets = [(k, 1) for k in fitter.orders] + [(k, k) for k in fitter.orders if wide and k > 1 and fitter.recurs(k)]
     fitter.plan(targets, progress)
     return tuple(frontier for k, target in targets for frontier in fitter.frontiers(k, target))
@@ -168,21 +159,26 @@ def fit_frontiers(
 
 class _Fitter:
     def __init__(
-        self, windows: Windows, orders: list[int], m: int, betas: Sequence[float], settings: dict[str, Any]
+        self, windows: Windows, orders: list[int], m: int, betas: tuple[float, ...], settings: dict[str, Any]
     ) -> None:
         if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
             raise SettingError(f"orders {orders}: the bound is there for orders 1 to {MAX_ORDER}")
         if m < 2:
             raise SettingError(f"m = {m}: a code of one symbol says nothing; expected 2 or more")
-        self.orders, self.m, self.betas, self.settings = orders, m, tuple(betas), settings
+        self.orders, self.m, self.betas, self.settings = orders, m, betas, settings
         self.half = halves(windows)
         self.grams = NGrams(windows, orders[-1])
-        sizes = np.bincount(windows.position_document, minlength=len(windows.documents))
-        self.blocks = assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
-        self.held: dict[tuple[int, int, int], tuple[tuple[Ladder, tuple[Code, ...], float], ...]] = {}
+        self.blocks = blocks_for_errors(windows.document_positions)
+        self.positions: dict[tuple[int, int], Positions] = {}
+        self.fitted: dict[tuple[int, int, int], tuple[_Fitted, ...]] = {}
         for k in orders:
-            found = Positions.of(self.grams, self.half, k) if len(self.grams.positions(k)) else None
-            self._check(k, found)
+            self._check(k, self._positions(k, 1) if len(self.grams.positions(k)) else None)
+
+    def _positions(self, order: int, target: int) -> Positions:
+        key = order, target
+        if key not in self.positions:
+            self.positions[key] = Positions.of(self.grams, self.half, order, target)
+        return self.positions[key]
 
     def _check(self, k: int, found: Positions | None) -> None:
         if found is None or not (np.bincount(found.half, minlength=2) > 0).all():
@@ -213,38 +209,38 @@ class _Fitter:
             self.progress("bound", min(self.done, self.total), self.total)
 
     def frontiers(self, k: int, target: int) -> Iterator[Frontier]:
-        p = Positions.of(self.grams, self.half, k, target)
-        judged = [(name, mask) for name, mask in (("all", np.ones(len(p.y), bool)), ("seen", p.is_seen))
-                  if name == "all" or np.bincount(p.half[mask], minlength=2).min() >= MIN_SEEN]  # fmt: skip
-        points: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name, _ in judged}
+        p = self._positions(k, target)
+        judged = {"all": np.ones(len(p.y), bool)}
+        if np.bincount(p.half[p.is_seen], minlength=2).min() >= MIN_SEEN:
+            judged["seen"] = p.is_seen
+        judges = [_Judge(p, judged, half, self.blocks) for half in (1, 0)]  # of codes fitted to half 0, and to half 1
+        points: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in judged}
         names: list[tuple[int, float, float, int]] = []
         for length in range(1, k + 1):
-            fitted = [self._codes(length, target, half) for half in (0, 1)]
-            for of_halves in zip(*fitted, strict=True):
-                for code_of_halves in zip(*(codes for _, codes, _ in of_halves), strict=True):
+            for fitted in zip(*(self._fitted(length, target, half) for half in (0, 1)), strict=True):
+                places = [judge.places(f.ladder, length) for judge, f in zip(judges, fitted, strict=True)]
+                for codes in zip(*(f.codes for f in fitted), strict=True):
                     found = [
-                        self._judge(p, judged, half, of_halves[half][0], code_of_halves[half], length)
-                        for half in (0, 1)
+                        judge.of(code.assign(f.ladder.table(code.log_y))[place])
+                        for judge, f, code, place in zip(judges, fitted, codes, places, strict=True)
                     ]
                     self._tick()
-                    first = code_of_halves[0]
-                    names.append((length, of_halves[0][2], first.beta, first.symbols))
-                    for name, _ in judged:
-                        n = [found[half][name][2] for half in (0, 1)]
-                        x, y = (sum(n[half] * found[half][name][i] for half in (0, 1)) / sum(n) for i in (0, 1))
-                        points[name].append((np.asarray(x), np.asarray(y)))
+                    names.append((length, fitted[0].smoothing, codes[0].beta, codes[0].symbols))
+                    for name in judged:
+                        n = [judge.n(name) for judge in judges]
+                        points[name].append(_mean(n, [one[name] for one in found]))
         band = saturation(p)
-        for name, mask in judged:
+        for name, mask in judged.items():
             x, y = (np.stack([point[i] for point in points[name]]) for i in (0, 1))
             yield Frontier(
                 k, target, name, int(mask.sum()), float(p.is_seen.mean()), tuple(names), x, y, band, self.m
             )  # fmt: skip
 
-    def _codes(self, length: int, target: int, half: int) -> tuple[tuple[Ladder, tuple[Code, ...], float], ...]:
-        """Ladders and codes of k-grams of a length, fitted on a half, by smoothing."""
-        key = (length, target, half)
-        if key not in self.held:
-            p = Positions.of(self.grams, self.half, length, target)
+    def _fitted(self, length: int, target: int, half: int) -> tuple[_Fitted, ...]:
+        """What is fitted to the k-grams of a length on a half, by smoothing."""
+        key = length, target, half
+        if key not in self.fitted:
+            p = self._positions(length, target)
             mine = p.half == half
             grams, y = [g[mine] for g in p.grams], p.y[mine]
             alphas = choose_alphas(grams, y)
@@ -252,31 +248,52 @@ class _Fitter:
             for part in SMOOTHING:
                 ladder = Ladder.of(grams, y, [part * a for a in alphas])
                 codes = anneal(ladder, self.m, self.betas, tick=self._tick, **self.settings)
-                found.append((ladder, codes, part))
-            self.held[key] = tuple(found)
-        return self.held[key]
-
-    def _judge(
-        self, p: Positions, judged: Sequence[tuple[str, Any]], fitted: int, ladder: Ladder, code: Code, length: int
-    ) -> dict[str, tuple[Floats, Floats, int]]:
-        """Complexity and relevance (1 + B,) of a code on the half that it was not fitted to, and positions."""
-        there = p.half != fitted
-        place, _ = ladder.places([g[there] for g in p.grams[:length]])
-        rows = Rows.of(code.assign(ladder.table(code.log_y)).astype(np.float16)[place])
-        found = {}
-        for name, mask in judged:
-            at = np.flatnonzero(mask[there]).astype(np.int32)
-            found[name] = (*_coordinates(rows, at, p.y[there][at], p.document[there], self.blocks), len(at))
-        return found
+                found.append(_Fitted(part, ladder, codes))
+            self.fitted[key] = tuple(found)
+        return self.fitted[key]
 
 
-def _coordinates(rows: Rows, at: Ints, y: Ints, document: Ints, blocks: Ints | None) -> tuple[Floats, Floats]:
-    """(1 + B,) ceiling and information about y of some rows: with codes of k-grams, complexity and relevance."""
-    marginal = Marginal.of(rows, at, document, blocks)
-    if not (marginal.ceiling > 1e-9).all():  # a code that keeps nothing
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    smoothing: float
+    ladder: Ladder
+    codes: tuple[Code, ...]
+
+
+class _Judge:
+    """The positions of one half, on which codes that were fitted to the other are judged; labels are grouped once."""
+
+    def __init__(
+        self, p: Positions, judged: Mapping[str, npt.NDArray[np.bool_]], half: int, blocks: Ints | None
+    ) -> None:
+        here = p.half == half
+        self.grams, self.document, self.blocks = [g[here] for g in p.grams], p.document[here], blocks
+        self.outputs = {}
+        for name, mask in judged.items():
+            at = np.flatnonzero(mask[here]).astype(np.int32)
+            codes = np.unique(p.y[here][at], return_inverse=True)[1].reshape(-1).astype(np.int32)
+            self.outputs[name] = at, Grouping.of(Labels(at, codes), self.document, blocks)
+
+    def n(self, name: str) -> int:
+        return len(self.outputs[name][0])
+
+    def places(self, ladder: Ladder, length: int) -> npt.NDArray[np.int64]:
+        return ladder.places(self.grams[:length])[0]
+
+    def of(self, code: Floats) -> dict[str, tuple[Floats, Floats]]:
+        """Complexity and relevance (1 + B,), from p(t | x) (n, t) at each position."""
+        rows = Rows.of(code.astype(np.float16))
+        return {name: self._coordinates(rows, *output) for name, output in self.outputs.items()}
+
+    def _coordinates(self, rows: Rows, at: Ints, outputs: Grouping) -> tuple[Floats, Floats]:
+        marginal = Marginal.of(rows, at, self.document, self.blocks)
         zero = np.zeros_like(marginal.ceiling)
-        return zero, zero
-    codes = np.unique(y, return_inverse=True)[1].reshape(-1).astype(np.int32)
-    grouping = Grouping.of(Labels(at, codes), document, blocks)
-    found = information(rows, grouping, marginal, NullCurve.of(rows, at)).corrected
-    return marginal.ceiling_corrected, np.zeros_like(marginal.ceiling) if found is None else found
+        if not (marginal.ceiling > 1e-9).all():  # a code that keeps nothing
+            return zero, zero
+        found = information(rows, outputs, marginal, NullCurve.of(rows, at)).corrected
+        return marginal.ceiling_corrected, zero if found is None else found
+
+
+def _mean(n: Sequence[int], points: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    x, y = (sum(w * point[i] for w, point in zip(n, points, strict=True)) / sum(n) for i in (0, 1))
+    return np.asarray(x), np.asarray(y)

@@ -23,7 +23,7 @@ def halves(windows: Windows) -> Ints:
     Raises:
         TextError: fewer than two documents.
     """
-    sizes = np.bincount(windows.position_document, minlength=len(windows.documents))
+    sizes = windows.document_positions
     if np.count_nonzero(sizes) < 2:
         raise TextError(
             f"{np.count_nonzero(sizes)} document with positions: the bound is fitted on one half of the documents and "
@@ -37,22 +37,20 @@ class Positions:
     """P_k of windows, as the frontier needs them.
 
     Attributes:
-        order: k.
         rows: (n,) rows of a capture.
         document: (n,) of each.
         half: (n,) 0 or 1.
         grams: for each length 1 to k the (n,) codes of the input n-grams.
         y: (n,) codes of the output, from 0.
-        known: (n,) tokens of the k-gram's end that the other half has seen, 0 to k.
+        is_seen: (n,) whether the other half has the whole k-gram.
     """
 
-    order: int
     rows: Ints
     document: Ints
     half: Ints
     grams: tuple[Ints, ...]
     y: Ints
-    known: npt.NDArray[np.int64]
+    is_seen: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, grams: NGrams, half_of_document: Ints, order: int, target: int = 1) -> Positions:
@@ -61,17 +59,9 @@ class Positions:
         codes = tuple(grams.input(j, max(order, target)).codes for j in range(1, order + 1))
         y = np.unique(grams.output(target, max(order, target)).codes, return_inverse=True)[1].reshape(-1)
         half = half_of_document[document]
-        known = np.zeros(len(rows), np.int64)
-        for length, code in enumerate(codes, start=1):
-            there = np.zeros((2, int(code.max()) + 1), bool)
-            there[half, code] = True
-            known[there[1 - half, code]] = length
-        return cls(order, rows, document, half, codes, y.astype(np.int32), known)
-
-    @property
-    def is_seen(self) -> npt.NDArray[np.bool_]:
-        """(n,) whether the other half has the whole k-gram."""
-        return np.asarray(self.known == self.order)
+        there = np.zeros((2, int(codes[-1].max()) + 1), bool)
+        there[half, codes[-1]] = True
+        return cls(rows, document, half, codes, y.astype(np.int32), there[1 - half, codes[-1]])
 
 
 def saturation(p: Positions) -> tuple[float, float]:

@@ -56,6 +56,11 @@ def assign_blocks(sizes: npt.ArrayLike, blocks: int = BLOCKS) -> npt.NDArray[np.
     return block
 
 
+def blocks_for_errors(sizes: npt.ArrayLike) -> npt.NDArray[np.int32] | None:
+    """The blocks of documents of these sizes, None where fewer than `MIN_DOCUMENTS` have any positions."""
+    return assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
+
+
 def partner_weight(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """The part of the other block's share that each of the two blocks of a label takes (see above).
 

@@ -105,18 +105,14 @@ class Ladder:
     Attributes:
         pieces: k-grams by their last token.
         unigram: (Y,) p(y).
-        alphas: of the rungs, shortest first.
-        order: k.
     """
 
     pieces: tuple[Piece, ...]
     unigram: Floats
-    alphas: tuple[float, ...]
-    order: int
 
     @classmethod
     def of(
-        cls, grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], alphas: Sequence[float] | None = None
+        cls, grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], alphas: Sequence[float]
     ) -> Ladder:
         """Count a sample.
 
@@ -124,12 +120,10 @@ class Ladder:
             grams: for each length 1 to k the (n,) codes of the k-gram at each position; equal k-grams have equal
                 shorter ones.
             y: (n,) codes from 0 of what comes after.
-            alphas: of each length; chosen for the sample by default.
+            alphas: of each length; see `choose_alphas`.
         """
         words = int(y.max()) + 1 if len(y) else 0
         unigram = np.bincount(y, minlength=words) / max(len(y), 1)
-        if alphas is None:
-            alphas = choose_alphas(grams, y)
         # by last token, then the one before: k-grams of one shorter k-gram stand side by side
         rank = np.lexsort(tuple(reversed(grams)))
         sizes = np.bincount(grams[0])
@@ -140,7 +134,7 @@ class Ladder:
             if last > first:
                 at = rank[first:last]
                 pieces.append(_piece([g[at] for g in grams], y[at], words, alphas))
-        return cls(tuple(pieces), unigram, tuple(alphas), len(grams))
+        return cls(tuple(pieces), unigram)
 
     @cached_property
     def n(self) -> float:

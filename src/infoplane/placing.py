@@ -16,7 +16,6 @@ every occurrence, so its context gain at order 1 must be 0: a control that any m
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,13 +23,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from infoplane.assign import unit_scale
 from infoplane.capture import Capture
 from infoplane.errors import SettingError
 from infoplane.estimators import NULL_CURVE, information
 from infoplane.frontier import Frontier
 from infoplane.grouping import Grouping
 from infoplane.halves import Positions, halves
-from infoplane.jackknife import MIN_DOCUMENTS, assign_blocks, error_and_interval
+from infoplane.jackknife import blocks_for_errors, error_and_interval
 from infoplane.labels import Labels, NGrams
 from infoplane.marginal import Marginal, NullCurve
 from infoplane.measurement import Estimate, Measurement
@@ -59,7 +59,7 @@ def with_bound(
         SettingError: frontiers with another number of symbols than the capture's, or of other windows.
     """
     unit = str(found.provenance["settings"]["unit"])
-    scale = {"efficiency": 1 / math.log(capture.m), "bits": 1 / math.log(2), "nats": 1.0}[unit]
+    scale = unit_scale(unit, capture.m)
     seen = [f for f in frontiers if f.positions == "seen" and f.target == 1]
     for f in frontiers:
         if f.m != capture.m:
@@ -102,8 +102,7 @@ class _Placing:
         self.found: dict[tuple[str, int], tuple[Floats, ...] | None] = {}
         windows = capture.windows
         half = halves(windows)
-        sizes = np.bincount(windows.position_document, minlength=len(windows.documents))
-        blocks = assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
+        blocks = blocks_for_errors(windows.document_positions)
         grams = NGrams(windows, max((f.order for f in frontiers), default=1))
         self.orders = [_Order(f, Positions.of(grams, half, f.order), windows.position_document, blocks)
                        for f in frontiers]  # fmt: skip
@@ -148,8 +147,8 @@ class _Order:
         marginal = Marginal.of(rows, self.rows, self.document, self.blocks)
         complexity = information(rows, self.input, marginal, curve).corrected
         relevance = information(rows, self.output, marginal, curve).corrected
-        projected = np.zeros((len(self.document), rows.m), np.float16)
-        projected[:] = np.float16(1 / rows.m)  # rows that are not asked about
+        # rows that are not asked about stay uniform
+        projected = np.full((len(self.document), rows.m), 1 / rows.m, np.float16)
         x = rows.get(np.arange(len(self.document), dtype=np.int32))
         for place, mean, codes in self.means:
             projected[self.rows[place]] = (mean @ x)[codes]

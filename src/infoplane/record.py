@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from infoplane import files
 from infoplane.answers import Answers, Plan, answer
+from infoplane.assign import unit_scale
 from infoplane.capture import Capture, Progress, versions
 from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS, PLUGIN
-from infoplane.jackknife import MIN_DOCUMENTS, assign_blocks, error_and_interval, standard_error_of
+from infoplane.jackknife import MIN_DOCUMENTS, blocks_for_errors, error_and_interval, standard_error_of
 from infoplane.marginal import without
 from infoplane.measurement import Estimate, Measurement
 from infoplane.questions import SIDES, Question, Questions
@@ -86,8 +87,7 @@ class Asker:
             raise SettingError(f"unit {unit!r} is not known; choose one of {', '.join(UNITS)}")
         self.estimators = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
         self.weights, self.unit = tuple(weights), unit
-        sizes = np.bincount(windows.position_document, minlength=len(windows.documents))
-        self.blocks = assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
+        self.blocks = blocks_for_errors(windows.document_positions)
         self.questions = Questions(windows, orders, labels or {}, controls)
         self.plan = Plan(self.questions, self.blocks, weights)
 
@@ -105,7 +105,7 @@ class _Record:
         self.questions, self.repeated, self.blocks = asker.questions, asker.plan.repeated, asker.blocks
         self.estimators, self.weights, self.unit = asker.estimators, asker.weights, asker.unit
         self.documents = len(capture.windows.documents)
-        self.scale = {"efficiency": 1 / math.log(capture.m), "bits": 1 / math.log(2), "nats": 1.0}[asker.unit]
+        self.scale = unit_scale(asker.unit, capture.m)
         self.warnings: list[str] = []
 
     def measurement(self, started: float) -> Measurement:

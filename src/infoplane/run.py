@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.bound import bound_of
+from infoplane.bound import bound_of, with_a_bound
 from infoplane.capture import Capture, Progress, open_capture, write_capture
 from infoplane.errors import ModelError, SettingError
 from infoplane.measurement import Measurement
@@ -122,7 +122,7 @@ def measure(
 
 
 def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progress: Progress | None) -> Measurement:
-    fitted = bound_of(capture.windows, orders, m=capture.m, progress=progress)
+    fitted = bound_of(capture.windows, with_a_bound(orders), m=capture.m, progress=progress)
     return with_bound(found, capture, fitted.frontiers, progress=progress)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane import files
-from infoplane.bound import Bound, stored_or_fitted
+from infoplane.bound import Bound, stored_or_fitted, with_a_bound
 from infoplane.capture import Progress, versions, write_capture
 from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
 from infoplane.errors import InfoplaneError, ModelError, ResultError
@@ -201,7 +201,7 @@ class _Run:
         if s.get("bound"):
             if self.bound is None:
                 self.bound = stored_or_fitted(
-                    self.out / "bound", self.windows, s["orders"], m=s["m"], progress=self.progress
+                    self.out / "bound", self.windows, with_a_bound(s["orders"]), m=s["m"], progress=self.progress
                 )
             found = with_bound(found, kept, self.bound.frontiers)
         where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}

@@ -12,7 +12,6 @@ named: `diagonal` is complexity - expressivity, `ceiling` is ceiling - expressiv
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,8 +183,7 @@ class Trajectory:
                 for p in self.points
             ],
         }  # fmt: skip
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-        files.write_text(folder / JSON_NAME, text + "\n")
+        files.write_json(folder / JSON_NAME, record)
         return folder / JSON_NAME
 
     @classmethod

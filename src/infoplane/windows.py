@@ -67,6 +67,11 @@ class Windows:
         return self.document[self.token_window[self.is_position]]
 
     @property
+    def document_positions(self) -> IntArray:
+        """(D,) number of measured positions of each document."""
+        return np.bincount(self.position_document, minlength=len(self.documents))
+
+    @property
     def row_starts(self) -> IntArray:
         """(W + 1,) int64; the rows of window w in a capture are `row_starts[w]:row_starts[w + 1]`."""
         counted = np.concatenate(([0], np.cumsum(self.is_position)))

@@ -21,6 +21,7 @@ from infoplane.phases import Phases, claim
 from infoplane.report.several_page import write_several_report
 from infoplane.seeds import Seeds, grouped
 from infoplane.trajectory import Series, Trajectory
+from suite import FAMILIES, SIZES
 
 QUANTITIES = ("complexity", "expressivity", "optimality", "distance_to_ceiling", "gap", "context_gain")
 
@@ -37,8 +38,8 @@ def main() -> None:
     for folder in given.out.glob("*/trace/trajectory.json"):
         run = json.loads((folder.parents[1] / "run.json").read_text("utf-8"))["run"]
         treatment = run["arm"] if run["variant"] == "base" else run["variant"]
-        sizes, families = ["xs", "s", "m", "l"], ["llama", "gpt_neox", "gpt2", "mamba"]
-        key = (treatment != "tokens", treatment == "ratio", sizes.index(run["size"]), families.index(run["family"]))
+        place = list(SIZES).index(run["size"]), FAMILIES.index(run["family"])
+        key = (treatment != "tokens", treatment == "ratio", *place)
         configuration = f"{run['family']} {run['size']} {treatment}"
         if any(fnmatch.fnmatchcase(configuration, glob) for glob in given.only):
             found.append((key, configuration, folder.parents[1].name, Trajectory.load(folder)))

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infoplane import files
 from infoplane.measurement import Measurement
-from infoplane.report.figures import draw_figures, figure_files, files_of
-from infoplane.report.page import render
+from infoplane.report.figures import draw_figures, figure_files
+from infoplane.report.page import render, write_page
 from infoplane.report.view import View
 
 __all__ = ["figure_files", "render_report", "write_report"]
-
-PAGE_NAME = "report.html"
-FIGURE_FOLDER = "figures"
 
 
 def render_report(measurement: Measurement) -> str:
@@ -32,14 +28,6 @@ def write_report(measurement: Measurement, folder: Path) -> list[Path]:
     Returns:
         The paths written, the page first.
     """
-    folder = Path(folder)
     view = View(measurement)
     figures = draw_figures(view)
-    page = render(view, figures)
-    written = []
-    for name, content in files_of(figures).items():
-        path = folder / FIGURE_FOLDER / name
-        files.write_bytes(path, content)
-        written.append(path)
-    files.write_text(folder / PAGE_NAME, page)
-    return [folder / PAGE_NAME, *written]
+    return write_page(render(view, figures), figures, Path(folder))

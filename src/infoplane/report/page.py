@@ -12,9 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from infoplane import files
 from infoplane.measurement import Estimate
 from infoplane.report import prose, tables, words
-from infoplane.report.figures import Figure, javascript
+from infoplane.report.figures import Figure, files_of, javascript
 from infoplane.report.reading import GLOSSARY, READINGS, Reading
 from infoplane.report.view import View
 
@@ -33,6 +34,8 @@ for (const holder of document.querySelectorAll("[data-chart]")) {
 }
 """
 
+PAGE_NAME = "report.html"
+FIGURE_FOLDER = "figures"
 CARDS = (
     ("complexity", "kept about the present token"),
     ("expressivity", "carried about the next token"),
@@ -64,6 +67,21 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
         ]
     )
     return document(view.model_name, body, figures)
+
+
+def write_page(page: str, figures: tuple[Figure, ...], folder: Path) -> list[Path]:
+    """Write figures as SVG and PNG in `figures/`, then `report.html`, each file whole or not at all.
+
+    Returns:
+        The paths written, the page first.
+    """
+    written = []
+    for name, content in files_of(figures).items():
+        path = folder / FIGURE_FOLDER / name
+        files.write_bytes(path, content)
+        written.append(path)
+    files.write_text(folder / PAGE_NAME, page)
+    return [folder / PAGE_NAME, *written]
 
 
 def document(title: str, body: str, figures: tuple[Figure, ...]) -> str:

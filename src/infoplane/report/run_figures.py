@@ -57,12 +57,7 @@ def run_plane(view: RunView) -> Any | None:
                     {"step": p["step"], "index": i, "layer": layer, "depth": depth, "x": a.value, "y": b.value}
                 )
     both = [*path, *layers]
-    x_scale = alt.Scale(domain=list(theme.span([p["x"] for p in both], 0.08)), nice=False, zero=False)
-    y_scale = alt.Scale(domain=list(theme.span([p["y"] for p in both], 0.08)), nice=False, zero=False)
-    x_title = theme.axis_title("complexity: what is kept about the present token", view.unit)
-    y_title = theme.axis_title("expressivity: what is kept about the next token", view.unit)
-    ax = alt.X("x:Q", scale=x_scale, axis=theme.value_axis(view.unit), title=x_title)
-    ay = alt.Y("y:Q", scale=y_scale, axis=theme.value_axis(view.unit), title=y_title)
+    ax, ay, diagonal = plane_of(both, view.unit)
     last = len(path) - 1
     slider = alt.binding_range(min=0, max=last, step=1, name="checkpoint ")
     picked = alt.param(name="picked", value=last, bind=slider)
@@ -81,11 +76,9 @@ def run_plane(view: RunView) -> Any | None:
     x_low.shorthand, y_low.shorthand = "x_low:Q", "y_low:Q"
     bars = line.mark_rule(color=theme.QUIET, opacity=0.5).transform_filter(so_far)
     one = alt.Chart(theme.values(layers))
-    high = min(x_scale.domain[1], y_scale.domain[1])
-    diagonal = alt.Chart(theme.values([{"x": 0.0, "y": 0.0}, {"x": high, "y": high}]))
     return (
         alt.layer(
-            diagonal.mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.5, clip=True).encode(x=ax, y=ay),
+            diagonal,
             one.mark_line(color=theme.QUIET, opacity=0.45, strokeWidth=1)
             .encode(x=ax, y=ay, order="depth:Q").transform_filter(now),
             one.mark_point(filled=True, color=theme.QUIET, size=36, opacity=0.7)
@@ -100,6 +93,20 @@ def run_plane(view: RunView) -> Any | None:
         .add_params(picked)
         .properties(width=WIDTH, height=HEIGHT)
     )  # fmt: skip
+
+
+def plane_of(points: Sequence[dict[str, Any]], unit: str) -> tuple[alt.X, alt.Y, Any]:
+    """Axes of the plane, wide enough for points with `x` and `y`, and the dashed line on which both are equal."""
+    x_domain, y_domain = (list(theme.span([p[k] for p in points], 0.08)) for k in "xy")
+    x_title = theme.axis_title("complexity: what is kept about the present token", unit)
+    y_title = theme.axis_title("expressivity: what is kept about the next token", unit)
+    x_scale, y_scale = (alt.Scale(domain=domain, nice=False, zero=False) for domain in (x_domain, y_domain))
+    x = alt.X("x:Q", scale=x_scale, axis=theme.value_axis(unit), title=x_title)
+    y = alt.Y("y:Q", scale=y_scale, axis=theme.value_axis(unit), title=y_title)
+    high = min(x_domain[1], y_domain[1])
+    ends = alt.Chart(theme.values([{"x": 0.0, "y": 0.0}, {"x": high, "y": high}]))
+    dashed = ends.mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.5, clip=True).encode(x=x, y=y)
+    return x, y, dashed
 
 
 # ---------------------------------------------------------------------- over the steps
@@ -129,10 +136,7 @@ def _panel(name: str, series: Series, stretches: Sequence[dict[str, Any]]) -> An
         })  # fmt: skip
     ends = [p[k] for p in points for k in ("low", "high")]
     scale = alt.Scale(domain=list(theme.span(ends, 0.06, None)), nice=False, zero=False)
-    x = alt.X(
-        "at:Q", title="step", scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(values=ticks_of(series.steps), labelExpr=STEP_LABEL, grid=False),
-    )  # fmt: skip
+    x = step_axis(series.steps)
     axis, title = theme.value_axis(series.unit), theme.AXIS_TITLES.get(series.unit, series.unit)
     y, y_low = (alt.Y(f"{f}:Q", title=title, axis=axis, scale=scale) for f in ("value", "low"))
     tips = [
@@ -189,6 +193,12 @@ def run_layers(view: RunView) -> Any | None:
 # ---------------------------------------------------------------------- steps on a logarithmic axis that holds 0
 
 STEP_LABEL = "format(round(pow(10, datum.value) - 1), '~s')"
+
+
+def step_axis(steps: Sequence[int] | Any) -> alt.X:
+    """The axis of `at`, the places of these steps."""
+    axis = alt.Axis(values=ticks_of(steps), labelExpr=STEP_LABEL, grid=False)
+    return alt.X("at:Q", title="step", scale=alt.Scale(nice=False, zero=False), axis=axis)
 
 
 def place_of(step: float) -> float:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from infoplane import files
 from infoplane.report import tables, words
-from infoplane.report.figures import files_of
-from infoplane.report.page import document, origin, read_first, said, section
+from infoplane.report.page import document, origin, read_first, said, section, write_page
 from infoplane.report.reading import Reading
 from infoplane.report.run_figures import TITLES, run_figures
 from infoplane.report.run_view import RunView
@@ -52,15 +50,9 @@ def render_run(trajectory: Trajectory) -> str:
 
 def write_run_report(trajectory: Trajectory, folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
-    folder, view = Path(folder), RunView(trajectory)
+    view = RunView(trajectory)
     figures = run_figures(view)
-    page = _page(view, figures)
-    written = []
-    for name, content in files_of(figures).items():
-        files.write_bytes(folder / "figures" / name, content)
-        written.append(folder / "figures" / name)
-    files.write_text(folder / "report.html", page)
-    return [folder / "report.html", *written]
+    return write_page(_page(view, figures), figures, Path(folder))
 
 
 def _page(view: RunView, figures: tuple) -> str:  # type: ignore[type-arg]

@@ -10,7 +10,7 @@ import altair as alt
 from infoplane.errors import ResultError
 from infoplane.report import theme
 from infoplane.report.figures import Figure, draw
-from infoplane.report.run_figures import HEIGHT, STEP_LABEL, TITLES, WIDTH, place_of, ticks_of
+from infoplane.report.run_figures import HEIGHT, TITLES, WIDTH, place_of, plane_of, step_axis
 from infoplane.report.run_view import QUANTITIES
 from infoplane.seeds import Seeds
 from infoplane.trajectory import Series, Trajectory
@@ -29,7 +29,7 @@ def runs_plane(groups: Sequence[Seeds]) -> Any | None:
     points, unit = [], "efficiency"
     for group in groups:
         for number, run in enumerate(group.runs, start=1):
-            x, y = (_series(run, quantity) for quantity in ("complexity", "expressivity"))
+            x, y = (series_of(run, quantity) for quantity in ("complexity", "expressivity"))
             if x is None or y is None or x.steps.tolist() != y.steps.tolist():
                 continue
             unit = x.unit
@@ -42,15 +42,7 @@ def runs_plane(groups: Sequence[Seeds]) -> Any | None:
     steps = sorted({p["step"] for p in points})
     for p in points:
         p["index"] = steps.index(p["step"])
-    x_scale, y_scale = (
-        alt.Scale(domain=list(theme.span([p[k] for p in points], 0.08)), nice=False, zero=False) for k in "xy"
-    )
-    ax, ay = (
-        alt.X("x:Q", scale=x_scale, axis=theme.value_axis(unit),
-              title=theme.axis_title("complexity: what is kept about the present token", unit)),
-        alt.Y("y:Q", scale=y_scale, axis=theme.value_axis(unit),
-              title=theme.axis_title("expressivity: what is kept about the next token", unit)),
-    )  # fmt: skip
+    ax, ay, diagonal = plane_of(points, unit)
     last = len(steps) - 1
     picked = alt.param(name="picked", value=last, bind=alt.binding_range(min=0, max=last, step=1, name="checkpoint "))
     so_far = "datum.index <= picked"
@@ -59,12 +51,10 @@ def runs_plane(groups: Sequence[Seeds]) -> Any | None:
         theme.tip("run", "run"), theme.tip("step", "step"), theme.tip("x", "complexity", unit),
         theme.tip("y", "expressivity", unit),
     ]  # fmt: skip
-    high = min(x_scale.domain[1], y_scale.domain[1])
-    diagonal = alt.Chart(theme.values([{"x": 0.0, "y": 0.0}, {"x": high, "y": high}]))
     every = alt.Chart(theme.values(points))
     return (
         alt.layer(
-            diagonal.mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.5, clip=True).encode(x=ax, y=ay),
+            diagonal,
             every.mark_line(strokeWidth=1.3, opacity=0.75).encode(
                 x=ax, y=ay, order="index:Q", color=colour, detail="run:N"
             ).transform_filter(so_far),
@@ -83,7 +73,7 @@ def runs_curves(groups: Sequence[Seeds]) -> Any | None:
         points, unit = [], ""
         for group in groups:
             for number, run in enumerate(group.runs, start=1):
-                series = _series(run, quantity)
+                series = series_of(run, quantity)
                 if series is None:
                     continue
                 unit = series.unit
@@ -100,10 +90,7 @@ def runs_curves(groups: Sequence[Seeds]) -> Any | None:
 
 
 def _panel(quantity: str, unit: str, points: list[dict[str, Any]], groups: Sequence[Seeds]) -> Any:
-    x = alt.X(
-        "at:Q", title="step", scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(values=ticks_of([p["step"] for p in points]), labelExpr=STEP_LABEL, grid=False),
-    )  # fmt: skip
+    x = step_axis([p["step"] for p in points])
     scale = alt.Scale(domain=list(theme.span([p["value"] for p in points], 0.06, None)), nice=False, zero=False)
     y = alt.Y("value:Q", title=theme.AXIS_TITLES.get(unit, unit), axis=theme.value_axis(unit), scale=scale)
     tips = [theme.tip("run", "run"), theme.tip("step", "step"), theme.tip("value", "value", unit)]
@@ -121,7 +108,8 @@ def _colour(groups: Sequence[Seeds]) -> alt.Color:
     return alt.Color("configuration:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
 
 
-def _series(run: Trajectory, quantity: str) -> Series | None:
+def series_of(run: Trajectory, quantity: str) -> Series | None:
+    """A quantity of a run, None where it was not measured."""
     try:
         return run.series(quantity)
     except ResultError:

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from infoplane import files
 from infoplane.errors import ResultError
 from infoplane.phases import claim
 from infoplane.report import tables, words
-from infoplane.report.figures import Figure, files_of
-from infoplane.report.page import document, origin, read_first, said, section
+from infoplane.report.figures import Figure
+from infoplane.report.page import document, origin, read_first, said, section, write_page
 from infoplane.report.reading import Reading
 from infoplane.report.run_figures import TITLES
 from infoplane.report.run_view import PHASED
-from infoplane.report.several_figures import several_figures
+from infoplane.report.several_figures import series_of, several_figures
 from infoplane.seeds import Seeds
 
 READINGS = {
@@ -44,14 +43,8 @@ def render_several(groups: Sequence[Seeds]) -> str:
 
 def write_several_report(groups: Sequence[Seeds], folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
-    folder, figures = Path(folder), several_figures(groups)
-    page = _page(groups, figures)
-    written = []
-    for name, content in files_of(figures).items():
-        files.write_bytes(folder / "figures" / name, content)
-        written.append(folder / "figures" / name)
-    files.write_text(folder / "report.html", page)
-    return [folder / "report.html", *written]
+    figures = several_figures(groups)
+    return write_page(_page(groups, figures), figures, Path(folder))
 
 
 def _page(groups: Sequence[Seeds], figures: tuple[Figure, ...]) -> str:
@@ -113,12 +106,9 @@ def _runs(groups: Sequence[Seeds]) -> str:
         for run in group.runs:
             cells = []
             for quantity in columns:
-                try:
-                    series = run.series(quantity)
-                except ResultError:
-                    cells += [words.MISSING]
-                    continue
-                cells.append(f"{words.number(series.values[0], 4)} to {words.number(series.values[-1], 4)}")
+                series = series_of(run, quantity)
+                ends = () if series is None else (words.number(series.values[i], 4) for i in (0, -1))
+                cells.append(" to ".join(ends) or words.MISSING)
             name = str(run.provenance.get("model", "a run")).rstrip("/").split("/")[-1]
             rows.append([group.name, name, str(len(run.measured)), *cells])
     return tables.table(["configuration", "run", "checkpoints", *columns], rows, names=2)
