@@ -204,19 +204,23 @@ def report(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folder of a measurement or a trace; several traces, each as NAME=FOLDER or FOLDER.",
+            help="Folder of a measurement, a trace or a bound; several traces, each as NAME=FOLDER or FOLDER.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
     force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
 ) -> None:
-    """Draw the report of a stored measurement or trace again, or of several traces together: no model, no network.
+    """Draw the report of a stored measurement, trace or bound again, or of several traces together: no model needed.
 
     Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
     are judged, and a phase is claimed if two thirds of them, and at least two, show it.
     """
+    from infoplane.bound import JSON_NAME as BOUND_NAME
+    from infoplane.bound import Bound
+    from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
     from infoplane.measurement import Measurement
     from infoplane.report import write_report
+    from infoplane.report.bound_page import write_bound_report
     from infoplane.report.run_page import write_run_report
     from infoplane.report.several_page import write_several_report
     from infoplane.seeds import grouped
@@ -233,6 +237,8 @@ def report(
         drawn = write_several_report(grouped([(name, Trajectory.load(path)) for name, path in named]), folder)
     elif source.name == JSON_NAME or (source / JSON_NAME).is_file():
         drawn = write_run_report(Trajectory.load(source), folder)
+    elif source.name == BOUND_NAME or ((source / BOUND_NAME).is_file() and not (source / MEASUREMENT_NAME).exists()):
+        drawn = write_bound_report(Bound.load(source), folder)
     else:
         drawn = write_report(Measurement.load(source), folder)
     typer.echo(f"Wrote {drawn[0]}")

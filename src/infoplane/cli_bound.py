@@ -45,16 +45,19 @@ def bound(
 ) -> None:
     """The achievable frontier of a text: how much about the next token can be kept, for what is kept of the last k?
 
-    Codes of k-grams are fitted on one half of the documents and judged on the other. Writes bound.json and
-    bound.parquet to --out. No model is needed. `infoplane measure --bound` places a model against it.
+    Codes of k-grams are fitted on one half of the documents and judged on the other. Writes bound.json, bound.parquet,
+    report.html and figures/ to --out. No model is needed. `infoplane measure --bound` places a model against it.
     """
     from infoplane.bound import JSON_NAME
     from infoplane.bound import bound as run
     from infoplane.loading import load_tokenizer
+    from infoplane.report.bound_page import write_bound_report
+    from infoplane.report.page import PAGE_NAME
     from infoplane.text import read_text
 
-    if (out / JSON_NAME).exists() and not force:
-        raise ResultError(f"{out / JSON_NAME} exists: choose another --out, or --force to overwrite it")
+    for name in (JSON_NAME, PAGE_NAME):  # a page alone is that of another result
+        if (out / name).exists() and not force:
+            raise ResultError(f"{out / name} exists: choose another --out, or --force to overwrite it")
     if out.exists() and not out.is_dir():
         raise ResultError(f"{out} is a file; expected a folder for --out")
     with bars() as progress:
@@ -64,7 +67,8 @@ def bound(
             documents, load_tokenizer(tokenizer), tokens=tokens, context=context, seed=seed, orders=numbers(orders),
             m=symbols, windows={"add_bos": add_bos}, wide=wide, starts=restarts, forward=forward, progress=progress,
         )  # fmt: skip
-    written = found.save(out)
+    page = write_bound_report(found, out)[0]
+    written = [*found.save(out), page]  # the record last: where it stands, everything stands
     if as_json:
         typer.echo(written[0].read_text("utf-8").rstrip())
     else:
@@ -74,31 +78,21 @@ def bound(
 
 
 def _summary(found: Bound) -> None:
-    import numpy as np
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from infoplane.jackknife import error_and_interval
+    from infoplane.report.bound_view import BoundView
 
+    view = BoundView(found)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    places = (0.25, 0.5, 1.0, 2.0, 3.0)
     title = "Most about the next token (nats, ± 95 %), for so many nats kept about the last k tokens"
-    shown = Table(title=title, title_justify="left")
-    for name in ("k", "positions", "", *(f"{x:g}" for x in places), "end", "I(X;Y)"):
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    header, rows = view.table()
+    for name in header:
         shown.add_column(name, justify="right", no_wrap=True)
-    for f in found.frontiers:
-        end = f.hull()[-1]
-        cells = []
-        for x in places:
-            reached = f.at(np.full(f.complexity.shape[1], x))
-            _, interval = error_and_interval(reached[0], reached[1:])
-            own = f"{reached[0]:.2f}" + (f" ± {(interval[1] - interval[0]) / 2:.2f}" if interval else "")
-            cells.append(own if x <= end[0] else "")
-        target = "" if f.target == 1 else f", next {f.target}"
-        shown.add_row(
-            f"{f.order}{target}", f.positions, f"{f.n:,}", *cells, f"{end[1]:.2f} at {end[0]:.1f}",
-            f"{f.saturation[0]:.1f}-{f.saturation[1]:.1f}",
-        )  # fmt: skip
+    for row in rows:
+        shown.add_row(*row)
     console.print(shown)
-    if len({f.order for f in found.frontiers if f.positions == "seen"}) < len({f.order for f in found.frontiers}):
+    if view.unseen():
         console.print("Note: too few k-grams of an order are in both halves to compare a model there; give more text")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
             f'<p class="footing">{escape(prose.footing(view))}</p>',
             *(_figure(view, figure) for figure in figures),
             _tables(view),
-            _glossary(),
+            glossary(),
             _provenance(view),
             "<footer>A pure function of the stored measurement: drawn again from the same record, this "
             "page is the same to the byte. It loads nothing from outside.</footer>",
@@ -214,8 +215,9 @@ def _tables(view: View) -> str:
 </section>"""
 
 
-def _glossary() -> str:
-    items = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in GLOSSARY)
+def glossary(entries: Sequence[tuple[str, str]] = GLOSSARY) -> str:
+    """What the words of a page mean."""
+    items = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in entries)
     return f'<section id="words"><h2>Words</h2>\n<dl class="glossary">{items}</dl></section>'
 
 
