@@ -18,8 +18,8 @@ import pytest
 from report_factory import BLOCKS, full_measurement, minimal_measurement
 
 from infoplane.measurement import Estimate, Measurement
-from infoplane.report import figure_files, page, prose, render_report, words, write_report
-from infoplane.report.figures import FIGURES, draw_figures, renumbered
+from infoplane.report import figure_files, page, planes, prose, render_report, words, write_report
+from infoplane.report.figures import FIGURES, Figure, draw, draw_figures, renumbered
 from infoplane.report.view import View, model_name
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
@@ -223,10 +223,10 @@ def test_warnings_come_before_the_numbers(html: str) -> None:
 
 
 def test_lines_of_the_planes_are_named_and_not_mixed(parsed: Page) -> None:
-    planes = {name: json.dumps(parsed.spec(name)) for name in ("information-plane", "ceiling-plane")}
-    assert "diagonal (reference, not a bound): expressivity = complexity" in planes["information-plane"]
-    assert "bound: expressivity = ceiling" in planes["ceiling-plane"]
-    assert "bound: expressivity = ceiling" not in planes["information-plane"]
+    drawn = {name: json.dumps(parsed.spec(name)) for name in ("information-plane", "ceiling-plane")}
+    assert "diagonal (reference, not a bound): expressivity = complexity" in drawn["information-plane"]
+    assert "bound: expressivity = ceiling" in drawn["ceiling-plane"]
+    assert "bound: expressivity = ceiling" not in drawn["information-plane"]
 
 
 def test_the_plane_holds_every_layer_of_the_first_estimator(full: Measurement, parsed: Page) -> None:
@@ -323,6 +323,105 @@ def test_provenance_is_shown_whatever_its_keys(parsed: Page) -> None:
 def test_every_figure_has_reading_help(parsed: Page) -> None:
     assert parsed.tags.count("figure") == len(FIGURES)
     assert parsed.text.count("What to see") == parsed.text.count("What not to conclude") == len(FIGURES)
+
+
+# ---------------------------------------------------------------------- with the bound
+
+CORNERS = [[0.0, 0.0], [0.06, 0.04], [0.3, 0.12]]
+
+
+def bounded(full: Measurement, saturation: list[float] | None, unit: str = "efficiency") -> Measurement:
+    """The measurement as if it had been made with `--bound`."""
+    scale = 1.0 if unit == "efficiency" else 4.6
+    rows = [dataclasses.replace(r, unit=unit if r.unit == "efficiency" else r.unit) for r in full]
+    if unit != "efficiency":
+        rows = [dataclasses.replace(
+            r, value=scale * r.value, interval=None if r.interval is None else tuple(scale * v for v in r.interval)
+        ) for r in rows]  # fmt: skip
+    hull = [[scale * v for v in corner] for corner in CORNERS]
+    one = {"order": 1, "target": 1, "positions": "all", "n": 31_120, "seen": 0.76, "m": 100, "hull": hull}
+    other = {**one, "order": 2, "saturation": [7.0, 8.0]}
+    more = {} if saturation is None else {"saturation": [scale * v for v in saturation]}
+    return Measurement(tuple(rows), {**full.provenance, "bound": [{**one, **more}, other]})
+
+
+def plane(measurement: Measurement) -> Figure:
+    return draw("information-plane", planes.information_plane(View(measurement)))
+
+
+@pytest.mark.parametrize("unit", ["efficiency", "nats"])
+def test_saturation_in_sight_is_a_band(full: Measurement, unit: str) -> None:
+    scale = 1.0 if unit == "efficiency" else 4.6
+    for saturation, text, drawn in (
+        ([0.05, 0.09], {"efficiency": "saturation of one token: 5.0 to 9.0\u00a0% of log m",
+                        "nats": "saturation of one token: 0.23 to 0.41 nats"}, 0.09),
+        ([0.05, 1.0], {"efficiency": "saturation of one token: 5.0 to 100\u00a0% of log m \u2191",
+                       "nats": "saturation of one token: 0.23 to 4.60 nats \u2191"}, None),
+    ):  # fmt: skip
+        rows = rows_of(plane(bounded(full, saturation, unit)).spec)
+        (band,) = (r for r in rows if "top" in r and "right" in r)
+        assert band["y"] == pytest.approx(scale * 0.05)
+        top = max(r["y_high"] for r in rows if "y_high" in r)
+        assert band["top"] == pytest.approx(scale * drawn) if drawn else top < band["top"] < 1.2 * top
+        assert text[unit] in {r.get("text") for r in rows}
+
+
+def test_saturation_above_the_plane_is_a_line_of_text_at_its_top(full: Measurement) -> None:
+    low = bounded(full, [0.3, 0.85], "nats")
+    low.provenance["bound"][0]["hull"][-1][1] = 0.3  # else the frontier leaves through the top, where the text is long
+    rows = rows_of(plane(low).spec)
+    assert not [r for r in rows if "right" in r]
+    (name,) = (r for r in rows if str(r.get("text", "")).startswith("\u2191"))
+    assert name["text"] == "\u2191 saturation of one token: 1.38 to 3.91 nats, above this plot"
+    assert name["y"] > 0.85 * max(r["y_high"] for r in rows if "y_high" in r)
+
+
+def test_a_record_without_saturation_is_drawn_as_before(full: Measurement) -> None:
+    rows = rows_of(plane(bounded(full, None)).spec)
+    assert not any("saturation" in str(r.get("text", "")) for r in rows)
+    assert any("frontier" in str(r.get("text", "")) for r in rows)
+    assert "saturation" not in Page(render_report(full)).text
+    text = Page(render_report(bounded(full, [0.05, 1.0]))).text
+    assert "The blue band is saturation" in text and "whose lower end is low" in text
+
+
+def marks(svg: str, kind: str) -> list[ElementTree.Element]:
+    groups = [g for g in ElementTree.fromstring(svg).iter() if f"mark-{kind} role-mark" in g.get("class", "")]
+    return [element for group in groups for element in group if element.get("transform")]
+
+
+def place(element: ElementTree.Element) -> tuple[float, float]:
+    x, y = re.findall(r"[-\d.]+", element.get("transform", ""))[:2]
+    return float(x), float(y)
+
+
+def boxes(svg: str) -> dict[str, tuple[float, float, float, float]]:
+    """Each straight text of the plane and the box around it, from where Vega put it."""
+    found = {}
+    for element in marks(svg, "text"):
+        if "rotate" not in element.get("transform", ""):
+            text, (x, y) = element.text or "", place(element)
+            width = 4.7 * len(text)
+            left = x - {"start": 0.0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
+            found[text] = (left, y - 9, left + width, y + 3)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("saturation", [[0.05, 1.0], [0.02, 0.08], [0.3, 0.9], [-0.01, 0.5]])
+def test_the_name_of_saturation_covers_no_point_and_no_text(seed: int, saturation: list[float]) -> None:
+    svg = plane(bounded(full_measurement(seed), saturation)).svg
+    named = boxes(svg)
+    (mine,) = (box for text, box in named.items() if "saturation" in text)
+    assert 0 <= mine[0] < mine[2] <= 680 and 0 <= mine[1] < mine[3] <= 430
+    others = {text: box for text, box in named.items() if "saturation" not in text}
+    assert len(others) == 6  # the frontier, and five points
+    for text, box in others.items():
+        assert box[2] < mine[0] or mine[2] < box[0] or box[3] < mine[1] or mine[3] < box[1], text
+    points = [place(element) for element in marks(svg, "symbol")]
+    assert len(points) > BLOCKS
+    for x, y in points:
+        assert not (mine[0] - 3 < x < mine[2] + 3 and mine[1] - 3 < y < mine[3] + 3)
 
 
 # ---------------------------------------------------------------------- other records

@@ -17,7 +17,7 @@ from infoplane import files
 from infoplane.measurement import Estimate
 from infoplane.report import prose, tables, words
 from infoplane.report.figures import Figure, files_of, javascript
-from infoplane.report.reading import GLOSSARY, READINGS, Reading
+from infoplane.report.reading import GLOSSARY, READINGS, Reading, with_bound
 from infoplane.report.view import View
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
@@ -179,7 +179,10 @@ def _card(row: Estimate, gloss: str) -> str:
 
 def _figure(view: View, figure: Figure) -> str:
     verdicts = said(prose.control_verdicts(view)) if figure.name == "controls" else ""
-    return section(figure, READINGS[figure.name], verdicts)
+    reading = READINGS[figure.name]
+    if figure.name == "information-plane" and view.first_order == 1 and view.frontier:
+        reading = with_bound(reading)
+    return section(figure, reading, verdicts)
 
 
 def section(figure: Figure, reading: Reading, between: str = "") -> str:

@@ -6,23 +6,17 @@ Both axes start at 0, so that the diagonal is always in sight and lengths can be
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import altair as alt
-import numpy as np
 
 from infoplane.measurement import Estimate
 from infoplane.report import theme, words
+from infoplane.report.plane_lines import CHARACTER, HEIGHT, WIDTH, Box, Pixel, Plane, diagonal, frontier, saturation
 from infoplane.report.view import MODEL, View
 
-WIDTH, HEIGHT = 680, 430
 REFERENCE = "diagonal (reference, not a bound): expressivity = complexity"
-FRONTIER, FRONTIER_NAME = "#009e73", "frontier: codes of the token alone, on held-out text"
 BOUND = "bound: expressivity = ceiling"
-Domain = tuple[float, float]
-Pixel = tuple[float, float]
-_CHARACTER = 6.1  # mean width of a letter at size 11, in pixels
 _SHAPES = {"block": "circle", "embedding": "square", "final norm": "diamond", "mean over blocks": theme.STAR}
 
 
@@ -47,10 +41,17 @@ def _plane(view: View, across: str, line: str, bound: bool) -> Any | None:
     gram = words.gram(view.first_order)
     y_title = theme.axis_title(f"expressivity: what is kept about the next {gram}", view.unit)
     y = alt.Y("y:Q", scale=_scale(y_domain), axis=theme.value_axis(view.unit), title=y_title)
-    pixels = [(_pixel(p["x"], x_domain, WIDTH), HEIGHT - _pixel(p["y"], y_domain, HEIGHT)) for p in points]
-    diagonal, covered = _diagonal(x_domain, y_domain, x, y, line, bound, pixels)
-    frontier = [] if bound or view.first_order != 1 else _frontier(view.frontier, x_domain, y_domain, x, y)
-    layers = [*diagonal, *frontier, *_marks(view, points, x, y, across), *_names(points, x, y, pixels, covered)]
+    plane = Plane(x_domain, y_domain, x, y)
+    pixels = [plane.pixel(p["x"], p["y"]) for p in points]
+    lines, covered = diagonal(plane, line, bound, pixels)
+    taken: list[Box] = []
+    if not bound and view.first_order == 1:  # what is known of the token alone
+        told, of_told = frontier(plane, view.frontier, taken)
+        lines += told
+        if view.saturation is not None:
+            drawn = [*_drawn(plane, points), *of_told, *plane.diagonal(covered)]
+            lines += saturation(plane, view.saturation, view.unit, drawn, taken)
+    layers = [*lines, *_marks(view, points, x, y, across), *_names(points, x, y, pixels, covered, taken)]
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT).resolve_scale(color="independent")
 
 
@@ -74,7 +75,7 @@ def _ends(row: Estimate) -> tuple[float, float]:
     return row.interval or (row.value, row.value)
 
 
-def _scale(domain: Domain) -> alt.Scale:
+def _scale(domain: tuple[float, float]) -> alt.Scale:
     return alt.Scale(domain=list(domain), nice=False, zero=False)
 
 
@@ -83,61 +84,6 @@ def _x_title(across: str, view: View) -> str:
         return theme.axis_title("ceiling: what is kept of everything read", view.unit)
     gram = words.gram(view.first_order)
     return theme.axis_title(f"complexity: what is kept about the present {gram}", view.unit)
-
-
-def _diagonal(
-    x_domain: Domain, y_domain: Domain, x: Any, y: Any, text: str, bound: bool, pixels: list[Pixel]
-) -> tuple[list[Any], list[Pixel]]:
-    """Layers of the diagonal, and the pixels that its text covers."""
-    low = max(x_domain[0], y_domain[0])
-    high = min(x_domain[1], y_domain[1])
-    if high <= low:
-        return [], []
-    layers = []
-    if bound:  # no code can lie above this line: the area is not part of the plane
-        corners = [{"x": v, "y": v, "top": y_domain[1]} for v in (low, high)]
-        area = alt.Chart(theme.values(corners)).mark_area(color=theme.QUIET, opacity=0.16, clip=True)
-        layers.append(area.encode(x=x, y=y, y2="top:Q"))
-    ends = alt.Chart(theme.values([{"x": v, "y": v} for v in (low, high)]))
-    dash = [1, 0] if bound else [6, 4]
-    layers.append(ends.mark_line(color=theme.QUIET, strokeDash=dash, strokeWidth=1.5, clip=True).encode(x=x, y=y))
-
-    # The text runs along the line, which has an angle because the two axes differ in scale; it goes
-    # where the line is farthest from any point.
-    start = (_pixel(low, x_domain, WIDTH), HEIGHT - _pixel(low, y_domain, HEIGHT))
-    stop = (_pixel(high, x_domain, WIDTH), HEIGHT - _pixel(high, y_domain, HEIGHT))
-    length = math.dist(start, stop)
-    half = min(0.5, (_CHARACTER * len(text) / 2 + 30) / length)
-
-    def along(share: float) -> list[Pixel]:
-        parts = [share + half * (step / 10 - 1) for step in range(21)]
-        return [(start[0] + p * (stop[0] - start[0]), start[1] + p * (stop[1] - start[1])) for p in parts]
-
-    shares = [half + (1 - 2 * half) * step / 10 for step in range(11)]
-    share = max(shares, key=lambda s: min((math.dist(a, b) for a in along(s) for b in pixels), default=0.0))
-    middle = low + share * (high - low)
-    label = alt.Chart(theme.values([{"x": middle, "y": middle, "text": text}]))
-    angle = 360 - math.degrees(math.atan2(start[1] - stop[1], stop[0] - start[0]))
-    mark = label.mark_text(angle=angle, dy=-8, color=theme.QUIET, fontSize=11, baseline="bottom")
-    layers.append(mark.encode(x=x, y=y, text="text:N"))
-    return layers, along(share)
-
-
-def _frontier(corners: list[dict[str, float]], x_domain: Domain, y_domain: Domain, x: Any, y: Any) -> list[Any]:
-    """The line that codes of the present token achieve, as far as the plane goes, flat after its last corner."""
-    if not corners:
-        return []
-    line = [*corners, {"x": max(x_domain[1], corners[-1]["x"]), "y": corners[-1]["y"]}]
-    data = alt.Chart(theme.values(line))
-    tips = [theme.tip("x", "complexity"), theme.tip("y", "achieved by a code of the present token")]
-    # the name stands where the line is three quarters up, or at its end if it never is
-    at = min(0.75 * y_domain[1], corners[-1]["y"])
-    where = float(np.interp(at, [c["y"] for c in corners], [c["x"] for c in corners]))
-    name = alt.Chart(theme.values([{"x": min(where, 0.6 * x_domain[1]), "y": at, "text": FRONTIER_NAME}]))
-    return [
-        data.mark_line(color=FRONTIER, strokeWidth=1.6, clip=True).encode(x=x, y=y, tooltip=tips),
-        name.mark_text(color=FRONTIER, fontSize=11, align="left", dx=10, dy=6).encode(x=x, y=y, text="text:N"),
-    ]
 
 
 def _marks(view: View, points: list[dict[str, Any]], x: Any, y: Any, across: str) -> list[Any]:
@@ -203,15 +149,26 @@ def _legend_depths(depths: list[int]) -> list[int]:
 # ---------------------------------------------------------------------- names beside points
 
 
-def _names(points: list[dict[str, Any]], x: Any, y: Any, pixels: list[Pixel], covered: list[Pixel]) -> list[Any]:
-    """Names of a few points, each put where it covers the fewest points and no other name."""
+def _drawn(plane: Plane, points: list[dict[str, Any]]) -> list[Pixel]:
+    """Pixels of the path through the layers, of the points and of their intervals."""
+    found = []
+    for p in points:
+        for ends in (((p["x_low"], p["y"]), (p["x_high"], p["y"])), ((p["x"], p["y_low"]), (p["x"], p["y_high"]))):
+            found += plane.along([plane.pixel(*end) for end in ends])
+    path = [plane.pixel(p["x"], p["y"]) for p in points if p["layer"] != MODEL]
+    return [*found, *plane.along(path)]
+
+
+def _names(
+    points: list[dict[str, Any]], x: Any, y: Any, pixels: list[Pixel], covered: list[Pixel], taken: list[Box]
+) -> list[Any]:
+    """Names of a few points, each put where it covers the fewest points and no other name; `taken` grows."""
     blocks = [i for i, p in enumerate(points) if p["kind"] == "block"]
     named = {i for i, p in enumerate(points) if p["kind"] != "block"} | set(blocks[:1]) | set(blocks[-1:])
-    taken: list[tuple[float, float, float, float]] = []
     layers = []
     for i in sorted(named, key=lambda i: (points[i]["kind"] == "block", i)):
         text = "mean over blocks" if points[i]["layer"] == MODEL else points[i]["layer"]
-        dx, dy, align, box = _place(pixels[i], len(text) * _CHARACTER, pixels + covered, taken)
+        dx, dy, align, box = _place(pixels[i], len(text) * CHARACTER, pixels + covered, taken)
         taken.append(box)
         data = theme.values([{"x": points[i]["x"], "y": points[i]["y"], "text": text}])
         mark = alt.Chart(data).mark_text(
@@ -222,11 +179,7 @@ def _names(points: list[dict[str, Any]], x: Any, y: Any, pixels: list[Pixel], co
     return layers
 
 
-def _pixel(value: float, domain: Domain, length: int) -> float:
-    return (value - domain[0]) / (domain[1] - domain[0]) * length
-
-
-def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Any]) -> Any:
+def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> Any:
     best: Any = None
     for dx, dy, align in (
         (13, 0, "left"), (-13, 0, "right"), (0, -16, "center"), (0, 16, "center"), (12, -13, "left"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,21 @@ READINGS = {
         "A label with few values can hold little: compare with its own entropy before calling a number small.",
     ),
 }
+
+WITH_BOUND = (
+    " The green line is the frontier: what codes of the present token alone achieve on held-out text. The blue band is "
+    "saturation, what the present token itself tells about the next one: between what it saves on held-out text and "
+    "the plug-in estimate, which is too high. Where the band begins above the plot, a line of text has its ends.",
+    " A layer above the frontier, or in the band or above it, is no error either: it has read more than one token. The "
+    "frontier is achieved, so better codes may exist, and it may lie in the band, whose lower end is low.",
+)
+"""What more there is to see in the information plane, and not to conclude, of a measurement with the bound."""
+
+
+def with_bound(reading: Reading) -> Reading:
+    see, beware = WITH_BOUND
+    return replace(reading, see=reading.see + see, beware=reading.beware + beware)
+
 
 GLOSSARY = (
     ("entropy", "H(Z′): how evenly the code Z′ uses its m symbols."),

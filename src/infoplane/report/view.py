@@ -125,6 +125,15 @@ class View:
                 return [{"x": x, "y": y} for x, y in f["hull"]]
         return []
 
+    @cached_property
+    def saturation(self) -> tuple[float, float] | None:
+        """Lower and upper estimate of what the first order's tokens tell of the next one, in the unit of the view."""
+        for f in self.measurement.provenance.get("bound") or ():
+            if (f["order"], f["target"], f["positions"]) == (self.first_order, 1, "all") and f.get("saturation"):
+                low, high = f["saturation"]
+                return low, high
+        return None
+
     @property
     def is_difference(self) -> bool:
         """Whether the values are one model minus another, so that no bound applies to them."""
