@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from scipy import optimize, sparse
 from tiny import byte_tokenizer, tiny_model
 
 from infoplane.bottleneck import anneal
-from infoplane.bound import Bound
+from infoplane.bound import Bound, stored_or_fitted
 from infoplane.capture import Capture
 from infoplane.errors import ResultError, SettingError, TextError
 from infoplane.frontier import Frontier, fit_frontiers, hull
@@ -438,7 +439,7 @@ def test_what_has_no_bound_is_said(known: Any) -> None:
         fit_frontiers(windows_of([np.arange(50) % 5]), (1,), m=2)
     with pytest.raises(TextError, match="one symbol only"):
         fit_frontiers(windows_of([np.zeros(50)] * 4), (1,), m=2)
-    with pytest.raises(SettingError, match="m = 1: a code of one symbol says nothing"):
+    with pytest.raises(SettingError, match="m = 1: a code of one symbol, or of none, says nothing"):
         fit_frontiers(windows, (1,), m=1)
     with pytest.raises(SettingError, match=r"m = 100 symbols, .* only 12 different tokens: choose an m of at most 12"):
         fit_frontiers(windows, (1,), m=100)
@@ -452,5 +453,31 @@ def test_what_has_no_bound_is_said(known: Any) -> None:
         with_bound(found, held(windows, rows), frontiers)
     other, _ = chain(300, 1)
     rows = np.full((other.n_positions, 8), 0.125)
-    with pytest.raises(SettingError, match="it was fitted to other text"):
+    with pytest.raises(SettingError, match=r"order 1 was fitted to other windows \(.*\) than those of the capture"):
         with_bound(found, held(other, rows), frontiers)
+    bare = [replace(f, windows_hash=None) for f in frontiers]  # made by hand
+    with pytest.raises(SettingError, match="it was fitted to other text"):
+        with_bound(found, held(other, rows), bare)
+
+
+def test_windows_of_the_same_shape_are_other_windows(known: Any, tmp_path: Path) -> None:
+    """As many positions, as many of them seen: only the hash tells that the bound is of another text."""
+    windows, _, frontiers = known
+    swapped = replace(windows, tokens=(WORDS - 1 - windows.tokens).astype(np.int32))
+    rows = np.full((windows.n_positions, 8), 0.125)
+    found = measure_capture(held(swapped, rows), orders=(1,), controls=False)
+    Bound(frontiers, {"windows_hash": windows.hash}).save(tmp_path)
+    for fitted in (frontiers, Bound.load(tmp_path).frontiers):
+        with pytest.raises(SettingError, match=r"fit it to the windows of the capture, bound_of\(capture.windows"):
+            with_bound(found, held(swapped, rows), fitted)
+        assert with_bound(found, held(windows, rows), fitted).provenance["bound"]
+
+
+def test_a_stored_bound_of_other_windows_is_fitted_anew(tmp_path: Path) -> None:
+    windows, _ = chain(60)
+    swapped = replace(windows, tokens=(WORDS - 1 - windows.tokens).astype(np.int32))
+    first = stored_or_fitted(tmp_path, windows, (1,), m=4)
+    assert stored_or_fitted(tmp_path, windows, (1,), m=4).provenance == first.provenance
+    other = stored_or_fitted(tmp_path, swapped, (1,), m=4)
+    assert other.provenance["windows_hash"] == swapped.hash != first.provenance["windows_hash"]
+    assert {f.windows_hash for f in Bound.load(tmp_path).frontiers} == {swapped.hash}

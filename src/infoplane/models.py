@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from infoplane.errors import ModelError
@@ -17,6 +17,8 @@ from infoplane.layers import named_layers
 
 if TYPE_CHECKING:
     import torch
+
+    from infoplane.windows import Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +30,14 @@ class Model:
         backbone: the decoder without its head.
         tokenizer: what turns text to its tokens; None for a module that came without one.
         provenance: where it comes from and what decides its numbers, JSON values only.
+        warnings: what a reader of its numbers should know; every capture of it keeps them.
     """
 
     module: Any
     backbone: Any
     tokenizer: Any
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def from_module(cls, module: torch.nn.Module, tokenizer: Any = None, name: str | None = None) -> Model:
@@ -56,6 +60,31 @@ class Model:
     def vocabulary(self) -> int:
         """Rows of the head."""
         return int(self.provenance["vocabulary"])
+
+    @property
+    def embedding_rows(self) -> int:
+        """Rows of the token embedding: ids lie below. There may be more than tokens, for speed."""
+        rows = self.vocabulary
+        with contextlib.suppress(NotImplementedError, AttributeError, TypeError):
+            shape = self.module.get_input_embeddings().weight.shape
+            # a module that is being trained on several devices may hold a part only, flat or empty
+            rows = max(rows, int(shape[0]) if len(shape) == 2 else 0)
+        return rows
+
+    def check_tokens(self, windows: Windows) -> None:
+        """Refuse windows with a token that the embedding does not have, before anything is run.
+
+        Raises:
+            ModelError: there is one.
+        """
+        largest, rows = int(windows.tokens.max(initial=0)), self.embedding_rows
+        if largest >= rows:
+            name = (windows.provenance.get("tokenizer") or {}).get("name")
+            raise ModelError(
+                f"the text holds the token id {largest}, and the model's embedding has {rows} rows: ids up to "
+                f"{rows - 1} were expected. The tokenizer{f' {name}' if name else ''} is not that of the model: leave "
+                "--tokenizer out, or name the one that the model was trained with"
+            )
 
     @property
     def max_context(self) -> int | None:
@@ -157,11 +186,27 @@ def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
         },
     )
     _check_causal(model)
-    if tokenizer is not None and len(tokenizer) > model.vocabulary + 4096:
+    return (
+        model if tokenizer is None else replace(model, warnings=_compared_sizes(len(tokenizer), model.embedding_rows))
+    )
+
+
+def _compared_sizes(tokens: int, rows: int) -> tuple[str, ...]:
+    """Embeddings are often padded by a few per cent, so fewer tokens than rows are no warning unless far fewer."""
+    if tokens > rows + 4096:
         raise ModelError(
-            f"the tokenizer has {len(tokenizer)} tokens and the model {model.vocabulary}: they do not belong together"
+            f"the tokenizer has {tokens} tokens and the model's embedding {rows} rows: they do not belong together; "
+            "leave --tokenizer out, or name the one that the model was trained with"
         )
-    return model
+    if tokens > rows:
+        why = "tokens were added to it, or it is not that of the model"
+    elif tokens < rows / 2:
+        why = (
+            "no embedding is padded that far, so it is not that of the model, which reads tokens that it does not know"
+        )
+    else:
+        return ()
+    return (f"the tokenizer has {tokens:,} tokens and the model's embedding {rows:,} rows: {why}",)
 
 
 def _backbone(module: Any) -> Any:

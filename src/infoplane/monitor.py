@@ -78,6 +78,7 @@ class Monitor:
         self.windows = make_windows(
             read_text(documents), tokenizer, tokens=tokens, context=min(context, limit or context), seed=seed
         )
+        self.model.check_tokens(self.windows)
         self.points = [ReferencePoints.make(self.model.width, m, points_seed)]
         found = named_layers(self.model.backbone)
         self.layers = select_layers(found, None if layers is None else tuple(layers))

@@ -61,7 +61,14 @@ def with_bound(
     unit = str(found.provenance["settings"]["unit"])
     scale = unit_scale(unit, capture.m)
     seen = [f for f in frontiers if f.positions == "seen" and f.target == 1]
+    hash_of_windows = capture.windows.hash
     for f in frontiers:
+        if f.windows_hash not in (None, hash_of_windows):
+            raise SettingError(
+                f"the bound of order {f.order} was fitted to other windows ({f.windows_hash[:12]}...) than those of "
+                f"the capture ({hash_of_windows[:12]}...): to other text, or by another tokenizer, context or seed; "
+                "fit it to the windows of the capture, bound_of(capture.windows, ...)"
+            )
         if f.m != capture.m:
             raise SettingError(
                 f"the bound was fitted for codes of {f.m} symbols, and the model is read with {capture.m} reference "

@@ -304,7 +304,8 @@ class _Record:
             },
             "versions": {**manifest["versions"], **versions("scipy", "polars")},
             "wall_time": {"measuring_s": round(seconds, 2)},
-            "warnings": list(dict.fromkeys(self.warnings)),
+            # captures of before they kept the model's have none
+            "warnings": list(dict.fromkeys([*manifest.get("warnings", ()), *self.warnings])),
         }
 
 

@@ -63,7 +63,8 @@ def measure(
         model: `smollm2-135m`, a hub id, a folder, a .gguf file, an adapter folder, a loaded
             `transformers` module, or an `infoplane.models.Model`; None reads the capture only.
         documents: `c4-sample`, a file or folder, a dataset id, strings, or a `Text`.
-        tokenizer: needed with a module; with a name it may be another hub id or folder.
+        tokenizer: needed with a module; with a name it may be another hub id or folder. A warning says where it
+            differs from the one beside the weights; tokens that the model has not are refused.
         tokens, context, seed: budget of tokens, longest window, which documents.
         orders, estimators, weights, labels, unit: see `infoplane.record.measure_capture`.
         m, points_seed, calibration, reference_sets: reference points; set r is drawn with points_seed + r.
@@ -127,7 +128,7 @@ def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progre
 
 
 def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any], progress: Progress | None) -> Model:
-    from infoplane.loading import load_model
+    from infoplane.loading import beside_its_own, load_model
     from infoplane.models import Model
 
     if unknown := sorted(set(loading) - set(LOADING)):
@@ -135,6 +136,8 @@ def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any], progress: Pro
     if progress is not None:
         progress("loading", 0, 1)
     if isinstance(model, Model):
+        if tokenizer is not None:
+            raise SettingError("a Model comes with its tokenizer: name another one where it is loaded, load_model(...)")
         ready = model
     elif isinstance(model, str | Path):
         ready = load_model(model, tokenizer=tokenizer, **loading)
@@ -144,6 +147,10 @@ def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any], progress: Pro
         ready = Model.from_module(model, tokenizer)
     if ready.tokenizer is None or isinstance(ready.tokenizer, str | Path):
         raise ModelError("a loaded module needs its tokenizer: measure(module, documents, tokenizer=...)")
+    if tokenizer is not None and not isinstance(model, str | Path):
+        # nothing is asked of the hub for it: a module is measured without a network
+        name = str(getattr(model, "name_or_path", ""))
+        ready = beside_its_own(ready, name, local_files_only=True, trust_remote_code=False) if name else ready
     if progress is not None:
         progress("loading", 1, 1)
     return ready

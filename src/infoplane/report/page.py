@@ -180,7 +180,7 @@ def _card(row: Estimate, gloss: str) -> str:
 def _figure(view: View, figure: Figure) -> str:
     verdicts = said(prose.control_verdicts(view)) if figure.name == "controls" else ""
     reading = READINGS[figure.name]
-    if figure.name == "information-plane" and view.first_order == 1 and view.frontier:
+    if figure.name == "information-plane" and view.first_order == 1 and view.frontier and view.saturation:
         reading = with_bound(reading)
     return section(figure, reading, verdicts)
 
