@@ -14,6 +14,7 @@ import typer
 from infoplane import __version__
 from infoplane import cli_options as o
 from infoplane.cli_bound import bound
+from infoplane.cli_budget import budget
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
@@ -57,6 +58,7 @@ def _fail(message: str) -> None:
 
 app.command()(trace)
 app.command()(bound)
+app.command()(budget)
 
 
 @app.callback(invoke_without_command=True)
@@ -78,7 +80,9 @@ def measure(
         ),
     ] = None,
     text: o.Text = "c4-sample",
-    tokens: o.Tokens = 32_768,
+    tokens: o.MostTokens = None,
+    until_se: o.UntilSe = None,
+    until_order: o.UntilOrder = None,
     context: o.Context = 512,
     seed: o.Seed = 0,
     column: o.Column = None,
@@ -164,7 +168,7 @@ def measure(
     }  # fmt: skip
     with bars() as progress:
         if model is None:
-            found = run(None, capture=capture, bound=with_bound, progress=progress, **asked)
+            found = run(None, capture=capture, bound=with_bound, until_se=until_se, progress=progress, **asked)
         else:
             quiet()
             documents = read_text(
@@ -172,7 +176,7 @@ def measure(
                 limit=limit, seed=seed,
             )  # fmt: skip
             asked |= {
-                "tokens": tokens, "context": context, "seed": seed, "m": points, "points_seed": points_seed,
+                "context": context, "seed": seed, "m": points, "points_seed": points_seed,
                 "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
                 "layers": words(layers) if layers else None, "loss": loss, "bound": with_bound, "force": force,
                 "dtype": dtype, "device": device, "device_map": device_map, "revision": revision, "progress": progress,
@@ -180,9 +184,13 @@ def measure(
                 "windows": {"add_bos": add_bos, "include_special": include_special, "include_first": include_first},
             }  # fmt: skip
             place = capture or (folder / "capture" if writes else None)
-            found = run(model, documents, capture=place, **asked)
+            until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
+            found = run(model, documents, capture=place, tokens=tokens, **until, **asked)
             twin_place = folder / "baseline-capture" if writes else None
-            twin = run(model, documents, capture=twin_place, **asked, random_init=True) if baseline else None
+            if until_se is not None:
+                tokens = found.provenance["windows"]["token_budget"]  # the twin reads the same windows
+            again: dict[str, Any] = {"capture": twin_place, "tokens": tokens, "random_init": True}
+            twin = run(model, documents, **again, **asked) if baseline else None
     if writes:
         written = _write(found, folder)
         if model is not None and twin is not None:

@@ -12,6 +12,24 @@ Text = Annotated[
     str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=TEXT)
 ]
 Tokens = Annotated[int, typer.Option(help="Budget of tokens.", rich_help_panel=TEXT)]
+MostTokens = Annotated[
+    int | None,
+    typer.Option(
+        help="Budget of tokens: 32768; with --until-se the most that may be read: 262144.", rich_help_panel=TEXT
+    ),
+]
+UntilSe = Annotated[
+    float | None,
+    typer.Option(
+        "--until-se",
+        help="Read until the standard errors of complexity and expressivity of the whole model (corrected) are at most "
+        "this, in few stages of growing budgets.",
+        rich_help_panel=TEXT,
+    ),
+]
+UntilOrder = Annotated[
+    int | None, typer.Option("--until-order", help="The order judged; the lowest asked.", rich_help_panel=TEXT)
+]
 Context = Annotated[int, typer.Option(help="Longest window.", rich_help_panel=TEXT)]
 Seed = Annotated[int, typer.Option(help="Which documents are read.", rich_help_panel=TEXT)]
 Column = Annotated[str | None, typer.Option(help="Column of the text.", rich_help_panel=TEXT)]

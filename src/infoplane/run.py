@@ -19,6 +19,7 @@ from infoplane.points import ReferencePoints
 from infoplane.record import measure_capture
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
+from infoplane.until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,7 +36,9 @@ def measure(
     documents: Any = BUILT_IN,
     *,
     tokenizer: Any = None,
-    tokens: int = TOKENS,
+    tokens: int | None = None,
+    until_se: float | None = None,
+    until_order: int | None = None,
     context: int = CONTEXT,
     seed: int = 0,
     orders: Sequence[int] = (1, 2, 3, 4),
@@ -65,7 +68,11 @@ def measure(
         documents: `c4-sample`, a file or folder, a dataset id, strings, or a `Text`.
         tokenizer: needed with a module; with a name it may be another hub id or folder. A warning says where it
             differs from the one beside the weights; tokens that the model has not are refused.
-        tokens, context, seed: budget of tokens, longest window, which documents.
+        tokens, context, seed: budget of tokens (32,768; with `until_se` the most, 262,144), longest window, which
+            documents.
+        until_se: read until the standard errors of complexity and expressivity of the whole model, by `corrected` in
+            `unit`, are at most this; the result is that of a plain measurement of the budget that was needed.
+        until_order: the order that is judged, the lowest asked by default.
         orders, estimators, weights, labels, unit: see `infoplane.record.measure_capture`.
         m, points_seed, calibration, reference_sets: reference points; set r is drawn with points_seed + r.
         layers: names of the layers to read, all by default.
@@ -90,22 +97,49 @@ def measure(
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
+        if until_se is not None:
+            raise SettingError("until_se reads more text, and a capture alone has no more: name the model too")
         kept = open_capture(capture)
         found = measure_capture(kept, **questions)
         return _bounded(found, kept, orders, progress) if bound else found
     for name, value in (("m", m), ("reference_sets", reference_sets)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise SettingError(f"{name} = {value!r}: expected a whole number, 1 or more")
+    if until_se is None and until_order is not None:
+        raise SettingError("until_order says which order until_se judges: set until_se too")
+    wanted = None
+    if until_se is not None:
+        if labels:
+            raise SettingError("labels fit the positions of one budget: find it with until_se, then name it in tokens")
+        most = MOST if tokens is None else tokens
+        wanted = Wanted.of(until_se, until_order, orders, weights, unit, most)
     text = read_text(documents)
+    if wanted is not None:
+        enough_documents(len(text))
     ready = _ready(model, tokenizer, loading, progress)
     limit = ready.max_context
-    cut = make_windows(
-        text, ready.tokenizer, tokens=tokens, context=min(context, limit or context), seed=seed, **(windows or {})
-    )
     points = [ReferencePoints.make(ready.width, m, points_seed + r, calibration) for r in range(reference_sets)]
-    with _folder(capture) as folder:
+
+    def cut(budget: int) -> Windows:
+        longest = min(context, limit or context)
+        return make_windows(text, ready.tokenizer, tokens=budget, context=longest, seed=seed, **(windows or {}))
+
+    with contextlib.ExitStack() as stack:
         before = time.monotonic()
-        kept = _capture(folder, ready, cut, points, layers, loss, force, progress)
+        stages: tuple[Stage, ...] = ()
+        if wanted is None:
+            read = cut(TOKENS if tokens is None else tokens)
+            folder = stack.enter_context(_folder(capture))
+            kept = _capture(folder, ready, read, points, layers, loss, force, progress)
+        else:
+            place = stack.enter_context(places(capture, force))
+            kept, stages = read_until(
+                wanted,
+                cut,
+                lambda budget, read: _capture(place.of(budget), ready, read, points, layers, loss, force, progress),
+                lambda found: wanted.error_of(found, threads),
+            )
+            kept = dataclasses.replace(kept, folder=place.settle(stages[-1].budget))
         after = time.monotonic()
         found = measure_capture(kept, **questions)
         if bound:
@@ -119,7 +153,11 @@ def measure(
     warnings = list(found.provenance["warnings"])
     if limit and limit < context:
         warnings.append(f"the model has positions for {limit} tokens: windows are that long, not {context}")
-    return dataclasses.replace(found, provenance={**found.provenance, "wall_time": times, "warnings": warnings})
+    more: dict[str, Any] = {"wall_time": times, "warnings": warnings}
+    if wanted is not None:
+        more["until_se"], missed = outcome(wanted, stages)
+        warnings += [missed] if missed else []
+    return dataclasses.replace(found, provenance={**found.provenance, **more})
 
 
 def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progress: Progress | None) -> Measurement:

@@ -213,6 +213,7 @@ def _tables(view: View) -> str:
 <h2>The whole model</h2>
 <p class="note">{escape(note)}</p>
 {tables.whole_model(view)}
+{tables.tokens_needed(view)}
 {"<h2>By layer</h2>" if layers else ""}
 {layers}
 </section>"""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from infoplane.budget import WANTED, costs, note, spoken_tokens
+from infoplane.errors import ResultError
 from infoplane.measurement import Estimate
 from infoplane.report import words
 from infoplane.report.view import MODEL, View
@@ -71,6 +73,26 @@ def _row_table(estimates: Sequence[Estimate], weighted: bool) -> str:
     kept = [name for name, cells in columns.items() if any(cell != words.MISSING for cell in cells)]
     cells = list(zip(*(columns[name] for name in kept), strict=True))
     return table(kept, cells, kept.index("value"))
+
+
+def tokens_needed(view: View) -> str:
+    """A collapsed table of what tighter intervals cost; an empty string where there is nothing to plan by."""
+    wanted = WANTED.get(view.unit, WANTED["efficiency"])
+    try:
+        found = costs(view.measurement, wanted)
+    except ResultError:
+        return ""
+    tokens = view.measurement.provenance["tokens"]
+    header = ["quantity", "standard error now", *(f"tokens for {w:g}" for w in wanted)]
+    rows = [
+        [
+            words.row_name(c.row), words.control(c.row.standard_error, None),
+            *(spoken_tokens(n, tokens) for n in c.needed),
+        ]
+        for c in found
+    ]  # fmt: skip
+    said = f'<p class="note">{escape(note(view.measurement))}</p>'
+    return details("How many tokens a tighter interval needs", f"{said}\n{table(header, rows)}")
 
 
 # ---------------------------------------------------------------------- layers
