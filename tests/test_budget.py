@@ -15,7 +15,7 @@ from report_factory import full_measurement
 from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
-from infoplane import run, until
+from infoplane import forward, run, until
 from infoplane.budget import costs, spoken_tokens, tokens_for
 from infoplane.cli import app
 from infoplane.errors import CaptureError, InfoplaneError, ResultError, SettingError, TextError
@@ -220,8 +220,10 @@ def test_not_reached_is_a_warning_and_another_order_can_be_judged(model: Model, 
 
 
 def test_the_unit_asked_is_the_unit_judged(model: Model, error: Any) -> None:
-    found = run.measure(model, until_se=1.01 * error(FIRST) * math.log2(16), unit="bits", tokens=MOST, **SMALL)
-    assert [s["budget"] for s in found.provenance["until_se"]["stages"]] == [FIRST]
+    wanted = 0.7 * error(FIRST) * math.log2(16)
+    told = run.measure(model, until_se=wanted, unit="bits", tokens=4_096, **SMALL).provenance["until_se"]
+    assert [s["budget"] for s in told["stages"]] == [FIRST, 4_096]
+    assert told["stages"][0]["standard_error"] == pytest.approx(error(FIRST) * math.log2(16), rel=1e-9)
 
 
 def test_an_interrupted_run_goes_on(model: Model, error: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +246,15 @@ def test_an_interrupted_run_goes_on(model: Model, error: Any, tmp_path: Path, mo
     assert stage.name == f"cap.until-{budget}"
     assert {name: (tmp_path / "cap" / name).stat().st_mtime_ns for name in kept} == kept  # not one was done again
     done = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cap").iterdir()}
-    again = run.measure(model, **asked)  # and a finished one is only asked again
+    worked, work = list[int](), forward.assign_windows
+
+    def watched(model: Any, windows: Any, *more: Any, **settings: Any) -> Any:
+        worked.append(windows.provenance["token_budget"])
+        return work(model, windows, *more, **settings)
+
+    monkeypatch.setattr(forward, "assign_windows", watched)
+    again = run.measure(model, **asked)  # of a finished one only the early stages are done again
+    assert set(worked) == {s["budget"] for s in found.provenance["until_se"]["stages"][:-1]}
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cap").iterdir()} == done
     assert rows(again) == rows(found) and [p.name for p in tmp_path.iterdir()] == ["cap"]
 

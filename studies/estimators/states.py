@@ -110,7 +110,14 @@ def part_of(capture: Capture, chosen: np.ndarray) -> Capture:
 
 
 def states_of(
-    name: str, cache: Path, *, tokens: int, context: int = 512, dtype: str = "auto", layers: int = 5
+    name: str,
+    cache: Path,
+    *,
+    tokens: int,
+    context: int = 512,
+    dtype: str = "auto",
+    layers: int = 5,
+    long: int | None = None,
 ) -> States:
     """States of a model on the C4 sample, read from `cache` or made and put there.
 
@@ -120,29 +127,38 @@ def states_of(
         tokens, context: of the text, as for `infoplane.measure`.
         dtype: that the model computes in.
         layers: blocks, evenly spread from the first to the last; the embedding comes before them.
+        long: take so many documents of 3,000 characters or more, so that they are read deep; all by default.
 
     Raises:
         Missing: the package with the model is not installed.
     """
     from infoplane.loading import fast_dtype
-    from infoplane.text import read_text
     from infoplane.tokenize import make_windows
 
     dtype = fast_dtype("cpu") if dtype == "auto" else dtype
-    folder = cache / f"{name.replace(' ', '-')}-{dtype}-{tokens}-{context}-{layers}"
+    folder = cache / f"{name.replace(' ', '-')}-{dtype}-{tokens}-{context}-{layers}{f'-long{long}' if long else ''}"
     source = _source(name.removeprefix(TWIN), cache)
     if (folder / "done").is_file():
-        cut = make_windows(read_text("c4-sample"), _tokenizer(source), tokens=tokens, context=context)
+        cut = make_windows(_text(long), _tokenizer(source), tokens=tokens, context=context)
         kept = tuple((folder / "done").read_text("utf-8").split())
         return States(name, cut, kept, folder)
     model = _loaded(source, dtype, name.startswith(TWIN))
-    cut = make_windows(read_text("c4-sample"), model.tokenizer, tokens=tokens, context=context)
+    cut = make_windows(_text(long), model.tokenizer, tokens=tokens, context=context)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     chosen = _spread(model.backbone, layers)
     _run(model, cut, chosen, folder)
     (folder / "done").write_text(" ".join(layer.name for layer in chosen), "utf-8")
     return States(name, cut, tuple(layer.name for layer in chosen), folder)
+
+
+def _text(long: int | None) -> Any:
+    from infoplane.text import read_text
+
+    whole = read_text("c4-sample")
+    if long is None:
+        return whole
+    return read_text([d.text for d in whole.documents if len(d.text) >= 3_000][:long])
 
 
 @lru_cache(maxsize=2)  # a .gguf takes longer to read than most sections to run
