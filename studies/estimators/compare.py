@@ -139,7 +139,12 @@ def layers(setting: Setting) -> list[Table]:
         "nats. Probe, infonce, mine, club are judged on a third of the documents; ksg sees 4,000 states, renyi 1,500."
     )
     values = Table("Other estimators on real layers", says, ["model", "side", "layer", "n", *NAMES], rows, digits=3)
-    return [values, _agreement(rows), _of_models(rows)]
+    return [values, *derived(rows)]
+
+
+def derived(rows: list[list[Any]]) -> list[Table]:
+    """What the values by layer say: agreement of layers, of optimality with prediction, of models."""
+    return [_agreement(rows), _optimality(rows), _of_models(rows)]
 
 
 def _like(column: np.ndarray) -> dict[str, Any]:
@@ -170,6 +175,23 @@ def _agreement(rows: list[list[Any]]) -> Table:
         out.append([name, *mean])
     says = f"Rank correlation of a model's layers between two estimators, mean over {len(groups)} models and sides."
     return Table("Do they rank layers alike?", says, ["", *NAMES], out, digits=2)
+
+
+def _optimality(rows: list[list[Any]]) -> Table:
+    """How the quantities of the plane order a model's layers, beside what a probe reads of the next token."""
+    out = []
+    for name in dict.fromkeys(r[0] for r in rows if not r[0].startswith(TWIN)):
+        x, y = (np.array([r[4:] for r in rows if r[:2] == [name, side]], dtype=float) for side in ("input", "output"))
+        at, told = NAMES.index("soft corrected"), y[:, NAMES.index("probe")]
+        plugin = NAMES.index("soft plugin")
+        ratios = [y[:, at], -x[:, at], y[:, at] / x[:, at], y[:, plugin] / x[:, plugin]]
+        out.append([name, *(spearman(r, told) for r in ratios)])
+    says = (
+        "Rank correlation, over the layers of a trained model, with what a probe finds of the next token (lower bound): "
+        "of expressivity, of complexity turned around, and of their ratio."
+    )
+    names = ["model", "expressivity", "- complexity", "optimality", "optimality by plugin"]
+    return Table("Which of them follows what a probe can predict?", says, names, out, digits=2)
 
 
 def _of_models(rows: list[list[Any]]) -> Table:
