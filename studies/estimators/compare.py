@@ -187,8 +187,8 @@ def _optimality(rows: list[list[Any]]) -> Table:
         ratios = [y[:, at], -x[:, at], y[:, at] / x[:, at], y[:, plugin] / x[:, plugin]]
         out.append([name, *(spearman(r, told) for r in ratios)])
     says = (
-        "Rank correlation, over the layers of a trained model, with what a probe finds of the next token (lower bound): "
-        "of expressivity, of complexity turned around, and of their ratio."
+        "Rank correlation, over the layers of a trained model, with what a probe finds of the next token (lower "
+        "bound): of expressivity, of complexity turned around, and of their ratio."
     )
     names = ["model", "expressivity", "- complexity", "optimality", "optimality by plugin"]
     return Table("Which of them follows what a probe can predict?", says, names, out, digits=2)
