@@ -11,7 +11,7 @@ from infoplane.capture import Capture
 from infoplane.labels import NGrams
 from infoplane.measurement import Measurement
 from infoplane.points import ReferencePoints
-from states import GEMMA, SMOLLM2, TWIN, Missing, States, assign, part_of, states_of
+from states import GEMMA, SMOLLM2, Missing, States, assign, part_of, states_of
 
 QUANTITIES = (("complexity", 1), ("expressivity", 1), ("optimality", 1), ("complexity", 2), ("expressivity", 2))
 
@@ -263,4 +263,3 @@ def weights(setting: Setting) -> list[Table]:
 SECTIONS: dict[str, Callable[[Setting], list[Table]]] = {
     "drift": drift, "points": points, "context": context, "precision": precision, "weights": weights,
 }  # fmt: skip
-__all__ = ["SECTIONS", "TWIN", "models"]
