@@ -16,7 +16,7 @@ from scipy import optimize, sparse
 from tiny import byte_tokenizer, tiny_model
 
 from infoplane.bottleneck import anneal
-from infoplane.bound import Bound, stored_or_fitted
+from infoplane.bound import Bound, bound, stored_or_fitted
 from infoplane.capture import Capture
 from infoplane.errors import ResultError, SettingError, TextError
 from infoplane.frontier import Frontier, fit_frontiers, hull
@@ -481,3 +481,15 @@ def test_a_stored_bound_of_other_windows_is_fitted_anew(tmp_path: Path) -> None:
     other = stored_or_fitted(tmp_path, swapped, (1,), m=4)
     assert other.provenance["windows_hash"] == swapped.hash != first.provenance["windows_hash"]
     assert {f.windows_hash for f in Bound.load(tmp_path).frontiers} == {swapped.hash}
+
+
+def test_wider_targets_are_there_where_they_recur_and_tell_more_than_the_next_token() -> None:
+    random = np.random.default_rng(3)
+    words = ["some", "other", "text", "of", "few", "words", "so", "that", "pairs", "recur"]
+    plain = [" ".join(random.choice(words, 40)) for _ in range(40)]
+    found = bound(plain, byte_tokenizer(), tokens=4_096, orders=(1, 2), m=8, wide=True, betas=(2.0, 5.0))
+    next_one, next_two = (found.get(2, target=t).hull()[-1] for t in (1, 2))
+    assert next_two[1] > next_one[1] > 0
+    noise = ["".join(chr(c) for c in random.integers(33, 127, 200)) for _ in range(20)]
+    rare = bound(noise, byte_tokenizer(), tokens=2_048, orders=(2,), m=8, wide=True, betas=(2.0, 5.0))
+    assert {f.target for f in rare.frontiers} == {1}
