@@ -8,7 +8,7 @@ import numpy as np
 
 from infoplane.estimators import information
 from infoplane.grouping import Grouping
-from infoplane.jackknife import assign_blocks
+from infoplane.jackknife import assign_blocks, interval_of, standard_error_of
 from infoplane.labels import Labels
 from infoplane.marginal import Marginal, NullCurve
 from infoplane.rows import Rows
@@ -55,6 +55,30 @@ class Channel:
         mixture = np.where((r.random(n) < self.document_effect)[:, None], self.of_kind[kind], self.of_label[labels])
         row = (r.random(n)[:, None] > np.cumsum(mixture, 1)).sum(1).clip(0, len(self.table) - 1)
         return self.table[row].astype(np.float16), labels, document
+
+
+CHANNELS: dict[str, tuple[dict[str, Any], int, int]] = {
+    "200 labels, bursty, documents matter": ({"k": 200, "m": 12, "rows": 30, "reinforce": 0.3}, 64, 40),
+    "2,000 labels, documents matter": ({"k": 2000, "m": 12, "rows": 30}, 64, 60),
+    "50 labels, strong documents": ({"k": 50, "m": 12, "rows": 30, "document_effect": 0.4}, 64, 40),
+    "2,000 labels, more samples": ({}, 300, 100),
+    "300 labels, bursty, strong documents": ({"k": 300, "reinforce": 0.5, "document_effect": 0.4}, 100, 60),
+    "2,000 labels that mean nothing, bursty": ({"noise": 1.0, "reinforce": 0.5, "document_effect": 0.3}, 100, 60),
+}
+"""Channels on which intervals are tried: the arguments of `Channel`, documents, and their length."""
+
+
+def covered(name: str, draws: int) -> tuple[float, Any]:
+    """Truth of a channel; for each draw (draws, 4) plugin, corrected, its error, whether its interval holds the truth."""
+    shape, documents, length = CHANNELS[name]
+    channel = Channel(**shape)
+    rows = []
+    for seed in range(draws):
+        found = estimate(*channel.draw(seed, documents, length))
+        error = standard_error_of(found.corrected[1:])
+        low, high = interval_of(found.corrected[0], error, 32)
+        rows.append((found.plugin[0], found.corrected[0], error, low <= channel.truth <= high))
+    return channel.truth, np.array(rows, dtype=float)
 
 
 def estimate(a: Any, labels: Any, document: Any, weight: str = "frequency") -> Any:

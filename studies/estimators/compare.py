@@ -16,7 +16,7 @@ from infoplane.record import measure_capture
 from others import FEW, PLENTY, Probe, Sample, clusters, critic, ksg, renyi
 from settings import models
 from states import GEMMA, SMOLLM2, TWIN, States, assign, capture_of
-from truth import Mixture
+from truth import Mixture, estimate
 
 TOP = 50
 NAMES = (
@@ -103,8 +103,6 @@ def _hard(s: Sample, z: np.ndarray) -> np.ndarray:
 
 
 def _coded(a: np.ndarray, x: np.ndarray, document: np.ndarray) -> tuple[float, float]:
-    from truth import estimate
-
     told = estimate(a.astype(np.float16), x, document)
     return float(told.plugin[0]), float(told.corrected[0])
 

@@ -21,21 +21,13 @@ from common import Setting, Table, entropy, first_order
 from states import assign
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from channels import Channel, as_labels, estimate
+from channels import CHANNELS, Channel, as_labels, covered, estimate
 
 from infoplane.calibration import temperature
-from infoplane.jackknife import interval_of, standard_error_of
+from infoplane.jackknife import standard_error_of
 from infoplane.points import ReferencePoints
 
 LABELS, ATTRACTED = 100, 25
-CHANNELS = {
-    "200 labels, bursty, documents matter": ({"k": 200, "m": 12, "rows": 30, "reinforce": 0.3}, 64, 40),
-    "2,000 labels, documents matter": ({"k": 2000, "m": 12, "rows": 30}, 64, 60),
-    "50 labels, strong documents": ({"k": 50, "m": 12, "rows": 30, "document_effect": 0.4}, 64, 40),
-    "2,000 labels, more samples": ({}, 300, 100),
-    "300 labels, bursty, strong documents": ({"k": 300, "reinforce": 0.5, "document_effect": 0.4}, 100, 60),
-    "2,000 labels that mean nothing, bursty": ({"noise": 1.0, "reinforce": 0.5, "document_effect": 0.3}, 100, 60),
-}
 
 
 class Mixture:
@@ -169,16 +161,9 @@ def mixtures(setting: Setting) -> list[Table]:
 def coverage(setting: Setting) -> list[Table]:
     """How often the interval holds the truth."""
     rows = []
-    for name, (shape, documents, length) in CHANNELS.items():
-        channel = Channel(**shape)
-        found = []
-        for seed in range(setting.of(300, 10)):
-            told = estimate(*channel.draw(seed, documents, length))
-            error = standard_error_of(told.corrected[1:])
-            low, high = interval_of(told.corrected[0], error, 32)
-            found.append((told.corrected[0], error, low <= channel.truth <= high))
-        x = np.array(found, dtype=float)
-        rows.append([name, channel.truth, x[:, 0].mean(), x[:, 0].std(ddof=1), x[:, 1].mean(), f"{x[:, 2].mean():.1%}"])
+    for name in CHANNELS:
+        truth, x = covered(name, setting.of(300, 10))
+        rows.append([name, truth, x[:, 1].mean(), x[:, 1].std(ddof=1), x[:, 2].mean(), f"{x[:, 3].mean():.1%}"])
     names = ["channel", "truth", "corrected", "spread", "mean standard error", "coverage"]
     says = "How often the 95 % interval holds a truth known by construction, nats (`bench/coverage.py`: 1,000 draws)."
     return [Table("Coverage of the intervals", says, names, rows)]
