@@ -69,7 +69,7 @@ CHANNELS: dict[str, tuple[dict[str, Any], int, int]] = {
 
 
 def covered(name: str, draws: int) -> tuple[float, Any]:
-    """Truth of a channel; for each draw (draws, 4) plugin, corrected, its error, whether its interval holds the truth."""
+    """Truth of a channel; (draws, 4) plugin, corrected, its error, whether its interval holds the truth."""
     shape, documents, length = CHANNELS[name]
     channel = Channel(**shape)
     rows = []
