@@ -35,7 +35,7 @@ def source(joint: Floats) -> Ladder:
     """A known p(x, y) as it is."""
     p = joint / joint.sum()
     n = len(p)
-    rung = Rung(np.arange(n), np.zeros(n, np.int64), sparse.csr_array(1e6 * p), np.ones(n))
+    rung = Rung(np.arange(n), np.zeros(n, np.int64), np.arange(p.shape[1]), sparse.csr_array(1e6 * p), np.ones(n))
     return Ladder((Piece((rung,)),), p.sum(0))
 
 

@@ -16,7 +16,7 @@ from the least to the largest, each symbol nudged at every step (forward anneali
 better); at each beta the best of all is kept, and tried again at the next. At the end beta is infinite: hard codes.
 
 The state of a code is p(t) and log p(y | t) alone. p(t | x) is made from them when it is needed, a piece of the k-grams
-at a time, so the alphabet of X costs time but no memory; sums are in float64.
+at a time, so the alphabet of X costs time but no memory. The precision is that of the ladder.
 
 Sources: Tishby, Pereira and Bialek, "The information bottleneck method" (1999, arXiv physics/0004057); Blahut and
 Arimoto (1972). Annealing with pruning and this order of starts are worked out here.
@@ -78,7 +78,7 @@ class Code:
             hard[np.arange(len(means)), means.argmax(1)] = 1
             return hard, np.zeros(len(means))
         logits = self.beta * means
-        logits += self.log_p
+        logits += self.log_p.astype(means.dtype)
         logits -= logits.max(1, keepdims=True)
         q = np.exp(logits)
         total = q.sum(1)
@@ -128,7 +128,7 @@ def anneal(
             keep(code)
             state = code.log_p, code.log_y
     if forward:
-        state = np.full(m, -np.log(m)), np.repeat(np.log(np.maximum(source.unigram, TINY))[:, None], m, axis=1)
+        state = np.full(m, -np.log(m)), np.repeat(_log(source.unigram)[:, None], m, axis=1)
         for beta in betas:
             code = _converged(source, tolerance, beta, *_nudged(state, m, rng))
             keep(code)
@@ -157,23 +157,23 @@ def _round(source: Ladder, beta: float, log_p: Floats, log_y: Floats) -> tuple[C
     code = Code(beta, log_p, log_y, 0.0, 0.0, 0, False)
     marginal = source.unigram @ log_y
     n = source.n
-    p, joint, row_entropy, left = np.zeros(len(log_p)), np.zeros(log_y.shape), 0.0, np.zeros(len(log_p))
+    p, joint, row_entropy, left = np.zeros(len(log_p)), np.zeros_like(log_y), 0.0, np.zeros(len(log_p))
     for piece in source.pieces:
         q, entropy = code.assign_with_entropy(piece.means(log_y, marginal)[-1])
         row_entropy += float(piece.n @ entropy)
         q *= piece.n[:, None]
         p += q.sum(0)
         left += piece.spread(q, joint)
-    joint += source.unigram[:, None] * left
+    joint += source.unigram[:, None] * left.astype(joint.dtype)
     p /= n
     alive = p > _DEAD
     if not alive.all():
         joint, p = np.ascontiguousarray(joint[:, alive]), p[alive]
     joint /= joint.sum(0)
     # the logarithm of what is never seen is taken as that of a very small number: exp gives 0 all the same
-    new_y = np.log(np.maximum(joint, TINY))
+    new_y = _log(joint)
     complexity = -float(negative_entropy(p)) - row_entropy / n
-    relevance = float(p @ np.einsum("yt,yt->t", joint, new_y) - negative_entropy(joint @ p))
+    relevance = float(p @ np.einsum("yt,yt->t", joint, new_y, dtype=np.float64) - negative_entropy(joint @ p))
     return Code(beta, log_p, log_y, complexity, relevance, 0, False), np.log(p / p.sum()), new_y
 
 
@@ -192,19 +192,18 @@ def _start(source: Ladder, m: int, rng: np.random.Generator) -> tuple[Floats, Fl
         x = int(rng.choice(len(weight), p=away / total))
         which = int(np.searchsorted(ends, x, side="right"))
         piece = source.pieces[which]
-        one = np.zeros((len(piece.n), 1))
+        one = np.zeros((len(piece.n), 1), source.unigram.dtype)
         one[x - (ends[which] - len(piece.n))] = 1
-        y = np.zeros((len(source.unigram), 1))
+        y = np.zeros((len(source.unigram), 1), source.unigram.dtype)
         y[:, 0] += piece.spread(one, y) * source.unigram
         y = 0.9 * y[:, 0] + 0.1 * source.unigram
         chosen.append(y)
-        log_y = np.log(np.maximum(y, TINY))[:, None]
+        log_y = _log(y)[:, None]
         marginal = source.unigram @ log_y
         scores = np.concatenate([p.means(log_y, marginal)[-1][:, 0] for p in source.pieces])
         nearest = np.maximum(nearest, scores)
         away = weight * np.maximum(-nearest - entropy, 0)
-    log_y = np.log(np.maximum(np.stack(chosen, 1), TINY))
-    return np.full(len(chosen), -np.log(len(chosen))), log_y
+    return np.full(len(chosen), -np.log(len(chosen))), _log(np.stack(chosen, 1))
 
 
 def _row_entropies(source: Ladder) -> Floats:
@@ -226,4 +225,10 @@ def _nudged(state: tuple[Floats, Floats], m: int, rng: np.random.Generator) -> t
         log_p, log_y = np.concatenate([log_p, log_p[twins]]), np.concatenate([log_y, log_y[:, twins]], 1)
     y = np.exp(log_y) * np.exp(_NUDGE * rng.normal(size=log_y.shape))
     p = np.exp(log_p - log_p.max())
-    return np.log(p / p.sum()), np.log(np.maximum(y / y.sum(0), TINY))
+    return np.log(p / p.sum()), _log((y / y.sum(0)).astype(log_y.dtype))
+
+
+def _log(x: Floats) -> Floats:
+    """log x, of 0 as that of the smallest number there is; in the precision of x."""
+    found: Floats = np.log(np.maximum(x, np.finfo(x.dtype).tiny))
+    return found

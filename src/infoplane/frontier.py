@@ -52,6 +52,8 @@ SMOOTHING = (1.0, 1 / 4, 1 / 32, 0.0)
 """Parts of the alpha that predicts best: less of it keeps more k-grams apart."""
 TOLERANCE = 1e-4
 """Nats; far less than the error of any point."""
+MOST_JUDGED = 131_072
+"""Positions of a half on which codes are judged, about: whole documents. Codes are fitted to all of the other half."""
 MIN_SEEN = 1_000
 """Positions of a half whose k-gram the other half has seen, below which nothing is said about them."""
 RECURS = 0.5
@@ -173,6 +175,7 @@ class _Fitter:
         self.half = halves(windows)
         self.grams = NGrams(windows, orders[-1])
         self.blocks = blocks_for_errors(windows.document_positions)
+        self.judges = _judging(windows.document_positions, self.half, MOST_JUDGED)
         self.positions: dict[tuple[int, int], Positions] = {}
         self.fitted: dict[tuple[int, int, int], tuple[_Fitted, ...]] = {}
         for k in orders:
@@ -214,9 +217,10 @@ class _Fitter:
 
     def frontiers(self, k: int, target: int) -> Iterator[Frontier]:
         p = self._positions(k, target)
-        judged = {"all": np.ones(len(p.y), bool)}
-        if np.bincount(p.half[p.is_seen], minlength=2).min() >= MIN_SEEN:
-            judged["seen"] = p.is_seen
+        judged = {"all": self.judges[p.document]}
+        seen = p.is_seen & judged["all"]
+        if np.bincount(p.half[seen], minlength=2).min() >= MIN_SEEN:
+            judged["seen"] = seen
         judges = [_Judge(p, judged, half, self.blocks) for half in (1, 0)]  # of codes fitted to half 0, and to half 1
         points: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in judged}
         names: list[tuple[int, float, float, int]] = []
@@ -250,7 +254,8 @@ class _Fitter:
             alphas = choose_alphas(grams, y)
             found = []
             for part in SMOOTHING:
-                ladder = Ladder.of(grams, y, [part * a for a in alphas])
+                # half the memory traffic; a code that is off in its sixth digit is a code all the same, and is judged
+                ladder = Ladder.of(grams, y, [part * a for a in alphas], np.float32)
                 codes = anneal(ladder, self.m, self.betas, tick=self._tick, **self.settings)
                 found.append(_Fitted(part, ladder, codes))
             self.fitted[key] = tuple(found)
@@ -270,7 +275,7 @@ class _Judge:
     def __init__(
         self, p: Positions, judged: Mapping[str, npt.NDArray[np.bool_]], half: int, blocks: Ints | None
     ) -> None:
-        here = p.half == half
+        here = judged["all"] & (p.half == half)
         self.grams, self.document, self.blocks = [g[here] for g in p.grams], p.document[here], blocks
         self.outputs = {}
         for name, mask in judged.items():
@@ -296,6 +301,17 @@ class _Judge:
             return zero, zero
         found = information(rows, outputs, marginal, NullCurve.of(rows, at)).corrected
         return marginal.ceiling_corrected, zero if found is None else found
+
+
+def _judging(sizes: npt.NDArray[np.integer], half: Ints, most: int) -> npt.NDArray[np.bool_]:
+    """(D,) the documents of each half that judge: in a random order, as long as `most` positions are not passed."""
+    order = np.random.default_rng([0, 6]).permutation(len(sizes))
+    judges = np.zeros(len(sizes), bool)
+    for h in (0, 1):
+        mine = order[half[order] == h]
+        before = np.cumsum(sizes[mine]) - sizes[mine]
+        judges[mine[(before + sizes[mine] <= most) | (before == 0)]] = True
+    return judges
 
 
 def _mean(n: Sequence[int], points: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:

@@ -20,6 +20,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,29 +40,42 @@ class Rung:
     Attributes:
         code: (X,) what they are called outside.
         parent: (X,) the place of each one's shorter k-gram on the rung below.
-        counts: (X, Y) sparse, of what comes after.
+        words: (V,) those of the Y words that come after any of them, ascending.
+        counts: (X, V) sparse, of what comes after.
         own: (X,) the part n_x / (n_x + alpha) that its own counts have.
     """
 
     code: Ints
     parent: Ints
+    words: Ints
     counts: sparse.csr_array
     own: Floats
 
     @cached_property
     def n(self) -> Floats:
         """(X,) occurrences."""
-        return np.asarray(self.counts.sum(1), dtype=np.float64)
+        return np.asarray(self.counts.sum(1))
+
+    @cached_property
+    def rest(self) -> Floats:
+        """(X, 1) the part that is left to the shorter k-gram."""
+        return 1 - self.own[:, None]
 
     @cached_property
     def spread(self) -> sparse.csr_array:
-        """(X, Y) each row's own part of p(y | x)."""
+        """(X, V) each row's own part of p(y | x)."""
         return sparse.csr_array(sparse.diags_array(self.own / self.n) @ self.counts)
 
     @cached_property
     def gathered(self) -> sparse.csr_array:
-        """(Y, X) the same, turned."""
+        """(V, X) the same, turned."""
         return sparse.csr_array(self.spread.T)
+
+    @cached_property
+    def to_parents(self) -> sparse.csr_array:
+        """(parents, X) what each row hands on to its shorter k-gram."""
+        entries = (self.rest[:, 0], (self.parent, np.arange(len(self.own))))
+        return sparse.csr_array(entries, shape=(int(self.parent[-1]) + 1, len(self.own)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,22 +94,18 @@ class Piece:
         found, below = [], marginal[None]
         for rung in self.rungs:
             part = below[rung.parent]
-            part *= (1 - rung.own)[:, None]
-            below = rung.spread @ f + part
-            found.append(below)
+            part *= rung.rest
+            part += rung.spread @ f[rung.words]
+            found.append(part)
+            below = part
         return tuple(found)
 
     def spread(self, w: Floats, out: Floats) -> Floats:
         """Add sum_x w (X, t) p(y | x) to `out` (Y, t), and return (t,) what is left for p(y)."""
-        for rung, below in zip(reversed(self.rungs), (*reversed(self.rungs[:-1]), None), strict=True):
-            out += rung.gathered @ w
-            rest = w * (1 - rung.own)[:, None]
-            if below is None:
-                return np.asarray(rest.sum(0))
-            size = len(below.code)
-            entries = (np.ones(len(rest)), (rung.parent, np.arange(len(rest))))
-            w = sparse.csr_array(entries, shape=(size, len(rest))) @ rest
-        raise AssertionError("a piece has a rung")
+        for rung in reversed(self.rungs):
+            out[rung.words] += rung.gathered @ w
+            w = rung.to_parents @ w
+        return np.asarray(w[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +114,7 @@ class Ladder:
 
     Attributes:
         pieces: k-grams by their last token.
-        unigram: (Y,) p(y).
+        unigram: (Y,) p(y), in the precision of all work on the ladder.
     """
 
     pieces: tuple[Piece, ...]
@@ -112,7 +122,11 @@ class Ladder:
 
     @classmethod
     def of(
-        cls, grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], alphas: Sequence[float]
+        cls,
+        grams: Sequence[npt.NDArray[np.integer]],
+        y: npt.NDArray[np.integer],
+        alphas: Sequence[float],
+        dtype: npt.DTypeLike = np.float64,
     ) -> Ladder:
         """Count a sample.
 
@@ -121,9 +135,10 @@ class Ladder:
                 shorter ones.
             y: (n,) codes from 0 of what comes after.
             alphas: of each length; see `choose_alphas`.
+            dtype: float64, or float32 where what is made is judged afterwards and a code need not be exact.
         """
         words = int(y.max()) + 1 if len(y) else 0
-        unigram = np.bincount(y, minlength=words) / max(len(y), 1)
+        unigram = (np.bincount(y, minlength=words) / max(len(y), 1)).astype(dtype)
         # by last token, then the one before: k-grams of one shorter k-gram stand side by side
         rank = np.lexsort(tuple(reversed(grams)))
         sizes = np.bincount(grams[0])
@@ -133,7 +148,7 @@ class Ladder:
         for first, last in itertools.pairwise(cuts.tolist()):
             if last > first:
                 at = rank[first:last]
-                pieces.append(_piece([g[at] for g in grams], y[at], words, alphas))
+                pieces.append(_piece([g[at] for g in grams], y[at], alphas, np.dtype(dtype)))
         return cls(tuple(pieces), unigram)
 
     @cached_property
@@ -166,17 +181,19 @@ class Ladder:
 
 
 def _piece(
-    grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], words: int, alphas: Sequence[float]
+    grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], alphas: Sequence[float], dtype: np.dtype[Any]
 ) -> Piece:
     rungs = []
+    words, at = np.unique(y, return_inverse=True)
     parent_of = np.zeros(len(y), np.int64)
     for gram, alpha in zip(grams, alphas, strict=True):
         new = np.ones(len(gram), bool)
         new[1:] = gram[1:] != gram[:-1]
         place = np.cumsum(new) - 1
-        counts = sparse.csr_array((np.ones(len(y)), (place, y)), shape=(int(place[-1]) + 1, words))
-        n = np.asarray(counts.sum(1), dtype=np.float64)
-        rungs.append(Rung(gram[new].astype(np.int64), parent_of[new], counts, n / (n + alpha)))
+        counts = sparse.csr_array((np.ones(len(y), dtype), (place, at)), shape=(int(place[-1]) + 1, len(words)))
+        n = np.bincount(place)
+        own = (n / (n + alpha)).astype(dtype)
+        rungs.append(Rung(gram[new].astype(np.int64), parent_of[new], words, counts, own))
         parent_of = place
     return Piece(tuple(rungs))
 
