@@ -19,7 +19,9 @@ from infoplane.ladder import Ladder, Piece, Rung
 def curve(joint: np.ndarray, m: int) -> np.ndarray:
     """(H, 2) corners of the curve of a known p(x, y)."""
     n = len(joint)
-    rung = Rung(np.arange(n), np.zeros(n, np.int64), np.arange(joint.shape[1]), sparse.csr_array(1e6 * joint), np.ones(n))
+    rung = Rung(
+        np.arange(n), np.zeros(n, np.int64), np.arange(joint.shape[1]), sparse.csr_array(1e6 * joint), np.ones(n)
+    )
     source = Ladder((Piece((rung,)),), joint.sum(0))
     codes = anneal(source, m, np.geomspace(1.2, 8, 30), starts=2, tolerance=1e-10)
     return hull(np.array([c.complexity for c in codes]), np.array([c.relevance for c in codes]))

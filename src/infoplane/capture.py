@@ -37,6 +37,7 @@ SCHEMA = "infoplane/capture/1"
 SHARD_TOKENS = 8192
 _MANIFEST, _WINDOWS = "manifest.json", "windows.safetensors"
 _ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
+_TEXT = ("text", "ends")
 Progress = Callable[[str, int, int], object]
 """Called with a stage, what is done and what there is to do."""
 
@@ -135,7 +136,7 @@ def write_capture(
     manifest = _manifest_of(model, windows, points, layers, loss, shard_tokens)
     _claim(folder, manifest, force)
     if not (folder / _MANIFEST).exists():
-        arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS}
+        arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS} | _text_of(windows)
         files.write_bytes(folder / _WINDOWS, st.save(arrays))
         files.write_text(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     done, total = 0, int(windows.starts[-1])
@@ -193,13 +194,14 @@ def open_capture(folder: str | Path) -> Capture:
         arrays = st.load_file(folder / _WINDOWS)
         windows = Windows(
             **{name: arrays[name] for name in _ARRAYS},
+            **{name: arrays.get(name) for name in _TEXT},
             documents=tuple(manifest["documents"]),
             provenance=manifest["windows"],
         )
         shards, run_id = len(manifest["shards"]), manifest["run_id"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CaptureError(f"capture {folder} is damaged: {error}; capture again with --force") from None
-    if windows.hash != manifest["windows_hash"]:
+    if windows.hash != manifest["windows_hash"] or _content(_text_of(windows)) != manifest.get("text", _content({})):
         raise CaptureError(f"capture {folder} is damaged: its windows do not fit its manifest; capture again")
     for i in range(shards):
         if not _shard(folder, i).exists():
@@ -233,6 +235,7 @@ def _manifest_of(
         "windows": dict(windows.provenance),
         "windows_hash": windows.hash,
         "documents": list(windows.documents),
+        "text": _content(_text_of(windows)),
         "layers": decides["layers"],
         "points": [
             {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
@@ -243,6 +246,13 @@ def _manifest_of(
         "shards": [list(s) for s in plan_shards(windows, size)],
         "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
     }
+
+
+def _text_of(windows: Windows) -> dict[str, npt.NDArray[Any]]:
+    """The text of windows, if they have it: labels are made of it, but no state depends on it."""
+    if windows.text is None or windows.ends is None:
+        return {}
+    return {"text": windows.text, "ends": windows.ends}
 
 
 def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:

@@ -130,6 +130,12 @@ def measure(
             rich_help_panel=o.ASK,
         ),
     ] = None,
+    text_labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels that do not depend on the tokenizer: of word:1-2, char:1-4, byte:1-8.", rich_help_panel=o.ASK
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; infoplane-MODEL by default.", rich_help_panel=o.OUT)
     ] = None,
@@ -165,6 +171,7 @@ def measure(
     asked: dict[str, Any] = {
         "orders": numbers(orders), "estimators": words(estimator), "weights": words(weights), "unit": unit,
         "labels": {name: read_column(path) for name, path in map(pair, label or [])},
+        "text_labels": words(text_labels) if text_labels else (),
     }  # fmt: skip
     with bars() as progress:
         if model is None:

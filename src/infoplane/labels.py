@@ -34,6 +34,29 @@ class Labels:
     codes: Ints
 
 
+def gram_codes(symbols: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], max_order: int) -> tuple[Ints, ...]:
+    """For each order k to `max_order`, (T,) the rank of the k symbols that end at each place; -1 where they are not.
+
+    Args:
+        symbols: (T,) of all stretches, one after the other; -1 is none, and part of no k-gram.
+        starts: where stretches begin; no k-gram goes over one.
+        max_order: the widest.
+    """
+    single = np.full(len(symbols), -1, np.int32)
+    there = symbols >= 0
+    single[there] = np.unique(symbols[there], return_inverse=True)[1].reshape(-1)
+    found = [single]
+    for _ in range(1, max_order):
+        shorter = np.concatenate(([-1], found[-1][:-1]))
+        shorter[starts[starts < len(symbols)]] = -1
+        exists = (shorter >= 0) & there
+        pairs = shorter[exists].astype(np.int64) * (int(single.max(initial=0)) + 1) + single[exists]
+        code = np.full(len(symbols), -1, np.int32)
+        code[exists] = np.unique(pairs, return_inverse=True)[1].reshape(-1)
+        found.append(code)
+    return tuple(found)
+
+
 @dataclass(frozen=True, eq=False)
 class NGrams:
     """N-gram labels of windows, up to an order."""
@@ -48,20 +71,9 @@ class NGrams:
     @cached_property
     def codes(self) -> tuple[Ints, ...]:
         """For each order k, (T,) the rank of the n-gram that ends at each token; -1 where there is none."""
-        w = self.windows
-        tokens = np.unique(w.tokens, return_inverse=True)[1].astype(np.int32).reshape(-1)
-        tokens[~w.is_text] = -1
-        found = [tokens]
-        starts = w.starts[:-1]
-        for _ in range(1, self.max_order):
-            shorter = np.concatenate(([-1], found[-1][:-1]))
-            shorter[starts] = -1
-            exists = (shorter >= 0) & (tokens >= 0)
-            pairs = shorter[exists].astype(np.int64) * (int(tokens.max()) + 1) + tokens[exists]
-            code = np.full(len(tokens), -1, np.int32)
-            code[exists] = np.unique(pairs, return_inverse=True)[1].reshape(-1)
-            found.append(code)
-        return tuple(found)
+        tokens = self.windows.tokens.astype(np.int64)
+        tokens[~self.windows.is_text] = -1
+        return gram_codes(tokens, self.windows.starts[:-1], self.max_order)
 
     @cached_property
     def _token_of_row(self) -> Ints:

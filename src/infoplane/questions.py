@@ -2,6 +2,7 @@
 
 Order k asks for both its n-grams on P_k, with controls. For the shares, every lower order is asked again on the
 common positions of the widest; and the next token alone is asked on every P_k, so that orders can be compared.
+Labels of the text (`infoplane.text_labels`) stand on positions of their own, input and output alike.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from infoplane.errors import SettingError
 from infoplane.labels import MAX_ORDER, Labels, NGrams, column, permuted, shifted
+from infoplane.text_labels import TextLabels, Unit
 from infoplane.windows import Windows
 
 Ints = npt.NDArray[np.int32]
@@ -27,8 +29,8 @@ class Question:
 
     Attributes:
         side: `input`, `output` or `label:NAME`.
-        order: of the n-gram, None for a column.
-        position_set: `P_k`, or `label:NAME`.
+        order: of the n-gram, of tokens or of what the position set says; None for a column.
+        position_set: `P_k`, `word:K`, `char:K`, `byte:K`, or `label:NAME`.
         own: whether those are the positions that belong to the labels; controls and uniform weights are asked there.
     """
 
@@ -45,6 +47,7 @@ class Questions:
         windows: of the capture.
         orders: n-gram orders.
         columns: label columns of the user, by name.
+        texts: labels of the text, such as `word` and `char:4`.
         controls: whether permuted and shifted labels are asked too.
 
     Raises:
@@ -58,6 +61,7 @@ class Questions:
         orders: Sequence[int],
         columns: Mapping[str, npt.ArrayLike],
         controls: bool = True,
+        texts: Sequence[str] = (),
     ) -> None:
         self.controls = controls
         self.orders = tuple(sorted(set(orders)))
@@ -67,15 +71,22 @@ class Questions:
         self._grams = NGrams(windows, self.orders[-1])
         self._columns = {name: column(values, windows, name) for name, values in columns.items()}
         sets = {f"P_{k}": self._grams.positions(k) for k in sorted({1, *self.orders})}
+        units = list(dict.fromkeys(Unit.parse(text) for text in texts))
+        of_text = TextLabels(windows) if units else None
+        self._texts = {str(u): dict(zip(SIDES, of_text.of(u), strict=True)) for u in units if of_text is not None}
         self.position_sets: dict[str, Ints] = sets | {f"label:{n}": c.rows for n, c in self._columns.items()}
+        self.position_sets |= {name: labels["input"].rows for name, labels in self._texts.items()}
         for name, rows in self.position_sets.items():
             if not len(rows):
-                raise SettingError(
-                    f"no position of the text is in {name}: the windows are too short for that order; "
-                    "use a longer context or lower orders"
-                )
+                why = (
+                    "no measured token ends where a word does, with text enough on both sides" if name in self._texts
+                    else "the windows are too short for that order; use a longer context or lower orders"
+                )  # fmt: skip
+                raise SettingError(f"no position of the text is in {name}: {why}")
         self.of_columns = tuple(Question(f"label:{name}", None, f"label:{name}", True) for name in self._columns)
-        self.all = tuple(dict.fromkeys((*self._of_orders(), *self.of_columns)))
+        self.of_texts = {str(u): u.width for u in units}
+        asked = [Question(side, k, name, True) for name, k in self.of_texts.items() for side in SIDES]
+        self.all = tuple(dict.fromkeys((*self._of_orders(), *self.of_columns, *asked)))
 
     def of(self, side: str, order: int, positions: int | None = None) -> Question:
         """The question about n-grams of an order, at its own positions or at those of another order."""
@@ -92,6 +103,8 @@ class Questions:
         """The labels that a question is about."""
         if q.order is None:
             return self._columns[q.side.removeprefix("label:")]
+        if q.position_set in self._texts:
+            return self._texts[q.position_set][q.side]
         positions = int(q.position_set.removeprefix("P_"))
         return (self._grams.input if q.side == "input" else self._grams.output)(q.order, positions)
 

@@ -39,6 +39,7 @@ def measure_capture(
     estimators: Sequence[str] = ("corrected", "plugin"),
     weights: Sequence[str] = ("frequency",),
     labels: Mapping[str, npt.ArrayLike] | None = None,
+    text_labels: Sequence[str] = (),
     unit: str = "efficiency",
     controls: bool = True,
     threads: int | None = None,
@@ -52,15 +53,17 @@ def measure_capture(
         estimators: of `corrected` and `plugin`; the first named comes first in the record.
         weights: of `frequency` and `uniform`.
         labels: further columns of whole numbers by name, one a position or one a document.
+        text_labels: labels that do not depend on the tokenizer, such as `word`, `char:4`, `byte:4`; they stand at the
+            ends of words, in position sets of these names (`infoplane.text_labels`).
         unit: `efficiency` (divided by log m), `bits` or `nats`.
         controls: whether the estimates are made with permuted and shifted labels too.
         threads: layers worked on at once; by default as many as there are cores.
 
     Raises:
         SettingError: an order, estimator, weight or unit that is not known.
-        LabelError: a column that does not fit.
+        LabelError: a column that does not fit, or no text to make labels of.
     """
-    asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls)
+    asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels)
     return asker.measure(capture, threads, progress)
 
 
@@ -76,6 +79,7 @@ class Asker:
         labels: Mapping[str, npt.ArrayLike] | None = None,
         unit: str = "efficiency",
         controls: bool = True,
+        text_labels: Sequence[str] = (),
     ) -> None:
         for what, values, known in (("estimator", estimators, tuple(ESTIMATORS)), ("weight", weights, WEIGHTS)):
             for value in values:
@@ -88,7 +92,7 @@ class Asker:
         self.estimators = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
         self.weights, self.unit = tuple(weights), unit
         self.blocks = blocks_for_errors(windows.document_positions)
-        self.questions = Questions(windows, orders, labels or {}, controls)
+        self.questions = Questions(windows, orders, labels or {}, controls, text_labels)
         self.plan = Plan(self.questions, self.blocks, weights)
 
     def measure(self, capture: Capture, threads: int | None = None, progress: Progress | None = None) -> Measurement:
@@ -125,11 +129,12 @@ class _Record:
         rows: list[Estimate] = []
         for layer in [*layers, "model"]:
             for estimator in self.estimators:
-                for k in self.questions.orders:
-                    rows += self._marginal_rows(layer, s, estimator, f"P_{k}")
+                sets = {f"P_{k}": k for k in self.questions.orders} | self.questions.of_texts
+                for name in sets:
+                    rows += self._marginal_rows(layer, s, estimator, name)
                 for weight in self.weights:
-                    for k in self.questions.orders:
-                        rows += self._order_rows(layer, s, estimator, weight, k)
+                    for name, k in sets.items():
+                        rows += self._order_rows(layer, s, estimator, weight, k, name)
                     for q in self.questions.of_columns:
                         rows += self._information_rows("information", layer, s, estimator, weight, q)
                 rows += self._share_rows(layer, s, estimator)
@@ -176,7 +181,7 @@ class _Record:
         if value is None:
             if s == 0 and layer == "model" and self._mean_over("model"):
                 self.warnings.append(
-                    f"{quantity} of {q.side}{'' if q.order is None else f', order {q.order}'}: no label occurs in two "
+                    f"{quantity} of {q.side}{'' if q.order is None else f', {q.position_set}'}: no label occurs in two "
                     f"documents, so {estimator} says nothing"
                 )
             return []
@@ -195,30 +200,30 @@ class _Record:
         )  # fmt: skip
         return [replace(row, warning=_doubt(row, self.capture.m, self.scale))]
 
-    def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int) -> list[Estimate]:
+    def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
         rows: list[Estimate] = []
         found: dict[str, Floats | None] = {}
         for side, quantity in SIDES.items():
-            q = self.questions.of(side, k)
+            q = Question(side, k, name, own=True)
             rows += self._information_rows(quantity, layer, s, estimator, weight, q)
             found[side] = self._information(layer, s, estimator, weight, q)
-        if k > 1 and weight == "frequency":
+        if k > 1 and weight == "frequency" and name == f"P_{k}":
             next_token = self.questions.of("output", 1, k)
             rows += self._information_rows("expressivity", layer, s, estimator, weight, next_token)
         x, y = found["input"], found["output"]
         if x is not None and y is not None and bool((x != 0).all()):
-            more = {"order": k, "weight": weight, "estimator": estimator, "position_set": f"P_{k}", "n": rows[0].n}
+            more = {"order": k, "weight": weight, "estimator": estimator, "position_set": name, "n": rows[0].n}
             doubt = next((r.warning for r in rows if r.warning), None)
             ratio = self._estimate("optimality", layer, y / x, "ratio", **more, repeated_mass=rows[0].repeated_mass)
             rows.append(replace(ratio, warning=doubt))
             if layer == "model":
-                each = self._mean(layer, lambda one: self._ratio(one, s, estimator, weight, k))
+                each = self._mean(layer, lambda one: self._ratio(one, s, estimator, weight, k, name))
                 if each is not None:
                     rows.append(self._estimate("mean_ratio_optimality", layer, each, "ratio", **more))
         return rows
 
-    def _ratio(self, layer: str, s: int, estimator: str, weight: str, k: int) -> Floats | None:
-        x, y = (self._information(layer, s, estimator, weight, self.questions.of(side, k)) for side in SIDES)
+    def _ratio(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> Floats | None:
+        x, y = (self._information(layer, s, estimator, weight, Question(side, k, name, True)) for side in SIDES)
         return None if x is None or y is None or not (x != 0).all() else y / x
 
     def _share_rows(self, layer: str, s: int, estimator: str) -> list[Estimate]:
@@ -299,6 +304,7 @@ class _Record:
                 "corrected": ESTIMATORS["corrected"],
                 "weights": list(self.weights),
                 "labels": sorted(q.side.removeprefix("label:") for q in self.questions.of_columns),
+                "text_labels": list(self.questions.of_texts),
                 "unit": self.unit,
                 "blocks": int(blocks.max()) + 1 if len(blocks) else 0,
             },

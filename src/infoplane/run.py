@@ -45,6 +45,7 @@ def measure(
     estimators: Sequence[str] = ("corrected", "plugin"),
     weights: Sequence[str] = ("frequency",),
     labels: Mapping[str, npt.ArrayLike] | None = None,
+    text_labels: Sequence[str] = (),
     unit: str = "efficiency",
     m: int = 100,
     points_seed: int = 0,
@@ -73,7 +74,7 @@ def measure(
         until_se: read until the standard errors of complexity and expressivity of the whole model, by `corrected` in
             `unit`, are at most this; the result is that of a plain measurement of the budget that was needed.
         until_order: the order that is judged, the lowest asked by default.
-        orders, estimators, weights, labels, unit: see `infoplane.record.measure_capture`.
+        orders, estimators, weights, labels, text_labels, unit: see `infoplane.record.measure_capture`.
         m, points_seed, calibration, reference_sets: reference points; set r is drawn with points_seed + r.
         layers: names of the layers to read, all by default.
         loss: also the next-token loss and bits per byte of the same text.
@@ -91,8 +92,8 @@ def measure(
     """
     started = time.monotonic()
     questions: dict[str, Any] = {
-        "orders": orders, "estimators": estimators, "weights": weights, "labels": labels, "unit": unit,
-        "threads": threads, "progress": progress,
+        "orders": orders, "estimators": estimators, "weights": weights, "labels": labels,
+        "text_labels": text_labels, "unit": unit, "threads": threads, "progress": progress,
     }  # fmt: skip
     if model is None:
         if capture is None:

@@ -61,7 +61,8 @@ def make_windows(
         if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
             raise SettingError(f"{name} = {value!r}: expected a whole number, {smallest} or more")
     chosen = _chosen(len(text), tokens, seed)
-    encoded = [_encode(text.documents[i].text[: _CHARACTERS_PER_TOKEN * tokens + 4096], tokenizer) for i in chosen]
+    read = [text.documents[i].text[: _CHARACTERS_PER_TOKEN * tokens + 4096] for i in chosen]
+    encoded = [_encode(part, tokenizer) for part in read]
     sizes = np.array([len(ids) for ids, _ in encoded])
     depths = _depths(sizes, tokens, min_window)
     order = np.argsort(chosen, kind="stable")  # windows and names follow the text, not the draw
@@ -95,6 +96,8 @@ def make_windows(
     is_position = is_position | (offset == 0) if include_first else is_position & (offset > 0)
     if not is_position.any():
         raise TextError("no position is left to measure: the windows hold special tokens only")
+    bytes_of, ends = _text(pieces, read, [before for _, before in encoded], len(prefix))
+    located = bool(getattr(tokenizer, "is_fast", False))
     return Windows(
         tokens=flat,
         starts=starts,
@@ -122,7 +125,23 @@ def make_windows(
             "min_window": min_window,
             "documents": len(names),
         },
+        text=bytes_of if located else None,
+        ends=ends if located else None,
     )
+
+
+def _text(
+    pieces: list[tuple[int, int, int]], read: list[str], before: list[npt.NDArray[np.int64]], prefix: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The text of windows in bytes, and the bytes of it up to the end of each token."""
+    raw = {k: read[k].encode("utf-8", "surrogatepass") for k in {k for k, _, _ in pieces}}
+    parts, ends, held = [], [], 0
+    for k, a, b in pieces:
+        first, last = int(before[k][a]), int(before[k][b])
+        parts.append(raw[k][first:last])
+        ends.append(held + np.concatenate((np.zeros(prefix, np.int64), before[k][a + 1 : b + 1] - first)))
+        held += last - first
+    return np.frombuffer(b"".join(parts), np.uint8), np.concatenate(ends)
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

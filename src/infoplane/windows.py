@@ -32,6 +32,9 @@ class Windows:
             it: the bytes that the next-token loss of the window is paid for.
         documents: names of the documents, in the order of the text.
         provenance: what decided the windows (source, text hash, tokenizer, context, budget, seed).
+        text: (B,) uint8, the UTF-8 text of all windows one after the other; None where the tokenizer does not tell
+            where its tokens are.
+        ends: (T,) int64, bytes of `text` up to the end of each token.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -42,6 +45,8 @@ class Windows:
     byte_count: IntArray
     documents: tuple[str, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    text: npt.NDArray[np.uint8] | None = None
+    ends: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.document)
@@ -79,7 +84,10 @@ class Windows:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over everything that decides which states are measured and how they are labelled."""
+        """SHA-256 over everything that decides which states are measured and how tokens label them.
+
+        The text itself is not part of it: the tokens are, and the provenance has the hash of their source.
+        """
         digest = hashlib.sha256()
         for name in ("tokens", "starts", "document", "is_text", "is_position", "byte_count"):
             array = np.ascontiguousarray(getattr(self, name))
