@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,6 @@ TEXT = [
 
 def merging_tokenizer() -> Any:
     """A fast tokenizer whose tokens are longer: bytes, with every pair of small letters merged."""
-    import itertools
-
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -50,12 +50,12 @@ def cut(texts: Any, tokenizer: Any = None, context: int = 4096, **more: Any) -> 
 def window_texts(w: Windows) -> list[str]:
     assert w.text is not None and w.ends is not None
     ends = np.concatenate(([0], w.ends))[w.starts]
-    return [w.text[a:b].tobytes().decode() for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [w.text[a:b].tobytes().decode() for a, b in itertools.pairwise(ends.tolist())]
 
 
 def expected(text: str, unit: Unit) -> list[tuple[str, str]]:
     """What is before and after each whole word of a window, by a regular expression and slices."""
-    whole = [m for m in re.finditer(r"(?:[^\W_]|(?<=[^\W\d_])['’](?=[^\W\d_]))+", text)]
+    whole = list(re.finditer(r"(?:[^\W_]|(?<=[^\W\d_])['’](?=[^\W\d_]))+", text))
     whole = [m for m in whole if m.start() > 0 and m.end() < len(text)]
     found = []
     for i, m in enumerate(whole):
@@ -107,8 +107,6 @@ def test_what_is_asked_for_must_exist() -> None:
         with pytest.raises(SettingError, match=r"is not known; there are word:1 to word:2, char:1"):
             Unit.parse(wrong)
     whole = cut(TEXT)
-    import dataclasses
-
     with pytest.raises(LabelError, match="need the text of the windows"):
         TextLabels(dataclasses.replace(whole, text=None, ends=None))
 

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoplane.ladder import Ladder
-from infoplane.rows import TINY, Floats, negative_entropy
+from infoplane.rows import Floats, negative_entropy
 
 TOLERANCE, ROUNDS = 1e-6, 1000
 _DEAD = 1e-9  # p(t) below which a symbol is dropped

@@ -37,7 +37,6 @@ SCHEMA = "infoplane/capture/1"
 SHARD_TOKENS = 8192
 _MANIFEST, _WINDOWS = "manifest.json", "windows.safetensors"
 _ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
-_TEXT = ("text", "ends")
 Progress = Callable[[str, int, int], object]
 """Called with a stage, what is done and what there is to do."""
 
@@ -194,9 +193,10 @@ def open_capture(folder: str | Path) -> Capture:
         arrays = st.load_file(folder / _WINDOWS)
         windows = Windows(
             **{name: arrays[name] for name in _ARRAYS},
-            **{name: arrays.get(name) for name in _TEXT},
             documents=tuple(manifest["documents"]),
             provenance=manifest["windows"],
+            text=arrays.get("text"),
+            ends=arrays.get("ends"),
         )
         shards, run_id = len(manifest["shards"]), manifest["run_id"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -7,8 +7,8 @@ the k words (or characters, or bytes) before, that word included, and the output
 
 A word is a run of characters that are neither white space nor punctuation nor symbols (Unicode categories Z, C, P, S);
 an apostrophe between two letters belongs to it. Words at the edge of a window may be cut, so they neither end at a
-position nor are part of a label; nor does a token end anywhere while others of the same character follow
-it (byte fallback). In writing without spaces a "word" is as long as a clause: there ask for characters, and expect few places.
+position nor are part of a label; nor does a token end anywhere while others of the same character follow it (byte
+fallback). In writing without spaces a "word" is as long as a clause, and there are few places.
 """
 
 from __future__ import annotations
