@@ -14,9 +14,9 @@ ORDER = [
     "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
     "layers", "models", "loading", "forward", "capture", "labels", "text_labels", "grouping", "rows", "label_sums",
     "marginal", "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement",
-    "budget", "placing", "record", "bound", "until", "run", "phase_types", "wandering", "phase_shape", "phases", "checkpoints",
-    "trajectory", "seeds", "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_bound",
-    "cli_budget", "cli_trace", "cli",
+    "comparison", "budget", "placing", "record", "bound", "until", "run", "phase_types", "wandering", "phase_shape",
+    "phases", "checkpoints", "trajectory", "seeds", "tracing", "monitor", "callback", "report", "cli_common",
+    "cli_options", "cli_bound", "cli_budget", "cli_compare", "cli_report", "cli_trace", "cli",
 ]  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from infoplane import cli_options as o
 from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
+from infoplane.cli_compare import compare
+from infoplane.cli_report import report
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
@@ -59,6 +61,8 @@ def _fail(message: str) -> None:
 app.command()(trace)
 app.command()(bound)
 app.command()(budget)
+app.command()(compare)
+app.command()(report)
 
 
 @app.callback(invoke_without_command=True)
@@ -211,60 +215,6 @@ def measure(
             typer.echo(f"Wrote {path}", err=as_json)
     if as_json:
         typer.echo(found.to_json())
-
-
-@app.command()
-def report(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Folder of a measurement, a trace or a bound; several traces, each as NAME=FOLDER or FOLDER.",
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
-    force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
-) -> None:
-    """Draw the report of a stored measurement, trace or bound again, or of several traces together: no model needed.
-
-    Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
-    are judged, and a phase is claimed if two thirds of them, and at least two, show it.
-    """
-    from infoplane.bound import JSON_NAME as BOUND_NAME
-    from infoplane.bound import Bound
-    from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
-    from infoplane.measurement import Measurement
-    from infoplane.report import write_report
-    from infoplane.report.bound_page import write_bound_report
-    from infoplane.report.run_page import write_run_report
-    from infoplane.report.several_page import write_several_report
-    from infoplane.seeds import grouped
-    from infoplane.trajectory import JSON_NAME, Trajectory
-
-    named = [_named(source) for source in sources]
-    source = named[0][1]
-    if out is None and len(named) > 1:
-        raise SettingError("several traces: name a folder for their report with --out")
-    folder = out or (source if source.is_dir() else source.parent)
-    if (folder / "report.html").exists() and not force:
-        raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
-    if len(named) > 1:
-        drawn = write_several_report(grouped([(name, Trajectory.load(path)) for name, path in named]), folder)
-    elif source.name == JSON_NAME or (source / JSON_NAME).is_file():
-        drawn = write_run_report(Trajectory.load(source), folder)
-    elif source.name == BOUND_NAME or ((source / BOUND_NAME).is_file() and not (source / MEASUREMENT_NAME).exists()):
-        drawn = write_bound_report(Bound.load(source), folder)
-    else:
-        drawn = write_report(Measurement.load(source), folder)
-    typer.echo(f"Wrote {drawn[0]}")
-
-
-def _named(source: str) -> tuple[str, Path]:
-    """`NAME=FOLDER` or `FOLDER`, which is its own name; a folder whose name has a `=` is still a folder."""
-    name, equals, rest = source.partition("=")
-    if not equals or Path(source).exists():
-        return source.rstrip("/").removesuffix("/trace").rpartition("/")[2] or source, Path(source)
-    return name, Path(rest)
 
 
 def _write(found: Measurement, folder: Path) -> list[Path]:

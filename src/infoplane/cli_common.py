@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.errors import SettingError
@@ -64,3 +65,11 @@ def pair(text: str) -> tuple[str, str]:
     if not name or not path:
         raise SettingError(f"--label {text!r}: expected name=file")
     return name, path
+
+
+def named_source(text: str) -> tuple[str, Path]:
+    """`NAME=FOLDER` or `FOLDER`, which is its own name; a folder whose name has a `=` is still a folder."""
+    name, equals, rest = text.partition("=")
+    if not equals or Path(text).exists():
+        return text.rstrip("/").removesuffix("/trace").rpartition("/")[2] or text, Path(text)
+    return name, Path(rest)

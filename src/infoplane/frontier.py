@@ -39,7 +39,6 @@ from infoplane.errors import SettingError, TextError
 from infoplane.estimators import information
 from infoplane.grouping import Grouping
 from infoplane.halves import Ints, Positions, halves, saturation
-from infoplane.jackknife import blocks_for_errors
 from infoplane.labels import Labels, NGrams
 from infoplane.ladder import Ladder, choose_alphas
 from infoplane.marginal import Marginal, NullCurve
@@ -174,7 +173,7 @@ class _Fitter:
         self.orders, self.m, self.betas, self.settings, self.hash = orders, m, betas, settings, windows.hash
         self.half = halves(windows)
         self.grams = NGrams(windows, orders[-1])
-        self.blocks = blocks_for_errors(windows.document_positions)
+        self.blocks = windows.blocks
         self.judges = _judging(windows.document_positions, self.half, MOST_JUDGED)
         self.positions: dict[tuple[int, int], Positions] = {}
         self.fitted: dict[tuple[int, int, int], tuple[_Fitted, ...]] = {}

@@ -56,9 +56,16 @@ def assign_blocks(sizes: npt.ArrayLike, blocks: int = BLOCKS) -> npt.NDArray[np.
     return block
 
 
-def blocks_for_errors(sizes: npt.ArrayLike) -> npt.NDArray[np.int32] | None:
-    """The blocks of documents of these sizes, None where fewer than `MIN_DOCUMENTS` have any positions."""
-    return assign_blocks(sizes) if np.count_nonzero(sizes) >= MIN_DOCUMENTS else None
+def blocks_for_errors(sizes: npt.ArrayLike, *, in_turn: bool = False) -> npt.NDArray[np.int32] | None:
+    """The blocks of documents of these sizes, None where fewer than `MIN_DOCUMENTS` have any positions.
+
+    Args:
+        sizes: (D,) measured positions of each document.
+        in_turn: deal documents of like size in their order, whatever their sizes are exactly.
+    """
+    if np.count_nonzero(sizes) < MIN_DOCUMENTS:
+        return None
+    return np.arange(np.size(sizes), dtype=np.int32) % BLOCKS if in_turn else assign_blocks(sizes)
 
 
 def partner_weight(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.float64]:

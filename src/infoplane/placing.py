@@ -30,7 +30,7 @@ from infoplane.estimators import NULL_CURVE, information
 from infoplane.frontier import Frontier
 from infoplane.grouping import Grouping
 from infoplane.halves import Positions, halves
-from infoplane.jackknife import blocks_for_errors, error_and_interval
+from infoplane.jackknife import error_and_interval
 from infoplane.labels import Labels, NGrams
 from infoplane.marginal import Marginal, NullCurve
 from infoplane.measurement import Estimate, Measurement
@@ -109,7 +109,7 @@ class _Placing:
         self.found: dict[tuple[str, int], tuple[Floats, ...] | None] = {}
         windows = capture.windows
         half = halves(windows)
-        blocks = blocks_for_errors(windows.document_positions)
+        blocks = windows.blocks
         grams = NGrams(windows, max((f.order for f in frontiers), default=1))
         self.orders = [_Order(f, Positions.of(grams, half, f.order), windows.position_document, blocks)
                        for f in frontiers]  # fmt: skip

@@ -21,7 +21,7 @@ from infoplane.assign import unit_scale
 from infoplane.capture import Capture, Progress, versions
 from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS, PLUGIN
-from infoplane.jackknife import MIN_DOCUMENTS, blocks_for_errors, error_and_interval, standard_error_of
+from infoplane.jackknife import MIN_DOCUMENTS, error_and_interval, standard_error_of
 from infoplane.marginal import without
 from infoplane.measurement import Estimate, Measurement
 from infoplane.questions import SIDES, Question, Questions
@@ -91,7 +91,7 @@ class Asker:
             raise SettingError(f"unit {unit!r} is not known; choose one of {', '.join(UNITS)}")
         self.estimators = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
         self.weights, self.unit = tuple(weights), unit
-        self.blocks = blocks_for_errors(windows.document_positions)
+        self.blocks = windows.blocks
         self.questions = Questions(windows, orders, labels or {}, controls, text_labels)
         self.plan = Plan(self.questions, self.blocks, weights)
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from infoplane.jackknife import blocks_for_errors
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -75,6 +77,16 @@ class Windows:
     def document_positions(self) -> IntArray:
         """(D,) number of measured positions of each document."""
         return np.bincount(self.position_document, minlength=len(self.documents))
+
+    @property
+    def blocks(self) -> npt.NDArray[np.int32] | None:
+        """(D,) the block of each document, the unit of error bars; None where there are too few documents.
+
+        Blocks are of balanced size; but where the text was cut to a budget of bytes documents are dealt in turn, so
+        that the blocks, and with them paired differences, are the same whatever the tokenizer.
+        """
+        in_turn = "bytes" in (self.provenance.get("text") or {})
+        return blocks_for_errors(self.document_positions, in_turn=in_turn)
 
     @property
     def row_starts(self) -> IntArray:

@@ -1,0 +1,107 @@
+"""`infoplane compare`: several measured models in one table and one plane, on the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infoplane import cli_options as o
+from infoplane.cli_common import named_source
+from infoplane.errors import ResultError, SettingError
+
+if TYPE_CHECKING:
+    from infoplane.comparison import Comparison, Member
+
+
+def compare(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Folders of measurements, each as NAME=FOLDER or FOLDER.")
+    ],
+    family: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FAMILY, where the name of the model does not tell it.", rich_help_panel=o.ASK),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; infoplane-comparison.", rich_help_panel=o.OUT)
+    ] = None,
+    as_json: o.AsJson = False,
+    force: Annotated[bool, typer.Option(help="Overwrite a comparison.", rich_help_panel=o.OUT)] = False,
+) -> None:
+    """Compare measured models: one table, one plane, paired differences from the first, and what may be compared.
+
+    Between tokenizers only labels of the text compare (`infoplane measure --text-labels word --bytes N`); the table
+    says which figures do. Writes comparison.json, comparison.parquet, report.html and figures/ to --out.
+    """
+    from infoplane.comparison import JSON_NAME
+    from infoplane.comparison import compare as put_together
+
+    folder = out or Path("infoplane-comparison")
+    writes = out is not None or not as_json
+    if writes and (folder / JSON_NAME).exists() and not force:
+        raise ResultError(f"{folder / JSON_NAME} exists: choose another --out, or --force to overwrite it")
+    found = put_together(_members(sources, family or []))
+    if writes:
+        from infoplane.report.compare_page import write_comparison_report
+
+        page = write_comparison_report(found, folder)[0]
+        written = [*found.save(folder), page]
+        if not as_json:
+            _show(found)
+        for path in written:
+            typer.echo(f"Wrote {path}", err=as_json)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _members(sources: list[str], families: list[str]) -> list[Member]:
+    from infoplane.comparison import Member
+    from infoplane.measurement import Measurement
+
+    told = dict(_pair(text) for text in families)
+    members = []
+    for name, path in map(named_source, sources):
+        members.append(Member(name, told.pop(name, None), Measurement.load(path)))
+    if told:
+        names = ", ".join(m.name for m in members)
+        raise SettingError(f"--family {next(iter(told))}: no measurement has that name; there are {names}")
+    return members
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, family = text.partition("=")
+    if not (name and equals and family):
+        raise SettingError(f"--family {text!r}: expected NAME=FAMILY")
+    return name, family
+
+
+def _show(found: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}
+    for position_set, (fair, why) in found.fairness.items():
+        title = f"{position_set}: {'compares' if fair else 'does not compare'}; {why}"
+        shown = Table(title=title, title_justify="left")
+        quantities = [q for q in ("complexity", "expressivity", "optimality", "ceiling", "preference")
+                      if any((n, position_set, q) in by for n in found.names)]  # fmt: skip
+        for column in ("model", "family", "parameters", *quantities):
+            shown.add_column(column, justify="left" if column in ("model", "family") else "right")
+        for m in found.members.to_dicts():
+            cells = [m["name"], m["family"] or "", f"{m['parameters']:,}" if m["parameters"] else ""]
+            for q in quantities:
+                r = by.get((m["name"], position_set, q))
+                half = "" if r is None or r["low"] is None else f" ± {(r['high'] - r['low']) / 2:.4f}"
+                cells.append("" if r is None else f"{r['value']:.4f}{half}")
+            shown.add_row(*cells)
+        console.print(shown)
+    claimed = found.differences.filter(found.differences["claimed"]) if len(found.differences) else found.differences
+    console.print(
+        f"{len(claimed)} of {len(found.differences)} differences from {found.names[0]} are beyond their error."
+    )
+    for warning in found.warnings:
+        console.print(f"Note: {warning}", highlight=False)

@@ -1,0 +1,63 @@
+"""`infoplane report`: the page of a stored result, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infoplane.cli_common import named_source
+from infoplane.errors import ResultError, SettingError
+
+
+def report(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Folder of a measurement, trace, bound or comparison; several traces, each as NAME=FOLDER or FOLDER.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
+    force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
+) -> None:
+    """Draw the report of a stored measurement, trace, bound or comparison again, or of several traces together.
+
+    No model is needed.
+
+    Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
+    are judged, and a phase is claimed if two thirds of them, and at least two, show it.
+    """
+    from infoplane.bound import JSON_NAME as BOUND_NAME
+    from infoplane.bound import Bound
+    from infoplane.comparison import JSON_NAME as COMPARISON_NAME
+    from infoplane.comparison import Comparison
+    from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
+    from infoplane.measurement import Measurement
+    from infoplane.report import write_report
+    from infoplane.report.bound_page import write_bound_report
+    from infoplane.report.compare_page import write_comparison_report
+    from infoplane.report.run_page import write_run_report
+    from infoplane.report.several_page import write_several_report
+    from infoplane.seeds import grouped
+    from infoplane.trajectory import JSON_NAME, Trajectory
+
+    named = [named_source(source) for source in sources]
+    source = named[0][1]
+    if out is None and len(named) > 1:
+        raise SettingError("several traces: name a folder for their report with --out")
+    folder = out or (source if source.is_dir() else source.parent)
+    if (folder / "report.html").exists() and not force:
+        raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
+    if len(named) > 1:
+        drawn = write_several_report(grouped([(name, Trajectory.load(path)) for name, path in named]), folder)
+    elif source.name == JSON_NAME or (source / JSON_NAME).is_file():
+        drawn = write_run_report(Trajectory.load(source), folder)
+    elif source.name == COMPARISON_NAME or (source / COMPARISON_NAME).is_file():
+        drawn = write_comparison_report(Comparison.load(source), folder)
+    elif source.name == BOUND_NAME or ((source / BOUND_NAME).is_file() and not (source / MEASUREMENT_NAME).exists()):
+        drawn = write_bound_report(Bound.load(source), folder)
+    else:
+        drawn = write_report(Measurement.load(source), folder)
+    typer.echo(f"Wrote {drawn[0]}")
