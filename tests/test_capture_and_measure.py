@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from tiny import byte_tokenizer, tiny_model
 import infoplane
 from infoplane.capture import open_capture, plan_shards, write_capture
 from infoplane.errors import CaptureError, LabelError, ModelError, SettingError
-from infoplane.labels import NGrams
+from infoplane.labels import NGrams, column, read_column
 from infoplane.layers import named_layers
 from infoplane.measurement import Measurement
 from infoplane.models import Model
@@ -159,6 +160,42 @@ def test_columns_of_the_user(captured: Any, windows: Any) -> None:
         measure_capture(captured, orders=(1,), labels={"half": [0, 1, 0]})
     with pytest.raises(LabelError, match="fewer than two different values"):
         measure_capture(captured, orders=(1,), labels={"same": half * 0})
+
+
+def test_columns_of_words_names_and_places(captured: Any, windows: Any, tmp_path: Path) -> None:
+    names = windows.documents
+    kinds = ["even" if i % 2 else "odd" for i in range(len(names))]
+    (tmp_path / "lines.txt").write_text("\n".join(kinds))
+    (tmp_path / "names.json").write_text(json.dumps(dict(zip(names[::-1], kinds[::-1], strict=True))))
+    numbers = column(np.arange(len(names)) % 2, windows)
+    for file in ("lines.txt", "names.json"):
+        found = column(read_column(tmp_path / file), windows)
+        assert np.array_equal(found.rows, numbers.rows) and np.array_equal(found.codes, 1 - numbers.codes)
+    some = column({names[0]: "a", names[2]: "b", "not read": "c"}, windows)
+    assert set(windows.position_document[some.rows]) == {0, 2}
+    place = column("@position", windows)
+    first = windows.row_starts[3]
+    assert place.codes[first : first + 8].tolist() == [0, 1, 1, 2, 2, 2, 2, 3]  # from the second token of a window
+    moved = dataclasses.replace(windows, documents=tuple(f"{'de' if i < 9 else 'fr/x'}/{i}" for i in range(len(names))))
+    assert np.array_equal(column("@folder", moved).codes, (moved.position_document >= 9).astype(int))
+    for wrong, message in (
+        ({"elsewhere": "a"}, "names 1 documents, and none that was read; they are called 'c4-sample:1'"),
+        ("@language", "there are @position and @folder, or name a file"),
+        ("@folder", "fewer than two different values"),
+    ):
+        with pytest.raises(LabelError, match=message):
+            column(wrong, windows, "kind")
+    (tmp_path / "gap.txt").write_text("a\n\nb\n")
+    (tmp_path / "deep.json").write_text('{"a": ["b"]}')
+    (tmp_path / "not.json").write_text("{")
+    for file, message in (
+        ("gap.txt", "line 2 is empty: write -1"),
+        ("deep.json", r"'a' has \['b'\]; expected a category"),
+        ("not.json", "cannot be read"),
+        ("none.txt", "cannot be read"),
+    ):
+        with pytest.raises(LabelError, match=message):
+            read_column(tmp_path / file)
 
 
 def test_few_documents_have_no_interval(tmp_path: Path, model: Model) -> None:

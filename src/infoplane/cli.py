@@ -130,7 +130,8 @@ def measure(
     label: Annotated[
         list[str] | None,
         typer.Option(
-            help="name=file: a column of whole numbers, one a position or a document (.npy or lines).",
+            help="NAME=FILE: numbers or words, one a position or a document (.npy or lines), or .json with a word for "
+            "each document's name; NAME=@position, NAME=@folder.",
             rich_help_panel=o.ASK,
         ),
     ] = None,

@@ -136,8 +136,8 @@ def compare(members: Sequence[Member]) -> Comparison:
     """
     _check(members)
     rows = {m.name: _rows(m.measurement) for m in members}
-    sets = list(dict.fromkeys(row.position_set for found in rows.values() for row in found.values()))
-    sets = [s for s in sets if s is not None and all(any(k[1] == s for k in found) for found in rows.values())]
+    named = dict.fromkeys(row.position_set for found in rows.values() for row in found.values())
+    sets = [s for s in named if s is not None and all(any(k[1] == s for k in found) for found in rows.values())]
     if not sets:
         raise ResultError(
             "the measurements have no quantity in common: measure them with the same --orders, --text-labels and "

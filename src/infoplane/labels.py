@@ -7,6 +7,8 @@ Codes are ranks of (rank of the n-gram one shorter, last token), so they never o
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,24 +100,19 @@ class NGrams:
         return Labels(rows, self.codes[order - 1][self._token_of_row[rows] + order])
 
 
-def column(values: npt.ArrayLike, windows: Windows, name: str = "label") -> Labels:
-    """A label column of the user: one whole number a measured position, or one a document; -1 is no label.
+Column = npt.ArrayLike | Mapping[str, str] | str
+"""A label column: values, one a measured position or one a document; categories of documents by their names; or a made
+one, `@position` (how far into its window a token is, in doublings) or `@folder` (the first folder of the document)."""
+
+
+def column(values: Column, windows: Windows, name: str = "label") -> Labels:
+    """A label column of the user; -1, and a document that is not named, is no label.
 
     Raises:
-        LabelError: not whole numbers, or neither as many as positions nor as documents.
+        LabelError: neither as many values as positions nor as documents, values that are no whole numbers or words, no
+            such made column, or fewer than two different values.
     """
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "iub":
-        raise LabelError(f"label {name!r}: expected one column of whole numbers, got {array.dtype} {array.shape}")
-    if len(array) == windows.n_positions:
-        per_row = array
-    elif len(array) == len(windows.documents):
-        per_row = array[windows.position_document]
-    else:
-        raise LabelError(
-            f"label {name!r} has {len(array)} values; expected {windows.n_positions}, one a measured position, or "
-            f"{len(windows.documents)}, one a document that was read"
-        )
+    per_row = _per_row(values, windows, name)
     rows = np.flatnonzero(per_row >= 0).astype(np.int32)
     codes = np.unique(per_row[rows], return_inverse=True)[1].reshape(-1).astype(np.int32)
     if len(np.unique(codes)) < 2:
@@ -123,23 +120,72 @@ def column(values: npt.ArrayLike, windows: Windows, name: str = "label") -> Labe
     return Labels(rows, codes)
 
 
-def read_column(path: str | Path) -> npt.NDArray[np.int64]:
-    """Whole numbers from a file: `.npy`, or text with one on each line.
+def _per_row(values: Column, windows: Windows, name: str) -> npt.NDArray[np.integer]:
+    """(N,) whole numbers, one a measured position."""
+    if isinstance(values, str):
+        return _made(values, windows, name)
+    if isinstance(values, Mapping):
+        kinds = sorted(set(values.values()))
+        of_document = np.array([kinds.index(values[d]) if d in values else -1 for d in windows.documents])
+        if (of_document < 0).all():
+            raise LabelError(
+                f"label {name!r} names {len(values)} documents, and none that was read; they are called "
+                f"{windows.documents[0]!r} and the like"
+            )
+        return of_document[windows.position_document]
+    array = np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind == "U":
+        array = np.where(array == "-1", -1, np.unique(array, return_inverse=True)[1].reshape(-1))
+    if array.ndim != 1 or array.dtype.kind not in "iub":
+        raise LabelError(f"label {name!r}: expected one column of whole numbers, got {array.dtype} {array.shape}")
+    if len(array) == windows.n_positions:
+        return array
+    if len(array) == len(windows.documents):
+        return np.asarray(array[windows.position_document])
+    raise LabelError(
+        f"label {name!r} has {len(array)} values; expected {windows.n_positions}, one a measured position, or "
+        f"{len(windows.documents)}, one a document that was read"
+    )
+
+
+def _made(which: str, windows: Windows, name: str) -> npt.NDArray[np.integer]:
+    if which == "@position":
+        offset = np.arange(len(windows.tokens)) - np.repeat(windows.starts[:-1], windows.lengths)
+        return np.log2(np.maximum(offset[windows.is_position], 1)).astype(np.int64)
+    if which == "@folder":
+        folders = [d.rpartition("/")[0].partition("/")[0] for d in windows.documents]
+        return np.unique(folders, return_inverse=True)[1].reshape(-1)[windows.position_document]
+    raise LabelError(f"label {name!r}: {which!r} is not known; there are @position and @folder, or name a file")
+
+
+def read_column(path: str | Path) -> Column:
+    """A label column from a file: `.npy`, `.json` (document names to categories), or a number or word on each line.
 
     Raises:
-        LabelError: missing, unreadable, or a line that is not a whole number.
+        LabelError: missing, unreadable, or of another form.
     """
+    if str(path).startswith("@"):
+        return str(path)
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
-        lines = path.read_text("utf-8").split()
+        text = path.read_text("utf-8")
+        found = json.loads(text) if path.suffix.lower() == ".json" else text.splitlines()
     except (OSError, ValueError) as error:
-        raise LabelError(f"labels {path} cannot be read: {error}; expected .npy or one whole number a line") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.lstrip("-").isdecimal():
-            raise LabelError(f"labels {path}, line {number}: {line[:40]!r} is not a whole number")
-    return np.array([int(line) for line in lines], dtype=np.int64)
+        raise LabelError(
+            f"labels {path} cannot be read: {error}; expected .npy, .json or a number or word on each line"
+        ) from None
+    if isinstance(found, dict):
+        if wrong := next((k for k, v in found.items() if not isinstance(v, str)), None):
+            raise LabelError(f"labels {path}: {wrong!r} has {found[wrong]!r}; expected a category, in quotes")
+        return found
+    lines = [str(line).strip() for line in found]
+    if empty := next((i for i, line in enumerate(lines, start=1) if not line), None):
+        raise LabelError(f"labels {path}, line {empty} is empty: write -1 where there is no label")
+    if all(line.lstrip("-").isdecimal() for line in lines):
+        return np.array([int(line) for line in lines], dtype=np.int64)
+    return np.array(lines)
 
 
 def permuted(labels: Labels, seed: int) -> Labels:

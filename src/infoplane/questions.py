@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import SettingError
-from infoplane.labels import MAX_ORDER, Labels, NGrams, column, permuted, shifted
+from infoplane.labels import MAX_ORDER, Column, Labels, NGrams, column, permuted, shifted
 from infoplane.text_labels import TextLabels, Unit
 from infoplane.windows import Windows
 
@@ -59,7 +59,7 @@ class Questions:
         self,
         windows: Windows,
         orders: Sequence[int],
-        columns: Mapping[str, npt.ArrayLike],
+        columns: Mapping[str, Column],
         controls: bool = True,
         texts: Sequence[str] = (),
     ) -> None:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from infoplane import files
 from infoplane.answers import Answers, Plan, answer
@@ -22,6 +21,7 @@ from infoplane.capture import Capture, Progress, versions
 from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS, PLUGIN
 from infoplane.jackknife import MIN_DOCUMENTS, error_and_interval, standard_error_of
+from infoplane.labels import Column
 from infoplane.marginal import without
 from infoplane.measurement import Estimate, Measurement
 from infoplane.questions import SIDES, Question, Questions
@@ -38,7 +38,7 @@ def measure_capture(
     orders: Sequence[int] = (1, 2, 3, 4),
     estimators: Sequence[str] = ("corrected", "plugin"),
     weights: Sequence[str] = ("frequency",),
-    labels: Mapping[str, npt.ArrayLike] | None = None,
+    labels: Mapping[str, Column] | None = None,
     text_labels: Sequence[str] = (),
     unit: str = "efficiency",
     controls: bool = True,
@@ -52,7 +52,8 @@ def measure_capture(
         orders: n-gram orders, of 1 to 4.
         estimators: of `corrected` and `plugin`; the first named comes first in the record.
         weights: of `frequency` and `uniform`.
-        labels: further columns of whole numbers by name, one a position or one a document.
+        labels: further columns by name: numbers or words, one a position or one a document; categories by document
+            name; `@position` or `@folder` (`infoplane.labels.column`).
         text_labels: labels that do not depend on the tokenizer, such as `word`, `char:4`, `byte:4`; they stand at the
             ends of words, in position sets of these names (`infoplane.text_labels`).
         unit: `efficiency` (divided by log m), `bits` or `nats`.
@@ -76,7 +77,7 @@ class Asker:
         orders: Sequence[int],
         estimators: Sequence[str],
         weights: Sequence[str] = ("frequency",),
-        labels: Mapping[str, npt.ArrayLike] | None = None,
+        labels: Mapping[str, Column] | None = None,
         unit: str = "efficiency",
         controls: bool = True,
         text_labels: Sequence[str] = (),

@@ -22,8 +22,7 @@ from infoplane.tokenize import CONTEXT, TOKENS, make_windows
 from infoplane.until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from infoplane.labels import Column
     from infoplane.models import Model
     from infoplane.windows import Windows
 
@@ -44,7 +43,7 @@ def measure(
     orders: Sequence[int] = (1, 2, 3, 4),
     estimators: Sequence[str] = ("corrected", "plugin"),
     weights: Sequence[str] = ("frequency",),
-    labels: Mapping[str, npt.ArrayLike] | None = None,
+    labels: Mapping[str, Column] | None = None,
     text_labels: Sequence[str] = (),
     unit: str = "efficiency",
     m: int = 100,
