@@ -66,7 +66,7 @@ def scores(
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
     if source is None:
-        for name, value in {"model": model, "task": task, "out": out}.items():
+        for name, value in {"model": model, "task": task, "out": out, "facts": facts or None}.items():
             if value is not None:
                 raise SettingError(f"--{name} asks something of a table: name one of {', '.join(TABLES)}, or a file")
         _list_tables(form)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -108,7 +109,14 @@ def match(measured: Iterable[Measured | str], scores: Scores, chat_template: boo
     """
     models = [Measured(one) if isinstance(one, str) else one for one in measured]
     index = _Index.of(scores.models)
-    found = [_match(one, scores, index, chat_template) for one in models]
+    places = [index.find(one.model) for one in models]
+    wanted = {place[0] for place in places if not isinstance(place, str)}
+    rows = scores.table.filter(pl.col("model").is_in(wanted)).partition_by("model", as_dict=True)
+    found = [
+        _match(one, place, scores, rows, chat_template) if not isinstance(place, str)
+        else Unmatched(one, place, near(ALIASES.get(one.model, one.model), scores.models))
+        for one, place in zip(models, places, strict=True)
+    ]  # fmt: skip
     return Matching(
         tuple(one for one in found if isinstance(one, Match)), tuple(one for one in found if isinstance(one, Unmatched))
     )
@@ -138,7 +146,8 @@ def key_of(name: str) -> tuple[str, ...]:
     False
     """
     bare = _GGUF.sub("", name.rstrip("/").rpartition("/")[2]).lower()
-    bare = re.sub(r"(?<=\d)_(?=\d)", ".", bare)  # phi-1_5
+    if "-" in bare:  # phi-1_5: a point; llama_2_7b: a separator
+        bare = re.sub(r"(?<=\d)_(?=\d)", ".", bare)
     words = re.findall(r"[^\W\d_]+|\d+(?:\.\d+)*", bare)
     if words[:2] == ["meta", "llama"]:
         words = words[1:]
@@ -187,12 +196,15 @@ def _organisation(name: str) -> str:
 # ---------------------------------------------------------------------- rows
 
 
-def _match(measured: Measured, scores: Scores, index: _Index, chat: bool | None) -> Match | Unmatched:
-    found = index.find(measured.model)
-    if isinstance(found, str):
-        return Unmatched(measured, found, near(ALIASES.get(measured.model, measured.model), scores.models))
-    model, how, notes = found
-    rows = scores.table.filter(pl.col("model") == model)
+def _match(
+    measured: Measured,
+    place: tuple[str, str, tuple[str, ...]],
+    scores: Scores,
+    by_model: dict[tuple[Any, ...], pl.DataFrame],
+    chat: bool | None,
+) -> Match | Unmatched:
+    model, how, notes = place
+    rows = by_model[(model,)]
     for choose in (_at_the_step, _of_the_revision):
         kept = choose(measured, model, rows)
         if isinstance(kept, str):
@@ -215,8 +227,8 @@ def _at_the_step(measured: Measured, model: str, rows: pl.DataFrame) -> _Kept:
         if kept.height:
             return kept, ()
         if steps:
-            around = sorted(steps, key=lambda step: abs(step - measured.step))[:3]
-            return f"no scores at step {measured.step}; the nearest are at {', '.join(map(str, sorted(around)))}"
+            around = [s for s in steps if s < measured.step][-1:] + [s for s in steps if s > measured.step][:1]
+            return f"no scores at step {measured.step}; the nearest are at {' and '.join(map(str, around))}"
         if measured.step != main:
             return f"the scores are of the finished model, not of step {measured.step}"
         return rows, (f"step {main} is the finished model of {model}",)

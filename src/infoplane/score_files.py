@@ -149,27 +149,26 @@ def as_fractions(table: pl.DataFrame, percent: bool, strict: bool) -> tuple[pl.D
         ScoreError: an accuracy below 0, or above 1 (above 100 if per cent).
     """
     remarks = []
-    parts = []
     top = 100.0 if percent else 1.0
+    fractions = []
     for (task, metric), part in table.group_by("task", "metric", maintain_order=True):
-        if is_fraction(str(task), str(metric), strict):
-            name = str(task) if metric == "score" else f"{task}:{metric}"
-            values = part["value"].drop_nans().drop_nulls()
-            low, high = values.min(), values.max()
-            if isinstance(low, float) and isinstance(high, float):
-                _check(name, low, high, top, percent)
-                if percent and high <= 1:
-                    where = (("task", task), ("metric", metric))
-                    remarks.append(
-                        Remark(
-                            f"{name}: all {len(values)} values are at most 1 per cent ({high:g}): fractions already?",
-                            where,
-                        )
-                    )
-            if percent:
-                part = part.with_columns(pl.col("value", "standard_error") / 100)
-        parts.append(part)
-    return pl.concat(parts) if parts else table, tuple(remarks)
+        if not is_fraction(str(task), str(metric), strict):
+            continue
+        fractions.append((task, metric))
+        name = str(task) if metric == "score" else f"{task}:{metric}"
+        values = part["value"].drop_nans().drop_nulls()
+        low, high = values.min(), values.max()
+        if isinstance(low, float) and isinstance(high, float):
+            _check(name, low, high, top, percent)
+            if percent and high <= 1:
+                text = f"{name}: all {len(values)} values are at most 1 per cent ({high:g}): fractions already?"
+                remarks.append(Remark(text, (("task", task), ("metric", metric))))
+    if percent and fractions:
+        among = pl.DataFrame(fractions, {"task": pl.String, "metric": pl.String}, orient="row").with_columns(by=100.0)
+        by = pl.col("by").fill_null(1.0)
+        table = table.join(among, on=["task", "metric"], how="left", maintain_order="left")
+        table = table.with_columns(pl.col("value", "standard_error") / by).drop("by")
+    return table, tuple(remarks)
 
 
 def _check(name: str, low: float, high: float, top: float, percent: bool) -> None:

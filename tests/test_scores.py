@@ -1,0 +1,484 @@
+"""Benchmark scores: files of lm-eval in both layouts, CSV, the published tables, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from infoplane.cli import app
+from infoplane.errors import InfoplaneError, ScoreError
+from infoplane.published import FOLDER, TABLES, facts, published
+from infoplane.score_files import read_scores
+from infoplane.scores import SCHEMA, Remark, Scores, concat, near, step_of
+
+# Written by lm_eval 0.4.13 itself (two toy tasks and their group; a dummy model, and a tiny GPT-2 in bfloat16 with
+# --limit 3); only `configs` and `pretty_env_info` were taken out.
+WRITTEN = Path(__file__).parent / "score_files"
+# From EleutherAI/pythia, evals/pythia-v1/pythia-160m/zero-shot/160m_step83000.json (Apache-2.0).
+OLD: dict[str, Any] = {
+    "results": {
+        "piqa": {"acc": 0.6240478781284005, "acc_stderr": 0.011301098166895727, "acc_norm": 0.6169749727965179,
+                 "acc_norm_stderr": 0.01134208170908284},
+        "lambada_openai": {"ppl": 29.178896580439904, "ppl_stderr": 1.0475255665707088, "acc": 0.37182223947215215,
+                           "acc_stderr": 0.00673319252229766},
+        "hendrycksTest-anatomy": {"acc": 0.23703703703703705, "acc_stderr": 0.03673731683969506},
+        "crows_pairs_english": {"likelihood_difference": 3.5244856887298748, "pct_stereotype": 0.5784138342277877},
+    },
+    "versions": {"piqa": 0, "lambada_openai": 0},
+    "config": {"model": "hf-causal", "model_args": "pretrained=EleutherAI/pythia-v1.1-160m,revision=step83000",
+               "num_fewshot": 0, "batch_size": 16, "limit": None},
+}  # fmt: skip
+
+
+def row(model: str = "a/b", task: str = "arc", metric: str = "acc", value: float = 0.5, **more: Any) -> dict[str, Any]:
+    return {"model": model, "task": task, "metric": metric, "value": value, "source": "here", **more}
+
+
+def saved(folder: Path, name: str, content: Any) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def new(model: str = "a/b", value: float = 0.5, date: float | None = 1.0, **more: Any) -> dict[str, Any]:
+    """A result file in the new layout."""
+    record = {
+        "results": {"arc": {"alias": "arc", "acc,none": value, "acc_stderr,none": 0.01}},
+        "config": {"model": "hf", "model_args": f"pretrained={model},dtype=float16"}, "n-shot": {"arc": 5},
+        "n-samples": {"arc": {"original": 100, "effective": 50}}, "model_name": model, **more,
+    }  # fmt: skip
+    return record if date is None else {**record, "date": date}
+
+
+# ---------------------------------------------------------------------- lm-eval
+
+
+def test_a_file_that_lm_eval_wrote_is_read() -> None:
+    found = read_scores(WRITTEN / "org__toy")
+    record = json.loads(next((WRITTEN / "org__toy").iterdir()).read_text())
+    assert found.models == ("org/toy",) and len(found) == 5 and found.warnings == ()
+    for one in found.table.iter_rows(named=True):
+        there = record["results"][one["task"]]
+        assert one["value"] == there[f"{one['metric']},none"]
+        assert one["standard_error"] == there[f"{one['metric']}_stderr,none"]
+        assert one["n"] == there["sample_len"] and one["n_shot"] == 0
+        assert (one["chat_template"], one["precision"], one["revision"], one["step"]) == (False, None, None, None)
+
+
+def test_precision_items_and_step_are_those_that_the_file_tells() -> None:
+    found = read_scores(WRITTEN / "checkpoint-16.json")
+    one = found.select(task="toy_a", metric="acc").table.row(0, named=True)
+    assert (one["model"], one["precision"], one["n"], one["step"]) == ("./checkpoint-16", "bfloat16", 3, 16)
+    assert "only part of each task was scored (limit 3)" in found.warnings[0]
+
+
+def test_the_old_layout_agrees_with_the_published_table(tmp_path: Path) -> None:
+    found = read_scores(saved(tmp_path, "160m_step83000.json", OLD))
+    table = published("pythia-checkpoint-scores").select(model="EleutherAI/pythia-160m", step=83_000)
+    for task, metric in (("piqa", "acc"), ("piqa", "acc_norm"), ("lambada_openai", "acc"), ("lambada_openai", "ppl")):
+        mine = found.select(task=task, metric=metric).table.row(0, named=True)
+        theirs = table.select(task=task, metric=metric).table.row(0, named=True)
+        assert round(mine["value"], 5) == theirs["value"]
+        assert (mine["step"], mine["n_shot"]) == (theirs["step"], theirs["n_shot"]) == (83_000, 0)
+        assert mine["standard_error"] == OLD["results"][task][f"{metric}_stderr"]
+    assert found.models == ("EleutherAI/pythia-v1.1-160m",) and "hendrycksTest-anatomy:acc" in found.tasks
+    assert found.select(metric="likelihood_difference").table["value"].to_list() == [3.5244856887298748]
+    assert found.table["chat_template"].null_count() == found.table["n"].null_count() == len(found)
+
+
+def test_more_of_the_new_layout(tmp_path: Path) -> None:
+    record = new(chat_template="{{ messages }}", groups={"all": {"acc,none": 0.4, "acc_stderr,none": "N/A"}})
+    record["config"] |= {"model_args": {"pretrained": "a/b", "load_in_4bit": True, "revision": "step3"}}
+    record["results"]["gsm8k"] = {
+        "exact_match,strict-match": 0.2, "exact_match,flexible-extract": 0.3, "bypass,none": 999, " ": " ",
+        "by_kind,none": {"a": 1},
+    }  # fmt: skip
+    found = read_scores(saved(tmp_path, "r.json", record))
+    assert found.tasks == (
+        "all:acc", "arc:acc", "gsm8k:exact_match,strict-match", "gsm8k:exact_match,flexible-extract",
+    )  # fmt: skip
+    one = found.select(task="arc").table.row(0, named=True)
+    assert (one["precision"], one["revision"], one["step"], one["chat_template"]) == ("4bit", "step3", 3, True)
+    assert (one["n"], one["n_shot"]) == (50, 5)
+    assert found.select(task="all").table["standard_error"].to_list() == [None]
+    assert "not numbers, left out: gsm8k:by_kind" in found.warnings[0]
+
+
+def test_two_files_of_one_task_are_refused_unless_the_newest_is_asked_for(tmp_path: Path) -> None:
+    saved(tmp_path, "a__b/results_2024-05-01T10-00-00.000001.json", new(value=0.4, date=None))
+    saved(tmp_path, "a__b/results_2024-05-02T09-00-00.000001.json", new(value=0.6, date=None))
+    other = new(value=0.7, date=None)
+    other["results"] = {"piqa": {"acc,none": 0.7}}
+    saved(tmp_path, "a__b/results_2024-04-01T09-00-00.000001.json", other)
+    saved(tmp_path, "a__b/samples_arc_2024-05-01T10-00-00.000001.jsonl", '{"doc_id": 0}\n')
+    saved(tmp_path, "c/tokenizer.json", {"version": "1.0"})
+    with pytest.raises(ScoreError, match=r"2 files score a/b on arc .*--latest"):
+        read_scores(tmp_path)
+    found = read_scores(tmp_path, latest=True)
+    assert found.wide().rows() == [("a/b", 0.7, 0.6)]
+    assert "1 .json files are no result files and were left: c/tokenizer.json" in found.warnings[0]
+    # the record's own date goes before the name of the file
+    saved(tmp_path, "a__b/results_2020-05-02T09-00-00.000001.json", new(value=0.65, date=4e9))
+    assert read_scores(tmp_path, latest=True).select(task="arc").table["value"].to_list() == [0.65]
+    saved(tmp_path, "undated.json", new(date=None))
+    with pytest.raises(ScoreError, match="is not told by a date"):
+        read_scores(tmp_path, latest=True)
+
+
+def test_the_model_is_named_or_asked_for(tmp_path: Path) -> None:
+    record = new()
+    record["config"], record["model_name"] = {"model": "hf", "model_args": ""}, None
+    path = saved(tmp_path, "r.json", record)
+    with pytest.raises(ScoreError, match=r"does not name its model.*--model-name"):
+        read_scores(path)
+    assert read_scores(path, model="x/y").models == ("x/y",)
+    record["config"]["model"] = "org/loaded"
+    assert read_scores(saved(tmp_path, "r.json", record)).models == ("org/loaded",)
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("samples_arc.jsonl", '{"doc_id": 0, "resps": []}\n{"doc_id": 1}\n', "holds samples of an lm-eval run"),
+        ("samples.json", [{"doc_id": 0}], "holds samples of an lm-eval run"),
+        ("r.json", "{'results': 1}", "is not JSON"),
+        ("r.json", {"accuracy": 0.5}, "is not a result file of lm-eval: .* found accuracy"),
+        ("r.json", [1], "found a list"),
+        ("r.json", {"results": {}, "config": {"model_args": "pretrained=a/b"}}, "holds no score"),
+        ("r.json", new(value=math.nan), "a/b arc:acc .*value nan; expected a finite number"),
+        ("r.json", new(value=45.2), r"arc:acc: the largest value is 45.2; .*percent=True \(--percent\)"),
+        ("r.txt", "model,arc\n", "expected .json"),
+    ],
+)
+def test_what_is_no_result_file_is_said(tmp_path: Path, name: str, content: Any, said: str) -> None:
+    with pytest.raises(ScoreError, match=said):
+        read_scores(saved(tmp_path, name, content))
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ScoreError, match="no file or folder"):
+        read_scores(tmp_path / "gone.json")
+    with pytest.raises(ScoreError, match=r"no result file of lm-eval \(no .json file\)"):
+        read_scores(tmp_path)
+
+
+# ---------------------------------------------------------------------- CSV
+
+
+def test_long_and_wide_tables_say_the_same(tmp_path: Path) -> None:
+    long = "model,revision,task,metric,value,standard_error,n_shot,chat_template\n" + "".join(
+        f"m{i},step{i}0,{task},acc,0.{i}{j},0.0{i},5,true\n"
+        for i in (1, 2, 3)
+        for j, task in enumerate(("arc", "piqa"))
+    )
+    wide = "\ufeffmodel,revision,arc:acc,arc:acc_stderr,piqa:acc,piqa:acc_stderr,n_shot,chat_template\n" + "".join(
+        f"m{i},step{i}0,0.{i}0,0.0{i},0.{i}1,0.0{i},5,True\n" for i in (1, 2, 3)
+    )
+    one, two = (read_scores(saved(tmp_path, f"{n}.csv", text)) for n, text in (("long", long), ("wide", wide)))
+    assert one.table.drop("source").equals(two.table.drop("source"))
+    assert one.table["step"].to_list() == [10, 10, 20, 20, 30, 30]
+    assert one.table["standard_error"].to_list() == [0.01, 0.01, 0.02, 0.02, 0.03, 0.03]
+    tabs = read_scores(saved(tmp_path, "wide.tsv", wide.replace(",", "\t")))
+    assert tabs.table.drop("source").equals(two.table.drop("source"))
+
+
+def test_columns_about_models_are_set_aside_and_empty_cells_are_no_scores(tmp_path: Path) -> None:
+    found = read_scores(saved(tmp_path, "t.csv", "model,family,params_b,mmlu,none\na,F,7,0.5,\nb,G,8,,\n"))
+    assert found.table.select("model", "task", "metric", "value").rows() == [("a", "mmlu", "score", 0.5)]
+    assert "not read as scores: family, params_b" in found.warnings[0] and "empty columns: none" in found.warnings[1]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("model,mmlu\na,0.5\nb,high\n", "line 3, column 'mmlu': 'high' is not a number"),
+        ("model,mmlu\na,45%\n", r"'45%' is not a number; write the number without the sign.*--percent"),
+        ("model,mmlu\na,nan\n", "'nan'; leave the cell empty"),
+        ("model,mmlu\na,45.2\nb,0.3\n", "mmlu: the largest value is 45.2; expected accuracies of 0 to 1"),
+        ("model,mmlu\na,-0.1\n", "an accuracy of -0.1"),
+        ("name,mmlu\na,0.5\n", "no column 'model'; .* it has name, mmlu"),
+        ("model\na\n", "no column of scores"),
+        ("model,mmlu\na,\n", "every cell of mmlu is empty"),
+        ("model,mmlu\n", "is empty"),
+        ("", "is empty"),
+        ("model,mmlu,mmlu\na,0.1,0.2\n", "two columns 'mmlu'"),
+        ("model,mmlu\na,0.1,0.2\n", "line 2: 3 cells, but the header has 2"),
+        ("model,task,value\na,t,0.5\n", "no column 'metric'"),
+        ("model,task,metric,value,extra\na,t,acc,0.5,1\n", "unknown column 'extra'"),
+        ("model,task,metric,value\na,,acc,0.5\n", "line 2: column 'task' is empty"),
+        ("model,task,metric,value,n_shot\na,t,acc,0.5,2.5\n", "column 'n_shot': '2.5'; expected a whole number"),
+        ("model,chat_template,mmlu\na,maybe,0.5\n", "'maybe'; expected true or false"),
+        ("model,mmlu\na,0.5\na,0.6\n", r"(?s)2 rows give more than one value.*a mmlu:score: 0.5.*0.6"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_said_with_line_and_column(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ScoreError, match=said):
+        read_scores(saved(tmp_path, "t.csv", text))
+
+
+def test_per_cent_are_divided_where_they_are_accuracies(tmp_path: Path) -> None:
+    text = "model,arc:acc,arc:acc_stderr,lambada_ppl,math_pct\na,45,1.5,230,0.4\nb,55,1.5,120,0.9\n"
+    found = read_scores(saved(tmp_path, "t.csv", text), percent=True)
+    assert found.wide().rows() == [("a", 45 / 100, 230, 0.4 / 100), ("b", 55 / 100, 120, 0.9 / 100)]
+    assert found.select(task="arc").table["standard_error"].to_list() == [0.015, 0.015]
+    assert [w for w in found.warnings if "fractions already" in w] == [
+        "math_pct: all 2 values are at most 1 per cent (0.9): fractions already?"
+    ]
+    with pytest.raises(ScoreError, match=r"arc:acc: the largest value is 145; .* even as per cent it is above 100"):
+        read_scores(saved(tmp_path, "t.csv", text.replace("45", "145")), percent=True)
+
+
+def test_a_constant_column_is_kept_and_said(tmp_path: Path) -> None:
+    found = read_scores(saved(tmp_path, "t.csv", "model,x,y\na,0.5,0.1\nb,0.5,0.2\nc,0.5,0.3\n"))
+    assert found.wide()["x:score"].to_list() == [0.5] * 3
+    assert found.warnings == ("x:score is 0.5 in all 3 rows: nothing correlates with it",)
+    assert found.like(task="y").warnings == ()
+
+
+# ---------------------------------------------------------------------- the table
+
+
+def test_a_part_of_a_table() -> None:
+    s = Scores.of([
+        row("a/x", step=1), row("a/x", step=2, value=0.6), row("b/y", metric="acc_norm"), row("b/y", "piqa", n_shot=5),
+    ])  # fmt: skip
+    assert s.models == ("a/x", "b/y") and s.tasks == ("arc:acc", "arc:acc_norm", "piqa:acc")
+    assert len(s.select(step=None)) == 2 and len(s.select(step=[1, None])) == 3 and len(s.select(n_shot=(5, 1))) == 1
+    assert s.like(task="arc").tasks == ("arc:acc", "arc:acc_norm") and s.like(task="*:acc").tasks == (
+        "arc:acc",
+        "piqa:acc",
+    )
+    assert s.like(model="a/*").models == ("a/x",)
+    assert s.lookup("b/y").models == ("b/y",)
+    with pytest.raises(ScoreError, match="no scores of 'b/yy'; near names: b/y"):
+        s.lookup("b/yy")
+    with pytest.raises(ScoreError, match="no task fits 'mmlu'; there are arc:acc"):
+        s.like(task="mmlu")
+    with pytest.raises(ScoreError, match="unknown column 'shots'"):
+        s.select(shots=5)
+
+
+def test_a_cell_has_one_value_or_says_what_tells_two_apart() -> None:
+    s = Scores.of([row(step=1, value=0.1), row(step=2, value=0.2), row("c/d", step=2, value=0.3)])
+    assert s.select(step=2).wide().rows() == [("a/b", 0.2), ("c/d", 0.3)]
+    assert s.wide(("model", "step")).rows() == [("a/b", 1, 0.1), ("a/b", 2, 0.2), ("c/d", 2, 0.3)]
+    with pytest.raises(
+        ScoreError, match=r"a/b has 2 values of arc:acc, which differ in step \(1, 2\).*by=\('model', 'step'\)"
+    ):
+        s.wide()
+
+
+def test_tables_are_put_together_and_a_score_that_stands_in_two_is_refused() -> None:
+    one, two = Scores.of([row()], [Remark("of one")]), Scores.of([row(n_shot=5)], [Remark("of one"), Remark("of two")])
+    both = concat([one, two])
+    assert len(both) == 2 and both.warnings == ("of one", "of two")
+    with pytest.raises(ScoreError, match=r"(?s)a/b arc:acc: 0.5 \(here\).*a/b arc:acc: 0.7"):
+        concat([one, Scores.of([row(value=0.7)])])
+
+
+def test_a_table_must_be_whole() -> None:
+    with pytest.raises(ScoreError, match="1 of 1 scores have no source"):
+        Scores.of([row(source=None)])
+    with pytest.raises(ScoreError, match="a/b arc:acc: value inf; expected a finite number"):
+        Scores.of([row(value=math.inf)])
+    with pytest.raises(ScoreError, match="a table of scores has the columns"):
+        Scores(pl.DataFrame({"model": ["a"]}))
+    assert list(Scores.of([]).table.columns) == list(SCHEMA)
+
+
+def test_a_remark_is_said_where_its_rows_are() -> None:
+    s = Scores.of([row(step=1), row(step=2)], [Remark("odd", (("model", "a/b"), ("step", 2)))])
+    assert s.warnings == ("odd",) and s.select(step=1).warnings == () and s.select(step=2).warnings == ("odd",)
+
+
+def test_near_names_look_at_the_name_and_not_at_the_organisation() -> None:
+    assert near("mistral-7b-v0.2", ["google/gemma-2b", "mistralai/Mistral-7B-v0.1"]) == ("mistralai/Mistral-7B-v0.1",)
+    assert near("opt", ["EleutherAI/pythia-70m"]) == ()
+
+
+@pytest.mark.parametrize(
+    "revision, model, step",
+    [
+        ("step143000", "a/b", 143_000), ("main", "a/b", None), (None, "runs/x/checkpoint-500/", 500),
+        (None, "someone/model-v6-step2000", None), ("stage1-step150-tokens1B", "a/b", 150),
+        ("stage2-ingredient1-step11931-tokens50B", "a/b", None),
+    ],
+)  # fmt: skip
+def test_steps_are_told_by_revisions_and_checkpoint_folders(revision: str | None, model: str, step: int | None) -> None:
+    assert step_of(revision, model) == step
+
+
+# ---------------------------------------------------------------------- the published tables
+
+
+def cells(name: str) -> Iterator[dict[str, str]]:
+    with gzip.open(FOLDER / f"{name}.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_published_cell_is_a_score(name: str) -> None:
+    """Counted and compared through another reader than the one that made the table."""
+    table = TABLES[name]
+    expected = {}
+    for line in cells(name):
+        about = tuple(line.get(column) or None for column in ("model", "step", "precision", "chat_template"))
+        for column, (task, metric, _, over) in table.scores.items():
+            if line[column] and line["model"] not in table.left_out:
+                key = (*about, task, metric)
+                assert key not in expected
+                expected[key] = float(line[column]) / over
+    found = {
+        (*(None if one[c] is None else str(one[c]) for c in ("model", "step", "precision", "chat_template")),
+         one["task"], one["metric"]): one["value"]
+        for one in published(name).table.iter_rows(named=True)
+    }  # fmt: skip
+    assert found == expected
+
+
+def test_what_is_left_out_could_not_be_told_apart() -> None:
+    for name, table in TABLES.items():
+        seen: dict[tuple[str, ...], int] = {}
+        for line in cells(name):
+            key = tuple(line.get(c, "") for c in ("model", "step", "precision", "chat_template"))
+            seen[key] = seen.get(key, 0) + 1
+        assert {key[0] for key, n in seen.items() if n > 1} == set(table.left_out)
+
+
+def test_normalised_scores_are_raw_ones_between_chance_and_all_right() -> None:
+    """So the about page of Open LLM Leaderboard 2 says: both columns then have the scale that we claim."""
+    scores = published("open-llm-leaderboard")
+    for task, chance in (("ifeval", 0.0), ("mmlu_pro", 0.1), ("gpqa", 0.25)):
+        both = scores.select(task=task).wide(("model", "precision", "chat_template")).drop_nulls(f"{task}:raw")
+        wanted = ((both[f"{task}:raw"] - chance) / (1 - chance)).clip(lower_bound=0)
+        assert both.height > 3_700
+        assert (both[f"{task}:normalised"] - wanted).abs().quantile(0.99) < 2e-4
+    values = scores.table["value"]
+    assert values.min() >= 0 and values.max() <= 1  # type: ignore[operator]
+
+
+def test_the_disputed_rows_say_so_and_only_they() -> None:
+    pythia = published("pythia-checkpoint-scores")
+    assert "issue 118" in pythia.select(model="EleutherAI/pythia-160m", step=143_000).warnings[0]
+    assert pythia.select(model="EleutherAI/pythia-160m", step=133_000).warnings == ()
+    assert pythia.select(model="EleutherAI/pythia-410m", step=143_000).warnings == ()
+    value = pythia.select(model="EleutherAI/pythia-160m", step=143_000, task="lambada_openai", metric="acc").table[
+        "value"
+    ][0]
+    assert f"{value:.3f}" in pythia.warnings[0]
+
+
+def test_facts_hold_together() -> None:
+    """FLOPs are 6 N D in the source; a model has one row; what was withheld is null and said."""
+    told = facts("base-llm-benchmarks")
+    flops = told.table.drop_nulls(["parameters_b", "training_tokens_t", "flops_1e21"])
+    ratio = flops["flops_1e21"] / (6 * flops["parameters_b"] * flops["training_tokens_t"])
+    assert flops.height == 121 and (ratio - 1).abs().max() < 0.03  # type: ignore[operator]
+    assert told.get("cerebras/btlm-3b-8k-base") == {
+        **dict.fromkeys(told.table.columns), "model": "cerebras/btlm-3b-8k-base", "family": "BTLM", "parameters_b": 3.0,
+        "source": "base-llm-benchmarks",
+    }  # fmt: skip
+    every = facts()
+    assert every.table["model"].is_unique().all() and every.table["parameters_b"].drop_nulls().min() > 0  # type: ignore[operator]
+    for table in TABLES.values():
+        for model, _, why in table.withheld:
+            assert any(model in w and why in w for w in every.warnings)
+    one = every.get("meta-llama/Llama-2-7b-hf")
+    assert one is not None and (one["training_tokens_t"], one["flops_1e21"], one["family"]) == (2.0, 84.0, "Llama-2")
+    assert every.get("huggyllama/llama-7b")["family"] == "Llama-1"  # type: ignore[index]
+    assert every.get("no/such") is None
+
+
+def test_the_tables_are_small_and_documented() -> None:
+    assert sum(p.stat().st_size for p in FOLDER.iterdir()) < 400_000
+    notice = (FOLDER.parent / "NOTICE").read_text()
+    assert {p.name for p in FOLDER.iterdir()} == {f"{name}.csv.gz" for name in TABLES}
+    assert all(f"{name}.csv.gz" in notice for name in TABLES)
+
+
+def test_packing_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+    try:
+        from pack_scores import packed
+    finally:
+        sys.path.pop(0)
+    content = gzip.decompress((FOLDER / "base-llm-benchmarks.csv.gz").read_bytes())
+    assert gzip.decompress(packed(content, "t")) == content and packed(content, "t") == packed(content, "t")
+    with pytest.raises(SystemExit, match="line 2: 1 cells under 2 names"):
+        packed(b"model,x\na\n", "t")
+    with pytest.raises(ValueError):
+        packed(b"model,x\na,b\n", "t")
+
+
+def test_reading_scores_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from infoplane.published import published, facts; from infoplane.model_names import match; "
+        "match(['gpt2'], published('base-llm-benchmarks')); facts(); "
+        "bad = {'torch', 'transformers', 'altair', 'scipy', 'sklearn'} & set(sys.modules); assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def run(*args: str) -> Any:
+    return CliRunner().invoke(app, ["scores", *args])
+
+
+def test_the_command_lists_shows_and_exports(tmp_path: Path) -> None:
+    listed = run()
+    assert listed.exit_code == 0 and all(name in listed.output for name in TABLES) and "Apache-2.0" in listed.output
+    record = json.loads(run("--format", "json").output)
+    assert [t["scores"] for t in record["tables"]] == [len(published(name)) for name in TABLES]
+    shown = run("pythia-checkpoint-scores", "--model", "EleutherAI/pythia-1b", "--task", "wsc")
+    assert shown.exit_code == 0 and "Note: EleutherAI/pythia-1b was taken for EleutherAI/pythia-1b-bf16" in shown.output
+    out = tmp_path / "arc.csv"
+    assert run("base-llm-benchmarks", "--model", "Qwen/*", "--task", "arc*", "--out", str(out)).exit_code == 0
+    again = read_scores(out)
+    whole = published("base-llm-benchmarks").like(model="Qwen/*", task="arc*")
+    assert again.table.equals(whole.table) and len(whole) > 10
+    assert "choose another --out" in str(run("base-llm-benchmarks", "--out", str(out)).exception)
+    assert run("base-llm-benchmarks", "--out", str(out), "--force").exit_code == 0
+    rows = json.loads(run("base-llm-benchmarks", "--facts", "--model", "gpt2", "--format", "json").output)["rows"]
+    assert [(r["model"], r["parameters_b"]) for r in rows] == [("openai-community/gpt2", 0.124)]
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [
+        (["open-llm-leaderbord"], "no file and no published table .*near names: open-llm-leaderboard"),
+        (["base-llm-benchmarks", "--model", "mistralai/Mistral-7B-v0.2"], "near names: mistralai/Mistral-7B-v0.1"),
+        (["base-llm-benchmarks", "--task", "nope"], "no task fits 'nope'"),
+        (["base-llm-benchmarks", "--percent"], "are for files"),
+        (["base-llm-benchmarks", "--format", "xml"], "expected table, csv, json"),
+        (["base-llm-benchmarks", "--out", "x.txt"], "expected csv or json"),
+        (["--model", "gpt2"], "name one of"),
+        (["--facts"], "name one of"),
+        (["nowhere", "--facts"], "no published table 'nowhere'"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(args: list[str], said: str) -> None:
+    done = run(*args)
+    assert isinstance(done.exception, InfoplaneError)
+    with pytest.raises(InfoplaneError, match=said):
+        raise done.exception
+
+
+def test_per_cent_on_the_command_line(tmp_path: Path) -> None:
+    path = saved(tmp_path, "t.csv", "model,mmlu\na,45\nb,55\n")
+    assert "--percent" in str(run(str(path)).exception)
+    record = json.loads(run(str(path), "--percent", "--format", "json").output)
+    assert [r["value"] for r in record["rows"]] == [0.45, 0.55]
