@@ -45,6 +45,7 @@ def the_refusal(measured: Measured | str, rows: list[dict[str, Any]]) -> Unmatch
         ("gemma-3-270m-it-Q4_K_M.gguf", "google/gemma-3-270m-it"),
         ("net-F16.gguf", "net"),
         ("./models/opt-125m/", "facebook/opt-125m"),
+        ("/data/run-a/checkpoint-500", "../run_a/checkpoint-500/"),
     ],
 )
 def test_spellings_of_one_name_share_a_key(name: str, other: str) -> None:
@@ -58,6 +59,7 @@ def test_spellings_of_one_name_share_a_key(name: str, other: str) -> None:
         ("google/gemma-2b", "google/gemma-2b-it"), ("facebook/opt-1.3b", "facebook/opt-13b"),
         ("EleutherAI/pythia-160m", "EleutherAI/pythia-160m-deduped"), ("org/net-v1", "org/net-v2"),
         ("meta-llama/Llama-3.1-405B", "meta-llama/Meta-Llama-3.1-405B-FP8"), ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B-Base"),
+        ("/data/run-a/checkpoint-500", "/data/run-b/checkpoint-500"),
     ],
 )  # fmt: skip
 def test_names_of_two_models_do_not(name: str, other: str) -> None:
@@ -70,8 +72,8 @@ def test_every_scored_model_is_found_by_its_name_however_it_is_spelled(name: str
     known, lower, keys = set(names), Counter(n.lower() for n in names), Counter(map(key_of, names))
     for one in names:
         assert key_of(one.upper()) == key_of(one) == key_of(f"other/{one}")
-    found = match(names[::12], published(name))
-    assert [m.model for m in found.matched] == list(names[::12]) and {m.how for m in found.matched} == {"exact"}
+    found = match(names[::40], published(name))
+    assert [m.model for m in found.matched] == list(names[::40]) and {m.how for m in found.matched} == {"exact"}
     swapped = [n for n in names if lower[n.lower()] == 1 and n.swapcase() not in known][:40]
     assert [m.model for m in match([n.swapcase() for n in swapped], published(name)).matched] == swapped
     bare = [n for n in names if keys[key_of(n)] == 1 and "/" in n and n.rpartition("/")[2] not in known][:40]
@@ -112,6 +114,16 @@ def test_our_own_name_stands_for_the_model_that_it_loads() -> None:
     scores = published("open-llm-leaderboard")
     assert {"HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct"} <= set(scores.models)
     assert match(["smollm2-135m"], scores).matched[0].model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def test_the_provenance_of_a_measurement_names_the_model() -> None:
+    hub = {"source": "EleutherAI/pythia-160m", "revision": "step1000", "dtype": "float32", "commit": "ab12"}
+    assert Measured.of({"model": hub}) == Measured("EleutherAI/pythia-160m", "step1000", "float32")
+    assert Measured.of({"model": {"source": "module", "name": "tiny", "dtype": "float32"}}).model == "tiny"
+    with pytest.raises(ScoreError, match="random weights"):
+        Measured.of({"model": {**hub, "random_init": True}})
+    with pytest.raises(ScoreError, match="a difference does not"):
+        Measured.of({"difference": True})
 
 
 # ---------------------------------------------------------------------- variants

@@ -116,6 +116,24 @@ def test_more_of_the_new_layout(tmp_path: Path) -> None:
     assert "not numbers, left out: gsm8k:by_kind" in found.warnings[0]
 
 
+def test_a_run_of_2024_with_a_chat_template_and_a_limit(tmp_path: Path) -> None:
+    """As in EleutherAI/lm-evaluation-harness, results/asdiv; n is checked by the error of a mean of zeros and ones."""
+    record = {
+        "results": {"asdiv": {"alias": "asdiv", "acc,none": 0.92, "acc_stderr,none": 0.0387561713321444}},
+        "group_subtasks": {"asdiv": []}, "versions": {"asdiv": 1.0}, "n-shot": {"asdiv": 8},
+        "n-samples": {"asdiv": {"original": 2305, "effective": 50}},
+        "config": {"model": "hf", "model_args": "pretrained=meta-llama/Meta-Llama-3-8B-Instruct",
+                   "model_dtype": "torch.bfloat16", "model_revision": "main", "limit": 50.0},
+        "date": 1724211836.1012678, "model_source": "hf", "model_name": "meta-llama/Meta-Llama-3-8B-Instruct",
+        "chat_template": "{% set loop_messages = messages %}",
+    }  # fmt: skip
+    found = read_scores(saved(tmp_path, "results_2024-08-21T03-44-09.494230.json", record))
+    one = found.table.row(0, named=True)
+    assert (one["precision"], one["revision"], one["n_shot"], one["chat_template"]) == ("bfloat16", "main", 8, True)
+    assert one["standard_error"] == pytest.approx(math.sqrt(0.92 * 0.08 / (one["n"] - 1)))
+    assert "limit 50" in found.warnings[0]
+
+
 def test_two_files_of_one_task_are_refused_unless_the_newest_is_asked_for(tmp_path: Path) -> None:
     saved(tmp_path, "a__b/results_2024-05-01T10-00-00.000001.json", new(value=0.4, date=None))
     saved(tmp_path, "a__b/results_2024-05-02T09-00-00.000001.json", new(value=0.6, date=None))
@@ -238,6 +256,16 @@ def test_per_cent_are_divided_where_they_are_accuracies(tmp_path: Path) -> None:
     ]
     with pytest.raises(ScoreError, match=r"arc:acc: the largest value is 145; .* even as per cent it is above 100"):
         read_scores(saved(tmp_path, "t.csv", text.replace("45", "145")), percent=True)
+
+
+def test_a_metric_that_no_rule_knows_is_an_accuracy_in_a_table_and_anything_in_a_file_of_lm_eval(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ScoreError, match="squad:f1: the largest value is 61"):
+        read_scores(saved(tmp_path, "t.csv", "model,task,metric,value\na,squad,f1,61\n"))
+    record = new()
+    record["results"] = {"squad": {"f1,none": 61.0}, "cola": {"mcc,none": -0.1}}
+    assert read_scores(saved(tmp_path, "r.json", record)).wide().rows() == [("a/b", 61.0, -0.1)]
 
 
 def test_a_constant_column_is_kept_and_said(tmp_path: Path) -> None:

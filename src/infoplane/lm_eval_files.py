@@ -188,7 +188,7 @@ def _date(record: Mapping[str, Any], path: Path) -> float | None:
     told = record.get("date")
     if isinstance(told, int | float) and not isinstance(told, bool):
         return float(told)
-    if found := _DATED.search(path.name):
+    if found := _DATED.search(path.name):  # the clock of the machine that wrote it, in a zone that is not told
         day, _, hour = found[1].partition("T")
         return datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}+00:00").timestamp()
     return None

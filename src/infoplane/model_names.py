@@ -9,7 +9,7 @@ said in the match's notes; what cannot be decided is refused with the nearest na
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,21 @@ class Measured:
     model: str
     revision: str | None = None
     dtype: str | None = None
+
+    @classmethod
+    def of(cls, provenance: Mapping[str, Any]) -> Measured:
+        """The model that a measurement is of, from its provenance.
+
+        Raises:
+            ScoreError: an untrained twin, which nobody scored, or a difference of two measurements.
+        """
+        model = provenance.get("model") or {}
+        if "source" not in model:
+            raise ScoreError("the measurement does not say which model it is of (a difference does not)")
+        if model.get("random_init"):
+            raise ScoreError(f"{model['source']} was measured with random weights: the scores are of the trained model")
+        name = model.get("name") if model["source"] == "module" else None
+        return cls(str(name or model["source"]), model.get("revision"), model.get("dtype"))
 
     @property
     def step(self) -> int | None:
@@ -144,8 +159,13 @@ def key_of(name: str) -> tuple[str, ...]:
     True
     >>> key_of("Qwen/Qwen2-57B") == key_of("Qwen/Qwen2.5-7B")
     False
+    >>> key_of("/data/run-a/checkpoint-500") == key_of("../run-a/checkpoint-500")
+    True
     """
-    bare = _GGUF.sub("", name.rstrip("/").rpartition("/")[2]).lower()
+    *places, last = [part for part in name.split("/") if part not in ("", ".", "..")] or [name]
+    bare = _GGUF.sub("", last).lower()
+    if places and step_of(None, last) is not None:  # of a checkpoint's folder the run's name belongs to it
+        bare = f"{places[-1].lower()}-{bare}"
     if "-" in bare:  # phi-1_5: a point; llama_2_7b: a separator
         bare = re.sub(r"(?<=\d)_(?=\d)", ".", bare)
     words = re.findall(r"[^\W\d_]+|\d+(?:\.\d+)*", bare)

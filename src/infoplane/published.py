@@ -191,14 +191,16 @@ def published(name: str) -> Scores:
         .unpivot(list(table.scores), index=["model", *told], variable_name="column")
         .drop_nulls("value")
     )
-    what = pl.DataFrame(
-        [(column, *scored) for column, scored in table.scores.items()],
-        {"column": pl.String, "task": pl.String, "metric": pl.String, "n_shot": pl.Int64, "over": pl.Float64},
-        orient="row",
-    )
-    rows = flat.join(what, on="column", how="left", maintain_order="left").with_columns(
-        pl.col("value") / pl.col("over"), source=pl.lit(name)
-    )
+    column = pl.col("column")
+    tasks, metrics, shots, over = ({c: scored[i] for c, scored in table.scores.items()} for i in range(4))
+    rows = flat.select(
+        "model", *told,
+        task=column.replace_strict(tasks, return_dtype=pl.String),
+        metric=column.replace_strict(metrics, return_dtype=pl.String),
+        n_shot=column.replace_strict(shots, return_dtype=pl.Int64),
+        value=pl.col("value") / column.replace_strict(over, return_dtype=pl.Float64),
+        source=pl.lit(name),
+    )  # fmt: skip
     missing = [pl.lit(None, dtype).alias(column) for column, dtype in SCHEMA.items() if column not in rows.columns]
     rows = rows.with_columns(missing).select(pl.col(column).cast(dtype) for column, dtype in SCHEMA.items())
     return Scores(rows, table.remarks)

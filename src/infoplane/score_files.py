@@ -164,10 +164,8 @@ def as_fractions(table: pl.DataFrame, percent: bool, strict: bool) -> tuple[pl.D
                 text = f"{name}: all {len(values)} values are at most 1 per cent ({high:g}): fractions already?"
                 remarks.append(Remark(text, (("task", task), ("metric", metric))))
     if percent and fractions:
-        among = pl.DataFrame(fractions, {"task": pl.String, "metric": pl.String}, orient="row").with_columns(by=100.0)
-        by = pl.col("by").fill_null(1.0)
-        table = table.join(among, on=["task", "metric"], how="left", maintain_order="left")
-        table = table.with_columns(pl.col("value", "standard_error") / by).drop("by")
+        among = pl.format("{}\n{}", "task", "metric").is_in([f"{task}\n{metric}" for task, metric in fractions])
+        table = table.with_columns(pl.col("value", "standard_error") / pl.when(among).then(100.0).otherwise(1.0))
     return table, tuple(remarks)
 
 
