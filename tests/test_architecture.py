@@ -16,8 +16,8 @@ ORDER = [
     "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "budget",
     "placing", "record", "bound", "until", "run", "phase_types", "wandering", "phase_shape", "phases", "checkpoints",
     "trajectory", "seeds", "tracing", "monitor", "callback", "scores", "lm_eval_files", "score_csv", "score_files",
-    "published", "model_names", "report", "cli_common", "cli_options", "cli_bound", "cli_budget", "cli_scores",
-    "cli_trace", "cli",
+    "published", "name_keys", "model_names", "report", "cli_common", "cli_options", "cli_bound", "cli_budget",
+    "cli_scores", "cli_trace", "cli",
 ]  # fmt: skip
 
 

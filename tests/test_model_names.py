@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from infoplane.errors import ScoreError
-from infoplane.model_names import Match, Measured, Unmatched, family_of, find, key_of, match, rows_of
+from infoplane.model_names import Match, Measured, Unmatched, family_of, find, match, rows_of
+from infoplane.name_keys import key_of
 from infoplane.published import TABLES, facts, published
 from infoplane.scores import Scores
 

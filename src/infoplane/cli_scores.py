@@ -27,7 +27,7 @@ def scores(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TABLE|FILE]",
+            metavar="TABLE|FILE",
             help="A published table, a results_*.json of lm-eval, a folder of them, or a .csv. Left out: the published "
             "tables are listed.",
         ),

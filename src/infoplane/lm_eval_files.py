@@ -9,6 +9,7 @@ Sources: lm_eval 0.4.13, `result_schema.py` and `loggers/evaluation_tracker.py`;
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,9 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
     if not is_result(record):
         have = ", ".join(list(record)[:6]) if isinstance(record, dict) else f"a {type(record).__name__}"
         raise ScoreError(f"{path} is not a result file of lm-eval: expected `results` and `config`, found {have}")
+    for name in ("groups", "config", "n-samples", "n-shot"):
+        if not isinstance(record.get(name) or {}, dict):
+            raise ScoreError(f"{path}: {name!r} is {record[name]!r}; expected names and what is told of them")
     tables = {**(record.get("groups") or {}), **record["results"]}
     config = record.get("config") or {}
     named = model or _model(record, config)
@@ -98,7 +102,8 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
             "with model=..., on the command line with --model-name"
         )
     args = _arguments(config.get("model_args"))
-    revision = config.get("model_revision") or args.get("revision")
+    told = config.get("model_revision") or args.get("revision")
+    revision = str(told) if told else None
     common = {
         "model": named, "revision": revision, "step": step_of(revision, named), "precision": _precision(config, args),
         "chat_template": bool(record["chat_template"]) if "chat_template" in record else None, "source": str(path),
@@ -121,8 +126,11 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
     where = (("source", str(path)),)
     if left_out:
         remarks.append(Remark(f"{path}: not numbers, left out: {', '.join(left_out[:5])}", where))
-    if (limit := config.get("limit")) is not None:
-        remarks.append(Remark(f"{path}: only part of each task was scored (limit {limit:g})", where))
+    limit = config.get("limit")
+    if isinstance(limit, float) and limit.is_integer():  # a number of items; below 1 it is a share
+        limit = int(limit)
+    if limit is not None:
+        remarks.append(Remark(f"{path}: only part of each task was scored (limit {limit})", where))
     return ResultFile(path, _date(record, path), tuple(rows), tuple(remarks))
 
 
@@ -133,9 +141,9 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any, float | Non
         if name in _NOT_METRICS or name.endswith("_stderr"):
             continue
         error = metrics.get(f"{name}_stderr{comma}{kind}")
-        if isinstance(error, bool) or not isinstance(error, int | float):  # the harness writes "N/A" where it has none
-            error = None
-        yield (name if kind in ("", "none") else key), value, None if error is None else float(error)
+        known = isinstance(error, int | float) and not isinstance(error, bool) and math.isfinite(error)
+        # where it has no error the harness writes "N/A", or NaN for a single item
+        yield (name if kind in ("", "none") else key), value, float(error) if known and error is not None else None
 
 
 def _model(record: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
@@ -173,15 +181,16 @@ def _precision(config: Mapping[str, Any], args: Mapping[str, Any]) -> str | None
 
 def _n(record: Mapping[str, Any], task: str, metrics: Mapping[str, Any]) -> int | None:
     samples = (record.get("n-samples") or {}).get(task)
-    told = samples.get("effective") if isinstance(samples, dict) else metrics.get("sample_len")
-    return told if isinstance(told, int) and not isinstance(told, bool) else None
+    return _count(samples.get("effective") if isinstance(samples, dict) else metrics.get("sample_len"))
 
 
 def _n_shot(record: Mapping[str, Any], config: Mapping[str, Any], task: str) -> int | None:
-    for told in ((record.get("n-shot") or {}).get(task), config.get("num_fewshot")):
-        if isinstance(told, int) and not isinstance(told, bool):
-            return told
-    return None
+    shots = _count((record.get("n-shot") or {}).get(task))
+    return _count(config.get("num_fewshot")) if shots is None else shots
+
+
+def _count(told: Any) -> int | None:
+    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told < 2**63 else None
 
 
 def _date(record: Mapping[str, Any], path: Path) -> float | None:

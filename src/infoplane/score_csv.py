@@ -68,6 +68,8 @@ def _cells(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ScoreError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}; expected UTF-8") from None
+    if "\0" in text:
+        raise ScoreError(f"{path} is not a table as text: it holds NUL bytes; expected CSV in UTF-8")
     reader = csv.reader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     header = [name.strip() for name in next(reader, [])]
     if twice := [name for name in dict.fromkeys(header) if header.count(name) > 1]:
@@ -128,7 +130,7 @@ def _about(path: Path, number: int, line: Mapping[str, str]) -> dict[str, Any]:
 def _typed(path: Path, number: int, name: str, cell: str) -> Any:
     if SCHEMA[name] == pl.Int64:
         value = _number(path, number, name, cell)
-        if value != int(value) or value < 0:
+        if value != int(value) or not 0 <= value < 2**53:
             raise ScoreError(f"{path}, line {number}, column {name!r}: {cell!r}; expected a whole number, 0 or more")
         return int(value)
     if SCHEMA[name] == pl.Boolean:
