@@ -166,6 +166,8 @@ def test_rows_that_do_not_tell_come_after_those_that_do() -> None:
     found = the_match("org/Net-1.5-7B", [row(value=0.1), row(value=0.2, precision="float16", chat_template=False)])
     assert found.scores.table["value"].to_list() == [0.2]
     assert "there is also: precision not told chat template not told" in found.notes[0]
+    found = the_match("org/Net-1.5-7B", [row(value=0.1, precision="4bit"), row(value=0.2)])
+    assert found.scores.table["value"].to_list() == [0.2]
 
 
 # ---------------------------------------------------------------------- steps and revisions
@@ -196,6 +198,10 @@ def test_scores_of_the_finished_model_are_not_those_of_a_checkpoint() -> None:
     assert "at steps 10 to 20: name a revision" in the_refusal("org/net", trained).reason
     folders = [row("runs/a/checkpoint-10", step=10)]
     assert the_match("runs/a/checkpoint-10", folders).how == "exact"
+    run = [row("net-a", value=s / 100, step=s, revision=f"checkpoint-{s}") for s in (10, 20)]
+    assert the_match("/data/net-a/checkpoint-20", run).scores.table["value"].to_list() == [0.2]
+    assert "no scores at step 30" in the_refusal("/data/net-a/checkpoint-30", run).reason
+    assert "no model of that name" in the_refusal("/data/net-b/checkpoint-20", run).reason
 
 
 def test_a_revision_that_was_not_scored_is_refused_and_a_commit_is_said() -> None:

@@ -136,6 +136,7 @@ def test_two_files_of_one_task_are_refused_unless_the_newest_is_asked_for(tmp_pa
     saved(tmp_path, "a__b/results_2024-04-01T09-00-00.000001.json", other)
     saved(tmp_path, "a__b/samples_arc_2024-05-01T10-00-00.000001.jsonl", '{"doc_id": 0}\n')
     saved(tmp_path, "c/tokenizer.json", {"version": "1.0"})
+    saved(tmp_path, ".cache/info.json", {"of": "a library"})
     with pytest.raises(ScoreError, match=r"2 files score a/b on arc .*--latest"):
         read_scores(tmp_path)
     found = read_scores(tmp_path, latest=True)

@@ -120,7 +120,7 @@ def match(measured: Iterable[Measured | str], scores: Scores, chat_template: boo
     """
     models = [Measured(one) if isinstance(one, str) else one for one in measured]
     index = NameIndex.of(scores.models)
-    places = [index.find(one.model) for one in models]
+    places = [_place(one, index) for one in models]
     wanted = {place[0] for place in places if not isinstance(place, str)}
     rows = scores.table.filter(pl.col("model").is_in(wanted)).partition_by("model", as_dict=True)
     found = [
@@ -143,6 +143,16 @@ def find(name: str, names: Sequence[str]) -> str:
     if isinstance(found, str):
         raise ScoreError(f"no scores of {name!r}: {found}; {spoken_near(near(name, names))}")
     return found[0]
+
+
+def _place(measured: Measured, index: NameIndex) -> tuple[str, str, tuple[str, ...]] | str:
+    """Where a model is among the scores; the folder of a checkpoint may be scored as a revision of its run."""
+    found = index.find(measured.model)
+    run = measured.model.rstrip("/").rpartition("/")[0]
+    if isinstance(found, str) and run and measured.revision is None and measured.step is not None:
+        of_run = index.find(run)
+        return found if isinstance(of_run, str) else of_run
+    return found
 
 
 # ---------------------------------------------------------------------- rows

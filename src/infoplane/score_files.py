@@ -72,7 +72,7 @@ def _tree(folder: Path, model: str | None) -> tuple[list[ResultFile], tuple[Rema
         # lm-eval's own names must be results; another name may be anything, a tokenizer's JSON for one
         if path.name.startswith("results") or is_result(_maybe(path)):
             files.append(read_result(path, model))
-        else:
+        elif not any(part.startswith(".") for part in path.relative_to(folder).parts):
             others.append(path)
     if not files:
         what = f"{len(others)} other .json files" if others else "no .json file"
