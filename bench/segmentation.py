@@ -16,8 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import infoplane
 from infoplane.byte_budget import limit_bytes, tokens_enough
+
+import infoplane
 from infoplane.comparison import Member, compare
 from infoplane.loading import load_tokenizer
 from infoplane.text import read_text

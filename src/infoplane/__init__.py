@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from infoplane.record import measure_capture as measure_capture
     from infoplane.report import write_report as write_report
     from infoplane.run import measure as measure
+    from infoplane.score_files import read_scores as read_scores
+    from infoplane.scores import Scores as Scores
     from infoplane.text import read_text as read_text
     from infoplane.tracing import trace as trace
     from infoplane.trajectory import Trajectory as Trajectory
@@ -38,6 +40,7 @@ _PLACE = {
     "load_model": "loading", "measure": "run", "measure_capture": "record", "open_capture": "capture",
     "read_text": "text", "soft_assign": "assign", "soft_entropy": "assign", "temperature": "calibration",
     "write_report": "report", "Monitor": "monitor", "Trajectory": "trajectory", "trace": "tracing", "watch": "callback",
+    "Scores": "scores", "read_scores": "score_files",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_PLACE)]
 

@@ -18,6 +18,7 @@ from infoplane.cli_budget import budget
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
 from infoplane.cli_compare import compare
 from infoplane.cli_report import report
+from infoplane.cli_scores import scores
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
@@ -63,6 +64,7 @@ app.command()(bound)
 app.command()(budget)
 app.command()(compare)
 app.command()(report)
+app.command()(scores)
 
 
 @app.callback(invoke_without_command=True)

@@ -31,5 +31,9 @@ class ResultError(InfoplaneError):
     """A stored result cannot be read, written or compared."""
 
 
+class ScoreError(InfoplaneError):
+    """Benchmark scores cannot be read, contradict each other, or are not of the models asked for."""
+
+
 class SettingError(InfoplaneError, ValueError):
     """An argument is outside what it can be."""
