@@ -258,7 +258,11 @@ def test_the_ready_survey_has_the_usual_families() -> None:
     assert all(e.revision is None and e.path is None and "/" in e.id for e in entries)
     assert all(0.07 <= e.facts["parameters_b"] <= 71 for e in entries)
     assert all(e.facts["kind"] in ("base", "instruct") for e in entries)
-    assert len({json.dumps(dict(e.settings), sort_keys=True) for e in entries}) == 1  # one setting for all
+    shared = {json.dumps({k: v for k, v in e.settings.items() if k != "device_map"}, sort_keys=True) for e in entries}
+    assert len(shared) == 1  # one setting for all, but for those that need several GPUs
+    assert {e.id for e in entries if "device_map" in e.settings} == {
+        e.id for e in choose(entries) if e.facts["parameters_b"] > 35
+    }
     settings = entries[0].settings
     assert settings["reference_sets"] >= 5 and settings["loss"] and "bytes" in settings
     assert settings["bytes"] <= sum(len(d.text.encode()) for d in read_text(settings["text"]).documents)
@@ -316,6 +320,7 @@ def test_the_table_has_a_row_a_model_with_facts_figures_and_errors(surveyed: Any
     assert table["parameters"].to_list() == [
         sum(p.numel() for p in tiny_model(f).parameters()) for f in ("llama", "gpt_neox")
     ]
+    assert set(table["device"]) == {"cpu"} and "transformers 5" in table["versions"][0]
     assert table["text_sha256"].n_unique() == table["windows_hash"].n_unique() == 1  # the same text
     assert table["bytes"].n_unique() == 1 and 15_700 < table["bytes"][0] <= 16_000
     for i, one in enumerate(found.measured):
@@ -389,6 +394,21 @@ def test_other_settings_are_refused_and_forced(models: Path, tmp_path: Path, mon
     place.write_text((head + "points = 8\n" + other).replace("16000", "12000"))
     with pytest.raises(ResultError, match=r"different: bytes, text"):
         survey(place, out=out)
+
+
+def test_models_not_asked_for_stay_in_the_table_though_measured_elsewhere(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    first = survey(models / "survey.toml", out=out, only="tiny/llama")
+    assert [one.status for one in first.models] == ["measured", "pending", "pending"]
+    monkeypatch.setattr(surveying, "_versions", lambda: {"infoplane": "99"})
+    said = list[str]()
+    found = survey(models / "survey.toml", out=out, only="tiny/neox", say=said.append)
+    assert [one.status for one in found.models] == ["measured", "pending", "measured"]
+    assert said[0] == "tiny--llama: stays in the table as it was measured (different: versions)"
+    with pytest.raises(ResultError, match=r"tiny--llama/measurement.json is a .* otherwise \(different: versions\)"):
+        survey(models / "survey.toml", out=out, only="tiny/llama")
 
 
 def test_local_weights_that_change_are_refused_and_broken_ones_can_be_mended(

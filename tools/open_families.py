@@ -108,6 +108,8 @@ dtype = "bfloat16"
 loss = true               # bits per byte of the same text, which every forecast must beat
 """
 LEAST, MOST = 0.07, 71.0
+ONE_GPU = 35.0
+"""Billion parameters that one GPU of 80 GB holds in bfloat16; larger models are spread over several."""
 
 
 def main() -> None:
@@ -125,6 +127,8 @@ def main() -> None:
             kind = "instruct" if any(mark in name.lower() for mark in INSTRUCT) else "base"
             lines += ["", "[[model]]", f'id = "{name}"', f'family = "{family}"', f'kind = "{kind}"']
             lines.append(f"parameters_b = {size:g}")
+            if size > ONE_GPU:
+                lines.append('device_map = "auto"')
             if name in trained:
                 lines.append(f"training_tokens_t = {trained[name]:g}")
             sizes.append(size)

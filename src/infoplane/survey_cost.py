@@ -35,7 +35,7 @@ THROUGHPUTS: Mapping[str, tuple[float, str]] = {
 }
 """Operations a second that can be named instead of given, and where they come from."""
 CAPTURING, EACH_SET = 0.08, 0.045
-"""Parts of a forward pass that capturing adds: with one reference set, and for each set more; both are less in wider models."""
+"""Parts of a forward pass that capturing adds: with one reference set, and for each set more; less in wider models."""
 MEASURING = 6.3e-6
 """q, processor seconds a position, layer and set, orders 1 and 2 (bench/survey.py)."""
 BYTES_PER_TOKEN = 4.4

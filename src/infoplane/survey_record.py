@@ -22,11 +22,13 @@ from infoplane.measurement import Estimate, Measurement, read_record
 
 SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
+_DECIDE = ("infoplane", "torch", "transformers")
 _FACTS: Mapping[str, Any] = {
     "model": pl.String, "name": pl.String, "revision": pl.String, "commit": pl.String, "sha256": pl.String,
     "family": pl.String, "kind": pl.String, "parameters": pl.Int64, "parameters_b": pl.Float64,
     "training_tokens_t": pl.Float64, "architecture": pl.String, "width": pl.Int64, "blocks": pl.Int64,
-    "dtype": pl.String, "tokens": pl.Int64, "bytes": pl.Int64, "documents": pl.Int64, "positions": pl.Int64,
+    "dtype": pl.String, "device": pl.String, "versions": pl.String,
+    "tokens": pl.Int64, "bytes": pl.Int64, "documents": pl.Int64, "positions": pl.Int64,
     "text_sha256": pl.String, "windows_hash": pl.String, "points_hash": pl.String, "unit": pl.String,
     "estimator": pl.String,
 }  # fmt: skip
@@ -143,9 +145,10 @@ def _row(one: Surveyed, found: Measurement) -> dict[str, Any]:
         "model": one.id, "name": one.name, "revision": one.revision,
         **{k: one.weights.get(k) for k in ("commit", "sha256")},
         **{k: one.facts.get(k) for k in ("family", "kind", "parameters_b", "training_tokens_t")},
-        **{k: model.get(k) for k in ("architecture", "parameters", "width", "blocks")},
+        **{k: model.get(k) for k in ("architecture", "parameters", "width", "blocks", "device")},
         **{k: p.get(k) for k in ("dtype", "tokens", "documents", "positions", "windows_hash", "points_hash")},
         "bytes": (text.get("bytes") or {}).get("read"), "text_sha256": text.get("sha256"),
+        "versions": ", ".join(f"{k} {v}" for k, v in (p.get("versions") or {}).items() if k in _DECIDE),
         "unit": settings.get("unit"), "estimator": next(iter(settings.get("estimators", ())), None),
     }  # fmt: skip
     for estimate in found.select(layer="model"):

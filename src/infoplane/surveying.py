@@ -14,7 +14,7 @@ import gc
 import inspect
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +213,15 @@ class _Run:
                 if entry.name in asked:
                     self._fail(entry, error)
                 continue
-            if stored is not None and (stored.provenance.get("survey") or {}).get("decides") == key:
+            if stored is None:
+                continue
+            differs = _differs((stored.provenance.get("survey") or {}).get("decides"), key)
+            elsewhere = {"versions", "device", *(["dtype"] if entry.settings["dtype"] == "auto" else [])}
+            if not differs:
                 self.found[entry.name] = stored
+            elif entry.name not in asked and set(differs) <= elsewhere:
+                self.found[entry.name] = stored
+                self.say(f"{entry.name}: stays in the table as it was measured (different: {', '.join(differs)})")
 
     def check_overwriting(self, chosen: Sequence[Entry], force: bool) -> None:
         """Refuse to measure over results that were made otherwise."""
@@ -225,9 +232,8 @@ class _Run:
             if not (place / MEASUREMENT_NAME).exists():
                 continue
             stored = self._stored(entry)
-            then = {} if stored is None else (stored.provenance.get("survey") or {}).get("decides") or {}
-            now = self.keys[entry.name]
-            differs = sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
+            then = None if stored is None else (stored.provenance.get("survey") or {}).get("decides")
+            differs = _differs(then, self.keys[entry.name])
             how = (
                 f"made otherwise (different: {', '.join(differs)})"
                 if then
@@ -328,6 +334,12 @@ def text_key(entry: Entry) -> str:
     """What decides the text of an entry: entries with one key read the same."""
     told = {k: v for k, v in entry.settings.items() if k in TEXT or k in ("bytes", "seed")}
     return files.canonical_json(told)
+
+
+def _differs(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """What decided the numbers of a stored measurement otherwise."""
+    then = then or {}
+    return sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
 
 
 def _text_of(stored: Measurement | None) -> str:
