@@ -15,8 +15,8 @@ ORDER = [
     "layers", "models", "loading", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal",
     "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "budget",
     "placing", "record", "bound", "until", "run", "byte_budget", "survey_file", "survey_lock", "survey_record",
-    "survey_cost", "surveying", "phase_types", "wandering", "phase_shape", "phases", "checkpoints", "trajectory",
-    "seeds", "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_bound",
+    "survey_entries", "survey_cost", "surveying", "phase_types", "wandering", "phase_shape", "phases", "checkpoints",
+    "trajectory", "seeds", "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_bound",
     "cli_budget", "cli_survey", "cli_trace", "cli",
 ]  # fmt: skip
 

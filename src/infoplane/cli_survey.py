@@ -58,8 +58,8 @@ def survey(
     Writes one measurement a model, survey.json (what was measured, what failed and why), survey.parquet (one row a
     model) and survey.lock.json (which revisions) to --out. Exit status 1 where some models failed: the others stand.
     """
+    from infoplane.survey_entries import choose
     from infoplane.survey_file import read_survey, ready_text
-    from infoplane.surveying import choose
     from infoplane.surveying import survey as run
 
     if show:
@@ -159,7 +159,7 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
 
 def _texts(entries: Sequence[Any]) -> dict[str, Any]:
     """The texts that lie on this machine; those of a hub are not fetched for an estimate."""
-    from infoplane.surveying import read_entry_text, text_key
+    from infoplane.survey_entries import read_entry_text, text_key
     from infoplane.text import BUILT_IN
 
     read: dict[str, Any] = {}

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import fnmatch
 import gc
 import inspect
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoplane import files
-from infoplane.byte_budget import limit_bytes, tokens_enough
-from infoplane.capture import Progress, versions
+from infoplane.byte_budget import tokens_enough
+from infoplane.capture import Progress
 from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
 from infoplane.run import measure
-from infoplane.survey_file import KEEPING, TEXT, Entry, read_survey
-from infoplane.survey_lock import Hub, Lock, Locked, check_local, moved, resolve, words_hash
+from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
+from infoplane.survey_file import Entry, read_survey
+from infoplane.survey_lock import Hub, Lock, check_local, moved, resolve
 from infoplane.survey_record import JSON_NAME, Survey, Surveyed
-from infoplane.text import Text, read_text
+from infoplane.text import Text
 
 Say = Callable[[str], object]
 _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -78,50 +77,6 @@ def survey(
     if progress is not None:
         progress("models", len(chosen), len(chosen))
     return run.store()
-
-
-def choose(entries: Sequence[Entry], only: str | None = None, up_to: float | None = None) -> tuple[Entry, ...]:
-    """Some models of a survey.
-
-    Args:
-        entries: of the survey.
-        only: globs of ids, folder names or families, separated by commas.
-        up_to: parameters, in billions.
-
-    Raises:
-        SettingError: none is left, a glob fits none, or the parameters of a model are not told.
-    """
-    chosen = tuple(entries)
-    if only is not None:
-        globs = [glob.strip() for glob in only.split(",") if glob.strip()]
-        for glob in globs:
-            if not any(_fits(entry, glob) for entry in entries):
-                some = ", ".join(entry.id for entry in entries[:5])
-                raise SettingError(f"--only {glob!r} fits no model of the survey; it has {some}, ...")
-        chosen = tuple(entry for entry in entries if any(_fits(entry, glob) for glob in globs))
-    if up_to is not None:
-        untold = [entry.id for entry in chosen if "parameters_b" not in entry.facts]
-        if untold:
-            raise SettingError(f"--up-to {up_to:g}: the survey does not tell parameters_b of {', '.join(untold[:5])}")
-        chosen = tuple(entry for entry in chosen if entry.facts["parameters_b"] <= up_to)
-    if not chosen:
-        raise SettingError("no model of the survey is left to measure: ask for more with --only or --up-to")
-    return chosen
-
-
-def _fits(entry: Entry, glob: str) -> bool:
-    names = (entry.id, entry.name, str(entry.facts.get("family", "")))
-    return any(fnmatch.fnmatchcase(name.casefold(), glob.casefold()) for name in names)
-
-
-def read_entry_text(entry: Entry) -> Text:
-    """The text of an entry, within its budget of bytes where it has one."""
-    s = entry.settings
-    text = read_text(
-        s["text"], column=s.get("column"), split=s["split"], config=s.get("config"), revision=s.get("text_revision"),
-        streaming=s["streaming"], limit=s.get("limit"), seed=s["seed"],
-    )  # fmt: skip
-    return limit_bytes(text, s["bytes"], s["seed"]) if "bytes" in s else text
 
 
 class _Run:
@@ -208,14 +163,14 @@ class _Run:
                 text = self.texts.get(text_key(entry))
                 stored = self._stored(entry)
                 sha = text.provenance["sha256"] if text is not None else _text_of(stored)
-                key = self.keys[entry.name] = _decides(entry, locked, sha)
+                key = self.keys[entry.name] = decides(entry, locked, sha)
             except InfoplaneError as error:
                 if entry.name in asked:
                     self._fail(entry, error)
                 continue
             if stored is None:
                 continue
-            differs = _differs((stored.provenance.get("survey") or {}).get("decides"), key)
+            differs = differences((stored.provenance.get("survey") or {}).get("decides"), key)
             elsewhere = {"versions", "device", *(["dtype"] if entry.settings["dtype"] == "auto" else [])}
             if not differs:
                 self.found[entry.name] = stored
@@ -233,7 +188,7 @@ class _Run:
                 continue
             stored = self._stored(entry)
             then = None if stored is None else (stored.provenance.get("survey") or {}).get("decides")
-            differs = _differs(then, self.keys[entry.name])
+            differs = differences(then, self.keys[entry.name])
             how = (
                 f"made otherwise (different: {', '.join(differs)})"
                 if then
@@ -320,51 +275,14 @@ class _Run:
             models.append(Surveyed(entry.name, entry.id, entry.revision, weights, entry.facts, found, *told))
         texts = [text.provenance for text in self.texts.values()]
         made = Survey(
-            tuple(models), {"source": self.source, "texts": [dict(t) for t in texts], "versions": _versions()}
+            tuple(models), {"source": self.source, "texts": [dict(t) for t in texts], "versions": deciding_versions()}
         )
         made.save(self.out)
         return made
 
 
-def _versions() -> dict[str, str | None]:
-    return versions("infoplane", "torch", "transformers")
-
-
-def text_key(entry: Entry) -> str:
-    """What decides the text of an entry: entries with one key read the same."""
-    told = {k: v for k, v in entry.settings.items() if k in TEXT or k in ("bytes", "seed")}
-    return files.canonical_json(told)
-
-
-def _differs(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
-    """What decided the numbers of a stored measurement otherwise."""
-    then = then or {}
-    return sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
-
-
 def _text_of(stored: Measurement | None) -> str:
     return "" if stored is None else str((stored.provenance.get("text") or {}).get("sha256", ""))
-
-
-def _decides(entry: Entry, locked: Locked, text: str) -> dict[str, Any]:
-    """Everything that decides the numbers of an entry, by name, so that a difference can be explained.
-
-    Raises:
-        SettingError: the device cannot be used.
-        ModelError: a tokenizer that is not there.
-    """
-    from infoplane.loading import _device, fast_dtype
-
-    told = {k: v for k, v in entry.settings.items() if k not in KEEPING and k not in TEXT}
-    device = _device(told["device"]).type
-    told["device"] = device
-    if told["dtype"] == "auto":
-        told["dtype"] = fast_dtype(device)
-    for key in ("tokenizer", "preferences"):
-        if key in told and Path(told[key]).is_absolute():
-            told[key] = words_hash(Path(told[key]))
-    name = None if entry.path else entry.id
-    return {"id": name, **locked.weights, "text": text, **told, "versions": _versions()}
 
 
 def _free() -> None:
