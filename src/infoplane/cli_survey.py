@@ -148,8 +148,8 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
     t = record["total"]
     shown.add_section()
     shown.add_row(
-        "total", _spoken(t["parameters"]), _bytes(t["download"]), f"{t['tokens']:,}", f"{t['hours']:.2f}",
-        f"{t['measuring_hours']:.1f}", f"{_bytes(t['capture'])} at once",
+        "total", _spoken(t["parameters"]), _bytes(t["download"]), f"{t['tokens']:,}", f"{t['hours']:.2g}",
+        f"{t['measuring_hours']:.2g}", f"{_bytes(t['capture'])} at once",
     )  # fmt: skip
     console = _console()
     console.print(shown)
