@@ -14,10 +14,11 @@ ORDER = [
     "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
     "layers", "models", "loading", "forward", "capture", "labels", "text_labels", "grouping", "rows", "label_sums",
     "marginal", "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement",
-    "comparison", "budget", "placing", "record", "bound", "until", "run", "phase_types", "wandering", "phase_shape",
-    "phases", "checkpoints", "trajectory", "seeds", "tracing", "monitor", "callback", "scores", "lm_eval_files",
-    "score_csv", "score_files", "published", "name_keys", "model_names", "report", "cli_common", "cli_options",
-    "cli_bound", "cli_budget", "cli_compare", "cli_report", "cli_scores", "cli_trace", "cli",
+    "comparison", "budget", "placing", "record", "bound", "until", "run", "byte_budget", "survey_file", "survey_lock",
+    "survey_record", "survey_entries", "survey_cost", "surveying", "phase_types", "wandering", "phase_shape", "phases",
+    "checkpoints", "trajectory", "seeds", "tracing", "monitor", "callback", "scores", "lm_eval_files", "score_csv",
+    "score_files", "published", "name_keys", "model_names", "report", "cli_common", "cli_options", "cli_bound",
+    "cli_budget", "cli_compare", "cli_report", "cli_scores", "cli_survey", "cli_trace", "cli",
 ]  # fmt: skip
 
 

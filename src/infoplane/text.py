@@ -127,8 +127,7 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
                 f"{name}: character {error.start} is half of a surrogate pair, which no text holds: the document was "
                 "cut or wrongly decoded before it came here"
             ) from None
-        for part in (name.encode("utf-8", "surrogateescape"), encoded):
-            digest.update(len(part).to_bytes(8, "little") + part)
+        _absorb(digest, name, encoded)
         documents.append(Document(name, text))
         if len(documents) == found["limit"]:
             break
@@ -137,6 +136,19 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
         raise TextError(f"no text in {found['source']}: {why}; give at least one document")
     found |= {"documents": len(documents), "empty": empty, "sha256": digest.hexdigest()}
     return Text(tuple(documents), found)
+
+
+def text_hash(documents: Iterable[Document]) -> str:
+    """SHA-256 over names and texts, as in the provenance of a `Text`."""
+    digest = hashlib.sha256()
+    for document in documents:
+        _absorb(digest, document.name, document.text.encode())
+    return digest.hexdigest()
+
+
+def _absorb(digest: Any, name: str, encoded: bytes) -> None:
+    for part in (name.encode("utf-8", "surrogateescape"), encoded):
+        digest.update(len(part).to_bytes(8, "little") + part)
 
 
 # ---------------------------------------------------------------------- where a source is

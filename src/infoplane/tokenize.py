@@ -64,7 +64,7 @@ def make_windows(
     read = [text.documents[i].text[: _CHARACTERS_PER_TOKEN * tokens + 4096] for i in chosen]
     encoded = [_encode(part, tokenizer) for part in read]
     sizes = np.array([len(ids) for ids, _ in encoded])
-    depths = _depths(sizes, tokens, min_window)
+    depths = water_level(sizes, tokens, min_window)
     order = np.argsort(chosen, kind="stable")  # windows and names follow the text, not the draw
 
     step = context - len(prefix)
@@ -191,8 +191,8 @@ def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArr
     return ids, np.concatenate(([0], bytes_before)).astype(np.int64)
 
 
-def _depths(sizes: npt.NDArray[np.int64], tokens: int, min_window: int) -> npt.NDArray[np.int64]:
-    """Tokens to read of each document: min(size, level), the level as high as the budget allows."""
+def water_level(sizes: npt.NDArray[np.int64], tokens: int, min_window: int) -> npt.NDArray[np.int64]:
+    """How much to read of each document: min(size, level), the level as high as the budget allows."""
     if sizes.sum() <= tokens:
         return sizes
     low, high = 0, int(sizes.max())

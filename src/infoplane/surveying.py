@@ -1,0 +1,293 @@
+"""Surveying: many models measured one after the other, each on the same text, with nothing done twice.
+
+A stored measurement is used again only if everything that decides its numbers is what the survey asks for now: weights
+(a commit or a hash), text, settings, number type, versions. A model that cannot be measured is recorded and the others
+go on; the index and the table are written whole after each. Of a model nothing stays in memory when the next is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import gc
+import inspect
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from infoplane.byte_budget import tokens_enough
+from infoplane.capture import Progress
+from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
+from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
+from infoplane.measurement import Measurement
+from infoplane.run import measure
+from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
+from infoplane.survey_file import Entry, read_survey
+from infoplane.survey_lock import Hub, Lock, check_local, moved, resolve
+from infoplane.survey_record import JSON_NAME, Survey, Surveyed
+from infoplane.text import Text
+
+Say = Callable[[str], object]
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of the disk that every next model would meet too."""
+
+
+def survey(
+    models: str | Path | Sequence[Entry],
+    *,
+    out: str | Path,
+    only: str | None = None,
+    up_to: float | None = None,
+    force: bool = False,
+    source: str = "python",
+    progress: Progress | None = None,
+    say: Say | None = None,
+) -> Survey:
+    """Measure the models of a survey.
+
+    Args:
+        models: a survey file, the name of one that ships with the package, or its entries.
+        out: folder of the results: one measurement a model, the lock, the index and the table.
+        only, up_to: which of its models; see `choose`.
+        force: measure again what is stored there with other settings.
+        source: what entries came from, for the record.
+        progress: called with a stage, what is done and what there is to do.
+        say: called with a sentence about each model as it is dealt with.
+
+    Raises:
+        SettingError: a survey or a choice that cannot be.
+        TextError: a text that cannot be read.
+        ResultError: the folder holds other results, and not `force`.
+    """
+    named = isinstance(models, str | Path)
+    entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
+    chosen = choose(entries, only, up_to)
+    run = _Run(Path(out), entries, str(models) if named else source, progress, say)
+    run.check_folder(force)
+    run.read_texts(chosen)
+    run.resolve(chosen)
+    run.recall(chosen)
+    run.check_overwriting(chosen, force)
+    for number, entry in enumerate(chosen):
+        if progress is not None:
+            progress("models", number, len(chosen))
+        run.do(entry, f"{number + 1}/{len(chosen)} {entry.name}")
+    if progress is not None:
+        progress("models", len(chosen), len(chosen))
+    return run.store()
+
+
+class _Run:
+    """One run over a survey."""
+
+    def __init__(
+        self, out: Path, entries: tuple[Entry, ...], source: str, progress: Progress | None, say: Say | None
+    ) -> None:
+        self.out, self.entries, self.source, self.progress = out, entries, source, progress
+        self.say = say or (lambda sentence: None)
+        self.texts: dict[str, Text] = {}
+        self.found: dict[str, Measurement] = {}
+        self.keys: dict[str, dict[str, Any]] = {}
+        self.failed: dict[str, tuple[str, str]] = {}
+
+    # ------------------------------------------------------------------ before the first model
+
+    def check_folder(self, force: bool) -> None:
+        """Refuse a folder that holds another survey: its models would be gone from the index."""
+        if self.out.exists() and not self.out.is_dir():
+            raise ResultError(f"{self.out} is a file; expected a folder for --out")
+        self.lock = Lock(self.out)
+        if not (self.out / JSON_NAME).exists():
+            return
+        try:
+            before = Survey.load(self.out)
+        except ResultError:
+            if not force:
+                raise
+            return
+        ours = {entry.name for entry in self.entries}
+        others = [one.name for one in before.measured if one.name not in ours]
+        if others and not force:
+            raise ResultError(
+                f"{self.out / JSON_NAME} lists {len(others)} measured models that this survey does not "
+                f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}): choose another --out, or --force to "
+                "leave them out of it (their folders stay)"
+            )
+        self.failed = {one.name: (one.error or "", one.message or "") for one in before.failures if one.name in ours}
+
+    def read_texts(self, chosen: Sequence[Entry]) -> None:
+        """Read each text once."""
+        for entry in chosen:
+            if "preferences" in entry.settings and "preferences" not in inspect.signature(measure).parameters:
+                raise SettingError(f"{entry.id}: preferences = ... is not something that this version can measure")
+            key = text_key(entry)
+            if key not in self.texts:
+                if self.progress is not None:
+                    self.progress("reading", len(self.texts), len(self.texts) + 1)
+                self.texts[key] = read_entry_text(entry)
+
+    def resolve(self, chosen: Sequence[Entry]) -> None:
+        """Lock what is not locked yet; say where the hub has moved on since; refuse local weights that changed."""
+        hub = Hub()
+        for number, entry in enumerate(chosen):
+            if self.progress is not None:
+                self.progress("resolving", number, len(chosen))
+            self.failed.pop(entry.name, None)
+            locked = self.lock.get(entry)
+            try:
+                if locked is None:
+                    self.lock.add(resolve(entry, hub))
+                    continue
+                if entry.is_local and not (self.out / entry.name / MEASUREMENT_NAME).exists():
+                    self.lock.add(resolve(entry, hub))  # nothing was measured of what was locked: it may be mended
+                    continue
+                check_local(entry, locked)
+            except InfoplaneError as error:
+                self._fail(entry, error)
+                continue
+            if said := moved(entry, locked, hub):
+                self.say(said)
+        if not hub.reachable:
+            self.say("the hub cannot be reached: what is locked or in its cache here is used")
+
+    def recall(self, chosen: Sequence[Entry]) -> None:
+        """Find what is measured already, of all models of the survey, with what is asked for now."""
+        asked = {entry.name for entry in chosen}
+        for entry in self.entries:
+            locked = self.lock.get(entry)
+            if locked is None or entry.name in self.failed:
+                continue
+            try:
+                text = self.texts.get(text_key(entry))
+                stored = self._stored(entry)
+                sha = text.provenance["sha256"] if text is not None else _text_of(stored)
+                key = self.keys[entry.name] = decides(entry, locked, sha)
+            except InfoplaneError as error:
+                if entry.name in asked:
+                    self._fail(entry, error)
+                continue
+            if stored is None:
+                continue
+            differs = differences((stored.provenance.get("survey") or {}).get("decides"), key)
+            elsewhere = {"versions", "device", *(["dtype"] if entry.settings["dtype"] == "auto" else [])}
+            if not differs:
+                self.found[entry.name] = stored
+            elif entry.name not in asked and set(differs) <= elsewhere:
+                self.found[entry.name] = stored
+                self.say(f"{entry.name}: stays in the table as it was measured (different: {', '.join(differs)})")
+
+    def check_overwriting(self, chosen: Sequence[Entry], force: bool) -> None:
+        """Refuse to measure over results that were made otherwise."""
+        for entry in chosen:
+            place = self.out / entry.name
+            if force or entry.name in self.found or entry.name in self.failed:
+                continue
+            if not (place / MEASUREMENT_NAME).exists():
+                continue
+            stored = self._stored(entry)
+            then = None if stored is None else (stored.provenance.get("survey") or {}).get("decides")
+            differs = differences(then, self.keys[entry.name])
+            how = (
+                f"made otherwise (different: {', '.join(differs)})"
+                if then
+                else "not of a survey, or of another version"
+            )
+            raise ResultError(
+                f"{place / MEASUREMENT_NAME} is a measurement {how}: choose another --out, or --force to measure again"
+            )
+
+    # ------------------------------------------------------------------ a model
+
+    def do(self, entry: Entry, label: str) -> None:
+        """Measure one model, if that is still to be done, and write what there is."""
+        if entry.name in self.found:
+            self.say(f"{label}: measured already")
+        elif entry.name in self.failed:
+            self.say(f"{label}: failed: {self.failed[entry.name][1]}")
+        else:
+            try:
+                self.found[entry.name] = self._measure(entry)
+            except OSError as error:
+                if error.errno in _NO_PLACE:
+                    raise
+                self._fail(entry, error)
+            except Exception as error:  # a model's own code may raise anything, and the others can still be measured
+                self._fail(entry, error)
+            _free()
+            self.say(
+                f"{label}: failed: {self.failed[entry.name][1]}" if entry.name in self.failed else f"{label}: measured"
+            )
+        self.store()
+
+    def _measure(self, entry: Entry) -> Measurement:
+        s, text, locked = entry.settings, self.texts[text_key(entry)], self.lock.get(entry)
+        assert locked is not None
+        place = self.out / entry.name
+        more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
+        if locked.commit:
+            more["revision"] = locked.commit
+        found = measure(
+            entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
+            tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
+            orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
+            points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
+            layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads"),
+            windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
+            capture=place / "capture", force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
+            trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
+        )  # fmt: skip
+        model = found.provenance["model"]
+        for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
+            if want and model.get(key) not in (None, want):
+                raise ModelError(f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept")
+        told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": self.keys[entry.name]}
+        found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
+        found.save(place)
+        if not s.get("keep_captures", False):
+            shutil.rmtree(place / "capture", ignore_errors=True)
+        return found
+
+    def _fail(self, entry: Entry, error: Exception) -> None:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = (
+            " ".join(lines)[:1000] if isinstance(error, InfoplaneError) else (lines or [type(error).__name__])[0][:300]
+        )
+        self.failed[entry.name] = (type(error).__name__, said)
+
+    # ------------------------------------------------------------------ what there is
+
+    def _stored(self, entry: Entry) -> Measurement | None:
+        try:
+            return Measurement.load(self.out / entry.name)
+        except ResultError:
+            return None  # nothing there, of another version, or damaged
+
+    def store(self) -> Survey:
+        """Write what there is so far."""
+        models = []
+        for entry in self.entries:
+            locked = self.lock.get(entry)
+            found = self.found.get(entry.name)
+            told = (None, None) if found else self.failed.get(entry.name, (None, None))
+            weights = {} if locked is None else locked.weights
+            models.append(Surveyed(entry.name, entry.id, entry.revision, weights, entry.facts, found, *told))
+        texts = [text.provenance for text in self.texts.values()]
+        made = Survey(
+            tuple(models), {"source": self.source, "texts": [dict(t) for t in texts], "versions": deciding_versions()}
+        )
+        made.save(self.out)
+        return made
+
+
+def _text_of(stored: Measurement | None) -> str:
+    return "" if stored is None else str((stored.provenance.get("text") or {}).get("sha256", ""))
+
+
+def _free() -> None:
+    """Give back the memory of a model that nothing refers to any longer, cycles included."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
