@@ -16,6 +16,7 @@ from infoplane import cli_options as o
 from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
+from infoplane.cli_forecast import forecast
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
@@ -59,6 +60,7 @@ def _fail(message: str) -> None:
 app.command()(trace)
 app.command()(bound)
 app.command()(budget)
+app.command()(forecast)
 
 
 @app.callback(invoke_without_command=True)
