@@ -49,6 +49,14 @@ def models(kind: str, families: int, seed: int, features: int = 1, heavy: bool =
     )  # fmt: skip
 
 
+def subset(table: Cases, rows: list[int]) -> Cases:
+    """Some models of a table."""
+    return Cases(
+        tuple(table.models[i] for i in rows), tuple(table.families[i] for i in rows), table.features[rows],
+        table.scores[rows],
+    )  # fmt: skip
+
+
 def regression(families: int, seed: int, effect: float, heavy: bool, even: bool) -> tuple[Sample, Sample]:
     """Models of some families, and those of one more, drawn alike: four features, family effects, noise.
 

@@ -152,6 +152,7 @@ def predict(
     sets = predictors(baselines, structure)
     asked = dict.fromkeys(name for name in (list(sets)[-1], BASELINES) if name in sets)
     supported = sample.families >= families_for(level)
+    known = {cases.models[i] for i in sample.rows}
     rows = []
     for name in asked:
         columns = sets[name]
@@ -159,6 +160,8 @@ def predict(
         fit = fit_ridge(reference)
         for model, x in zip(new.models, values, strict=True):
             refused = _outside(x, reference.x, columns)
+            if model in known:
+                refused = "a reference model: the table of families left out has its forecast without its family"
             missing = not np.isfinite(x).all()
             value = None if refused else float(fit.predict(x[None])[0])
             ends = fit.interval(x[None], level)[0] if supported and not refused else None

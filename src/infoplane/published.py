@@ -29,8 +29,8 @@ PUBLISHED: dict[str, tuple[float, str | None]] = {
     "optimality, IFEval alone": (0.07, None),
     "preference information, IFEval alone": (0.39, None),
 }
-"""r of the mean score over six benchmarks and 47 models, and p, in arXiv 2604.07569. The p are quoted from a note on
-the paper (docs/forecast.md says which); for IFEval alone none was found."""
+"""r of the mean score over six benchmarks and 47 models, and p, in arXiv 2604.07569. The p are those that
+notes on the paper (github.com/zhaoyang97/Paper-Notes) quote; for IFEval alone none was found."""
 
 
 def published_p(r: float, n: int) -> float:
