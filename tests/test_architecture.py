@@ -15,7 +15,7 @@ ORDER = [
     "layers", "models", "loading", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal",
     "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "budget",
     "placing", "record", "bound", "until", "run", "phase_types", "wandering", "phase_shape", "phases", "checkpoints",
-    "trajectory", "seeds", "tracing", "monitor", "callback", "cases", "resampling", "published", "correlations",
+    "trajectory", "seeds", "tracing", "monitor", "callback", "cases", "resampling", "paper_correlations", "correlations",
     "partial", "ridge", "predicting", "power", "verdicts", "forecast", "report", "cli_common", "cli_options",
     "cli_bound", "cli_budget", "cli_forecast", "cli_trace", "cli",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from infoplane.correlations import correlations, false_discovery
 from infoplane.errors import ResultError, SettingError
 from infoplane.partial import FAMILY, baseline_sets, partials
 from infoplane.power import design_effect, detectable, models_needed
-from infoplane.published import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
+from infoplane.paper_correlations import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
 from infoplane.resampling import correlation_of, covariances, icc, infer, midranks
 from infoplane.ridge import ALPHAS, families_for, fit_ridge
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from infoplane.cases import Cases, Sample
 from infoplane.errors import ResultError, SettingError
-from infoplane.published import published_p
+from infoplane.paper_correlations import published_p
 from infoplane.resampling import DRAWS, MIN_FAMILIES, Floats, correlation_of, covariances, infer, midranks
 
 METHODS = ("pearson", "spearman")
