@@ -20,6 +20,7 @@ from infoplane.cli_compare import compare
 from infoplane.cli_report import report
 from infoplane.cli_scores import scores
 from infoplane.cli_survey import survey
+from infoplane.cli_forecast import forecast
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
@@ -67,6 +68,7 @@ app.command()(compare)
 app.command()(report)
 app.command()(scores)
 app.command()(survey)
+app.command()(forecast)
 
 
 @app.callback(invoke_without_command=True)
