@@ -12,10 +12,13 @@ import infoplane
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
     "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
+    "pair_files", "pairs", "chat", "pair_windows",
     "layers", "models", "loading", "forward", "capture", "labels", "grouping", "rows", "label_sums", "marginal",
     "estimators", "ladder", "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "budget",
+    "preference",
     "placing", "record", "bound", "until", "run", "phase_types", "wandering", "phase_shape", "phases", "checkpoints",
     "trajectory", "seeds", "tracing", "monitor", "callback", "report", "cli_common", "cli_options", "cli_bound",
+    "cli_preferences",
     "cli_budget", "cli_trace", "cli",
 ]  # fmt: skip
 
