@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import polars as pl
 import pytest
@@ -89,12 +90,13 @@ def test_system_input_and_history_come_before_the_question() -> None:
 
 
 def test_files_of_every_kind_hold_the_same_pairs(tmp_path: Path) -> None:
-    rows = [{**ROWS["question"], "question": f"Is it {i}?"} for i in range(3)]
+    rows = [{**ROWS["conversational"], "prompt": said(Message(USER, f"Is it {i}?"))} for i in range(3)]
     (tmp_path / "p.json").write_text(json.dumps(rows))
     (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
     (tmp_path / "p.jsonl.gz").write_bytes(gzip.compress((tmp_path / "p.jsonl").read_bytes()))
     pl.DataFrame(rows).write_parquet(tmp_path / "p.parquet")
-    found = [read_pairs(tmp_path / name) for name in ("p.json", "p.jsonl", "p.jsonl.gz", "p.parquet")]
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
+    found = [read_pairs(tmp_path / name) for name in ("p.json", "p.jsonl", "p.jsonl.gz", "p.parquet", "saved")]
     expected = [dataclasses.replace(p, name="") for p in read_pairs(rows).pairs]
     for pairs in found:
         assert [dataclasses.replace(p, name="") for p in pairs.pairs] == expected
@@ -441,6 +443,8 @@ def test_bad_settings_are_refused_on_the_command_line(tmp_path: Path, monkeypatc
     labels = tmp_path / "labels.txt"
     labels.write_text("0\n1\n")
     assert "measured without labels" in refused("--label", f"a={labels}")
+    with pytest.raises(SettingError, match="a capture has its own text"):
+        run.measure(None, preferences=[ROWS["hh"]], capture=tmp_path)
     assert "read from .json, .jsonl or .parquet files" in refused("--preferences", __file__)
     assert "no file or folder" in refused("--preferences", "nothing.json")
 

@@ -173,7 +173,8 @@ def measure(
     }  # fmt: skip
     with bars() as progress:
         if model is None:
-            found = run(None, capture=capture, bound=with_bound, until_se=until_se, progress=progress, **asked)
+            asked |= {"bound": with_bound, "until_se": until_se, "preferences": preferences, "progress": progress}
+            found = run(None, capture=capture, **asked)
         else:
             quiet()
             part: dict[str, Any] = {"split": split, "config": config, "revision": text_revision, "limit": limit}

@@ -103,6 +103,8 @@ def measure(
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
+        if preferences is not None:
+            raise SettingError("preferences are read by a model, and a capture has its own text: name the model too")
         if until_se is not None:
             raise SettingError("until_se reads more text, and a capture alone has no more: name the model too")
         kept = open_capture(capture)
