@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infoplane.measurement import Estimate as Estimate
     from infoplane.measurement import Measurement as Measurement
     from infoplane.monitor import Monitor as Monitor
+    from infoplane.pairs import read_pairs as read_pairs
     from infoplane.points import ReferencePoints as ReferencePoints
     from infoplane.record import measure_capture as measure_capture
     from infoplane.report import write_report as write_report
@@ -38,7 +39,8 @@ __version__ = "0.1.0"
 _PLACE = {
     "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "ReferencePoints": "points",
     "load_model": "loading", "measure": "run", "measure_capture": "record", "open_capture": "capture",
-    "read_text": "text", "soft_assign": "assign", "soft_entropy": "assign", "temperature": "calibration",
+    "read_pairs": "pairs", "read_text": "text", "soft_assign": "assign", "soft_entropy": "assign",
+    "temperature": "calibration",
     "write_report": "report", "Monitor": "monitor", "Trajectory": "trajectory", "trace": "tracing", "watch": "callback",
     "Scores": "scores", "read_scores": "score_files",
 }  # fmt: skip

@@ -13,6 +13,7 @@ import typer
 
 from infoplane import __version__
 from infoplane import cli_options as o
+from infoplane import cli_preferences as pairs
 from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
@@ -90,6 +91,9 @@ def measure(
         ),
     ] = None,
     text: o.Text = "c4-sample",
+    preferences: pairs.Preferences = None,
+    chat_template: pairs.ChatTemplate = "auto",
+    prompt_truncate: pairs.PromptTruncate = False,
     tokens: o.MostTokens = None,
     until_se: o.UntilSe = None,
     until_order: o.UntilOrder = None,
@@ -163,6 +167,7 @@ def measure(
     """
     from infoplane.labels import read_column
     from infoplane.measurement import JSON_NAME
+    from infoplane.pairs import read_pairs
     from infoplane.run import MODEL
     from infoplane.run import measure as run
     from infoplane.text import read_text
@@ -186,20 +191,27 @@ def measure(
     }  # fmt: skip
     with bars() as progress:
         if model is None:
-            found = run(None, capture=capture, bound=with_bound, until_se=until_se, progress=progress, **asked)
+            asked |= {"bound": with_bound, "until_se": until_se, "preferences": preferences, "progress": progress}
+            found = run(None, capture=capture, **asked)
         else:
             quiet()
-            documents = read_text(
-                text, column=column, split=split, config=config, revision=text_revision, streaming=streaming,
-                limit=limit, seed=seed,
-            )  # fmt: skip
+            part: dict[str, Any] = {"split": split, "config": config, "revision": text_revision, "limit": limit}
+            cut: dict[str, Any] = {"add_bos": add_bos, "include_special": include_special}
+            if preferences is not None:
+                pairs.check_alone(text, column, include_first)
+                documents: Any = text
+                asked["preferences"] = read_pairs(preferences, **part)
+                cut |= {"chat_template": chat_template, "prompt_truncate": prompt_truncate}
+            else:
+                documents = read_text(text, column=column, streaming=streaming, seed=seed, **part)
+                cut["include_first"] = include_first
             asked |= {
                 "context": context, "seed": seed, "m": points, "points_seed": points_seed,
                 "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
                 "layers": words(layers) if layers else None, "loss": loss, "bound": with_bound, "force": force,
                 "dtype": dtype, "device": device, "device_map": device_map, "revision": revision, "progress": progress,
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
-                "windows": {"add_bos": add_bos, "include_special": include_special, "include_first": include_first},
+                "windows": cut,
             }  # fmt: skip
             place = capture or (folder / "capture" if writes else None)
             until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
@@ -252,5 +264,6 @@ def _summary(found: Measurement) -> None:
         )  # fmt: skip
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(shown)
+    pairs.show(found)
     for warning in found.provenance["warnings"]:
         console.print(f"Note: {warning}")

@@ -36,7 +36,8 @@ class Estimate:
 
     Attributes:
         quantity: `entropy`, `ceiling`, `complexity`, `expressivity`, `optimality`, `share`,
-            `information` (of a label column), `loss`, `bits_per_byte`, `mean_ratio_optimality`.
+            `information` (of a label column), `loss`, `bits_per_byte`, `mean_ratio_optimality`; of pairs
+            `preference`, `preference_given_token`, `token_preference` and each of these with `_swapped`.
         layer: `embed`, `block.N`, `final_norm`, or `model`, the mean over blocks.
         side: `input`, `output`, `residual` (of a share), `label:NAME`.
         order: width of the n-gram labels, 1 to 4.
@@ -50,7 +51,8 @@ class Estimate:
         reference_error: standard deviation over independent sets of reference points; None: unknown.
         unit: `efficiency` (nats divided by log m), `bits`, `ratio`, `nats/token`, `bits/byte`.
         n: positions that the estimate stands on.
-        position_set: `P_k`, positions whose input and output n-grams of order k both exist.
+        position_set: `P_k`, positions whose input and output n-grams of order k both exist; of pairs `answers`
+            and `matched` (see `infoplane.preference`).
         repeated_mass: share of those positions whose label occurs more than once.
         warning: why the value should not be trusted, where it should not.
         replicates: B values, each with the share of one block of documents withdrawn (see

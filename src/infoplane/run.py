@@ -14,8 +14,11 @@ from infoplane.bound import bound_of, with_a_bound
 from infoplane.capture import Capture, Progress, open_capture, write_capture
 from infoplane.errors import ModelError, SettingError
 from infoplane.measurement import Measurement
+from infoplane.pair_windows import is_of_pairs, make_pair_windows
+from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
+from infoplane.preference import with_preferences
 from infoplane.record import measure_capture
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
@@ -34,6 +37,7 @@ def measure(
     model: Any = MODEL,
     documents: Any = BUILT_IN,
     *,
+    preferences: Any = None,
     tokenizer: Any = None,
     tokens: int | None = None,
     until_se: float | None = None,
@@ -66,6 +70,8 @@ def measure(
         model: `smollm2-135m`, a hub id, a folder, a .gguf file, an adapter folder, a loaded
             `transformers` module, or an `infoplane.models.Model`; None reads the capture only.
         documents: `c4-sample`, a file or folder, a dataset id, strings, or a `Text`.
+        preferences: pairs instead of documents, for `infoplane.pairs.read_pairs`; `tokens` is then a budget of answer
+            tokens, `windows` holds more for `make_pair_windows`, and the rows of `infoplane.preference` are added.
         tokenizer: needed with a module; with a name it may be another hub id or folder. A warning says where it
             differs from the one beside the weights; tokens that the model has not are refused.
         tokens, context, seed: budget of tokens (32,768; with `until_se` the most, 262,144), longest window, which
@@ -97,10 +103,14 @@ def measure(
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
+        if preferences is not None:
+            raise SettingError("preferences are read by a model, and a capture has its own text: name the model too")
         if until_se is not None:
             raise SettingError("until_se reads more text, and a capture alone has no more: name the model too")
         kept = open_capture(capture)
         found = measure_capture(kept, **questions)
+        if is_of_pairs(kept.windows):
+            found = with_preferences(found, kept, progress=progress)
         return _bounded(found, kept, orders, progress) if bound else found
     for name, value in (("m", m), ("reference_sets", reference_sets)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -113,16 +123,24 @@ def measure(
             raise SettingError("labels fit the positions of one budget: find it with until_se, then name it in tokens")
         most = MOST if tokens is None else tokens
         wanted = Wanted.of(until_se, until_order, orders, weights, unit, most)
-    text = read_text(documents)
-    if wanted is not None:
-        enough_documents(len(text))
+    pairs, text = None, None
+    if preferences is not None:
+        _pairs_alone(documents, until_se=until_se, labels=labels, bound=bound)
+        pairs = read_pairs(preferences)
+    else:
+        text = read_text(documents)
+        if wanted is not None:
+            enough_documents(len(text))
     ready = _ready(model, tokenizer, loading, progress)
     limit = ready.max_context
     points = [ReferencePoints.make(ready.width, m, points_seed + r, calibration) for r in range(reference_sets)]
 
     def cut(budget: int) -> Windows:
-        longest = min(context, limit or context)
-        return make_windows(text, ready.tokenizer, tokens=budget, context=longest, seed=seed, **(windows or {}))
+        sizes: dict[str, Any] = {"tokens": budget, "context": min(context, limit or context), "seed": seed}
+        if pairs is not None:
+            return make_pair_windows(pairs, ready.tokenizer, **sizes, **(windows or {}))
+        assert text is not None
+        return make_windows(text, ready.tokenizer, **sizes, **(windows or {}))
 
     with contextlib.ExitStack() as stack:
         before = time.monotonic()
@@ -142,6 +160,8 @@ def measure(
             kept = dataclasses.replace(kept, folder=place.settle(stages[-1].budget))
         after = time.monotonic()
         found = measure_capture(kept, **questions)
+        if pairs is not None:
+            found = with_preferences(found, kept, progress=progress)
         if bound:
             found = _bounded(found, kept, orders, progress)
     times = {
@@ -158,6 +178,15 @@ def measure(
         more["until_se"], missed = outcome(wanted, stages)
         warnings += [missed] if missed else []
     return dataclasses.replace(found, provenance={**found.provenance, **more})
+
+
+def _pairs_alone(documents: Any, **others: Any) -> None:
+    """Refuse what pairs are not asked."""
+    if isinstance(documents, str) and documents == BUILT_IN:
+        documents = None
+    for name, value in {"documents": documents, **others}.items():
+        if value is not None and value is not False and not (name == "labels" and not value):
+            raise SettingError(f"preferences are measured without {name}: leave one of the two out")
 
 
 def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progress: Progress | None) -> Measurement:

@@ -103,7 +103,7 @@ def read_text(
         found["kind"] = "built-in"
         sample = resources.files("infoplane").joinpath("data/c4-sample.jsonl").read_bytes()
         pairs = read_lines(sample.splitlines(keepends=True), BUILT_IN, column, found)
-    elif (path := _local(source)) is None or (path.is_dir() and _is_dataset(path, split, config)):
+    elif (path := local_path(source)) is None or (path.is_dir() and _is_dataset(path, split, config)):
         found |= {"kind": "dataset", "split": split, "config": config, "revision": revision}
         pairs = _dataset(path, str(source), column, streaming, seed, found)
     else:
@@ -154,7 +154,7 @@ def _absorb(digest: Any, name: str, encoded: bytes) -> None:
 # ---------------------------------------------------------------------- where a source is
 
 
-def _local(source: str | Path) -> Path | None:
+def local_path(source: str | Path) -> Path | None:
     """The existing file or folder that is meant, or None for what can only be a dataset id."""
     try:
         path = Path(source).expanduser()
@@ -223,6 +223,19 @@ def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> 
 def _dataset(
     path: Path | None, source: str, column: str | None, streaming: bool, seed: int, found: dict[str, Any]
 ) -> Pairs:
+    rows = load_rows(path, source, streaming, found)
+    pick = Picker(column, found)
+    if rows.column_names:  # a stream may not know them before its first row
+        rows = rows.select_columns([pick.choose(list(rows.column_names), source)])
+    yield from ((name, pick(row, name)) for name, row in _chosen_rows(rows, path is not None, source, seed, found))
+
+
+def load_rows(path: Path | None, source: str, streaming: bool, found: dict[str, Any]) -> Any:
+    """The rows of a dataset, a folder at `path` or the id `source`: its `split`, `config` and `revision` in `found`.
+
+    Raises:
+        TextError: `datasets` is not installed or cannot load it.
+    """
     try:
         import datasets
     except ImportError:
@@ -236,17 +249,16 @@ def _dataset(
             if isinstance(rows, datasets.DatasetDict):
                 if split not in rows:
                     raise TextError(f"{source} has no split {split!r}; it has: {', '.join(rows)}")
-                rows = rows[split]
-            else:
-                found["split"] = None
-        else:
-            rows = datasets.load_dataset(
-                str(path or source),
-                found["config"],
-                split=split,
-                revision=found["revision"],
-                streaming=streaming,
-            )
+                return rows[split]
+            found["split"] = None
+            return rows
+        return datasets.load_dataset(
+            str(path or source),
+            found["config"],
+            split=split,
+            revision=found["revision"],
+            streaming=streaming,
+        )
     except TextError:
         raise
     except Exception as error:  # the library, the hub and the network each have their own families
@@ -254,10 +266,6 @@ def _dataset(
         raise TextError(
             f"{missing}datasets cannot load {source} (split {split!r}, config {found['config']!r}): {error}"
         ) from None
-    pick = Picker(column, found)
-    if rows.column_names:  # a stream may not know them before its first row
-        rows = rows.select_columns([pick.choose(list(rows.column_names), source)])
-    yield from ((name, pick(row, name)) for name, row in _chosen_rows(rows, path is not None, source, seed, found))
 
 
 def _chosen_rows(

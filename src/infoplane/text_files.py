@@ -75,10 +75,11 @@ def read_lines(file: Iterable[bytes], label: str, column: str | None, found: dic
         if not line.strip():
             continue
         where = f"{label}, line {number}"
-        yield f"{label}:{number}", pick(_parsed(line, where), where)
+        yield f"{label}:{number}", pick(parsed(line, where), where)
 
 
-def _parsed(text: str, where: str) -> Any:
+def parsed(text: str, where: str) -> Any:
+    """JSON of `text`, which `where` names."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -88,7 +89,7 @@ def _parsed(text: str, where: str) -> Any:
 
 def _json_list(text: str, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
     pick = Picker(column, found)
-    rows = _parsed(text, label) if text.strip() else []
+    rows = parsed(text, label) if text.strip() else []
     if not isinstance(rows, list):
         raise TextError(f"{label} holds a JSON {type(rows).__name__}; expected a list of rows or of strings")
     for number, row in enumerate(rows, start=1):

@@ -55,7 +55,7 @@ def make_windows(
         TextError: no document is as long as one window.
         SettingError: a number outside its range.
     """
-    prefix = _prefix(tokenizer, add_bos)
+    prefix = prefix_of(tokenizer, add_bos)
     least = min_window + len(prefix)
     for name, value, smallest in (("tokens", tokens, min_window), ("context", context, least), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
@@ -151,7 +151,7 @@ def tokenizer_hash(tokenizer: Any) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _prefix(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
+def prefix_of(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
     """What the tokenizer puts before a text; an EOS that it puts after is left out everywhere."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     full = tokenizer("a")["input_ids"]
