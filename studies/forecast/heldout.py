@@ -132,14 +132,13 @@ def cloze(documents: Sequence[HasText], count: int, lexicon: Lexicon, recall: bo
         context = _before(document, place, LEAD_CLOZE) if matched else None
         if matched is None or context is None:
             return None
-        right, there = matched[1], words(context)
+        right, there = matched[1], words(context.lower())
         # Its repetition at once would be an idiom or an error; in any case copying of another kind.
         if (right in there) != recall or right in there[-2:]:
             return None
-        before = {w.lower() for w in there}
         random, rank, wrong = generator(seed, document.name, place), number % 4, []
         for more, wanted in ((True, rank), (False, 3 - rank)):
-            others = [w for w in lexicon.alike(right, more) if w not in before]
+            others = [w for w in lexicon.alike(right, more) if w not in there]
             if len(others) < wanted:
                 return None
             wrong += [others[i] for i in random.permutation(len(others))[:wanted]]
