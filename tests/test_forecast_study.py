@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -19,6 +20,7 @@ sys.path.append(str(Path(__file__).parents[1] / "studies" / "pretraining"))
 import benchmarks
 import scored
 import shortcuts
+import spans
 from agreement import agreement
 from corpus import READERS, Document, detokenised
 from item import OVERLAP, Item, Seen, arranged, count_words, draw, words
@@ -251,3 +253,31 @@ def test_items_that_changed_after_they_were_made_are_refused(tmp_path: Path) -> 
     (tmp_path / "mine.jsonl").write_text("{}\n")
     with pytest.raises(scored.ScoreError, match="make the items again"):
         scored.tasks_of(tmp_path, ["*"])
+
+
+def test_error_of_a_difference_is_of_documents() -> None:
+    r = np.random.default_rng(0)
+    more, less = r.integers(2, size=(2, 3, 40)).astype(float)
+    each = more.mean(0) - less.mean(0)
+    found, error = spans.difference(more, less, [f"d{n}" for n in range(40)])
+    assert (found, error) == pytest.approx((each.mean(), each.std(ddof=1) / np.sqrt(40)))
+    # Items that say the same again add nothing.
+    again = spans.difference(np.repeat(more, 5, axis=1), np.repeat(less, 5, axis=1), [f"d{n // 5}" for n in range(200)])
+    assert again == pytest.approx((found, error))
+
+
+def test_lm_evals_figures_are_held_against_the_items(tmp_path: Path) -> None:
+    folder = tmp_path / "llama-xs-s0-tokens-d77f9811" / "checkpoint-8"
+    folder.mkdir(parents=True)
+    rows = {"task": ["t", "t", "w"], "item": [1, 0, 0], "gold": [1, 0, 0],
+            "loglikelihoods": [[-2.0, -3.0], [-1.0, -2.0], [-0.5]]}  # fmt: skip
+    pl.DataFrame(rows).write_parquet(folder / "items_x.parquet")
+    result = {"model_name": folder.parent.name, "results": {"t": {"acc,none": 0.5}, "w": {"perplexity,none": 1.648721}}}
+    (folder / "results_x.json").write_text(json.dumps(result))
+    choice, one = spans.read(tmp_path)
+    assert choice.step == 8 and choice.items.tolist() == [1.0, 0.0] and one.items.tolist() == [-0.5]
+    run = spans.RUN.fullmatch(choice.model)
+    assert run and run.groupdict() == {"family": "llama", "size": "xs", "seed": "0", "kind": "tokens"}
+    (folder / "results_x.json").write_text(json.dumps({**result, "results": {"t": {"acc,none": 1.0}}}))
+    with pytest.raises(ValueError, match=r"is 1\.0 by lm-eval and 0\.5 by the items"):
+        spans.read(tmp_path)

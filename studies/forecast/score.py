@@ -56,14 +56,16 @@ def main() -> int:
         return 2
     if given.part is None and given.jobs > 1 and len(left) > 1:
         return _split(given.jobs)
-    which, parts = map(int, (given.part or "0/1").split("/"))
-    print(f"{len(models)} models, {len(left)} to score on {', '.join(tasks)}", flush=True)
-    mine, failed = left[which::parts], 0
-    if mine:
+    if given.part is not None:  # of all models, not of those left, which change while jobs start
+        which, parts = map(int, given.part.split("/"))
+        left = [(m, todo) for m, todo in left if m in models[which::parts]]
+    print(f"{len(left)} of {len(models)} models to score on {', '.join(tasks)}", flush=True)
+    failed = 0
+    if left:
         import torch
 
         torch.set_num_threads(given.threads)
-    for number, (model, todo) in enumerate(mine, start=1):
+    for number, (model, todo) in enumerate(left, start=1):
         began = time.monotonic()
         try:
             _score(model, todo, tasks, given)
@@ -74,7 +76,7 @@ def main() -> int:
             failed += 1
             print(f"{model.id} FAILED, the others go on: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             continue
-        print(f"{model.id} [{number}/{len(mine)}] {len(todo)} tasks, {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{model.id} [{number}/{len(left)}] {len(todo)} tasks, {time.monotonic() - began:.0f} s", flush=True)
     return 1 if failed else 0
 
 
