@@ -1,10 +1,12 @@
-"""On which tasks the scored models differ, and rise above chance and above what shortcuts give.
+"""On which tasks the scored models differ, and rise above chance and above what shortcuts give: tables in Markdown.
 
-python studies/forecast/spans.py [--scores runs/forecast/scores] [--items runs/forecast/items] [--steps 'llama-m-s0-*']
+python studies/forecast/spans.py [--into studies/forecast/results.md]      a row for each kind of model
+python studies/forecast/spans.py --steps 'llama-m-s0-tokens-*'             a row for each scored checkpoint
 
-Accuracies are lm-eval's `acc` (`perplexity` for a task of one word), means over the last checkpoints of the runs of a
-kind. The error of the difference between two kinds is of items, by document: items of one document are not independent,
-and every model answers the same items, so it is of the items' differences and tighter than either mean's own.
+Figures are lm-eval's `acc`, or for a task of one word its log-likelihood in nats (perplexity = exp of minus that): means
+over the last checkpoints of the runs of a kind, with the standard error over runs. The error of the difference between
+sizes is of items, by document: items of one document are not independent, and every model answers the same ones, so it
+is of the items' differences and tighter than that of a mean.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from infoplane import files
 from scored import results_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,44 +86,68 @@ def difference(more: np.ndarray, less: np.ndarray, documents: list[str]) -> tupl
 
 
 def main() -> int:
-    """Print the table."""
+    """Print or write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=Path, default=ROOT / "runs" / "forecast" / "scores")
     parser.add_argument("--items", type=Path, default=ROOT / "runs" / "forecast" / "items")
+    parser.add_argument("--into", type=Path, help="file to write; printed otherwise")
     parser.add_argument("--steps", metavar="GLOB", help="instead: every scored checkpoint of the runs that fit")
     given = parser.parse_args()
     answers = read(given.scores)
     told = json.loads((given.items / "items.json").read_text("utf-8"))["tasks"]
     if given.steps:
-        _by_step([a for a in answers if fnmatch.fnmatchcase(a.model, given.steps)], list(told))
-        return 0
-    last = {m: max(a.step for a in answers if a.model == m) for m in {a.model for a in answers}}
-    answers = [a for a in answers if a.step == last[a.model]]
-    kinds = set()  # columns: the two arms by size, the variants, and models outside the study
-    for model in last:
-        run = RUN.fullmatch(model)
-        kind = run["kind"] if run else model
-        kinds.add((f"{kind} {run['size']}" if run and kind in ("tokens", "ratio") else kind, model))
-    names = sorted({name for name, _ in kinds}, key=_order)
-    for task, of in told.items():
-        documents = [json.loads(line)["document"] for line in (given.items / f"{task}.jsonl").open(encoding="utf-8")]
-        if not any(a.task == task for a in answers):
-            continue
-        groups = {name: [a for a in answers if a.task == task and (name, a.model) in kinds] for name in names}
-        shortcut = ", ".join(f"{k} {v:.3f}" for k, v in of["shortcuts"].items())
-        print(f"\n{task}: {of['items']} items of {of['documents']} documents; {shortcut}")
-        for name, group in groups.items():
-            if group:
-                values = np.array([a.value for a in group])
-                spread = f" ± {values.std(ddof=1) / np.sqrt(len(values)):.4f} (of runs)" if len(values) > 1 else ""
-                print(f"  {name:26} {len(values):3} runs {values.mean():.4f}{spread}")
-        for arm in ("tokens", "ratio"):
-            present = [s for s in SIZES if groups.get(f"{arm} {s}")]
-            if len(present) > 1:
-                ends = [np.stack([a.items for a in groups[f"{arm} {s}"]]) for s in (present[-1], present[0])]
-                found, error = difference(*ends, documents)
-                print(f"  {arm}: {present[-1]} - {present[0]} = {found:+.4f} ± {error:.4f} (of documents)")
+        lines = _by_step([a for a in answers if fnmatch.fnmatchcase(a.model, given.steps)], list(told))
+    else:
+        documents = {
+            task: [
+                json.loads(line)["document"] for line in (given.items / f"{task}.jsonl").read_text("utf-8").splitlines()
+            ]
+            for task in told
+        }
+        lines = _by_kind(answers, told, documents)
+    text = "\n".join(lines) + "\n"
+    if given.into is None:
+        print(text, end="")
+    else:
+        files.write_text(given.into, text)
     return 0
+
+
+def _by_kind(answers: list[Answers], told: dict[str, Any], documents: dict[str, list[str]]) -> list[str]:
+    """A row for each kind of model: the two arms by size, the variants, and models outside the study."""
+    last = {m: max(a.step for a in answers if a.model == m) for m in {a.model for a in answers}}
+    tasks = [t for t in told if any(a.task == t for a in answers)]
+    groups: dict[str, dict[str, list[np.ndarray]]] = {}
+    for a in answers:
+        if a.step == last[a.model]:
+            run = RUN.fullmatch(a.model)
+            kind = run["kind"] if run else a.model
+            name = f"{kind} {run['size']}" if run and kind in ("tokens", "ratio") else kind
+            groups.setdefault(name, {}).setdefault(a.task, []).append(a.items)
+    rows = [["models", "runs", *(t.removeprefix("heldout_") for t in tasks)], ["---"] * (len(tasks) + 2)]
+    for shortcut in ("chance", "unigram", "repeated"):
+        values = (told[t]["shortcuts"].get(shortcut) for t in tasks)
+        rows.append([shortcut, "", *("" if v is None else f"{v:.3f}" for v in values)])
+    for name in sorted(groups, key=_order):
+        of = groups[name]
+        rows.append([name, str(max(map(len, of.values()))), *(_mean(of.get(t, [])) for t in tasks)])
+    for arm in ("tokens", "ratio"):
+        cells = []
+        for task in tasks:
+            ends = [np.stack(groups[n][task]) for s in SIZES if task in groups.get(n := f"{arm} {s}", {})]
+            found, error = difference(ends[-1], ends[0], documents[task]) if len(ends) > 1 else (np.nan, np.nan)
+            cells.append("" if np.isnan(found) else f"{found:+.3f} ± {error:.3f}")
+        rows.append([f"{arm}: largest less smallest", "", *cells])
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _mean(values: list[np.ndarray]) -> str:
+    """Mean over models, with its standard error where there are several."""
+    means = np.array([v.mean() for v in values])
+    if not len(means):
+        return ""
+    error = f" ± {means.std(ddof=1) / np.sqrt(len(means)):.3f}" if len(means) > 1 else ""
+    return f"{means.mean():.3f}{error}"
 
 
 def _order(name: str) -> tuple[bool, bool, int, str]:
@@ -127,14 +155,14 @@ def _order(name: str) -> tuple[bool, bool, int, str]:
     return arm != "tokens", arm != "ratio", SIZES.index(size) if size in SIZES else -1, name
 
 
-def _by_step(answers: list[Answers], tasks: list[str]) -> None:
-    for model in sorted({a.model for a in answers}):
-        mine = [a for a in answers if a.model == model]
-        present = [t for t in tasks if any(a.task == t for a in mine)]
-        print(f"\n{model}\n{'step':>6} " + " ".join(f"{t.removeprefix('heldout_'):>10}" for t in present))
-        for step in sorted({a.step for a in mine}):
-            values = {a.task: a.value for a in mine if a.step == step}
-            print(f"{step:6} " + " ".join(f"{values[t]:10.4f}" if t in values else f"{'':10}" for t in present))
+def _by_step(answers: list[Answers], tasks: list[str]) -> list[str]:
+    """A row for each scored checkpoint."""
+    present = [t for t in tasks if any(a.task == t for a in answers)]
+    rows = [["run", "step", *(t.removeprefix("heldout_") for t in present)], ["---"] * (len(present) + 2)]
+    for model, step in sorted({(a.model, a.step) for a in answers}):
+        values = {a.task: a.items.mean() for a in answers if (a.model, a.step) == (model, step)}
+        rows.append([model, str(step), *(f"{values[t]:.3f}" if t in values else "" for t in present)])
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 if __name__ == "__main__":
