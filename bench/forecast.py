@@ -16,9 +16,9 @@ from synthetic import models, regression
 
 from infoplane.correlations import correlations
 from infoplane.forecast import forecast
+from infoplane.paper_correlations import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
 from infoplane.partial import partials
 from infoplane.predicting import BOTH
-from infoplane.paper_correlations import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
 from infoplane.ridge import families_for, fit_ridge
 
 

@@ -16,9 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from infoplane.byte_budget import limit_bytes, tokens_enough
-
 import infoplane
+from infoplane.byte_budget import limit_bytes, tokens_enough
 from infoplane.comparison import Member, compare
 from infoplane.loading import load_tokenizer
 from infoplane.text import read_text

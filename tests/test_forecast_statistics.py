@@ -19,9 +19,9 @@ from synthetic import models, regression
 from infoplane.cases import Cases, Sample
 from infoplane.correlations import correlations, false_discovery
 from infoplane.errors import ResultError, SettingError
+from infoplane.paper_correlations import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
 from infoplane.partial import FAMILY, baseline_sets, partials
 from infoplane.power import design_effect, detectable, models_needed
-from infoplane.paper_correlations import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
 from infoplane.resampling import correlation_of, covariances, icc, infer, midranks
 from infoplane.ridge import ALPHAS, families_for, fit_ridge
 

@@ -18,10 +18,10 @@ from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
 from infoplane.cli_compare import compare
+from infoplane.cli_forecast import forecast
 from infoplane.cli_report import report
 from infoplane.cli_scores import scores
 from infoplane.cli_survey import survey
-from infoplane.cli_forecast import forecast
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
@@ -95,6 +95,12 @@ def measure(
     chat_template: pairs.ChatTemplate = "auto",
     prompt_truncate: pairs.PromptTruncate = False,
     tokens: o.MostTokens = None,
+    bytes_: Annotated[
+        int | None,
+        typer.Option(
+            "--bytes", help="Budget of bytes instead: the same text for every tokenizer.", rich_help_panel=o.TEXT
+        ),
+    ] = None,
     until_se: o.UntilSe = None,
     until_order: o.UntilOrder = None,
     context: o.Context = 512,
@@ -165,6 +171,7 @@ def measure(
     Writes measurement.json, measurement.parquet, report.html and figures/ to --out. An interrupted command goes on
     where it stopped when it is repeated.
     """
+    from infoplane.byte_budget import limit_bytes, tokens_enough
     from infoplane.labels import read_column
     from infoplane.measurement import JSON_NAME
     from infoplane.pairs import read_pairs
@@ -204,6 +211,11 @@ def measure(
                 cut |= {"chat_template": chat_template, "prompt_truncate": prompt_truncate}
             else:
                 documents = read_text(text, column=column, streaming=streaming, seed=seed, **part)
+                if bytes_ is not None:
+                    if tokens is not None or until_se is not None:
+                        raise SettingError("--bytes is a budget by itself: leave --tokens and --until-se out")
+                    documents = limit_bytes(documents, bytes_, seed)
+                    tokens = tokens_enough(documents)
                 cut["include_first"] = include_first
             asked |= {
                 "context": context, "seed": seed, "m": points, "points_seed": points_seed,

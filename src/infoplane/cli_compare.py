@@ -60,11 +60,14 @@ def compare(
 def _members(sources: list[str], families: list[str]) -> list[Member]:
     from infoplane.comparison import Member
     from infoplane.measurement import Measurement
+    from infoplane.model_names import family_of
 
     told = dict(_pair(text) for text in families)
     members = []
     for name, path in map(named_source, sources):
-        members.append(Member(name, told.pop(name, None), Measurement.load(path)))
+        found = Measurement.load(path)
+        source = str((found.provenance.get("model") or {}).get("source"))
+        members.append(Member(name, told.pop(name, None) or family_of(source), found))
     if told:
         names = ", ".join(m.name for m in members)
         raise SettingError(f"--family {next(iter(told))}: no measurement has that name; there are {names}")

@@ -12,8 +12,8 @@ r, grows by the design effect
 
 so that 3 + (N - 3) D models are needed, of families as large as those at hand.
 
-Sources: Fisher (1921), see `infoplane.paper_correlations`; Moulton, "An illustration of a pitfall in estimating the effects of
-aggregate variables on micro units", Review of Economics and Statistics 72 (1990).
+Sources: Fisher (1921), see `infoplane.paper_correlations`; Moulton, "An illustration of a pitfall in estimating the
+effects of aggregate variables on micro units", Review of Economics and Statistics 72 (1990).
 """
 
 from __future__ import annotations

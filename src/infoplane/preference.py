@@ -41,7 +41,7 @@ from infoplane.capture import Capture, Progress
 from infoplane.errors import SettingError
 from infoplane.estimators import PLUGIN, Tally, informations
 from infoplane.grouping import Grouping
-from infoplane.jackknife import blocks_for_errors, error_and_interval, standard_error_of
+from infoplane.jackknife import error_and_interval, standard_error_of
 from infoplane.label_sums import Summing
 from infoplane.labels import Labels, permuted, shifted
 from infoplane.marginal import Marginal, NullCurve, Sample
@@ -109,7 +109,7 @@ class Asked:
         self.capture, self.swaps = capture, swaps
         windows = capture.windows
         self.of = PairRows.of(windows)
-        self.blocks = blocks_for_errors(windows.document_positions)
+        self.blocks = windows.blocks
         self.samples = {
             "answers": np.arange(len(self.of.pair), dtype=np.int32),
             "matched": np.flatnonzero(self.of.matched).astype(np.int32),
