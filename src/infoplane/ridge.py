@@ -18,7 +18,7 @@ residuals, between K (a family is one draw) and all models (each is),
 
 With `strict`, N = K and no interpolation: the hierarchical jackknife+, which covers with a probability of at least
 1 - 2 alpha if families are drawn alike and the models of each too, and covers 92 to 98 % in practice where 90 % are
-meant; without, 89 to 93 % (docs/forecast.md). Either is given only with K >= 1/alpha - 1 families.
+meant; without, 89 to 94 % (docs/forecast.md). Either is given only with K >= 1/alpha - 1 families.
 
 Sources: Hoerl and Kennard, Technometrics 12 (1970); Barber, Candes, Ramdas and Tibshirani, "Predictive inference with
 the jackknife+", Annals of Statistics 49 (2021); Lee, Barber and Willett, "Distribution-free inference with
@@ -147,7 +147,7 @@ def fit_ridge(sample: Sample) -> FamilyRidge:
     without = total - by_family
     without_both = without[:, None] - by_family[None, :]
     same = np.arange(families)
-    without_both[same, same] = without
+    without_both[same, same] = without  # not used: a family is not left out of itself, but its sums must be sums
 
     outer_b0, outer_b = _path(without)  # (G, A), (G, A, p)
     held = outer_b0[family] + np.einsum("nap,np->na", outer_b[family], x)  # (n, A)
