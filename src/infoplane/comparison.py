@@ -295,7 +295,7 @@ def _warnings(members: Sequence[Member]) -> list[str]:
     if len(set(widths.values())) > 1 and few:
         said.append(
             "models of different width share no reference points, and the error of those is unknown for "
-            f"{', '.join(few)}: no difference is claimed; measure with --reference-sets 5 or more"
+            f"{', '.join(few)}: between widths no difference is claimed; measure with --reference-sets 5 or more"
         )
     return said
 

@@ -56,7 +56,7 @@ def models_plane(comparison: Comparison) -> Any | None:
         return None
     unit = rows["unit"][0]
     ends = {axis: [p[f"{axis}{end}"] for p in points for end in ("", "_low", "_high")] for axis in "xy"}
-    domains = {axis: list(theme.span(ends[axis], 0.1)) for axis in "xy"}
+    domains = {axis: list(theme.span(ends[axis], 0.15, None)) for axis in "xy"}  # models lie close together
     titles = {
         "x": f"complexity: what is kept about {about(chosen, True)}",
         "y": f"expressivity: what is kept about {about(chosen, False)}",
@@ -69,10 +69,9 @@ def models_plane(comparison: Comparison) -> Any | None:
         )
 
     x, y = axis_of(alt.X, "x", "x"), axis_of(alt.Y, "y", "y")
-    top = min(domains["x"][1], domains["y"][1])
-    line = alt.Chart(theme.values([{"x": 0.0, "y": 0.0}, {"x": top, "y": top}])).mark_line(
-        color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.3, clip=True
-    )
+    low, high = (pick(domains["x"][i], domains["y"][i]) for i, pick in ((0, max), (1, min)))
+    both = [{"x": v, "y": v} for v in (low, high)] if low < high else []
+    line = alt.Chart(theme.values(both)).mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.3, clip=True)
     colour = _colour(points)
     sizes = [p["size"] for p in points]
     size = alt.Size(
@@ -98,7 +97,7 @@ def models_plane(comparison: Comparison) -> Any | None:
             x=x, y=y, color=colour, size=size, tooltip=tips
         ),
     ]
-    if len(points) <= 12:
+    if len(points) <= 8:
         text = base.mark_text(dy=-14, fontSize=10.5, color=theme.INK)
         layers.append(text.encode(x=x, y=y, text="name:N"))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)

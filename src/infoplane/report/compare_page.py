@@ -23,8 +23,8 @@ READINGS = {
         "The models in the plane",
         "Scatter plot of models: complexity across, expressivity upward, coloured by family, larger with parameters.",
         "Each point is the mean over the blocks of one model, with 95 % intervals of the text. A model further left "
-        "keeps less of what it has just read; a model further up carries more of what comes; nearer the dashed "
-        "diagonal more of what is kept is carried.",
+        "keeps less of what it has just read; a model further up carries more of what comes. Where the dashed "
+        "diagonal is in sight, nearer to it means that more of what is kept is carried. The axes do not start at 0.",
         "The intervals are each model's own: models on the same text differ by less than these suggest, see the "
         "differences below. The error of the reference points is not in them. Position is not quality.",
     ),
