@@ -21,8 +21,19 @@ from pair_captures import PairChannel
 from infoplane.capture import open_capture
 from infoplane.jackknife import interval_of, standard_error_of
 from infoplane.measurement import Measurement
-from infoplane.preference import FIGURES, SWAPS, Asked, centred, with_preferences
+from infoplane.preference import (
+    CENTRED,
+    FIGURES,
+    GIVEN_TOKEN,
+    PLUGIN_CENTRED,
+    SWAPS,
+    Asked,
+    centred,
+    with_preferences,
+)
 
+ASKED = (*((*figure, False) for figure in FIGURES), (GIVEN_TOKEN, "matched", True))
+"""Quantity, positions, and whether the plug-in estimate is centred or null-curve."""
 HEADER = "| figure | truth | mean | spread | mean standard error | intervals that hold it | jackknife alone |"
 CHANNELS = {
     "nothing": {},
@@ -37,18 +48,17 @@ def simulated(draws: int) -> None:
     for name, settings in CHANNELS.items():
         channel = PairChannel(**settings)
         truth = dict(zip(FIGURES, (channel.truth, channel.truth, channel.truth_given_token), strict=True))
-        found: dict[tuple[str, str], list[tuple[float, float, bool, bool]]] = {figure: [] for figure in FIGURES}
+        truth = {(quantity, sample, plugin): truth[quantity, sample] for quantity, sample, plugin in ASKED}
+        found: dict[tuple[str, str, bool], list[tuple[float, float, bool, bool]]] = {one: [] for one in ASKED}
         for seed in range(draws):
             rows = with_preferences(Measurement((), {"settings": {"unit": "nats"}}), channel.capture(seed, pairs=120))
-            for quantity, sample in FIGURES:
-                (row,) = (
-                    r for r in rows.select(quantity=quantity, position_set=sample, layer="model")
-                    if r.estimator != "plugin"
-                )  # fmt: skip
+            for quantity, sample, plugin in ASKED:
+                fields = {"position_set": sample, "estimator": PLUGIN_CENTRED if plugin else CENTRED}
+                row = rows.get(quantity, **fields)
                 low, high = row.interval
                 jackknife = interval_of(row.value, standard_error_of(row.replicates), len(row.replicates))
-                at = truth[quantity, sample]
-                found[quantity, sample].append(
+                at = truth[quantity, sample, plugin]
+                found[quantity, sample, plugin].append(
                     (row.value, row.standard_error, low <= at <= high, jackknife[0] <= at <= jackknife[1])
                 )
         for figure, values in found.items():
@@ -66,8 +76,8 @@ def real(folder: Path, draws: int, layers: int) -> None:
     pick = np.random.default_rng(0)
     print(f"{len(capture.windows.documents)} pairs, {draws} assignments, mean over {', '.join(blocks)}, nats\n")
     print(HEADER + "\n|---|---|---|---|---|---|---|")
-    for quantity, sample in FIGURES:
-        values = [asked.value(blocks, 0, quantity, sample, f"swap{r}", False) for r in range(draws)]
+    for quantity, sample, plugin in ASKED:
+        values = [asked.value(blocks, 0, quantity, sample, f"swap{r}", plugin) for r in range(draws)]
         points = np.array([v[0] for v in values])
         found = []
         for r, value in enumerate(values):
@@ -76,17 +86,18 @@ def real(folder: Path, draws: int, layers: int) -> None:
             low, high = row.interval
             jackknife = interval_of(value[0], standard_error_of(value[1:]), len(value) - 1)
             found.append((row.value, row.standard_error, low <= 0 <= high, jackknife[0] <= 0 <= jackknife[1]))
-        print(_line((quantity, sample), 0.0, np.array(found, dtype=float)))
-        true = asked.value(blocks, 0, quantity, sample, "value", False)
+        print(_line((quantity, sample, plugin), 0.0, np.array(found, dtype=float)))
+        true = asked.value(blocks, 0, quantity, sample, "value", plugin)
         row = centred(quantity, "model", true, points, unit="nats")
         print(f"true labels, by all {draws} swaps: {row.value:.5f}, {row.interval[0]:.5f} to {row.interval[1]:.5f};"
               f" {np.mean(points >= true[0]):.3f} of the assignments reach it", file=sys.stderr)  # fmt: skip
 
 
-def _line(figure: tuple[str, str], truth: float, x: np.ndarray) -> str:
+def _line(figure: tuple[str, str, bool], truth: float, x: np.ndarray) -> str:
     held, alone = x[:, 2].mean(), x[:, 3].mean()
+    name = f"{figure[0]}, {figure[1]}, {'plugin' if figure[2] else 'null-curve'}"
     return (
-        f"| {figure[0]}, {figure[1]} | {truth:.5f} | {x[:, 0].mean():.5f} | {x[:, 0].std():.5f} | {x[:, 1].mean():.5f} "
+        f"| {name} | {truth:.5f} | {x[:, 0].mean():.5f} | {x[:, 0].std():.5f} | {x[:, 1].mean():.5f} "
         f"| {held:.1%} | {alone:.1%} |"
     )
 

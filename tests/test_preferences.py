@@ -26,7 +26,15 @@ from infoplane.measurement import Measurement
 from infoplane.models import Model
 from infoplane.pair_windows import PairRows, make_pair_windows
 from infoplane.pairs import ASSISTANT, SYSTEM, USER, Message, read_pairs
-from infoplane.preference import Asked, centred, score_interval, token_information, with_preferences
+from infoplane.preference import (
+    CENTRED,
+    PLUGIN_CENTRED,
+    Asked,
+    centred,
+    score_interval,
+    token_information,
+    with_preferences,
+)
 from infoplane.record import measure_capture
 from infoplane.report import render_report
 from infoplane.text import read_text
@@ -226,10 +234,11 @@ def figures(capture: Capture, swaps: int = 16) -> dict[tuple[str, str], Any]:
     empty = Measurement((), {"settings": {"unit": "nats"}})
     found = with_preferences(empty, capture, swaps=swaps)
     assert len(found.select(layer="model", quantity="token_preference")) == 1
+    assert found.get("preference_given_token").estimator == PLUGIN_CENTRED  # the one that stands first
     return {
-        (r.quantity, r.position_set or ""): r
+        (r.quantity, "plugin" if r.estimator == PLUGIN_CENTRED else r.position_set or ""): r
         for r in found.select(layer="model")
-        if r.estimator != "plugin" and not r.quantity.endswith("_swapped")
+        if r.estimator in (CENTRED, PLUGIN_CENTRED) and not r.quantity.endswith("_swapped")
     }
 
 
@@ -246,16 +255,20 @@ def test_a_known_preference_is_found_raw_matched_and_beyond_the_token() -> None:
         (("preference_given_token", "matched"), channel.truth_given_token),
     ):
         assert truth > 5 * rows[key].standard_error and inside(rows[key], truth), (key, truth, rows[key])
+    lower = rows["preference_given_token", "plugin"]  # rare tokens have their part taken
+    assert lower.interval[0] > 0 and 0.5 * channel.truth_given_token < lower.value < lower.interval[1]
+    assert lower.value < 1.1 * channel.truth_given_token
 
 
 def test_words_that_differ_are_not_taken_for_states_that_do() -> None:
     """States that hold the token alone: what they say of the preference is what its words say, and nothing beyond."""
     channel = PairChannel(words=0.5)
     rows = figures(channel.capture(seed=2, pairs=160))
-    assert rows["preference", "matched"].interval[0] > 0 and rows["token_preference", "matched"].interval[0] > 0
+    assert rows["preference", "matched"].interval[0] > 0 and rows["token_preference", "plugin"].interval[0] > 0
     assert inside(rows["preference", "matched"], channel.truth)
-    assert inside(rows["token_preference", "matched"], channel.truth_of_token)
+    assert inside(rows["token_preference", "plugin"], channel.truth_of_token)
     assert inside(rows["preference_given_token", "matched"], 0.0)
+    assert inside(rows["preference_given_token", "plugin"], 0.0)
 
 
 def test_length_alone_gives_a_raw_figure_and_nothing_once_matched() -> None:
@@ -265,6 +278,7 @@ def test_length_alone_gives_a_raw_figure_and_nothing_once_matched() -> None:
     raw, matched = rows["preference", "answers"], rows["preference", "matched"]
     assert raw.interval[0] > 0.0005 and inside(matched, 0.0) and matched.interval[1] < raw.interval[0]
     assert inside(rows["preference_given_token", "matched"], 0.0)
+    assert inside(rows["preference_given_token", "plugin"], 0.0)
 
 
 def test_random_assignments_cover_zero() -> None:
@@ -274,12 +288,13 @@ def test_random_assignments_cover_zero() -> None:
     asked = Asked(capture, draws)
     asked.add("block.0")
     pick = np.random.default_rng(0)
-    for quantity, sample in (
-        ("preference", "answers"),
-        ("preference", "matched"),
-        ("preference_given_token", "matched"),
+    for quantity, sample, plugin in (
+        ("preference", "answers", False),
+        ("preference", "matched", False),
+        ("preference_given_token", "matched", False),
+        ("preference_given_token", "matched", True),
     ):
-        values = [asked.value(["block.0"], 0, quantity, sample, f"swap{r}", False) for r in range(draws)]
+        values = [asked.value(["block.0"], 0, quantity, sample, f"swap{r}", plugin) for r in range(draws)]
         held = 0
         for r, value in enumerate(values):
             others = pick.choice(np.delete(np.arange(draws), r), swaps, replace=False)
