@@ -18,9 +18,10 @@ ORDER = [
     "bound", "until", "run", "byte_budget", "survey_file", "survey_lock", "survey_record", "survey_entries",
     "survey_cost", "surveying", "phase_types", "wandering", "phase_shape", "phases", "checkpoints", "trajectory",
     "seeds", "tracing", "monitor", "callback", "scores", "lm_eval_files", "score_csv", "score_files", "published",
-    "name_keys", "model_names", "cases", "resampling", "paper_correlations", "correlations", "partial", "ridge",
-    "predicting", "power", "verdicts", "forecast", "report", "cli_common", "cli_options", "cli_bound", "cli_budget",
-    "cli_compare", "cli_forecast", "cli_preferences", "cli_report", "cli_scores", "cli_survey", "cli_trace", "cli",
+    "name_keys", "model_names", "joining", "cases", "resampling", "paper_correlations", "correlations", "partial",
+    "ridge", "predicting", "power", "verdicts", "forecast", "report", "cli_common", "cli_options", "cli_bound",
+    "cli_budget", "cli_cases", "cli_compare", "cli_forecast", "cli_preferences", "cli_report", "cli_scores",
+    "cli_survey", "cli_trace", "cli",
 ]  # fmt: skip
 
 

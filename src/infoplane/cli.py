@@ -16,6 +16,7 @@ from infoplane import cli_options as o
 from infoplane import cli_preferences as pairs
 from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
+from infoplane.cli_cases import cases
 from infoplane.cli_common import bars, numbers, pair, quiet, short, words
 from infoplane.cli_compare import compare
 from infoplane.cli_forecast import forecast
@@ -66,6 +67,7 @@ app.command()(trace)
 app.command()(bound)
 app.command()(budget)
 app.command()(compare)
+app.command()(cases)
 app.command()(report)
 app.command()(scores)
 app.command()(survey)

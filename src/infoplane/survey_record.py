@@ -151,14 +151,22 @@ def _row(one: Surveyed, found: Measurement) -> dict[str, Any]:
         "versions": ", ".join(f"{k} {v}" for k, v in (p.get("versions") or {}).items() if k in _DECIDE),
         "unit": settings.get("unit"), "estimator": next(iter(settings.get("estimators", ())), None),
     }  # fmt: skip
-    for estimate in found.select(layer="model"):
-        name = _column(estimate, settings)
-        if name is not None and name not in row:
-            row[name] = estimate.value
-            row[f"{name}_error"] = estimate.standard_error
-            if estimate.reference_error is not None:
-                row[f"{name}_reference_error"] = estimate.reference_error
+    for name, estimate in figures(found).items():
+        row[name] = estimate.value
+        row[f"{name}_error"] = estimate.standard_error
+        if estimate.reference_error is not None:
+            row[f"{name}_reference_error"] = estimate.reference_error
     return row
+
+
+def figures(found: Measurement) -> dict[str, Estimate]:
+    """Figures of the whole model by the names of their columns (see above)."""
+    rows: dict[str, Estimate] = {}
+    for estimate in found.select(layer="model"):
+        name = _column(estimate, found.provenance.get("settings") or {})
+        if name is not None:
+            rows.setdefault(name, estimate)
+    return rows
 
 
 def _column(row: Estimate, settings: Mapping[str, Any]) -> str | None:
@@ -173,9 +181,13 @@ def _column(row: Estimate, settings: Mapping[str, Any]) -> str | None:
     elif row.quantity == "information":
         name = str(row.side).replace(":", "_")
     elif row.order is not None:
-        if (row.position_set or "").split()[0] != f"P_{row.order}":
+        kind, _, width = (row.position_set or "").partition(":")
+        if width:  # labels of the text
+            name = f"{row.quantity}_{kind}_{width}"
+        elif kind.split()[:1] == [f"P_{row.order}"]:
+            name = f"{row.quantity}_{row.order}"
+        else:
             return None
-        name = f"{row.quantity}_{row.order}"
     else:
         name = row.quantity
     weights = settings.get("weights") or ["frequency"]

@@ -1,0 +1,71 @@
+"""`infoplane cases`: measurements joined to scores, the table that `infoplane forecast` reads, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infoplane import cli_options as o
+from infoplane.errors import ResultError, SettingError
+
+
+def cases(
+    sources: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of surveys and of measurements.")],
+    scores: Annotated[
+        list[str], typer.Option("--scores", help="A published table, or result files of lm-eval, or a CSV.")
+    ],
+    task: Annotated[
+        str | None, typer.Option(help="Which scores: a pattern such as 'hellaswag*'.", rich_help_panel=o.ASK)
+    ] = None,
+    percent: Annotated[bool, typer.Option(help="Accuracies are per cent.", rich_help_panel=o.ASK)] = False,
+    latest: Annotated[bool, typer.Option(help="The newest of several result files.", rich_help_panel=o.ASK)] = False,
+    out: Annotated[Path, typer.Option(help="The table, .csv or .parquet.", rich_help_panel=o.OUT)] = Path("cases.csv"),
+    force: Annotated[bool, typer.Option(help="Overwrite the table.", rich_help_panel=o.OUT)] = False,
+) -> None:
+    """Join measurements of models with their benchmark scores, in one table for `infoplane forecast`.
+
+    Models that have no scores are named, with near names, and left out; nothing is guessed.
+    """
+    from infoplane import files
+    from infoplane.joining import join
+    from infoplane.published import TABLES, published
+    from infoplane.score_files import read_scores
+    from infoplane.scores import concat
+
+    if out.suffix not in (".csv", ".parquet"):
+        raise SettingError(f"--out {out}: expected a .csv or .parquet file")
+    if out.exists() and not force:
+        raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
+    found, told = _measurements(sources)
+    table = concat([published(s) if s in TABLES else read_scores(s, percent=percent, latest=latest) for s in scores])
+    if task is not None:
+        table = table.like(task=task)
+    joined = join(found, table, told=told)
+    if out.suffix == ".csv":
+        files.write_text(out, joined.table.write_csv())
+    else:
+        files.write_with(out, joined.table.write_parquet)
+    for warning in (*table.warnings, *joined.notes):
+        typer.echo(f"Note: {warning}", err=True)
+    for one in joined.unmatched:
+        typer.echo(f"Left out: {one}", err=True)
+    typer.echo(f"Wrote {out}: {joined.table.height} models, {joined.table.width} columns")
+
+
+def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The measurements in folders, and what a survey knows of each."""
+    from infoplane.measurement import Measurement
+    from infoplane.survey_record import JSON_NAME, Survey
+
+    found, told = [], []
+    for source in sources:
+        if (source / JSON_NAME).is_file():
+            for one in Survey.load(source).measured:
+                found.append(one.measurement)
+                told.append({"model": one.id, "revision": one.revision, **one.facts})
+        else:
+            found.append(Measurement.load(source))
+            told.append({})
+    return found, told
