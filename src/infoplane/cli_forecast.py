@@ -53,8 +53,8 @@ def forecast(
     """Do features of models forecast their scores, and do they beyond what is known anyway? From a table of models.
 
     Correlations with errors over families, partial correlations given the baselines, ridge regression validated on
-    families left out, predictions with intervals, and how many models would be needed. Writes forecast.json and
-    forecast.parquet to --out.
+    families left out, predictions with intervals, and how many models would be needed. Writes forecast.json,
+    forecast.parquet, report.html and figures/ to --out.
     """
     from infoplane.cases import Cases
     from infoplane.forecast import JSON_NAME
@@ -74,7 +74,10 @@ def forecast(
     found = run(
         cases, baselines=base, structure=structure, scores=scores, new=others, level=level, draws=draws, seed=seed
     )
-    written = found.save(out)
+    from infoplane.report.forecast_page import write_forecast_report
+
+    page = write_forecast_report(found, out)[0]
+    written = (*found.save(out), page)
     if as_json:
         typer.echo(written[0].read_text("utf-8").rstrip())
         return

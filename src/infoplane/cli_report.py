@@ -16,15 +16,13 @@ def report(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folder of a measurement, trace, bound or comparison; several traces, each as NAME=FOLDER or FOLDER.",
+            help="Folder of a measurement, trace, bound, comparison or forecast; or several traces, each NAME=FOLDER.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
     force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
 ) -> None:
-    """Draw the report of a stored measurement, trace, bound or comparison again, or of several traces together.
-
-    No model is needed.
+    """Draw the report of a stored result again, or of several traces together: no model is needed.
 
     Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
     are judged, and a phase is claimed if two thirds of them, and at least two, show it.
@@ -33,11 +31,14 @@ def report(
     from infoplane.bound import Bound
     from infoplane.comparison import JSON_NAME as COMPARISON_NAME
     from infoplane.comparison import Comparison
+    from infoplane.forecast import JSON_NAME as FORECAST_NAME
+    from infoplane.forecast import Forecast
     from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
     from infoplane.measurement import Measurement
     from infoplane.report import write_report
     from infoplane.report.bound_page import write_bound_report
     from infoplane.report.compare_page import write_comparison_report
+    from infoplane.report.forecast_page import write_forecast_report
     from infoplane.report.run_page import write_run_report
     from infoplane.report.several_page import write_several_report
     from infoplane.seeds import grouped
@@ -56,6 +57,8 @@ def report(
         drawn = write_run_report(Trajectory.load(source), folder)
     elif source.name == COMPARISON_NAME or (source / COMPARISON_NAME).is_file():
         drawn = write_comparison_report(Comparison.load(source), folder)
+    elif source.name == FORECAST_NAME or (source / FORECAST_NAME).is_file():
+        drawn = write_forecast_report(Forecast.load(source), folder)
     elif source.name == BOUND_NAME or ((source / BOUND_NAME).is_file() and not (source / MEASUREMENT_NAME).exists()):
         drawn = write_bound_report(Bound.load(source), folder)
     else:

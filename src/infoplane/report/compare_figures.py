@@ -72,7 +72,7 @@ def models_plane(comparison: Comparison) -> Any | None:
     low, high = (pick(domains["x"][i], domains["y"][i]) for i, pick in ((0, max), (1, min)))
     both = [{"x": v, "y": v} for v in (low, high)] if low < high else []
     line = alt.Chart(theme.values(both)).mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.3, clip=True)
-    colour = _colour(points)
+    colour = colour_of(points)
     sizes = [p["size"] for p in points]
     size = alt.Size(
         "size:Q",
@@ -130,7 +130,7 @@ def models_differences(comparison: Comparison) -> Any | None:
         low = alt.X("low:Q", title=theme.AXIS_TITLES.get(unit, unit), axis=theme.value_axis(unit))
         names = [p["name"] for p in points]
         y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labels=not panels, ticks=False, domain=False))
-        colour = _colour(everyone, legend=False)
+        colour = colour_of(everyone, legend=False)
         fill = alt.condition("datum.claimed === 'differs'", alt.value(1.0), alt.value(0.35))
         tips = [
             theme.tip("name", "model"), theme.tip("value", "difference", unit), theme.tip("low", "from", unit),
@@ -148,7 +148,8 @@ def models_differences(comparison: Comparison) -> Any | None:
     return alt.hconcat(*panels, spacing=18) if panels else None
 
 
-def _colour(points: list[dict[str, Any]], legend: bool = True) -> alt.Color:
+def colour_of(points: list[dict[str, Any]], legend: bool = True) -> alt.Color:
+    """One colour a family, in the order in which they come."""
     names = list(dict.fromkeys(p["family"] for p in points))
     colours = [theme.QUIET if name == UNKNOWN else COLOURS[i % len(COLOURS)] for i, name in enumerate(names)]
     shown = alt.Legend(title=None, orient="top", columns=5, labelLimit=200) if legend else None
