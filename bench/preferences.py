@@ -21,16 +21,8 @@ from pair_captures import PairChannel
 from infoplane.capture import open_capture
 from infoplane.jackknife import interval_of, standard_error_of
 from infoplane.measurement import Measurement
-from infoplane.preference import (
-    CENTRED,
-    FIGURES,
-    GIVEN_TOKEN,
-    PLUGIN_CENTRED,
-    SWAPS,
-    Asked,
-    centred,
-    with_preferences,
-)
+from infoplane.preference import FIGURES, GIVEN_TOKEN, SWAPS, Asked, with_preferences
+from infoplane.swaps import CENTRED, PLUGIN_CENTRED, centred
 
 ASKED = (*((*figure, False) for figure in FIGURES), (GIVEN_TOKEN, "matched", True))
 """Quantity, positions, and whether the plug-in estimate is centred or null-curve."""

@@ -26,17 +26,10 @@ from infoplane.measurement import Measurement
 from infoplane.models import Model
 from infoplane.pair_windows import PairRows, make_pair_windows
 from infoplane.pairs import ASSISTANT, SYSTEM, USER, Message, read_pairs
-from infoplane.preference import (
-    CENTRED,
-    PLUGIN_CENTRED,
-    Asked,
-    centred,
-    score_interval,
-    token_information,
-    with_preferences,
-)
+from infoplane.preference import Asked, token_information, with_preferences
 from infoplane.record import measure_capture
 from infoplane.report import render_report
+from infoplane.swaps import CENTRED, PLUGIN_CENTRED, centred, score_interval
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 
@@ -161,6 +154,13 @@ def test_a_template_that_trims_or_thinks_is_followed_and_one_that_rewrites_is_re
     ):
         with pytest.raises(TextError, match=words):
             make_pair_windows(read_pairs([row]), tokenizer(template))
+
+
+def test_special_tokens_in_an_answer_are_positions_only_when_asked_for() -> None:
+    pairs = read_pairs([{"question": "q", "chosen": "a<|bos|>b", "rejected": "c"}])
+    cutter = tokenizer()
+    assert measured(make_pair_windows(pairs, cutter), cutter) == ["ab", "c"]
+    assert measured(make_pair_windows(pairs, cutter, include_special=True), cutter) == ["a<|bos|>b", "c"]
 
 
 @pytest.fixture(scope="module")

@@ -11,35 +11,23 @@ With L = 0 on the tokens of chosen answers and 1 on those of rejected ones, on t
 
 All by the estimators of `infoplane.estimators`, replicates paired. The control is a *swap within pairs*: a fair coin
 for each pair exchanges chosen and rejected, which keeps lengths, topics, words and bursts, and nothing of the
-preference. If preferences mean nothing, the true labels are one such draw, so the mean of R draws is the bias, and is
-subtracted; and their spread s is the error of a zero, which the jackknife does not know: these figures are quadratic
-in the differences between answers, with a gradient of 0 at 0, where the jackknife counts the variance twice and more
-(Efron and Stein 1981). The variance of such a figure grows linearly with it, from s^2 at 0 to the jackknife's at the
-estimate I^, and the interval is the set of I that the estimate does not reject, as Wilson's is for a proportion:
-
-    (I^ - I)^2 <= t^2 (s^2 (1 + 1/R) + c max(I, 0)),    c = max(SE_jackknife^2 - s^2, 0) / max(I^, t s),
-
-t of min(B, R) - 1 degrees of freedom. It contains 0 where I^ lies within t s of the swaps, and is the jackknife's, a
-little longer above than below, where I^ is far from 0.
+preference. Its mean is subtracted, and its spread is the error at 0: see `infoplane.swaps`.
 
 Of the token and the answer together most labels are rare, and there null-curve varies ten times as much as plugin. So
 the third figure stands first by plugin less its swap mean: of the same mean 0 where nothing is to be found; where
-something is, too small for rare tokens (a quarter of the truth for tokens seen twice, nearly all for frequent ones), so
-a lower estimate. By null-curve it stands beside it.
+something is, too small for rare tokens (about a quarter of the truth for tokens seen twice, nearly all for frequent
+ones), so a lower estimate. By null-curve it stands beside it.
 
-Sources: Conklin et al. 2026 (arXiv 2604.07569), preference information; Ernst, "Permutation methods", Statistical
-Science 19 (2004), for swaps within pairs; Wilson, JASA 22 (1927). The combination is worked out here.
+Source of the published figure: Conklin et al. 2026 (arXiv 2604.07569). Matching and conditioning are worked out here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from infoplane.assign import unit_scale
 from infoplane.capture import Capture, Progress
@@ -53,9 +41,8 @@ from infoplane.marginal import Marginal, NullCurve, Sample
 from infoplane.measurement import Estimate, Measurement
 from infoplane.pair_windows import PairRows
 from infoplane.rows import Floats, Ints, Rows
+from infoplane.swaps import centred
 
-CENTRED, PLUGIN_CENTRED = "null-curve, swap-centred", "plugin, swap-centred"
-"""Ids of the estimators: null-curve or plugin, less the mean of the swap control."""
 SWAPS = 16
 PREFERENCE, GIVEN_TOKEN, OF_TOKEN = "preference", "preference_given_token", "token_preference"
 QUANTITIES = (PREFERENCE, GIVEN_TOKEN, OF_TOKEN)
@@ -129,10 +116,10 @@ class Asked:
         for quantity, sample in FIGURES:
             rows = self.samples[sample]
             own = Labels(rows, self.of.rejected[rows])
-            kinds: list[tuple[str, Labels | None]] = [
-                ("value", own), ("permuted", permuted(own, 0)), ("shifted", shifted(own, pair)),
-                *((f"swap{r}", Labels(rows, self.of.swapped(r)[rows])) for r in range(self.swaps)),
-            ]  # fmt: skip
+            kinds: list[tuple[str, Labels | None]] = [("value", own)]
+            if quantity != GIVEN_TOKEN:  # its rare labels are rarer still when answers do not share one
+                kinds += [("permuted", permuted(own, 0)), ("shifted", shifted(own, pair))]
+            kinds += [(f"swap{r}", Labels(rows, self.of.swapped(r)[rows])) for r in range(self.swaps)]
             for kind, labels in kinds:
                 if labels is not None:
                     joint = _labels(rows, _spread(2 * token[rows] + labels.codes, rows, len(token)))
@@ -204,11 +191,6 @@ class Asked:
         draws = [x for r in range(self.swaps) if (x := of(f"swap{r}")) is not None]
         if value is None or len(draws) < self.swaps:
             return []
-        controls: dict[str, Any] = {}
-        for kind in ("permuted", "shifted"):
-            if (control := of(kind)) is not None:
-                controls[f"control_{kind}"] = float(control[0])
-                controls[f"control_{kind}_error"] = standard_error_of(control[1:]) if len(control) > 1 else None
         more: dict[str, Any] = {
             "side": SIDE, "weight": "frequency", "n": len(self.samples[sample]), "position_set": sample, "unit": unit,
         }  # fmt: skip
@@ -217,9 +199,19 @@ class Asked:
             f"{quantity}_swapped", layer, float(swapped.mean()), standard_error=float(swapped.std(ddof=1)),
             estimator=PLUGIN if plugin else "null-curve", **more,
         )  # fmt: skip
+
+        def controls(less: float = 0.0) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for kind in ("permuted", "shifted"):
+                if (control := of(kind)) is not None:
+                    found[f"control_{kind}"] = float(control[0]) - less
+                    found[f"control_{kind}_error"] = standard_error_of(control[1:]) if len(control) > 1 else None
+            return found
+
         out = []
         if not plugin or quantity == GIVEN_TOKEN:
-            row = centred(quantity, layer, value, swapped, plugin=plugin, **more, **controls)
+            of_controls = controls(float(swapped.mean()))
+            row = centred(quantity, layer, value, swapped, plugin=plugin, **more, **of_controls)
             if self.capture.sets > 1:
                 sets = [x[0] for s in range(self.capture.sets) if (x := of("value", s)) is not None]
                 row = replace(row, reference_error=float(np.std(sets, ddof=1)))
@@ -229,7 +221,7 @@ class Asked:
             doubt = _PLUGIN_DOUBT if swapped.mean() > 0.1 * value[0] else None
             out.append(Estimate(
                 quantity, layer, float(value[0]), estimator=PLUGIN, standard_error=error, interval=interval,
-                replicates=tuple(value[1:].tolist()), warning=doubt, **more, **controls,
+                replicates=tuple(value[1:].tolist()), warning=doubt, **more, **controls(),
             ))  # fmt: skip
         return [*out, control_row]
 
@@ -250,48 +242,6 @@ class Asked:
             estimator=PLUGIN, **more,
         )  # fmt: skip
         return [row, control]
-
-
-def centred(quantity: str, layer: str, value: Floats, swapped: Floats, plugin: bool = False, **fields: Any) -> Estimate:
-    """The row of an estimate less the mean of its swap control, with the interval of this module.
-
-    Args:
-        quantity, layer: of the row.
-        value: (1 + B,) the estimate and its replicates; (1,) where there are too few pairs for errors.
-        swapped: (R,) the estimate after each swap.
-        plugin: whether it is the plug-in estimate.
-        **fields: more of the row.
-    """
-    v = value - swapped.mean()
-    error, interval = None, None
-    if len(v) > 1:
-        error, interval = score_interval(float(v[0]), standard_error_of(v[1:]), swapped, len(v) - 1)
-    return Estimate(
-        quantity, layer, float(v[0]), estimator=PLUGIN_CENTRED if plugin else CENTRED, standard_error=error,
-        interval=interval, replicates=tuple(v[1:].tolist()), **fields,
-    )  # fmt: skip
-
-
-def score_interval(value: float, jackknife: float, swapped: Floats, blocks: int) -> tuple[float, tuple[float, float]]:
-    """Standard error and 95 % interval of a centred estimate, by the equation above.
-
-    Args:
-        value: the estimate, less the mean of the swaps.
-        jackknife: its standard error by the jackknife.
-        swapped: (R,) the swap draws.
-        blocks: B of the jackknife.
-    """
-    draws = len(swapped)
-    spread = float(swapped.var(ddof=1))
-    null = spread * (1 + 1 / draws)
-    t = float(stats.t.ppf(0.975, min(blocks, draws) - 1))
-    half = t * math.sqrt(null)
-    slope = max(jackknife**2 - spread, 0.0) / max(value, half) if half > 0 or value > 0 else 0.0
-    middle = value + t * t * slope / 2
-    root = math.sqrt(max(t * t * (null + slope * value) + (t * t * slope / 2) ** 2, 0.0))
-    low = value - half if value <= half else middle - root
-    high = value + half if value <= -half else middle + root
-    return math.sqrt(null + slope * max(value, 0.0)), (low, high)
 
 
 def token_information(token: Ints, label: Ints, pair: Ints, block_of_pair: Ints | None) -> Floats:
