@@ -152,3 +152,34 @@ def test_a_changed_text_is_found(tmp_path: Path, model: Model) -> None:
     save_file(arrays, place)
     with pytest.raises(CaptureError, match="its windows do not fit its manifest"):
         open_capture(tmp_path / "c")
+
+
+def test_the_command_reads_the_same_bytes_for_every_tokenizer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from test_compare import command
+
+    for name, tokenizer in {"bytes": byte_tokenizer(), "merged": merging_tokenizer()}.items():
+        module = tiny_model()
+        module.resize_token_embeddings(len(tokenizer))
+        module.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    asked = ["--bytes", "9000", "--text-labels", "word,byte:2", "--orders", "1", "--points", "8", "--dtype", "float32"]
+    for name in ("bytes", "merged"):
+        assert command("measure", str(tmp_path / name), *asked, "--out", str(tmp_path / f"{name}-out")) == 0
+    a, b = (infoplane.Measurement.load(tmp_path / f"{name}-out") for name in ("bytes", "merged"))
+    capsys.readouterr()
+    assert a.provenance["text"]["sha256"] == b.provenance["text"]["sha256"]
+    assert a.provenance["blocks_hash"] == b.provenance["blocks_hash"]
+    assert a.provenance["text"]["bytes"]["read"] <= 9000 < a.provenance["tokens"] + 200
+    assert b.provenance["tokens"] < 0.8 * a.provenance["tokens"]
+    places = [m.get("complexity", position_set="word:1").n for m in (a, b)]
+    assert 0.9 < places[1] / places[0] < 1.2  # windows of 128 tokens end at other places
+    for wrong, message in (
+        (["--bytes", "9000", "--tokens", "10"], "--bytes is a budget by itself"),
+        (["--bytes", "3"], "expected a whole number"),
+        (["--text-labels", "words"], "text label 'words' is not known"),
+    ):
+        assert command("measure", str(tmp_path / "bytes"), *wrong, "--out", str(tmp_path / "none")) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "none" / "measurement.json").exists()

@@ -3,7 +3,7 @@
 python studies/forecast/spans.py [--into studies/forecast/results.md]      a row for each kind of model
 python studies/forecast/spans.py --steps 'llama-m-s0-tokens-*'             a row for each scored checkpoint
 
-Figures are lm-eval's `acc`, or for a task of one word its log-likelihood in nats (perplexity: exp of minus that):
+Figures are lm-eval's `acc`, or for a task of one word its log-likelihood in nats (perplexity = exp of minus that):
 means over the last checkpoints of the runs of a kind, with the standard error over runs. The error of the difference
 between sizes is of items, by document: items of one document are not independent, and every model answers the same
 ones, so it is of the items' differences and tighter than that of a mean.
