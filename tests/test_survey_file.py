@@ -358,3 +358,11 @@ def test_a_survey_that_ships_can_be_shown() -> None:
     done = call("survey", "open-families", "--show")
     assert done.exit_code == 0 and done.stdout == ready_text("open-families")
     assert parse_survey(done.stdout, "mine.toml", Path()) == read_survey("open-families")
+
+
+def test_every_model_of_the_list_that_ships_is_in_a_published_table() -> None:
+    from infoplane.published import facts
+
+    known = set(facts().table["model"])
+    listed = [entry.id for entry in read_survey("open-families")]
+    assert len(listed) >= 70 and not sorted(set(map(str, listed)) - known)
