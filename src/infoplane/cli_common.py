@@ -60,11 +60,11 @@ def numbers(text: str) -> tuple[int, ...]:
         raise SettingError(f"--orders {text!r}: expected whole numbers such as 1,2,3,4") from None
 
 
-def pair(text: str) -> tuple[str, str]:
-    name, _, path = text.partition("=")
-    if not name or not path:
-        raise SettingError(f"--label {text!r}: expected name=file")
-    return name, path
+def pair(text: str, option: str = "--label", form: str = "name=file") -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise SettingError(f"{option} {text!r}: expected {form}")
+    return name, value
 
 
 def named_source(text: str) -> tuple[str, Path]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import named_source
+from infoplane.cli_common import named_source, pair
 from infoplane.errors import ResultError, SettingError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
     from infoplane.measurement import Measurement
     from infoplane.model_names import family_of
 
-    told = dict(_pair(text) for text in families)
+    told = dict(pair(text, "--family", "NAME=FAMILY") for text in families)
     members = []
     for name, path in map(named_source, sources):
         found = Measurement.load(path)
@@ -74,24 +74,18 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
     return members
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, family = text.partition("=")
-    if not (name and equals and family):
-        raise SettingError(f"--family {text!r}: expected NAME=FAMILY")
-    return name, family
-
-
 def _show(found: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from infoplane.comparison import SHOWN
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}
     for position_set, (fair, why) in found.fairness.items():
         title = f"{position_set}: {'compares' if fair else 'does not compare'}; {why}"
         shown = Table(title=title, title_justify="left")
-        quantities = [q for q in ("complexity", "expressivity", "optimality", "ceiling", "preference")
-                      if any((n, position_set, q) in by for n in found.names)]  # fmt: skip
+        quantities = [q for q in SHOWN if any((n, position_set, q) in by for n in found.names)]
         for column in ("model", "family", "parameters", *quantities):
             shown.add_column(column, justify="left" if column in ("model", "family") else "right")
         for m in found.members.to_dicts():

@@ -30,6 +30,8 @@ from infoplane.measurement import Estimate, Measurement, read_record
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
 QUANTITIES = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "information", "preference")
+SHOWN = ("complexity", "expressivity", "optimality", "ceiling", "preference")
+"""Those of them that tables show."""
 ALIKE = 0.02
 """Part by which the numbers of positions may differ, of what is called the same sample."""
 
@@ -62,8 +64,7 @@ class Comparison:
     Attributes:
         members: of each model the name, family, parameters, width, dtype, tokens, documents, bits per byte and loss.
         values: one row for each model, quantity and set of positions: the estimate of the whole model.
-        differences: one row for each model but the first, quantity and set: first named less that model, negated: model
-            minus the first.
+        differences: one row for each model but the first, quantity and set: that model less the first.
         fairness: for each set of positions whether its figures compare, and why.
         warnings: what else should be known.
     """

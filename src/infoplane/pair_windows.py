@@ -20,7 +20,7 @@ import numpy.typing as npt
 from infoplane.chat import PLAIN, Format, Written, formats, write
 from infoplane.errors import LabelError, SettingError, TextError
 from infoplane.pairs import Pair, Pairs
-from infoplane.tokenize import CONTEXT, MIN_DEPTH, TOKENS, prefix_of, tokenizer_hash
+from infoplane.tokenize import CONTEXT, MIN_DEPTH, TOKENS, prefix_of, tokenizer_facts
 from infoplane.windows import Windows
 
 MIN_ANSWER = 8
@@ -117,11 +117,7 @@ def make_pair_windows(
         documents=tuple(pairs.pairs[i].name for i, _ in read),
         provenance={
             "text": dict(pairs.provenance),
-            "tokenizer": {
-                "name": str(getattr(tokenizer, "name_or_path", "")),
-                "class": type(tokenizer).__name__,
-                "hash": tokenizer_hash(tokenizer),
-            },
+            "tokenizer": tokenizer_facts(tokenizer),
             "context": context,
             "token_budget": tokens,
             "tokens": int(np.count_nonzero(is_text)),

@@ -79,15 +79,11 @@ class TextLabels:
         """Input and output labels, on the same rows: every measured end of a word that has both."""
         symbols, starts, before = self._symbols(unit.name)
         code = gram_codes(symbols, starts, unit.width)[-1]
-        stretch = np.zeros(len(symbols) + 1, np.int64)
-        np.add.at(stretch, starts, 1)
-        stretch = np.cumsum(stretch)
-        last, ahead = before, before + unit.width
-        fits = ahead < len(symbols)
-        ahead = np.minimum(ahead, len(symbols) - 1)
-        fits &= (code[last] >= 0) & (code[ahead] >= 0) & (stretch[last] == stretch[ahead])
+        ahead = np.minimum(before + unit.width, len(symbols) - 1)
+        fits = (before + unit.width < len(symbols)) & (code[before] >= 0) & (code[ahead] >= 0)
+        fits &= ~np.isin(before + 1, starts)  # what comes after is of the same stretch
         rows = self._ends[1][fits]
-        return Labels(rows, code[last[fits]]), Labels(rows, code[ahead[fits]])
+        return Labels(rows, code[before[fits]]), Labels(rows, code[ahead[fits]])
 
     # ------------------------------------------------------------------ the text
 
@@ -104,6 +100,11 @@ class TextLabels:
         return np.asarray(ends[self.windows.starts])
 
     @cached_property
+    def _points(self) -> npt.NDArray[np.uint32]:
+        """(C,) code points of the characters."""
+        return np.frombuffer(self._bytes.tobytes().decode("utf-8").encode("utf-32-le"), np.uint32)
+
+    @cached_property
     def _char_starts(self) -> Longs:
         """(C,) the byte at which each character begins."""
         return np.flatnonzero((self._bytes & 0xC0) != 0x80)
@@ -111,14 +112,12 @@ class TextLabels:
     @cached_property
     def _words(self) -> tuple[Longs, Longs, Longs]:
         """Of each whole word: the byte at which it begins, the byte after it, and its window."""
-        text = self._bytes.tobytes().decode("utf-8")
-        points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-        kinds, kind = np.unique(points, return_inverse=True)
+        kinds, kind = np.unique(self._points, return_inverse=True)
         category = [unicodedata.category(chr(p)) for p in kinds.tolist()]
         letter, part = (np.array([c[0] in of for c in category])[kind] for of in ("L", "LMN"))
         apostrophe = np.isin(kinds, [ord("'"), ord("’")])[kind]
         at = np.concatenate((self._char_starts, [len(self._bytes)]))
-        edge = np.zeros(len(points) + 1, bool)  # a window begins before this character
+        edge = np.zeros(len(kind) + 1, bool)  # a window begins before this character
         edge[np.searchsorted(at, self._bounds)] = True
         part[1:-1] |= apostrophe[1:-1] & letter[:-2] & letter[2:] & ~edge[1:-2] & ~edge[2:-1]
         padded = np.concatenate(([False], part, [False]))
@@ -159,6 +158,5 @@ class TextLabels:
             return np.array(codes, np.int64), new, ends
         if name == "byte":
             return self._bytes.astype(np.int64), self._bounds[:-1], stops[ends] - 1
-        points = np.frombuffer(self._bytes.tobytes().decode("utf-8").encode("utf-32-le"), np.uint32).astype(np.int64)
         new = np.searchsorted(self._char_starts, self._bounds[:-1])
-        return points, new, np.searchsorted(self._char_starts, stops[ends]) - 1
+        return self._points.astype(np.int64), new, np.searchsorted(self._char_starts, stops[ends]) - 1

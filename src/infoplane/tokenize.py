@@ -110,11 +110,7 @@ def make_windows(
         documents=tuple(names),
         provenance={
             "text": dict(text.provenance),
-            "tokenizer": {
-                "name": str(getattr(tokenizer, "name_or_path", "")),
-                "class": type(tokenizer).__name__,
-                "hash": tokenizer_hash(tokenizer),
-            },
+            "tokenizer": tokenizer_facts(tokenizer),
             "context": context,
             "token_budget": tokens,
             "tokens": int(np.count_nonzero(is_text)),
@@ -142,6 +138,15 @@ def _text(
         ends.append(held + np.concatenate((np.zeros(prefix, np.int64), before[k][a + 1 : b + 1] - first)))
         held += last - first
     return np.frombuffer(b"".join(parts), np.uint8), np.concatenate(ends)
+
+
+def tokenizer_facts(tokenizer: Any) -> dict[str, str]:
+    """What the provenance of windows says of their tokenizer."""
+    return {
+        "name": str(getattr(tokenizer, "name_or_path", "")),
+        "class": type(tokenizer).__name__,
+        "hash": tokenizer_hash(tokenizer),
+    }
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

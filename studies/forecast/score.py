@@ -25,7 +25,6 @@ import argparse
 import fnmatch
 import json
 import logging
-import subprocess
 import sys
 import time
 from datetime import datetime
@@ -34,7 +33,9 @@ from typing import Any
 
 import polars as pl
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "pretraining"))
 from infoplane import files
+from parts import split
 from scored import Scored, ScoreError, checkpoints, missing, named, tasks_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +56,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.part is None and given.jobs > 1 and len(left) > 1:
-        return _split(given.jobs)
+        return split(given.jobs)
     if given.part is not None:  # of all models, not of those left, which change while jobs start
         which, parts = map(int, given.part.split("/"))
         left = [(m, todo) for m, todo in left if m in models[which::parts]]
@@ -170,18 +171,6 @@ def _language_model(model: Scored, given: argparse.Namespace) -> Any:
 
     loaded = load_model(model.source, dtype="float32", device="cpu")
     return HFLM(pretrained=loaded.module, tokenizer=loaded.tokenizer, device="cpu", batch_size=given.batch, **bos)
-
-
-def _split(jobs: int) -> int:
-    """Several models at a time, each in a process with few threads."""
-    own = [sys.executable, *sys.argv]
-    children = [subprocess.Popen([*own, "--part", f"{i}/{jobs}"]) for i in range(jobs)]
-    try:
-        return max(child.wait() for child in children)
-    except KeyboardInterrupt:  # they were told too, and what they have written is whole
-        for child in children:
-            child.wait()
-        return 130
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse
 import fnmatch
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from typing import Any
 
 from corpus import ROOT, make_corpus, recipe
 from measure import measure_run
+from parts import split
 from sources import SOURCES, SourceError
 from suite import Run, estimated_seconds, parameters, quick, suite
 
@@ -88,7 +88,7 @@ def _run_all(runs: Sequence[Run], out: Path, corpus: Path, given: argparse.Names
 
     vocabulary = make_vocabulary(corpus, runs[0].vocabulary)
     if given.part is None and given.jobs > 1 and len(runs) > 1:
-        return _split(given.jobs)
+        return split(given.jobs)
     if given.part is not None:
         which, parts = map(int, given.part.split("/"))
         runs = runs[which::parts]
@@ -122,18 +122,6 @@ def _run_all(runs: Sequence[Run], out: Path, corpus: Path, given: argparse.Names
             print(f"{run.id} {measure_run(folder, corpus / 'heldout.jsonl')}", flush=True)
     print(f"{len(runs) - failed} of {len(runs)} runs complete in {out}")
     return 1 if failed else 0
-
-
-def _split(jobs: int) -> int:
-    """Several runs at a time, each in a process with few threads: on small models that is faster than many threads."""
-    own = [sys.executable, *sys.argv]
-    children = [subprocess.Popen([*own, "--part", f"{i}/{jobs}"]) for i in range(jobs)]
-    try:
-        return max(child.wait() for child in children)
-    except KeyboardInterrupt:  # they were told too, and what they have written is whole
-        for child in children:
-            child.wait()
-        return 130
 
 
 def _print_line(run: Run, line: dict[str, Any]) -> None:

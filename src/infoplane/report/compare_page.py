@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.comparison import Comparison
+from infoplane.comparison import SHOWN, Comparison
 from infoplane.report import words
 from infoplane.report.compare_figures import about, compare_figures
 from infoplane.report.figures import Figure
@@ -17,7 +17,6 @@ from infoplane.report.reading import Reading
 from infoplane.report.sortable import SCRIPT, Cell, sortable
 from infoplane.report.tables import table
 
-QUANTITIES = ("complexity", "expressivity", "optimality", "ceiling", "preference")
 READINGS = {
     "models-plane": Reading(
         "The models in the plane",
@@ -95,7 +94,7 @@ def _models(comparison: Comparison) -> str:
     sets = sorted(comparison.fairness, key=lambda name: (name != comparison.best_set, not comparison.fairness[name][0]))
     values = comparison.values
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in values.to_dicts()}
-    columns = [(s, q) for s in sets for q in QUANTITIES if any((n, s, q) in by for n in comparison.names)]
+    columns = [(s, q) for s in sets for q in SHOWN if any((n, s, q) in by for n in comparison.names)]
     header = ["model", "family", "parameters", "bits per byte", *(f"{q}, {s}" for s, q in columns)]
     rows: list[list[Cell]] = []
     for m in comparison.members.to_dicts():
@@ -120,7 +119,7 @@ def _plain(row: dict[str, Any] | None) -> str:
 
 
 def _differences(comparison: Comparison) -> str:
-    rows = comparison.differences.filter(pl.col("quantity").is_in(QUANTITIES))
+    rows = comparison.differences.filter(pl.col("quantity").is_in(SHOWN))
     if not len(rows):
         return said(["No figures compare, so no difference is taken."])
     header = ["model", "quantity", "positions", "difference", "errors", "reference points", "claimed"]
