@@ -32,6 +32,7 @@ CHANNELS = {
     "words alone": {"words": 0.5},
     "a weak effect": {"effect": 0.15},
     "a strong effect": {"effect": 0.4},
+    "the same, in half of the pairs": {"effect": 0.4, "uneven": True},
 }
 
 

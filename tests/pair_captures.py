@@ -16,10 +16,13 @@ class PairChannel:
     A state's row comes from the mixture of its pair's topic (probability `topic`), else from its place's (probability
     `place`, mixtures that change along the answer), else from its token's, shifted by `effect` toward another mixture
     in rejected answers. Tokens of rejected answers are drawn from other frequencies by a part `words`. Topics are
-    common to both answers, so E[a | token, answer] is exact.
+    common to both answers, so E[a | token, answer] is exact. `uneven`: half of the pairs, by chance, have twice the
+    effect and the others none, which leaves the means as they are.
     """
 
-    def __init__(self, effect: float = 0.0, words: float = 0.0, place: float = 0.0, topic: float = 0.2) -> None:
+    def __init__(
+        self, effect: float = 0.0, words: float = 0.0, place: float = 0.0, topic: float = 0.2, uneven: bool = False
+    ) -> None:
         fixed = np.random.default_rng(11)
         self.tokens, rows, m = 60, 30, 12
         table = np.exp(2 * fixed.standard_normal((rows, m)))
@@ -32,7 +35,7 @@ class PairChannel:
         self.of_token = np.array([of_token, (1 - effect) * of_token + effect * toward])  # (2, tokens, rows)
         self.of_topic = fixed.dirichlet(np.full(rows, 0.3), 8)
         self.of_place = fixed.dirichlet(np.full(rows, 0.2), 2)
-        self.topic, self.place = topic, place
+        self.topic, self.place, self.uneven = topic, place, uneven
 
     def _entropy(self, p: Any) -> Any:
         return -(p * np.log(np.maximum(p, 1e-300))).sum(-1)
@@ -85,7 +88,11 @@ class PairChannel:
         window = np.repeat(np.arange(2 * pairs), n)
         where = np.minimum((np.arange(len(window)) - np.repeat(starts[:-1], n)) / (2 * mean), 1.0)[:, None]
         topic = r.integers(8, size=pairs)[windows.document[window]]
-        mixture = self.of_token[(window >= pairs).astype(int), windows.tokens[windows.is_position]]
+        token = windows.tokens[windows.is_position]
+        strength = (window >= pairs).astype(float)[:, None]
+        if self.uneven:
+            strength *= 2 * r.integers(2, size=pairs)[windows.document[window], None]
+        mixture = self.of_token[0, token] + strength * (self.of_token[1, token] - self.of_token[0, token])
         by_place = r.random(len(window)) < self.place
         mixture = np.where(by_place[:, None], (1 - where) * self.of_place[0] + where * self.of_place[1], mixture)
         mixture = np.where((r.random(len(window)) < self.topic)[:, None], self.of_topic[topic], mixture)
