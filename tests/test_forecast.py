@@ -314,7 +314,7 @@ def test_the_command_prints_tables_and_words_and_writes_whole_files(tmp_path: Pa
     ):
         assert words in said
     assert "explained by size" in said and "adds nothing" in said and "size = 50" in said
-    assert {p.name for p in out.iterdir()} == {"forecast.json", "forecast.parquet"}
+    assert {p.name for p in out.iterdir()} == {"forecast.json", "forecast.parquet", "report.html", "figures"}
     again = call(*asked, "--out", str(out))
     assert isinstance(again.exception, ResultError) and "--force to overwrite" in str(again.exception)
     record = json.loads(call(*asked, "--out", str(out), "--force", "--json").output)
