@@ -255,6 +255,17 @@ def test_too_few_families_are_refused_by_the_forecast_and_the_rest_is_shown() ->
         forecast(few, baselines=["size"])
 
 
+def test_strict_intervals_hold_the_others_for_new_models_and_families_left_out() -> None:
+    table, new = models("structure too", 14, 1), newcomers([{"size": 0.0, "s0": 0.0}])
+    usual, strict = (forecast(table, baselines=["size"], new=new, draws=20, strict=s) for s in (False, True))
+    assert (usual.provenance["settings"]["strict"], strict.provenance["settings"]["strict"]) == (False, True)
+    for rows in ("predictions", "held_out"):
+        pairs = [(a.interval, b.interval) for a, b in zip(getattr(usual, rows), getattr(strict, rows), strict=True)]
+        ends = np.array(pairs)
+        assert (ends[:, 1, 0] <= ends[:, 0, 0]).all() and (ends[:, 0, 1] <= ends[:, 1, 1]).all()
+        assert (ends[:, 0] != ends[:, 1]).any()
+
+
 def test_settings_that_cannot_be_are_refused() -> None:
     table = models("nothing", 6, 0)
     for match, asked in (

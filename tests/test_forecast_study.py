@@ -9,6 +9,8 @@ import zipfile
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -21,6 +23,7 @@ import benchmarks
 import scored
 import shortcuts
 import spans
+import within
 from agreement import agreement
 from corpus import READERS, Document, detokenised
 from item import OVERLAP, Item, Seen, arranged, count_words, draw, words
@@ -32,6 +35,7 @@ DOCUMENTS = list(READERS["c4"](obtain(SOURCES["c4"], Path())))
 TRAIN = [d for d in DOCUMENTS if d.split == "train"]
 HELDOUT = {d.name: d.text for d in DOCUMENTS if d.split == "heldout"}
 COUNTS = count_words(TRAIN)
+SIZES = (("a", 60), ("b", 35))
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +285,40 @@ def test_lm_evals_figures_are_held_against_the_items(tmp_path: Path) -> None:
     (folder / "results_x.json").write_text(json.dumps({**result, "results": {"t": {"acc,none": 1.0}}}))
     with pytest.raises(ValueError, match=r"is 1\.0 by lm-eval and 0\.5 by the items"):
         spans.read(tmp_path)
+
+
+def test_regret_of_a_checkpoint_and_its_error_over_documents() -> None:
+    rng = np.random.default_rng(0)
+    right = {task: (rng.random((3, n)) < 0.5 + 0.1 * np.arange(3)[:, None]).astype(float) for task, n in SIZES}
+    one_each = {task: [f"{task}{i}" for i in range(n)] for task, n in SIZES}
+    scores = within.Scores([1, 2, 4], right, one_each)
+    best = int(scores.mean.argmax())
+    assert scores.regret(best) == (0, 0)
+    regret, error = scores.regret(0)
+    assert regret == pytest.approx(np.mean([x[best].mean() - x[0].mean() for x in right.values()]))
+    # one item a document: the error of a mean of independent tasks
+    parts = [np.var(x[best] - x[0]) / x.shape[1] for x in right.values()]
+    used = sum(n for _, n in SIZES)
+    assert error == pytest.approx(np.sqrt(used / (used - 1) * sum(parts)) / len(parts))
+    # one task: what the tables of sizes have
+    documents = [f"d{i // 5}" for i in range(SIZES[0][1])]
+    alone = within.Scores([1, 2, 4], {"a": right["a"]}, {"a": documents})
+    best = int(alone.mean.argmax())
+    assert alone.regret(0) == pytest.approx(spans.difference(right["a"][[best]], right["a"][[0]], documents))
+
+
+def test_each_way_of_choosing_takes_its_own_checkpoint() -> None:
+    figures = {10: (2.0, 0.3, 0.6), 20: (1.5, 0.2, 0.5), 40: (1.6, 0.5, 0.4)}  # bits, corrected and plug-in optimality
+
+    def measurement(bits: float, optimality: float, plugin: float) -> Any:
+        def get(quantity: str, order: int | None = None, estimator: str | None = None) -> Any:
+            known = {"bits_per_byte": bits, "optimality": plugin if estimator else optimality}
+            return SimpleNamespace(value=known.get(quantity, bits))
+
+        return SimpleNamespace(get=get)
+
+    points = [SimpleNamespace(step=step, measurement=measurement(*values)) for step, values in figures.items()]
+    found = within.choices(cast(Any, SimpleNamespace(measured=points)), [10, 20, 40])
+    assert found["the last"] == 2 and found["least bits per byte"] == 1
+    assert found["largest optimality"] == 2 and found["largest optimality, plug-in"] == 0
+    assert found["least complexity"] == 1 and found["largest context gain"] == 0

@@ -42,6 +42,14 @@ def forecast(
         typer.Option(help="percent or fraction, where every score is known to be that.", rich_help_panel=o.TEXT),
     ] = None,
     level: Annotated[float, typer.Option(help="Of the prediction intervals.", rich_help_panel=o.ASK)] = 0.9,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Prediction intervals that cover at least 1 - 2 (1 - level) whatever the distribution, and are wider.",
+            rich_help_panel=o.ASK,
+        ),
+    ] = False,
     draws: Annotated[int, typer.Option(help="Of the bootstrap.", rich_help_panel=o.ASK)] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.", rich_help_panel=o.ASK)] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.", rich_help_panel=o.OUT)] = Path(
@@ -72,8 +80,9 @@ def forecast(
     cases = Cases.read(table, features=(*base, *structure), scores=scores, score_unit=score_unit, **names)
     others = Cases.read(new, features=(*base, *structure), **names) if new is not None else None
     found = run(
-        cases, baselines=base, structure=structure, scores=scores, new=others, level=level, draws=draws, seed=seed
-    )
+        cases, baselines=base, structure=structure, scores=scores, new=others, level=level, strict=strict, draws=draws,
+        seed=seed,
+    )  # fmt: skip
     from infoplane.report.forecast_page import write_forecast_report
 
     page = write_forecast_report(found, out)[0]

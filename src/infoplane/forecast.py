@@ -113,6 +113,7 @@ def forecast(
     scores: Sequence[str] | None = None,
     new: Cases | None = None,
     level: float = 0.9,
+    strict: bool = False,
     power: float = 0.8,
     alpha: float = 0.05,
     seed: int = 0,
@@ -127,6 +128,7 @@ def forecast(
         scores: by default all.
         new: models to predict; their scores, if any, are not read.
         level: of the prediction intervals; 90 % need 9 families.
+        strict: prediction intervals with a guarantee, which are wider (`infoplane.ridge`).
         power, alpha: of the plans for more models.
         seed, draws: of the bootstrap.
 
@@ -168,7 +170,7 @@ def forecast(
             if row.method == "pearson" and row.score == score and row.feature in features:
                 said.append(of_feature(row, [p for p in partial if (p.feature, p.score) == (row.feature, score)]))
         try:
-            rows, models = validate(cases, score, base, features, level)
+            rows, models = validate(cases, score, base, features, level, strict)
         except ResultError as error:
             refused[score] = str(error)
             warnings.append(f"{score} is not forecast: {error}")
@@ -182,7 +184,7 @@ def forecast(
                 f"{rows[0].families} are there"
             )
         if new is not None:
-            predictions += predict(cases, new, score, base, features, level)
+            predictions += predict(cases, new, score, base, features, level, strict)
     if new is not None and refused:
         first = next(iter(refused.items()))
         if len(refused) == len(targets):
@@ -195,7 +197,7 @@ def forecast(
             "reference": _reference(cases, (*base, *features)),
             "settings": {
                 "baselines": list(base), "structure": list(features), "scores": list(targets), "level": level,
-                "power": power, "alpha": alpha, "seed": seed, "draws": draws,
+                "strict": strict, "power": power, "alpha": alpha, "seed": seed, "draws": draws,
             },
             "table_hash": _hash(cases), "refused": refused, "warnings": warnings, "versions": versions(*_PACKAGES),
         },

@@ -105,9 +105,16 @@ def predictors(baselines: Sequence[str], structure: Sequence[str]) -> dict[str, 
 
 
 def validate(
-    cases: Cases, score: str, baselines: Sequence[str], structure: Sequence[str], level: float = 0.9
+    cases: Cases,
+    score: str,
+    baselines: Sequence[str],
+    structure: Sequence[str],
+    level: float = 0.9,
+    strict: bool = False,
 ) -> tuple[tuple[Validation, ...], tuple[HeldOut, ...]]:
     """All sets of features on one score, and the models predicted by `baselines` and by the largest set.
+
+    `level` and `strict` are those of `FamilyRidge.interval`.
 
     Raises:
         ResultError: too few models or families.
@@ -126,7 +133,9 @@ def validate(
             difference, interval = _difference(residuals, fits[reference].residuals, sample)
         coverage = None
         if name in (BASELINES, list(sets)[-1]):
-            inside, drawn = _held_out(cases, _columns(sample, everything, columns), fits[name], score, name, level)
+            inside, drawn = _held_out(
+                cases, _columns(sample, everything, columns), fits[name], score, name, level, strict
+            )
             held += drawn
             if inside is not None:
                 size = np.bincount(sample.family)[sample.family]
@@ -140,9 +149,17 @@ def validate(
 
 
 def predict(
-    cases: Cases, new: Cases, score: str, baselines: Sequence[str], structure: Sequence[str], level: float = 0.9
+    cases: Cases,
+    new: Cases,
+    score: str,
+    baselines: Sequence[str],
+    structure: Sequence[str],
+    level: float = 0.9,
+    strict: bool = False,
 ) -> tuple[Prediction, ...]:
     """A score of new models, from the baselines and from the largest set of features.
+
+    `level` and `strict` are those of `FamilyRidge.interval`.
 
     Raises:
         ResultError: too few models or families.
@@ -164,7 +181,7 @@ def predict(
                 refused = "a reference model: the table of families left out has its forecast without its family"
             missing = not np.isfinite(x).all()
             value = None if refused else float(fit.predict(x[None])[0])
-            ends = fit.interval(x[None], level)[0] if supported and not refused else None
+            ends = fit.interval(x[None], level, strict)[0] if supported and not refused else None
             rows.append(Prediction(
                 model, score, name, value, None if ends is None else (float(ends[0]), float(ends[1])), level,
                 () if missing else _nearest(x, reference, cases), refused,
@@ -188,7 +205,7 @@ def _difference(residuals: Floats, reference: Floats, sample: Sample) -> tuple[f
 
 
 def _held_out(
-    cases: Cases, sample: Sample, fit: FamilyRidge, score: str, name: str, level: float
+    cases: Cases, sample: Sample, fit: FamilyRidge, score: str, name: str, level: float, strict: bool
 ) -> tuple[Floats | None, list[HeldOut]]:
     """Whether each model lies in the interval that the other families give, and the predictions."""
     ends = np.full((len(sample.y), 2), np.nan)
@@ -197,7 +214,7 @@ def _held_out(
         out = sample.family == f
         codes = np.unique(sample.family[~out], return_inverse=True)[1].reshape(-1)
         others = Sample(sample.rows[~out], sample.x[~out], sample.y[~out], codes)
-        ends[out] = fit_ridge(others).interval(sample.x[out], level)
+        ends[out] = fit_ridge(others).interval(sample.x[out], level, strict)
     rows = [
         HeldOut(
             cases.models[i],

@@ -16,6 +16,7 @@ import fnmatch
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,15 @@ def read(scores: Path) -> list[Answers]:
     return found
 
 
+def documents_of(items: Path, tasks: Sequence[str]) -> dict[str, list[str]]:
+    """The document of each item of each task, in the order of the task's file."""
+    found = {}
+    for task in tasks:
+        lines = (items / f"{task}.jsonl").read_text("utf-8").splitlines()
+        found[task] = [json.loads(line)["document"] for line in lines]
+    return found
+
+
 def difference(more: np.ndarray, less: np.ndarray, documents: list[str]) -> tuple[float, float]:
     """Mean difference of two groups of models over the same items, and its standard error by document.
 
@@ -98,13 +108,7 @@ def main() -> int:
     if given.steps:
         lines = _by_step([a for a in answers if fnmatch.fnmatchcase(a.model, given.steps)], list(told))
     else:
-        documents = {
-            task: [
-                json.loads(line)["document"] for line in (given.items / f"{task}.jsonl").read_text("utf-8").splitlines()
-            ]
-            for task in told
-        }
-        lines = _by_kind(answers, told, documents)
+        lines = _by_kind(answers, told, documents_of(given.items, list(told)))
     text = "\n".join(lines) + "\n"
     if given.into is None:
         print(text, end="")
