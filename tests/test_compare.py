@@ -22,6 +22,7 @@ from infoplane.errors import ResultError
 from infoplane.jackknife import standard_error_of
 from infoplane.measurement import Measurement
 from infoplane.report.compare_page import render_comparison
+from infoplane.survey_record import Survey, Surveyed
 from infoplane.text import Text, read_text
 
 SETTINGS: dict[str, Any] = {"tokens": 10**6, "context": 2048, "orders": (1,), "m": 10, "text_labels": ("word",)}
@@ -189,3 +190,58 @@ def test_the_command(found: dict[str, Measurement], tmp_path: Path, capsys: pyte
         assert command("compare", *wrong) == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "n").exists()
+
+
+def test_preferences_of_models_on_the_same_pairs_compare_and_on_other_tokens_do_not() -> None:
+    words = np.array(["the", "of", "a", "blue", "red", "sky", "sea", "is", "was", "not", "very", "far", "near"])
+    draw = np.random.default_rng(0)
+
+    def some() -> str:
+        return " ".join(draw.choice(words, int(draw.integers(3, 8))))
+
+    rows = [{"question": some(), "chosen": some(), "rejected": some()} for _ in range(41)]
+    settings: dict[str, Any] = {"preferences": rows, "tokens": 6000, "context": 128, "orders": (1,), "m": 8}
+
+    def of(tokenizer: Any, seed: int) -> Measurement:
+        model = tiny_model("llama", seed)
+        model.resize_token_embeddings(len(tokenizer))
+        return infoplane.measure(model, tokenizer=tokenizer, layers=["block.0"], **settings)
+
+    a, b = of(byte_tokenizer(), 0), of(byte_tokenizer(), 1)
+    two = compare([Member("a", None, a), Member("b", None, b)])
+    for quantity in ("preference", "preference_given_token"):
+        row = row_of(two, "b", quantity, "matched")
+        pair = [m.get(quantity, position_set="matched") for m in (b, a)]
+        assert row["difference"] == pytest.approx(pair[0].value - pair[1].value, abs=1e-15) and row["paired"]
+        error = standard_error_of(np.subtract(pair[0].replicates, pair[1].replicates))
+        assert row["standard_error"] == pytest.approx(error, rel=1e-12)
+    assert row_of(two, "b", "preference", "answers") and two.fairness["matched"][0]
+    page = render_comparison(two)
+    assert "which of two answers is preferred, matched positions" in page and "preference, matched" in page
+    other = compare([Member("a", None, a), Member("c", None, of(merging_tokenizer(), 0))])
+    assert not other.fairness["matched"][0] and "tokens of different windows" in other.fairness["matched"][1]
+    assert len(other.values.filter(pl.col("quantity") == "preference")) == 4  # shown all the same
+
+
+def test_a_survey_is_compared_and_drawn(
+    found: dict[str, Measurement], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    survey = tmp_path / "survey"
+    rows = [
+        Surveyed("one", "o/one", None, {}, {"family": "First"}, found["bytes"]),
+        Surveyed("two", "o/two", None, error="ModelError", message="no such model"),
+        Surveyed("three", "o/three", None, {}, {}, found["merged"]),
+    ]
+    for row in rows:
+        if row.measurement:
+            row.measurement.save(survey / row.name)
+    Survey(tuple(rows)).save(survey)
+    assert command("compare", str(survey), "--out", str(tmp_path / "all"), "--family", "three=Third") == 0
+    members = Comparison.load(tmp_path / "all").members
+    assert members.select("name", "family").rows() == [("one", "First"), ("three", "Third")]
+    assert command("report", str(survey)) == 0
+    assert "word:1 (the last word and the next word): compares" in (survey / "report.html").read_text()
+    capsys.readouterr()
+    Survey(tuple(rows[:2])).save(survey)
+    assert command("report", str(survey), "--force") == 2
+    assert "needs two or more" in capsys.readouterr().err

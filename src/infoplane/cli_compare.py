@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 def compare(
     sources: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Folders of measurements, each as NAME=FOLDER or FOLDER.")
+        list[str],
+        typer.Argument(metavar="RUN...", help="Folders of measurements, as NAME=FOLDER or FOLDER, and of surveys."),
     ],
     family: Annotated[
         list[str] | None,
@@ -61,10 +63,15 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
     from infoplane.comparison import Member
     from infoplane.measurement import Measurement
     from infoplane.model_names import family_of
+    from infoplane.survey_record import JSON_NAME as SURVEY_NAME
+    from infoplane.survey_record import Survey
 
     told = dict(pair(text, "--family", "NAME=FAMILY") for text in families)
     members = []
     for name, path in map(named_source, sources):
+        if path.name == SURVEY_NAME or (path / SURVEY_NAME).is_file():
+            members += [replace(m, family=told.pop(m.name, None) or m.family) for m in Survey.load(path).members()]
+            continue
         found = Measurement.load(path)
         source = str((found.provenance.get("model") or {}).get("source"))
         members.append(Member(name, told.pop(name, None) or family_of(source), found))
@@ -78,7 +85,7 @@ def _show(found: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from infoplane.comparison import SHOWN
+    from infoplane.comparison import PREFERENCES, SHOWN
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}
@@ -92,8 +99,9 @@ def _show(found: Comparison) -> None:
             cells = [m["name"], m["family"] or "", f"{m['parameters']:,}" if m["parameters"] else ""]
             for q in quantities:
                 r = by.get((m["name"], position_set, q))
-                half = "" if r is None or r["low"] is None else f" ± {(r['high'] - r['low']) / 2:.4f}"
-                cells.append("" if r is None else f"{r['value']:.4f}{half}")
+                digits = 6 if q in PREFERENCES else 4
+                half = "" if r is None or r["low"] is None else f" ± {(r['high'] - r['low']) / 2:.{digits}f}"
+                cells.append("" if r is None else f"{r['value']:.{digits}f}{half}")
             shown.add_row(*cells)
         console.print(shown)
     claimed = found.differences.filter(found.differences["claimed"]) if len(found.differences) else found.differences

@@ -16,7 +16,7 @@ def report(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folder of a measurement, trace, bound, comparison or forecast; or several traces, each NAME=FOLDER.",
+            help="Folder of a measurement, trace, bound, survey, comparison or forecast; or traces, each NAME=FOLDER.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
@@ -30,7 +30,7 @@ def report(
     from infoplane.bound import JSON_NAME as BOUND_NAME
     from infoplane.bound import Bound
     from infoplane.comparison import JSON_NAME as COMPARISON_NAME
-    from infoplane.comparison import Comparison
+    from infoplane.comparison import Comparison, compare
     from infoplane.forecast import JSON_NAME as FORECAST_NAME
     from infoplane.forecast import Forecast
     from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
@@ -42,6 +42,8 @@ def report(
     from infoplane.report.run_page import write_run_report
     from infoplane.report.several_page import write_several_report
     from infoplane.seeds import grouped
+    from infoplane.survey_record import JSON_NAME as SURVEY_NAME
+    from infoplane.survey_record import Survey
     from infoplane.trajectory import JSON_NAME, Trajectory
 
     named = [named_source(source) for source in sources]
@@ -61,6 +63,8 @@ def report(
         drawn = write_forecast_report(Forecast.load(source), folder)
     elif source.name == BOUND_NAME or ((source / BOUND_NAME).is_file() and not (source / MEASUREMENT_NAME).exists()):
         drawn = write_bound_report(Bound.load(source), folder)
+    elif source.name == SURVEY_NAME or (source / SURVEY_NAME).is_file():
+        drawn = write_comparison_report(compare(Survey.load(source).members()), folder)
     else:
         drawn = write_report(Measurement.load(source), folder)
     typer.echo(f"Wrote {drawn[0]}")

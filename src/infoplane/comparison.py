@@ -3,7 +3,8 @@
 A figure is comparable where it is about the same thing on the same sample. Token labels are, if the models read the
 same windows: one tokenizer, one cut. Labels of the text (`word:1`, `byte:4`) are, if the text is the same and so are
 the positions, but for the few at the edges of windows. Otherwise the table shows the figures and says that they are
-not to be compared.
+not to be compared. Preference information is about the same question for all models that read the same pairs, but on
+their own tokens.
 
 The error of a difference a - b. Where the blocks of documents are the same, both share what the documents do, so
 replicates are subtracted block by block: `SE^2 = (B - 1) / B sum_b (d_b - mean d)^2`, with d_b = a_b - b_b. Elsewhere
@@ -29,8 +30,9 @@ from infoplane.measurement import Estimate, Measurement, read_record
 
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
-QUANTITIES = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "information", "preference")
-SHOWN = ("complexity", "expressivity", "optimality", "ceiling", "preference")
+PREFERENCES = ("preference", "preference_given_token")
+QUANTITIES = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "information", *PREFERENCES)
+SHOWN = ("complexity", "expressivity", "optimality", "ceiling", *PREFERENCES)
 """Those of them that tables show."""
 ALIKE = 0.02
 """Part by which the numbers of positions may differ, of what is called the same sample."""
@@ -185,7 +187,9 @@ def _rows(found: Measurement) -> dict[tuple[str, str | None, str | None], Estima
     named = found.provenance.get("settings", {}).get("estimators") or [None]
     rows: dict[tuple[str, str | None, str | None], Estimate] = {}
     for row in found.select(layer="model"):
-        if row.quantity not in QUANTITIES or row.estimator != named[0] or row.weight not in (None, "frequency"):
+        if row.quantity not in QUANTITIES or row.weight not in (None, "frequency"):
+            continue
+        if row.quantity not in PREFERENCES and row.estimator != named[0]:  # of preferences the first row is the one
             continue
         own = row.order is None or row.position_set is None or row.position_set.endswith(str(row.order))
         if own:
@@ -207,6 +211,8 @@ def _fair(members: Sequence[Member], n: Sequence[int], position_set: str) -> tup
     records = [m.measurement.provenance for m in members]
     if len({str(p.get("windows_hash")) for p in records}) == 1:
         return True, f"the same {n[0]:,} positions of the same windows"
+    if position_set in ("answers", "matched"):
+        return False, "preferences are about the same question, but on the tokens of different windows"
     if _kind(position_set) == "P_":
         return False, "labels and positions are those of different windows" + (
             ": the tokenizers differ" if len({_tokenizer(p) for p in records}) > 1 else ", cut of different text"

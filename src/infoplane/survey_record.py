@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from infoplane import files
+from infoplane.comparison import Member
 from infoplane.errors import ResultError
 from infoplane.measurement import Estimate, Measurement, read_record
 
@@ -84,6 +85,14 @@ class Survey:
     def failures(self) -> tuple[Surveyed, ...]:
         """Those that could not be measured."""
         return tuple(one for one in self.models if one.status == "failed")
+
+    def members(self) -> list[Member]:
+        """Those that were measured, as `infoplane.comparison.compare` takes them."""
+        return [
+            Member(one.name, one.facts.get("family"), one.measurement)
+            for one in self.models
+            if one.measurement is not None
+        ]
 
     def table(self) -> pl.DataFrame:
         """One row for each measured model: facts, then figures of the whole model (see above)."""

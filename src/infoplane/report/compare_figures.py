@@ -35,6 +35,13 @@ def about(position_set: str, before: bool) -> str:
     return f"the {'last' if before else 'next'} {thing}"
 
 
+def subject(position_set: str) -> str:
+    """What the figures of a set of positions are about."""
+    if position_set in ("answers", "matched"):
+        return f"which of two answers is preferred, {position_set} positions"
+    return f"{about(position_set, True)} and {about(position_set, False)}"
+
+
 def models_plane(comparison: Comparison) -> Any | None:
     """Complexity across, expressivity upward, on the set of positions that compares best."""
     chosen = comparison.best_set

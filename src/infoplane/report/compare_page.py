@@ -10,7 +10,7 @@ import polars as pl
 
 from infoplane.comparison import SHOWN, Comparison
 from infoplane.report import words
-from infoplane.report.compare_figures import about, compare_figures
+from infoplane.report.compare_figures import about, compare_figures, subject
 from infoplane.report.figures import Figure
 from infoplane.report.page import document, read_first, said, section, write_page
 from infoplane.report.reading import Reading
@@ -76,7 +76,7 @@ def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
 
 def _unfair(comparison: Comparison) -> list[str]:
     return [
-        f"figures about {about(name, True)} and {about(name, False)} do not compare: {why}"
+        f"figures about {subject(name)} do not compare: {why}"
         for name, (good, why) in comparison.fairness.items()
         if not good
     ]
@@ -84,7 +84,7 @@ def _unfair(comparison: Comparison) -> list[str]:
 
 def _fairness(comparison: Comparison) -> str:
     lines = [
-        f"{name} ({about(name, True)}, {about(name, False)}): {'compares' if good else 'does not compare'}; {why}."
+        f"{name} ({subject(name)}): {'compares' if good else 'does not compare'}; {why}."
         for name, (good, why) in comparison.fairness.items()
     ]
     return said(lines)
