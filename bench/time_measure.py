@@ -62,7 +62,7 @@ def main() -> None:
             measure_capture(capture)
         done = time.perf_counter()
         if given.peer:
-            _peer(model, windows)
+            peer_results(model, windows)
         last = time.perf_counter()
         base = forward - start
         ratios.append([(captured - forward) / base, (done - forward) / base, (last - done) / base])
@@ -81,24 +81,24 @@ def _batches(windows: Windows) -> list[tuple[int, int]]:
     return list(batches(windows.lengths, MAX_BATCH_TOKENS))
 
 
-def _peer(model: Model, windows: Windows) -> None:
-    """The peer's own loop over batches, on a model and windows that are there already."""
+def peer_results(model: Model, windows: Windows, order: int = 3, bins: int = 100) -> list[dict[str, float]]:
+    """The peer's own loop over batches, on a model and windows that are there; what it finds, layer by layer."""
     from soft_entropy.accumulator import SoftEntropyAccumulator
     from soft_entropy.llm import LLMInferrer
 
     peer: Any = object.__new__(LLMInferrer)  # its constructor would load both from the hub
-    peer.label_types, peer.max_order, peer.max_length = ["unigram", "bigram", "trigram"], 3, 512
+    peer.label_types, peer.max_order, peer.max_length = ["unigram", "bigram", "trigram"][:order], order, 512
     peer.model, peer.tokenizer = model.module, _Tokenized(windows, model.vocabulary)
     model.module.config.output_hidden_states = True
     dtype = next(model.module.parameters()).dtype
     peer.accs = [
-        SoftEntropyAccumulator(d=model.width, n_bins=100, seed=0, backend="torch", dtype=dtype)
+        SoftEntropyAccumulator(d=model.width, n_bins=bins, seed=0, backend="torch", dtype=dtype)
         for _ in range(model.module.config.num_hidden_layers + 1)
     ]
     try:
         for batch in _batches(windows):
             peer._process_batch(range(*batch))
-        peer._collect_results()
+        return list(peer._collect_results()["per_layer"])
     finally:
         model.module.config.output_hidden_states = False
 

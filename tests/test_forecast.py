@@ -302,6 +302,25 @@ def test_the_record_is_whole_repeats_and_knows_its_schema(found: dict[str, Forec
         Forecast.load(tmp_path)
 
 
+def test_tables_are_put_together_and_the_reference_set_comes_along(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.csv", tmp_path / "b.parquet"
+    a.write_text("model,family,x,y\none,f,1,0.1\ntwo,g,2,0.2\n")
+    pl.DataFrame({"model": ["three"], "family": ["h"], "x": [3.0], "z": [0.3]}).write_parquet(b)
+    both = Cases.read([a, str(b)], features=["x"], scores=["y", "z"])
+    assert both.models == ("one", "two", "three") and both.features["x"].to_list() == [1, 2, 3]
+    assert both.scores.rows() == [(0.1, None), (0.2, None), (None, 0.3)]
+    with pytest.raises(ResultError, match="models that occur more than once: one, two"):
+        Cases.read([a, a], features=["x"])
+    with pytest.raises(ResultError, match="a.csv and .*b.parquet has no column 'w'"):
+        Cases.read([a, b], features=["w"])
+    known = ["log:parameters", "log:tokens", "bits_per_byte", "optimality", "optimality_plugin", "preference"]
+    own = Cases.read("small-models", features=known, scores=["swap", "word", "new", "recall", "agreement"])
+    assert len(own.models) >= 36 and not any(own.features[name].null_count() for name in known)
+    assert own.feature_errors is not None and (own.feature_errors["optimality"] > 0).all()
+    more = Cases.read(["small-models", a], features=["x"])
+    assert len(more.models) == len(own.models) + 2
+
+
 def call(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 

@@ -24,6 +24,8 @@ from infoplane.errors import ResultError, SettingError
 
 MIN_MODELS = 10
 """Fewer complete cases than this are not analysed: with 10, only |r| above 0.78 is found with a power of 0.8."""
+REFERENCE = {"small-models": Path(__file__).parent / "data" / "small-models.csv"}
+"""Tables of models that come with the package; how they were made is in docs/forecast.md."""
 LOG, ERROR = "log:", "_se"
 _MISSING = ["", "NA", "NaN", "nan", "null"]
 _GAP = 10.0  # between the largest score up to 1 and the smallest above: fractions and percent are 100 apart
@@ -98,7 +100,7 @@ class Cases:
     @classmethod
     def read(
         cls,
-        path: str | Path,
+        path: str | Path | Sequence[str | Path],
         *,
         features: Sequence[str],
         scores: Sequence[str] = (),
@@ -106,10 +108,10 @@ class Cases:
         family: str = "family",
         score_unit: str | None = None,
     ) -> Cases:
-        """Read a table of models from a CSV or Parquet file.
+        """Read a table of models from CSV or Parquet files.
 
         Args:
-            path: the file, one row a model.
+            path: the file, one row a model, or several, one below the other; or names of `REFERENCE`.
             features, scores: columns; `log:NAME` is log10 of a column. `NAME_se`, where there, is its standard error.
             model, family: columns of names.
             score_unit: `percent` or `fraction`, where all scores are known to be that.
@@ -118,15 +120,18 @@ class Cases:
             ResultError: unreadable, a missing column, a cell that is no number, duplicate models, percent and
                 fractions in one column.
         """
-        table = _table(Path(path))
-        names = [_column(table, name, Path(path)) for name in (model, family)]
+        paths = [path] if isinstance(path, str | Path) else list(path)
+        tables = [_table(Path(REFERENCE.get(str(p), p))) for p in paths]
+        table = pl.concat(tables, how="diagonal_relaxed") if len(tables) > 1 else tables[0]
+        told = " and ".join(map(str, paths))
+        names = [_column(table, name, told) for name in (model, family)]
         models = tuple(table[names[0]].fill_null("").cast(pl.String).to_list())
         if blank := [i + 1 for i, m in enumerate(models) if not m]:
-            raise ResultError(f"{path}: rows without a model name: {_listed(map(str, blank))}")
+            raise ResultError(f"{told}: rows without a model name: {_listed(map(str, blank))}")
         groups = tuple(table[names[1]].cast(pl.String).fill_null("").to_list())
-        x, y = (pl.DataFrame([_numbers(table, n, Path(path)) for n in dict.fromkeys(w)]) for w in (features, scores))
+        x, y = (pl.DataFrame([_numbers(table, n, told) for n in dict.fromkeys(w)]) for w in (features, scores))
         x_errors, y_errors = (
-            pl.DataFrame([_numbers(table, n + ERROR, Path(path)).alias(n) for n in f.columns if n + ERROR in table])
+            pl.DataFrame([_numbers(table, n + ERROR, told).alias(n) for n in f.columns if n + ERROR in table])
             for f in (x, y)
         )
         for name in y.columns:
@@ -213,13 +218,13 @@ def _table(path: Path) -> pl.DataFrame:
     raise ResultError(f"{path}: expected a .csv or .parquet file, one row a model")
 
 
-def _column(table: pl.DataFrame, name: str, path: Path) -> str:
+def _column(table: pl.DataFrame, name: str, path: str) -> str:
     if name not in table.columns:
         raise ResultError(f"{path} has no column {name!r}{_near(name, table.columns)}")
     return name
 
 
-def _numbers(table: pl.DataFrame, name: str, path: Path) -> pl.Series:
+def _numbers(table: pl.DataFrame, name: str, path: str) -> pl.Series:
     logged = name.startswith(LOG) and name not in table.columns
     source = _column(table, name.removeprefix(LOG) if logged else name, path)
     raw = table[source]

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def forecast(
-    table: Annotated[Path, typer.Argument(help="CSV or Parquet, one row a model.")],
+    table: Annotated[
+        list[str],
+        typer.Argument(help="CSV or Parquet, one row a model; several are put together; small-models comes along."),
+    ],
     score: Annotated[list[str], typer.Option("--score", help="Columns of scores.", rich_help_panel=o.ASK)],
     features: Annotated[
         str, typer.Option(help="Columns of structure, such as optimality,complexity.", rich_help_panel=o.ASK)
@@ -100,6 +103,9 @@ def forecast(
 
 def show(found: Forecast, console: Console) -> None:
     """The tables of a forecast, and what they say."""
+    told = found.provenance
+    ranges = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in told["reference"].items())
+    console.print(f"Reference set: {len(told['models'])} models of {len(set(told['families']))} families; {ranges}")
     _table(
         console, "Correlations (95 % intervals, families as the unit)",
         ("score", "feature", "method", "r", "interval", "p, models", "p, families", "q", "n", "families"),
