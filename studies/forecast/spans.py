@@ -108,7 +108,7 @@ def main() -> int:
     if given.steps:
         lines = _by_step([a for a in answers if fnmatch.fnmatchcase(a.model, given.steps)], list(told))
     else:
-        lines = _by_kind(answers, told, documents_of(given.items, list(told)))
+        lines = by_kind(answers, told, documents_of(given.items, list(told)))
     text = "\n".join(lines) + "\n"
     if given.into is None:
         print(text, end="")
@@ -117,7 +117,7 @@ def main() -> int:
     return 0
 
 
-def _by_kind(answers: list[Answers], told: dict[str, Any], documents: dict[str, list[str]]) -> list[str]:
+def by_kind(answers: list[Answers], told: dict[str, Any], documents: dict[str, list[str]]) -> list[str]:
     """A row for each kind of model: the two arms by size, the variants, and models outside the study."""
     last = {m: max(a.step for a in answers if a.model == m) for m in {a.model for a in answers}}
     tasks = [t for t in told if any(a.task == t for a in answers)]

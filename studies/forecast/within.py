@@ -21,8 +21,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +90,41 @@ def choices(run: Trajectory, steps: list[int]) -> dict[str, int]:
     return found
 
 
-def main() -> int:
-    """Print a table in Markdown: a row for each way, a column for each run."""
+def regrets(runs: Path, scores: Path, items: Path, from_step: int, only: Sequence[str] = ("*",)) -> list[str]:
+    """The table in Markdown: a row for each way, a column for each run with three scored checkpoints, their mean."""
+    answers = [a for a in read(scores) if a.step >= from_step and a.task.startswith("heldout_")]
+    columns: dict[str, list[str]] = {}
+    costs: list[list[float]] = []
+    for name in sorted({a.model for a in answers if any(fnmatch.fnmatchcase(a.model, glob) for glob in only)}):
+        of = [a for a in answers if a.model == name]
+        tasks = sorted({a.task for a in of})
+        steps = sorted(s for s in {a.step for a in of} if {a.task for a in of if a.step == s} == set(tasks))
+        if len(steps) < 3:
+            continue
+        held = {(a.task, a.step): a.items for a in of}
+        found = Scores(steps, {t: np.stack([held[t, s] for s in steps]) for t in tasks}, documents_of(items, tasks))
+        mean, chosen = found.mean, choices(Trajectory.load(runs / name / "trace"), steps)
+        each = [found.regret(chosen[way]) for way in (LAST, *WAYS)]
+        costs.append([*(regret for regret, _ in each), float(mean.max() - mean.mean())])
+        columns[name] = [
+            f"{mean.max():.3f} at {steps[int(mean.argmax())]} of {len(steps)}",
+            *(
+                f"{regret:.3f} ± {error:.3f} ({steps[chosen[way]]})"
+                for way, (regret, error) in zip((LAST, *WAYS), each, strict=True)
+            ),
+            f"{costs[-1][-1]:.3f}",
+        ]
+    if not columns:
+        return [f"No run has three scored checkpoints from step {from_step} on: score them with score.py --every."]
+    rows = [["regret (step)", *(n.rsplit("-", 1)[0] for n in columns), "mean"], ["---"] * (len(columns) + 2)]
+    means = ["", *(f"{value:.3f}" for value in np.mean(costs, axis=0))]
+    for i, way in enumerate(("best accuracy", LAST, *WAYS, ANY)):
+        rows.append([way, *(cells[i] for cells in columns.values()), means[i]])
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def main() -> None:
+    """Print the table."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--runs", type=Path, default=ROOT / "runs" / "pretraining")
     asked.add_argument("--scores", type=Path, default=ROOT / "runs" / "forecast" / "scores")
@@ -100,36 +132,8 @@ def main() -> int:
     asked.add_argument("--only", metavar="GLOB", nargs="+", default=["*"], help="runs")
     asked.add_argument("--from-step", type=int, default=64, help="checkpoints before are no candidates")
     given = asked.parse_args()
-    answers = [a for a in read(given.scores) if a.step >= given.from_step and a.task.startswith("heldout_")]
-    fitting = sorted({a.model for a in answers if any(fnmatch.fnmatchcase(a.model, g) for g in given.only)})
-    columns: dict[str, list[str]] = {}
-    for name in fitting:
-        of = [a for a in answers if a.model == name]
-        tasks = sorted({a.task for a in of})
-        steps = sorted(s for s in {a.step for a in of} if {a.task for a in of if a.step == s} == set(tasks))
-        if len(steps) < 3:
-            continue
-        held = {(a.task, a.step): a.items for a in of}
-        items = {task: np.stack([held[task, step] for step in steps]) for task in tasks}
-        scores = Scores(steps, items, documents_of(given.items, tasks))
-        mean = scores.mean
-        chosen = choices(Trajectory.load(given.runs / name / "trace"), steps)
-        cells = [f"{mean.max():.3f} at {steps[int(mean.argmax())]} of {len(steps)}"]
-        for way in (LAST, *WAYS):
-            regret, error = scores.regret(chosen[way])
-            cells.append(f"{regret:.3f} ± {error:.3f} ({steps[chosen[way]]})")
-        cells.append(f"{mean.max() - mean.mean():.3f}")
-        columns[name] = cells
-    if not columns:
-        print(f"error: no run in {given.scores} has three scored checkpoints from step {given.from_step} on: "
-              "score them with score.py --every", file=sys.stderr)  # fmt: skip
-        return 2
-    rows = [["regret (step)", *(n.rsplit("-", 1)[0] for n in columns)], ["---"] * (len(columns) + 1)]
-    for i, way in enumerate(("best accuracy", LAST, *WAYS, ANY)):
-        rows.append([way, *(cells[i] for cells in columns.values())])
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    return 0
+    print("\n".join(regrets(given.runs, given.scores, given.items, given.from_step, given.only)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
