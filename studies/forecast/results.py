@@ -49,7 +49,8 @@ def main() -> None:
     lines = [
         "# Scores of small models: all tables", "",
         "Made by `results.py`; what they say is in [docs/forecast.md](../../docs/forecast.md).",
-        f"{len(suite.models)} runs of {suite.family_count} families, {', '.join(TASKS)}: accuracy. Intervals are 95 %, of these families only.", "",
+        f"{len(suite.models)} runs of {suite.family_count} families; {', '.join(TASKS)}: accuracy.",
+        "Intervals are 95 %, of these families only.", "",
         "## What spans", "", *by_kind(answers, told, documents_of(given.items, list(told))), "",
         "## Correlations", "", *_correlations(suite), "",
         f"## Given {', '.join(BASE)}", "", "r (interval); q by Benjamini and Hochberg over all features and tasks.", "",
