@@ -77,7 +77,8 @@ def test_shares_add_up_to_the_whole() -> None:
 def test_columns_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Channel(k=300).draw(0, 50, 30)
     whole = [estimate(*drawn, weight) for weight in ("frequency", "uniform")]
-    monkeypatch.setattr("infoplane.rows._PIECE", 5 * 8 * len(drawn[0]))
+    monkeypatch.setattr("infoplane.rows.WIDTH", 5)
+    monkeypatch.setattr("infoplane.rows._GATHER", 37)
     monkeypatch.setattr("infoplane.label_sums._CELLS", 64)
     for weight, want in zip(("frequency", "uniform"), whole, strict=True):
         found = estimate(*drawn, weight)

@@ -20,9 +20,9 @@ from infoplane.estimators import Information, Tally, informations
 from infoplane.grouping import Grouping
 from infoplane.jackknife import MIN_DOCUMENTS
 from infoplane.label_sums import Summing
-from infoplane.marginal import Marginal, NullCurve, Sample
+from infoplane.marginal import Adding, Marginal, NullCurve, Sample
 from infoplane.questions import Question, Questions
-from infoplane.rows import Floats, Rows
+from infoplane.rows import Rows
 
 _LAYER_BYTES = 64 << 20  # assignments held at once by all threads together
 _HELD_BYTES = 32 << 20  # whole numbers of all sets of labels that are asked in one visit
@@ -47,7 +47,6 @@ class Answers:
 class _Profile:
     """What is kept of a layer between visits; its assignments are read again."""
 
-    rows: Rows
     curve: NullCurve
     marginals: Mapping[str, Marginal]
 
@@ -114,7 +113,7 @@ class Plan:
                     self.repeated[question] = grouping.repeated_mass
                 weights = [w for w in self.weights if w == "frequency" or question.own]
                 job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights})
-                _ = grouping.clusters  # made now, so that threads only read
+                _ = grouping.several_label  # made now, so that threads only read
                 yield job
 
 
@@ -167,19 +166,18 @@ class _Pass:
     def _visit(self, target: Target, jobs: Sequence[_Job]) -> None:
         a = self.capture.read(*target)
         profile = self.profiles.get(target)
-        rows = Rows.of(a) if profile is None else replace(profile.rows, a=a)
+        rows = Rows.of(a)
         errors = target[1] == 0  # one reference set carries the error bars of the text, and the controls
         jobs = [job for job in jobs if errors or job.kind == "value"]
         summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies) for job in jobs]
-        sums: dict[str, list[Floats]] = {name: [] for name in self.plan.samples}
+        adding = {} if profile else {name: self._adding(sample, errors) for name, sample in self.plan.samples.items()}
         for columns, x in rows.pieces():
-            if profile is None:
-                for name, sample in self.plan.samples.items():
-                    sums[name].append(sample.sums(x))
+            for one in adding.values():
+                one.add(x)
             for summing in summings:
                 summing.add(columns, x)
         if profile is None:
-            profile = self.profiles[target] = self._profile(rows, sums, errors)
+            profile = self.profiles[target] = self._profile(rows, adding)
             for name, marginal in profile.marginals.items():
                 self.answers.marginals[(*target, name)] = marginal
         asked = [
@@ -191,10 +189,9 @@ class _Pass:
         for (job, weight, _), information in zip(asked, found, strict=True):
             self.answers.informations[(*target, job.question, job.kind, weight)] = information
 
-    def _profile(self, rows: Rows, sums: Mapping[str, list[Floats]], errors: bool) -> _Profile:
-        marginals = {}
-        for name, sample in self.plan.samples.items():
-            sample = sample if errors else replace(sample, block=None, blocks=0)
-            marginals[name] = Marginal.from_sums(sample, np.hstack(sums[name]), rows.entropy)
-        curve = NullCurve.of(rows, self.plan.questions.position_sets["P_1"])
-        return _Profile(replace(rows, a=rows.a[:0].copy()), curve, marginals)
+    def _adding(self, sample: Sample, errors: bool) -> Adding:
+        return Adding(sample if errors else replace(sample, block=None, blocks=0))
+
+    def _profile(self, rows: Rows, adding: Mapping[str, Adding]) -> _Profile:
+        marginals = {name: one.done(rows.entropy) for name, one in adding.items()}
+        return _Profile(NullCurve.of(rows, self.plan.questions.position_sets["P_1"]), marginals)

@@ -121,16 +121,15 @@ class Grouping:
         return np.add.reduceat(square, first[:-1]) if len(square) else square
 
     @cached_property
-    def clusters(self) -> tuple[Ints, Ints, Ints]:
-        """(label, document) pairs of two positions or more: their rows, where each starts in these, its label."""
-        n = np.diff(self.document_starts)
-        several = np.flatnonzero(n > 1)
+    def several(self) -> Ints:
+        """(C,) the (label, document) pairs of two positions or more."""
+        return np.flatnonzero(np.diff(self.document_starts) > 1).astype(np.int32)
+
+    @cached_property
+    def several_label(self) -> Ints:
+        """(C,) label of each of them."""
         label = np.repeat(np.arange(len(self.label_n), dtype=np.int32), self.label_documents)
-        return (
-            self.rows[np.repeat(n > 1, n)],
-            np.concatenate(([0], np.cumsum(n[several]))).astype(np.int32),
-            label[several],
-        )
+        return label[self.several]
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
         """Runs of labels (first, last + 1) with at most `size` (label, block) pairs each, one label at least."""

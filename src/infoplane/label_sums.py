@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoplane.grouping import Grouping
-from infoplane.rows import TINY, Floats, Rows, add_runs
+from infoplane.rows import TINY, Columns, Floats, Rows, add_into
 
 MIN_COUNT = 5
 """Occurrences that a label needs to count under uniform weights."""
-_CELLS = 1 << 18  # numbers worked on at once: 2 MiB
+_CELLS = 1 << 18  # numbers worked on at once: what fits the cache of one core
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,38 +70,57 @@ class Summing:
         labels = len(grouping.label_n)
         self.log_sum, self.cross = np.zeros(labels), np.zeros(labels)
         self.pair_log = np.zeros(len(grouping.pair_n) if errors and grouping.blocks else 0)
-        self.within = np.zeros(len(grouping.clusters[2]))
+        self.within = np.zeros(len(grouping.several))
         self.means: list[Floats] = []
         self.variances: list[Floats] = []
         self.uniform = uniform
 
-    def add(self, columns: slice, x: Floats) -> None:
-        """Some columns (N, columns) of the layer."""
+    def add(self, columns: slice, x: Columns) -> None:
+        """Some columns of the layer."""
         g, metric = self.g, self.layer.metric[columns]
-        size = max(1, _CELLS // x.shape[1])
-        mixture = _Mixture(g, x.shape[1], len(self.pair_log) > 0) if self.uniform else None
-        for first, last in g.chunks(size):
+        mixture = _Mixture(g, x.width, len(self.pair_log) > 0) if self.uniform else None
+        for first, last in g.chunks(max(1, _CELLS // x.width)):
             pairs = slice(g.label_starts[first], g.label_starts[last])
-            starts = g.pair_starts[pairs.start : pairs.stop + 1]
-            s_pair = add_runs(x, starts, g.rows[starts[0] : starts[-1]])
-            s = add_runs(s_pair, g.label_starts[first : last + 1])
-            log_s = np.log(np.maximum(s, TINY))
+            s_pair, s_document = self._pairs(x, pairs, metric, mixture is not None)
+            starts = g.label_starts[first : last + 1] - pairs.start
+            s = np.zeros((last - first, x.width))
+            add_into(s, s_pair, starts)
+            log_s = np.maximum(s, TINY)
+            np.log(log_s, out=log_s)
             self.log_sum[first:last] += np.einsum("lj,lj->l", s, log_s)
-            self.cross[first:last] += (s * s) @ metric
             if len(self.pair_log):
-                repeated = np.repeat(log_s, np.diff(g.label_starts[first : last + 1]), axis=0)
+                repeated = np.repeat(log_s, np.diff(starts), axis=0)
                 self.pair_log[pairs] += np.einsum("pj,pj->p", s_pair, repeated)
             if mixture is not None:
-                mixture.add(x, s_pair, s, first, last)
-        rows, starts, _ = g.clusters
-        for i in range(0, len(starts) - 1, size):
-            part = starts[i : i + size + 1]
-            s = add_runs(x, part, rows[part[0] : part[-1]])
+                mixture.add(s_document, s_pair, s, first, last)
             s *= s
-            self.within[i : i + size] += s @ metric
+            self.cross[first:last] += s @ metric
         if mixture is not None:
             self.means.append(mixture.mean())
             self.variances.append(mixture.variance())
+
+    def _pairs(self, x: Columns, pairs: slice, metric: Floats, keep: bool) -> tuple[Floats, Floats]:
+        """(P, w) sums of some (label, block) pairs; and (Q, w) of their documents, if they are to be kept.
+
+        Rows are added up over documents, documents over pairs: each row is gathered once.
+        """
+        g = self.g
+        begin = int(g.block_starts[pairs.start])
+        starts = g.block_starts[pairs.start : pairs.stop + 1] - np.int32(begin)
+        out, kept = np.zeros((len(starts) - 1, x.width)), []
+        for first, s in x.runs(g.rows, g.document_starts[begin : begin + int(starts[-1]) + 1]):
+            a, b = np.int32(first), np.int32(first + len(s))
+            p = int(np.searchsorted(starts, a, side="right")) - 1
+            q = int(np.searchsorted(starts, b, side="left"))
+            add_into(out[p:q], s, np.clip(starts[p : q + 1], a, b) - a)
+            if keep:
+                kept.append(s)
+            some = slice(*np.searchsorted(g.several, (np.int32(begin) + np.array([a, b])).astype(np.int32)))
+            if some.stop > some.start:
+                s = s.take(g.several[some] - (begin + first), axis=0)
+                s *= s
+                self.within[some] += s @ metric
+        return out, np.concatenate(kept) if kept else out[:0]
 
     def done(self) -> LabelSums:
         """The sums, once all columns were added."""
@@ -125,8 +144,8 @@ class Summing:
         g = self.g
         square = self.layer.square
         own = _reduce(_reduce(square[g.rows], g.pair_starts), g.label_starts)
-        rows, starts, label = g.clusters
-        same = own + np.bincount(label, self.within - _reduce(square[rows], starts), minlength=len(n))
+        alone = _reduce(square[g.rows], g.document_starts)[g.several]
+        same = own + np.bincount(g.several_label, self.within - alone, minlength=len(n))
         sq = g.label_square.astype(np.float64)
         fits = (sq > n) & (sq < n * n)  # two rows in one document, and two documents
         n, sq, own, same = n[fits], sq[fits], own[fits], same[fits]
@@ -145,7 +164,7 @@ class _Mixture:
         self.moved = np.zeros((g.blocks if errors else 0, columns))
         self.residual = np.zeros((g.documents, columns))
 
-    def add(self, x: Floats, s_pair: Floats, s: Floats, first: int, last: int) -> None:
+    def add(self, s_document: Floats, s_pair: Floats, s: Floats, first: int, last: int) -> None:
         from scipy import sparse
 
         g = self.g
@@ -161,9 +180,9 @@ class _Mixture:
             entries = (np.ones(len(change)), (g.pair_block[pairs], np.arange(len(change))))
             self.moved += sparse.csr_array(entries, shape=(len(self.moved), len(change))) @ change
         documents = slice(g.block_starts[pairs.start], g.block_starts[pairs.stop])
-        starts = g.document_starts[documents.start : documents.stop + 1]
+        n_document = np.diff(g.document_starts[documents.start : documents.stop + 1])
         label = np.repeat(np.arange(last - first), np.diff(g.block_starts[g.label_starts[first : last + 1]]))
-        left = add_runs(x, starts, g.rows[starts[0] : starts[-1]]) - np.diff(starts)[:, None] * mean[label]
+        left = s_document - n_document[:, None] * mean[label]
         left *= weight[label][:, None]
         entries = (np.ones(len(left)), (g.pair_document[documents], np.arange(len(left))))
         self.residual += sparse.csr_array(entries, shape=(g.documents, len(left))) @ left

@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 from scipy import interpolate
 
-from infoplane.rows import Floats, Ints, Rows, add_runs, negative_entropy
+from infoplane.rows import Columns, Floats, Ints, Rows, add_runs, negative_entropy
 
 _SAMPLE = 1 << 14
 
@@ -85,27 +85,10 @@ class Marginal:
     @classmethod
     def of(cls, layer: Rows, rows: Ints, document: Ints, block_of_document: Ints | None) -> Marginal:
         """Of some rows of a layer."""
-        sample = Sample.of(rows, document, block_of_document)
-        return cls.from_sums(sample, np.hstack([sample.sums(x) for _, x in layer.pieces()]), layer.entropy)
-
-    @classmethod
-    def from_sums(cls, sample: Sample, sums: Floats, row_entropy: Floats) -> Marginal:
-        """From `sample.sums` (G, m) of all columns, and the (N,) entropies of the layer's rows."""
-        count: Floats = np.diff(sample.starts).astype(np.float64)
-        h = np.add.reduceat(row_entropy[sample.rows], sample.starts[:-1])
-        n = sample.without(count)
-        total = sample.without(sums)
-        p = total / n[:, None]
-        groups = sample.without(np.ones_like(count))
-        # sum_g (S_g - n_g p)^2, opened, so that every delete-one sample is a difference of sums
-        square = sample.without(sums * sums)
-        cross = sample.without(sums * count[:, None])
-        count_square = sample.without(count * count)
-        spread = square - 2 * p * cross + p * p * count_square[:, None]
-        factor = np.where(groups > 1, groups / np.maximum(groups - 1, 1), 0.0)
-        variance = factor[:, None] * spread / (n * n)[:, None]
-        entropy = -negative_entropy(p)
-        return cls(n, entropy, entropy + entropy_bias(variance, p), sample.without(h) / n)
+        adding = Adding(Sample.of(rows, document, block_of_document))
+        for _, x in layer.pieces():
+            adding.add(x)
+        return adding.done(layer.entropy)
 
     @cached_property
     def ceiling(self) -> Floats:
@@ -116,6 +99,39 @@ class Marginal:
     def ceiling_corrected(self) -> Floats:
         """(1 + B,) corrected ceiling, nats."""
         return self.entropy_corrected - self.row_entropy
+
+
+class Adding:
+    """Goes through the columns of a layer and adds up over a sample; `done()` gives the `Marginal`."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self.count: Floats = np.diff(sample.starts).astype(np.float64)
+        self.parts: list[tuple[Floats, Floats, Floats]] = []
+
+    def add(self, x: Columns) -> None:
+        """Some columns of the layer."""
+        sums = x.sums(self.sample.rows, self.sample.starts)
+        total = self.sample.without(sums)
+        cross = self.sample.without(sums * self.count[:, None])
+        sums *= sums
+        self.parts.append((total, self.sample.without(sums), cross))
+
+    def done(self, row_entropy: Floats) -> Marginal:
+        """Once all columns were added; from the (N,) entropies of the layer's rows too."""
+        sample, count = self.sample, self.count
+        total, square, cross = (np.hstack(part) for part in zip(*self.parts, strict=True))
+        h = np.add.reduceat(row_entropy[sample.rows], sample.starts[:-1])
+        n = sample.without(count)
+        p = total / n[:, None]
+        groups = sample.without(np.ones_like(count))
+        # sum_g (S_g - n_g p)^2, opened, so that every delete-one sample is a difference of sums
+        count_square = sample.without(count * count)
+        spread = square - 2 * p * cross + p * p * count_square[:, None]
+        factor = np.where(groups > 1, groups / np.maximum(groups - 1, 1), 0.0)
+        variance = factor[:, None] * spread / (n * n)[:, None]
+        entropy = -negative_entropy(p)
+        return Marginal(n, entropy, entropy + entropy_bias(variance, p), sample.without(h) / n)
 
 
 def entropy_bias(variance: Floats, p: Floats) -> Floats:
