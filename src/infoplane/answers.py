@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.capture import Capture, Progress
+from infoplane.capture import Capture
+from infoplane.engine import Advance
 from infoplane.estimators import Information, Tally, informations
 from infoplane.grouping import Grouping
 from infoplane.jackknife import MIN_DOCUMENTS
@@ -117,39 +118,47 @@ class Plan:
                 yield job
 
 
-def answer(capture: Capture, plan: Plan, threads: int | None = None, progress: Progress | None = None) -> Answers:
-    """Ask every layer and reference set of a capture.
+def targets_of(capture: Capture) -> list[Target]:
+    """All layers of all reference sets."""
+    return [(layer, s) for s in range(capture.sets) for layer in capture.layers]
+
+
+def answer(
+    capture: Capture,
+    plan: Plan,
+    threads: int | None = None,
+    advance: Advance | None = None,
+    targets: Sequence[Target] | None = None,
+) -> Answers:
+    """Ask layers and reference sets of a capture.
 
     Args:
         capture: the capture.
         plan: for its windows.
         threads: layers worked on at once.
-        progress: called with the stage, what is done and what there is to do.
+        advance: called with how many of the `len(plan)` sets of labels of each target were asked since the last call.
+        targets: which are asked; all by default. What each answers does not depend on the others.
     """
-    return _Pass(capture, plan, threads, progress).go()
+    return _Pass(capture, plan, threads, advance).go(targets_of(capture) if targets is None else targets)
 
 
 class _Pass:
-    def __init__(self, capture: Capture, plan: Plan, threads: int | None, progress: Progress | None) -> None:
-        self.capture, self.plan, self.progress = capture, plan, progress
+    def __init__(self, capture: Capture, plan: Plan, threads: int | None, advance: Advance | None) -> None:
+        self.capture, self.plan, self.advance = capture, plan, advance
         held = max(1, capture.windows.n_positions * capture.m * 2)
         self.threads = max(1, min(threads or os.cpu_count() or 1, _LAYER_BYTES // held))
         self.profiles: dict[Target, _Profile] = {}
         self.answers = Answers()
 
-    def go(self) -> Answers:
-        targets = [(layer, s) for s in range(self.capture.sets) for layer in self.capture.layers]
-        steps, done = len(targets) * len(self.plan), 0
-        self._tick(done, steps)
+    def go(self, targets: Sequence[Target]) -> Answers:
         for jobs in self.plan.rounds():
 
             def visit(target: Target, jobs: Sequence[_Job] = jobs) -> None:
                 self._visit(target, jobs)
 
             for _ in self._each(visit, targets):
-                done += len(jobs)
-                self._tick(done, steps)
-        self._tick(steps, steps)
+                if self.advance is not None:
+                    self.advance(len(jobs))
         return self.answers
 
     def _each(self, work: Callable[[Target], None], targets: Sequence[Target]) -> Iterator[None]:
@@ -158,10 +167,6 @@ class _Pass:
             return
         with ThreadPoolExecutor(self.threads) as pool:
             yield from pool.map(work, targets)
-
-    def _tick(self, done: int, steps: int) -> None:
-        if self.progress is not None:
-            self.progress("measuring", done, steps)
 
     def _visit(self, target: Target, jobs: Sequence[_Job]) -> None:
         a = self.capture.read(*target)

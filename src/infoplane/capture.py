@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +26,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as st
 
 from infoplane import files
-from infoplane.errors import CaptureError
+from infoplane.engine import Group, Held, Local, Piece, unseen
+from infoplane.errors import CaptureError, ModelError
 from infoplane.windows import Windows
 
 if TYPE_CHECKING:
     from infoplane.layers import Layer
-    from infoplane.models import Model
+    from infoplane.models import Facts, Model
     from infoplane.points import ReferencePoints
 
 SCHEMA = "infoplane/capture/1"
@@ -128,17 +130,42 @@ def write_capture(
         CaptureError: the folder holds another run, or something else.
         ModelError: a state is NaN, or the text has tokens that the model has not.
     """
-    from infoplane.forward import MAX_BATCH_TOKENS, assign_windows
+    with Local().group(Held(model), name="the model") as models:
+        return capture_with(
+            models, folder, model.facts, windows, points, [layer.name for layer in layers], loss=loss, force=force,
+            shard_tokens=shard_tokens, max_batch_tokens=max_batch_tokens, progress=progress,
+        )  # fmt: skip
 
+
+def capture_with(
+    models: Group[Model],
+    folder: str | Path,
+    facts: Facts,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[str],
+    *,
+    loss: bool = False,
+    force: bool = False,
+    shard_tokens: int = SHARD_TOKENS,
+    max_batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> Capture:
+    """The same with workers that hold the model, each of which writes whole shards; `facts` are of that model.
+
+    Raises:
+        CaptureError: the folder holds another run, or something else; or a worker does not see it.
+        ModelError: a state is NaN, or the text has tokens that the model has not; or a worker has another model.
+    """
     folder = Path(folder)
-    model.check_tokens(windows)
-    manifest = _manifest_of(model, windows, points, layers, loss, shard_tokens)
+    facts.check_tokens(windows)
+    manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens)
     _claim(folder, manifest, force)
     if not (folder / _MANIFEST).exists():
         arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS} | _text_of(windows)
         files.write_bytes(folder / _WINDOWS, st.save(arrays))
         files.write_text(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-    done, total = 0, int(windows.starts[-1])
+    done, total, missing = 0, int(windows.starts[-1]), []
 
     def advance(tokens: int) -> None:
         nonlocal done
@@ -146,17 +173,63 @@ def write_capture(
         if progress is not None:
             progress("capturing", done, total)
 
-    for i, (first, last) in enumerate(manifest["shards"]):
+    shards = manifest["shards"]
+    for i, (first, last) in enumerate(shards):
+        size = int(windows.starts[last] - windows.starts[first])
         if _is_whole(folder, i, manifest["run_id"]):
-            advance(int(windows.starts[last] - windows.starts[first]))
-            continue
-        arrays = assign_windows(
-            model, windows, points, layers=layers, first=first, last=last, loss=loss,
-            max_batch_tokens=max_batch_tokens or MAX_BATCH_TOKENS, progress=advance,
-        )  # fmt: skip
-        head = {"run_id": manifest["run_id"], "shard": str(i), "content_sha256": _content(arrays)}
-        files.write_bytes(_shard(folder, i), st.save(arrays, metadata=head))
+            advance(size)
+        else:
+            missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
+    writing = _Writing(folder.absolute(), manifest, windows, tuple(points), max_batch_tokens)
+    for i, _ in models.each(writing, missing, advance):
+        if not _shard(folder, i).exists():
+            raise CaptureError(unseen(folder))
     return Capture(folder, manifest, windows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Writing:
+    """The work of capturing: a piece is the number of a shard."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    windows: Windows
+    points: tuple[ReferencePoints, ...]
+    max_batch_tokens: int | None
+
+    def open(self, model: Model) -> Callable[[int, Callable[[int], object]], None]:
+        from infoplane.forward import MAX_BATCH_TOKENS, assign_windows
+        from infoplane.layers import named_layers, select_layers
+
+        self._check(model)
+        layers = select_layers(named_layers(model.backbone), tuple(self.manifest["layers"]))
+
+        def write(number: int, advance: Callable[[int], object]) -> None:
+            first, last = self.manifest["shards"][number]
+            arrays = assign_windows(
+                model, self.windows, self.points, layers=layers, first=first, last=last, loss=self.manifest["loss"],
+                max_batch_tokens=self.max_batch_tokens or MAX_BATCH_TOKENS, progress=advance,
+            )  # fmt: skip
+            head = {"run_id": self.manifest["run_id"], "shard": str(number), "content_sha256": _content(arrays)}
+            files.write_bytes(_shard(self.folder, number), st.save(arrays, metadata=head))
+
+        return write
+
+    def _check(self, model: Model) -> None:
+        """Whether this worker sees the folder, and would compute what the manifest says."""
+        if (_read_manifest(self.folder) or {}).get("run_id") != self.manifest["run_id"]:
+            raise CaptureError(unseen(self.folder))
+        here = {**model.provenance, **versions("infoplane", "torch", "transformers")}
+        want = {
+            **self.manifest["model"],
+            **{k: self.manifest["versions"][k] for k in ("infoplane", "torch", "transformers")},
+        }
+        differs = [f"{k}: {here.get(k)!r}, not {want.get(k)!r}" for k in {**want, **here} if here.get(k) != want.get(k)]
+        if differs:
+            raise ModelError(
+                f"a worker on {platform.node()} has another model than this run began with ({'; '.join(differs)}): all "
+                "nodes need the same weights, packages and kind of processor; name --dtype and --device if those differ"
+            )
 
 
 def hold_capture(
@@ -176,7 +249,8 @@ def hold_capture(
 
     model.check_tokens(windows)
     held = assign_windows(model, windows, points, layers=layers, first=0, last=len(windows), loss=loss)
-    return Capture(None, _manifest_of(model, windows, points, layers, loss, SHARD_TOKENS), windows, held)
+    names = [layer.name for layer in layers]
+    return Capture(None, _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS), windows, held)
 
 
 def open_capture(folder: str | Path) -> Capture:
@@ -216,7 +290,7 @@ def open_capture(folder: str | Path) -> Capture:
 
 
 def _manifest_of(
-    model: Model, windows: Windows, points: Sequence[ReferencePoints], layers: Sequence[Layer], loss: bool, size: int
+    model: Facts, windows: Windows, points: Sequence[ReferencePoints], layers: Sequence[str], loss: bool, size: int
 ) -> dict[str, Any]:
     decides = {
         "schema": SCHEMA,
@@ -224,7 +298,7 @@ def _manifest_of(
         "model": {k: v for k, v in model.provenance.items() if k not in _places(model.provenance)},
         "windows_hash": windows.hash,
         "points": [p.hash for p in points],
-        "layers": [layer.name for layer in layers],
+        "layers": list(layers),
         "loss": loss,
         "versions": versions("torch", "transformers"),
     }

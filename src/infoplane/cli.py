@@ -17,13 +17,14 @@ from infoplane import cli_preferences as pairs
 from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
 from infoplane.cli_cases import cases
-from infoplane.cli_common import bars, numbers, pair, quiet, short, words
+from infoplane.cli_common import bars, numbers, pair, quiet, short, tell, words
 from infoplane.cli_compare import compare
 from infoplane.cli_forecast import forecast
 from infoplane.cli_report import report
 from infoplane.cli_scores import scores
 from infoplane.cli_survey import survey
 from infoplane.cli_trace import trace
+from infoplane.engines import check_folder, using
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
 if TYPE_CHECKING:
@@ -165,6 +166,9 @@ def measure(
     capture: Annotated[
         Path | None, typer.Option(help="Folder to keep the capture in, or to ask again.", rich_help_panel=o.OUT)
     ] = None,
+    engine: o.Engine = "local",
+    workers: o.Workers = None,
+    gpus_per_worker: o.GpusPerWorker = None,
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=o.OUT)] = False,
 ) -> None:
@@ -198,7 +202,10 @@ def measure(
         "labels": {name: read_column(path) for name, path in map(pair, label or [])},
         "text_labels": words(text_labels) if text_labels else (),
     }  # fmt: skip
-    with bars() as progress:
+    if out is not None:
+        check_folder(out, "--out")
+    with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
+        asked["engine"] = running
         if model is None:
             asked |= {"bound": with_bound, "until_se": until_se, "preferences": preferences, "progress": progress}
             found = run(None, capture=capture, **asked)

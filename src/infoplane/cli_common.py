@@ -44,6 +44,13 @@ def quiet() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
+def tell(sentence: str) -> None:
+    """Say something on the error stream."""
+    import typer
+
+    typer.echo(sentence, err=True)
+
+
 def short(source: object) -> str:
     name = str(source).rstrip("/").split("/")[-1]
     return name.removesuffix(".gguf") or "model"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-TEXT, MODEL, ASK, OUT = "Text", "Model", "Questions", "Results"
+TEXT, MODEL, ASK, OUT, WHERE = "Text", "Model", "Questions", "Results", "Workers"
 
 Text = Annotated[
     str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=TEXT)
@@ -59,4 +59,22 @@ Bounded = Annotated[
 ]
 Estimator = Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=ASK)]
 Unit = Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=ASK)]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="local: this process. ray: workers of the Ray cluster that RAY_ADDRESS names, or else of this machine.",
+        rich_help_panel=WHERE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="With ray, how many at a time: one a GPU by default, or one a node.", rich_help_panel=WHERE),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    typer.Option(
+        help="With ray: 1; with --device-map a model is spread over them. Only asked for where there are some.",
+        rich_help_panel=WHERE,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=OUT)]

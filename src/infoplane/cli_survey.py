@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import bars, quiet, short
+from infoplane.cli_common import bars, quiet, short, tell
+from infoplane.engines import check_folder, using
 from infoplane.errors import SettingError
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def survey(
     show: Annotated[
         bool, typer.Option("--show", help="Print a survey that ships, to make your own.", rich_help_panel="Survey")
     ] = False,
+    engine: o.Engine = "local",
+    workers: o.Workers = None,
+    gpus_per_worker: o.GpusPerWorker = None,
     as_json: o.AsJson = False,
     force: Annotated[
         bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)
@@ -72,11 +76,13 @@ def survey(
     if throughput is not None:
         raise SettingError("--throughput is for --dry-run: set both")
     folder = out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}")
-    with bars() as progress:
+    check_folder(folder, "--out")
+    with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         found = run(
-            entries, out=folder, only=only, up_to=up_to, force=force, progress=progress, source=source, say=_say
-        )
+            entries, out=folder, only=only, up_to=up_to, force=force, engine=running, progress=progress, source=source,
+            say=tell,
+        )  # fmt: skip
     if as_json:
         typer.echo((folder / "survey.json").read_text("utf-8").rstrip())
     else:
@@ -88,10 +94,6 @@ def survey(
         names = ", ".join(one.id for one in failed)
         typer.echo(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)
         raise typer.Exit(1)
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
 
 
 def _summary(found: Survey) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import bars, numbers, quiet, short, words
+from infoplane.cli_common import bars, numbers, quiet, short, tell, words
+from infoplane.engines import check_folder, using
 from infoplane.errors import ResultError
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def trace(
         typer.Option(help="Folder of the results; infoplane-trace-MODEL by default.", rich_help_panel=o.OUT),
     ] = None,
     keep_captures: Annotated[bool, typer.Option(help="Keep each checkpoint's capture.", rich_help_panel=o.OUT)] = False,
+    engine: o.Engine = "local",
+    workers: o.Workers = None,
+    gpus_per_worker: o.GpusPerWorker = None,
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite a finished trace.", rich_help_panel=o.OUT)] = False,
 ) -> None:
@@ -73,12 +77,13 @@ def trace(
     from infoplane.trajectory import JSON_NAME, TABLE_NAME
 
     folder = out or Path(f"infoplane-trace-{short(model)}")
+    check_folder(folder, "--out")
     if folder.exists() and not folder.is_dir():
         raise ResultError(f"{folder} is a file; expected a folder for --out")
     if _finished(folder / JSON_NAME) and (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / JSON_NAME} is a finished trace: choose another --out, or --force to overwrite it")
     table = read_table(steps) if steps else None
-    with bars() as progress:
+    with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         documents = read_text(text, column=column, split=split, config=config, limit=limit, seed=seed)
         more: dict[str, Any] = {"device_map": device_map} if device_map else {}
@@ -86,7 +91,7 @@ def trace(
             model, documents, out=folder, revisions=revisions, table=table, tokens=tokens, context=context, seed=seed,
             orders=numbers(orders), estimators=words(estimator), unit=unit, m=points, points_seed=points_seed,
             layers=words(layers) if layers else None, windows={"add_bos": add_bos}, keep_captures=keep_captures,
-            bound=with_bound, progress=progress, tokenizer=tokenizer, dtype=dtype, device=device,
+            bound=with_bound, engine=running, progress=progress, tokenizer=tokenizer, dtype=dtype, device=device,
             trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **more,
         )  # fmt: skip
     if as_json:

@@ -23,6 +23,10 @@ class CaptureError(InfoplaneError):
     """A capture is missing, damaged, or belongs to another model, text or setting."""
 
 
+class EngineError(InfoplaneError):
+    """The workers of a cluster cannot be had, or a piece of work failed too often."""
+
+
 class LabelError(InfoplaneError):
     """Labels do not fit the positions of a capture."""
 

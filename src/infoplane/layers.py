@@ -48,17 +48,19 @@ def named_layers(backbone: torch.nn.Module) -> tuple[Layer, ...]:
 
 def select_layers(layers: tuple[Layer, ...], names: tuple[str, ...] | None) -> tuple[Layer, ...]:
     """The layers with these names, all of them for None."""
+    chosen = select_names(tuple(layer.name for layer in layers), names)
+    return tuple(layer for layer in layers if layer.name in chosen)
+
+
+def select_names(layers: tuple[str, ...], names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Of the names of all layers those that are wanted, in the order of the model; all of them for None."""
     if names is None:
         return layers
-    known = {layer.name: layer for layer in layers}
     for name in names:
-        if name not in known:
-            raise SettingError(f"no layer {name!r}; the model has embed, block.0 to block.{_last(layers)}, final_norm")
-    return tuple(layer for layer in layers if layer.name in names)
-
-
-def _last(layers: tuple[Layer, ...]) -> int:
-    return sum(layer.name.startswith("block.") for layer in layers) - 1
+        if name not in layers:
+            last = sum(one.startswith("block.") for one in layers) - 1
+            raise SettingError(f"no layer {name!r}; the model has embed, block.0 to block.{last}, final_norm")
+    return tuple(layer for layer in layers if layer in names)
 
 
 def _blocks(backbone: torch.nn.Module) -> tuple[str, list[torch.nn.Module]]:

@@ -22,6 +22,45 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class Facts:
+    """What decides windows and captures of a model, without its weights.
+
+    Attributes:
+        provenance, warnings, tokenizer: of the model.
+        layers: names of all its layers, in their order.
+        embedding_rows: ids lie below.
+        max_context: longest window that it has positions for, where its config says so.
+    """
+
+    provenance: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    tokenizer: Any
+    layers: tuple[str, ...]
+    embedding_rows: int
+    max_context: int | None
+
+    @property
+    def width(self) -> int:
+        """d, the width of the hidden states."""
+        return int(self.provenance["width"])
+
+    def check_tokens(self, windows: Windows) -> None:
+        """Refuse windows with a token that the embedding does not have, before anything is run.
+
+        Raises:
+            ModelError: there is one.
+        """
+        largest, rows = int(windows.tokens.max(initial=0)), self.embedding_rows
+        if largest >= rows:
+            name = (windows.provenance.get("tokenizer") or {}).get("name")
+            raise ModelError(
+                f"the text holds the token id {largest}, and the model's embedding has {rows} rows: ids up to "
+                f"{rows - 1} were expected. The tokenizer{f' {name}' if name else ''} is not that of the model: leave "
+                "--tokenizer out, or name the one that the model was trained with"
+            )
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """A decoder ready to run.
 
@@ -71,20 +110,19 @@ class Model:
             rows = max(rows, int(shape[0]) if len(shape) == 2 else 0)
         return rows
 
+    @property
+    def facts(self) -> Facts:
+        """All that is to be known of it without its weights."""
+        names = tuple(layer.name for layer in named_layers(self.backbone))
+        return Facts(self.provenance, self.warnings, self.tokenizer, names, self.embedding_rows, self.max_context)
+
     def check_tokens(self, windows: Windows) -> None:
         """Refuse windows with a token that the embedding does not have, before anything is run.
 
         Raises:
             ModelError: there is one.
         """
-        largest, rows = int(windows.tokens.max(initial=0)), self.embedding_rows
-        if largest >= rows:
-            name = (windows.provenance.get("tokenizer") or {}).get("name")
-            raise ModelError(
-                f"the text holds the token id {largest}, and the model's embedding has {rows} rows: ids up to "
-                f"{rows - 1} were expected. The tokenizer{f' {name}' if name else ''} is not that of the model: leave "
-                "--tokenizer out, or name the one that the model was trained with"
-            )
+        self.facts.check_tokens(windows)
 
     @property
     def max_context(self) -> int | None:

@@ -6,18 +6,20 @@ replicates, one a block of documents, from which all errors, those of ratios and
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from infoplane import files
-from infoplane.answers import Answers, Plan, answer
+from infoplane.answers import Answers, Plan, Target, answer, targets_of
 from infoplane.assign import unit_scale
 from infoplane.capture import Capture, Progress, versions
+from infoplane.engine import Advance, Engine, Local, Piece
 from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS, PLUGIN
 from infoplane.jackknife import MIN_DOCUMENTS, error_and_interval, standard_error_of
@@ -43,6 +45,7 @@ def measure_capture(
     unit: str = "efficiency",
     controls: bool = True,
     threads: int | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
     """Ask a capture.
@@ -59,13 +62,14 @@ def measure_capture(
         unit: `efficiency` (divided by log m), `bits` or `nats`.
         controls: whether the estimates are made with permuted and shifted labels too.
         threads: layers worked on at once; by default as many as there are cores.
+        engine: whose workers ask the layers, in parts; this process by default.
 
     Raises:
         SettingError: an order, estimator, weight or unit that is not known.
         LabelError: a column that does not fit, or no text to make labels of.
     """
     asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels)
-    return asker.measure(capture, threads, progress)
+    return asker.measure(capture, threads, progress, engine)
 
 
 class Asker:
@@ -95,11 +99,81 @@ class Asker:
         self.blocks = windows.blocks
         self.questions = Questions(windows, orders, labels or {}, controls, text_labels)
         self.plan = Plan(self.questions, self.blocks, weights)
+        self.settings = (orders, estimators, weights, labels, unit, controls, text_labels)
 
-    def measure(self, capture: Capture, threads: int | None = None, progress: Progress | None = None) -> Measurement:
+    def measure(
+        self,
+        capture: Capture,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        engine: Engine | None = None,
+    ) -> Measurement:
         """Ask a capture of these windows."""
         started = time.monotonic()
-        return _Record(self, capture, answer(capture, self.plan, threads, progress)).measurement(started)
+        targets, done = targets_of(capture), 0
+        steps = len(targets) * len(self.plan)
+
+        def advance(sets: int) -> None:
+            nonlocal done
+            done += sets
+            if progress is not None:
+                progress("measuring", done, steps)
+
+        advance(0)
+        answers = Answers()
+        with (engine or Local()).group(_Asking(capture, self), name="the capture") as group:
+            parts = _parts(targets, 1 if group.threads is None else _PARTS * group.workers)
+            pieces = [
+                Piece(f"layers {part[0][0]} to {part[-1][0]}", part, len(part) * len(self.plan)) for part in parts
+            ]
+            for _, (some, repeated) in group.each(_Answering(threads or group.threads), pieces, advance):
+                answers.marginals.update(some.marginals)
+                answers.informations.update(some.informations)
+                self.plan.repeated.update(repeated)
+        advance(steps - done)  # controls that could not be made
+        return _Record(self, capture, answers).measurement(started)
+
+
+_PARTS = 2  # pieces a worker, so that they end at about the same time; labels are sorted anew for each piece
+
+
+def _parts(targets: Sequence[Target], most: int) -> list[list[Target]]:
+    """Neighbouring targets together, in at most so many parts of about one size."""
+    ends = np.linspace(0, len(targets), min(most, len(targets)) + 1).astype(int)
+    return [list(targets[a:b]) for a, b in itertools.pairwise(ends)]
+
+
+class _Asking:
+    """A capture and its asker; where it is sent, the asker is made anew."""
+
+    def __init__(self, capture: Capture, asker: Asker) -> None:
+        self.capture, self.asker = capture, asker
+
+    def open(self) -> _Asking:
+        return self
+
+    def __reduce__(self) -> Any:
+        folder = None if self.capture.folder is None else self.capture.folder.absolute()
+        return _asked_anew, (replace(self.capture, folder=folder), self.asker.settings)
+
+
+def _asked_anew(capture: Capture, settings: tuple[Any, ...]) -> _Asking:
+    return _Asking(capture, Asker(capture.windows, *settings))
+
+
+@dataclass(frozen=True)
+class _Answering:
+    """The work of measuring: a piece is some targets."""
+
+    threads: int | None
+
+    def open(self, asking: _Asking) -> Callable[[list[Target], Advance], tuple[Answers, dict[Question, float]]]:
+        capture, plan = asking.capture, asking.asker.plan
+
+        def do(targets: list[Target], advance: Advance) -> tuple[Answers, dict[Question, float]]:
+            return answer(capture, plan, self.threads, advance, targets), plan.repeated
+
+        return do
 
 
 class _Record:

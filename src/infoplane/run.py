@@ -6,13 +6,17 @@ import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane.bound import bound_of, with_a_bound
-from infoplane.capture import Capture, Progress, open_capture, write_capture
+from infoplane.capture import Capture, Progress, capture_with, open_capture
+from infoplane.engine import Advance, Engine
+from infoplane.engines import check_folder, using
 from infoplane.errors import ModelError, SettingError
+from infoplane.layers import select_names
 from infoplane.measurement import Measurement
 from infoplane.pair_windows import is_of_pairs, make_pair_windows
 from infoplane.pairs import read_pairs
@@ -26,7 +30,7 @@ from infoplane.until import MOST, Stage, Wanted, enough_documents, outcome, plac
 
 if TYPE_CHECKING:
     from infoplane.labels import Column
-    from infoplane.models import Model
+    from infoplane.models import Facts, Model
     from infoplane.windows import Windows
 
 MODEL = "smollm2-135m"
@@ -61,6 +65,8 @@ def measure(
     capture: str | Path | None = None,
     force: bool = False,
     threads: int | None = None,
+    engine: str | Engine = "local",
+    workers: int | None = None,
     progress: Progress | None = None,
     **loading: Any,
 ) -> Measurement:
@@ -88,6 +94,8 @@ def measure(
         capture: folder to keep the capture in; a temporary one otherwise.
         force: throw away another run's capture in that folder.
         threads: layers measured at once.
+        engine, workers: `local`, or `ray`: shards and layers are done by so many workers of a Ray cluster (see
+            `infoplane.ray_engine`); or an engine that runs.
         progress: called with a stage, what is done and what there is to do.
         **loading: for `load_model`: revision, dtype, device, device_map, trust_remote_code, allow_pickle,
             random_init.
@@ -95,11 +103,17 @@ def measure(
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
+    if not isinstance(engine, Engine) or workers is not None:  # start it, and be called again with it
+        given = {name: value for name, value in locals().items() if name not in ("engine", "workers", "loading")}
+        with using(engine, workers) as running:
+            return measure(**given, engine=running, **loading)
     started = time.monotonic()
     questions: dict[str, Any] = {
         "orders": orders, "estimators": estimators, "weights": weights, "labels": labels,
-        "text_labels": text_labels, "unit": unit, "threads": threads, "progress": progress,
+        "text_labels": text_labels, "unit": unit, "threads": threads, "engine": engine, "progress": progress,
     }  # fmt: skip
+    if capture is not None:
+        check_folder(capture, "capture")
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
@@ -131,33 +145,51 @@ def measure(
         text = read_text(documents)
         if wanted is not None:
             enough_documents(len(text))
-    ready = _ready(model, tokenizer, loading, progress)
-    limit = ready.max_context
-    points = [ReferencePoints.make(ready.width, m, points_seed + r, calibration) for r in range(reference_sets)]
-
-    def cut(budget: int) -> Windows:
-        sizes: dict[str, Any] = {"tokens": budget, "context": min(context, limit or context), "seed": seed}
-        if pairs is not None:
-            return make_pair_windows(pairs, ready.tokenizer, **sizes, **(windows or {}))
-        assert text is not None
-        return make_windows(text, ready.tokenizer, **sizes, **(windows or {}))
-
+    if engine.sends and not isinstance(model, str | Path):
+        raise SettingError(
+            f"a {type(model).__name__} that is loaded here cannot be sent to workers of the engine {engine.name}: name "
+            "its folder or hub id, or leave engine out"
+        )
     with contextlib.ExitStack() as stack:
+        if progress is not None:
+            progress("loading", 0, 1)
+        # the model stays with the workers until its captures are made; its facts come here
+        holding = stack.enter_context(contextlib.ExitStack())
+        models = holding.enter_context(engine.group(_Source(model, tokenizer, loading), name="the model", gpus=True))
+        facts = models.ask(_Facts(), "the model")
+        if progress is not None:
+            progress("loading", 1, 1)
+        limit = facts.max_context
+        chosen = select_names(facts.layers, None if layers is None else tuple(layers))
+        points = [ReferencePoints.make(facts.width, m, points_seed + r, calibration) for r in range(reference_sets)]
+
+        def cut(budget: int) -> Windows:
+            sizes: dict[str, Any] = {"tokens": budget, "context": min(context, limit or context), "seed": seed}
+            if pairs is not None:
+                return make_pair_windows(pairs, facts.tokenizer, **sizes, **(windows or {}))
+            assert text is not None
+            return make_windows(text, facts.tokenizer, **sizes, **(windows or {}))
+
+        def keep(folder: Path, read: Windows) -> Capture:
+            return capture_with(
+                models, folder, facts, read, points, chosen, loss=loss, force=force, progress=progress
+            )  # fmt: skip
+
         before = time.monotonic()
         stages: tuple[Stage, ...] = ()
         if wanted is None:
             read = cut(TOKENS if tokens is None else tokens)
-            folder = stack.enter_context(_folder(capture))
-            kept = _capture(folder, ready, read, points, layers, loss, force, progress)
+            kept = keep(stack.enter_context(_folder(capture)), read)
         else:
             place = stack.enter_context(places(capture, force))
             kept, stages = read_until(
                 wanted,
                 cut,
-                lambda budget, read: _capture(place.of(budget), ready, read, points, layers, loss, force, progress),
+                lambda budget, read: keep(place.of(budget), read),
                 lambda found: wanted.error_of(found, threads),
             )
             kept = dataclasses.replace(kept, folder=place.settle(stages[-1].budget))
+        holding.close()
         after = time.monotonic()
         found = measure_capture(kept, **questions)
         if pairs is not None:
@@ -173,7 +205,7 @@ def measure(
     warnings = list(found.provenance["warnings"])
     if limit and limit < context:
         warnings.append(f"the model has positions for {limit} tokens: windows are that long, not {context}")
-    more: dict[str, Any] = {"wall_time": times, "warnings": warnings}
+    more: dict[str, Any] = {"wall_time": times, "warnings": warnings, "engine": engine.record()}
     if wanted is not None:
         more["until_se"], missed = outcome(wanted, stages)
         warnings += [missed] if missed else []
@@ -194,14 +226,32 @@ def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progre
     return with_bound(found, capture, fitted.frontiers, progress=progress)
 
 
-def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any], progress: Progress | None) -> Model:
+@dataclass(frozen=True)
+class _Source:
+    """A model to load, or one that is loaded already."""
+
+    model: Any
+    tokenizer: Any
+    loading: Mapping[str, Any]
+
+    def open(self) -> Model:
+        return _ready(self.model, self.tokenizer, self.loading)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Asking a worker what its model is."""
+
+    def open(self, model: Model) -> Callable[[None, Advance], Facts]:
+        return lambda _, advance: model.facts
+
+
+def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model:
     from infoplane.loading import beside_its_own, load_model
     from infoplane.models import Model
 
     if unknown := sorted(set(loading) - set(LOADING)):
         raise SettingError(f"unknown setting {unknown[0]!r}; loading a model takes {', '.join(LOADING)}")
-    if progress is not None:
-        progress("loading", 0, 1)
     if isinstance(model, Model):
         if tokenizer is not None:
             raise SettingError("a Model comes with its tokenizer: name another one where it is loaded, load_model(...)")
@@ -218,25 +268,7 @@ def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any], progress: Pro
         # nothing is asked of the hub for it: a module is measured without a network
         name = str(getattr(model, "name_or_path", ""))
         ready = beside_its_own(ready, name, local_files_only=True, trust_remote_code=False) if name else ready
-    if progress is not None:
-        progress("loading", 1, 1)
     return ready
-
-
-def _capture(
-    folder: Path,
-    model: Model,
-    windows: Windows,
-    points: Sequence[ReferencePoints],
-    layers: Iterable[str] | None,
-    loss: bool,
-    force: bool,
-    progress: Progress | None,
-) -> Capture:
-    from infoplane.layers import named_layers, select_layers
-
-    chosen = select_layers(named_layers(model.backbone), None if layers is None else tuple(layers))
-    return write_capture(folder, model, windows, points, chosen, loss=loss, force=force, progress=progress)
 
 
 @contextlib.contextmanager

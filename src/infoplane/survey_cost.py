@@ -120,6 +120,12 @@ def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
     )  # fmt: skip
 
 
+def memory_of(entry: Entry) -> int:
+    """Bytes that measuring a model needs at least, as far as that is known beforehand: its weights, and 1 GiB."""
+    parameters = _stated(entry) or (None if entry.source == BUILT_IN else _counted(Path(entry.source)))
+    return (parameters or 0) * _SIZES.get(entry.settings["dtype"], 4) + (1 << 30 if parameters else 0)
+
+
 def layers_of(parameters: int) -> int:
     """Layers that a model of so many parameters has, about, the embedding and the last norm included."""
     return max(4, round(math.exp(math.log(parameters / 120_000) / 3))) + 2

@@ -1,4 +1,4 @@
-"""Surveying: many models measured one after the other, each on the same text, with nothing done twice.
+"""Surveying: many models measured, one after the other or several at a time, each on the same text, nothing twice.
 
 A stored measurement is used again only if everything that decides its numbers is what the survey asks for now: weights
 (a commit or a hash), text, settings, number type, versions. A model that cannot be measured is recorded and the others
@@ -11,21 +11,26 @@ import dataclasses
 import errno
 import gc
 import inspect
+import platform
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from infoplane.byte_budget import tokens_enough
 from infoplane.capture import Progress
+from infoplane.engine import Advance, Engine, Held, Piece, unseen
+from infoplane.engines import check_folder, using
 from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
 from infoplane.run import measure
+from infoplane.survey_cost import memory_of
 from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
 from infoplane.survey_file import Entry, read_survey
-from infoplane.survey_lock import Hub, Lock, check_local, moved, resolve
+from infoplane.survey_lock import LOCK_NAME, Hub, Lock, Locked, check_local, moved, resolve
 from infoplane.survey_record import JSON_NAME, Survey, Surveyed
 from infoplane.text import Text
 
@@ -42,6 +47,8 @@ def survey(
     up_to: float | None = None,
     force: bool = False,
     source: str = "python",
+    engine: str | Engine = "local",
+    workers: int | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> Survey:
@@ -53,6 +60,8 @@ def survey(
         only, up_to: which of its models; see `choose`.
         force: measure again what is stored there with other settings.
         source: what entries came from, for the record.
+        engine, workers: `local`, or `ray`: so many models at a time, each by a worker of a Ray cluster (see
+            `infoplane.ray_engine`); or an engine that runs.
         progress: called with a stage, what is done and what there is to do.
         say: called with a sentence about each model as it is dealt with.
 
@@ -61,6 +70,7 @@ def survey(
         TextError: a text that cannot be read.
         ResultError: the folder holds other results, and not `force`.
     """
+    check_folder(out, "out")
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)
@@ -70,10 +80,8 @@ def survey(
     run.resolve(chosen)
     run.recall(chosen)
     run.check_overwriting(chosen, force)
-    for number, entry in enumerate(chosen):
-        if progress is not None:
-            progress("models", number, len(chosen))
-        run.do(entry, f"{number + 1}/{len(chosen)} {entry.name}")
+    with using(engine, workers) as running:
+        run.do(chosen, running)
     if progress is not None:
         progress("models", len(chosen), len(chosen))
     return run.store()
@@ -198,56 +206,47 @@ class _Run:
                 f"{place / MEASUREMENT_NAME} is a measurement {how}: choose another --out, or --force to measure again"
             )
 
-    # ------------------------------------------------------------------ a model
+    # ------------------------------------------------------------------ the models
 
-    def do(self, entry: Entry, label: str) -> None:
-        """Measure one model, if that is still to be done, and write what there is."""
-        if entry.name in self.found:
-            self.say(f"{label}: measured already")
-        elif entry.name in self.failed:
-            self.say(f"{label}: failed: {self.failed[entry.name][1]}")
-        else:
-            try:
-                self.found[entry.name] = self._measure(entry)
-            except OSError as error:
-                if error.errno in _NO_PLACE:
-                    raise
-                self._fail(entry, error)
-            except Exception as error:  # a model's own code may raise anything, and the others can still be measured
-                self._fail(entry, error)
-            _free()
-            self.say(
-                f"{label}: failed: {self.failed[entry.name][1]}" if entry.name in self.failed else f"{label}: measured"
-            )
-        self.store()
+    def do(self, chosen: Sequence[Entry], engine: Engine) -> None:
+        """Measure those that are still to be done, and write what there is after each."""
+        labels = {entry.name: f"{number + 1}/{len(chosen)} {entry.name}" for number, entry in enumerate(chosen)}
+        todo = [entry for entry in chosen if entry.name not in self.found and entry.name not in self.failed]
+        by_name = {entry.name: entry for entry in todo}
+        with engine.group(Held(None), name="the models", gpus=True, fresh=True) as group:
+            measuring = _Measuring(
+                self.out.absolute(), {text_key(entry): self.texts[text_key(entry)] for entry in todo}, group.threads,
+                None if engine.sends else self.progress,
+            )  # fmt: skip
+            pieces = [Piece(entry.name, _Todo(entry, self._locked(entry), self.keys[entry.name])) for entry in todo]
+            pieces = [replace(piece, memory=memory_of(piece.what.entry)) for piece in pieces]
+            results = group.outcomes(measuring, pieces)
+            for number, entry in enumerate(chosen):
+                if self.progress is not None:
+                    self.progress("models", number, len(chosen))
+                if entry.name in by_name:  # as many as are to be done come, in the order in which they get done
+                    one, outcome = next(results)
+                    entry = by_name[one.entry.name]
+                    if isinstance(outcome, Measurement):
+                        self.found[entry.name] = outcome
+                        self.say(f"{labels[entry.name]}: measured")
+                    else:
+                        if isinstance(outcome, OSError) and outcome.errno in _NO_PLACE:
+                            raise outcome
+                        self._fail(entry, outcome)  # a model's own code may raise anything, and the others can go on
+                        self.say(f"{labels[entry.name]}: failed: {self.failed[entry.name][1]}")
+                    del one, outcome  # an error keeps its model alive, and the next is to be loaded
+                    _free()
+                elif entry.name in self.found:
+                    self.say(f"{labels[entry.name]}: measured already")
+                else:
+                    self.say(f"{labels[entry.name]}: failed: {self.failed[entry.name][1]}")
+                self.store()
 
-    def _measure(self, entry: Entry) -> Measurement:
-        s, text, locked = entry.settings, self.texts[text_key(entry)], self.lock.get(entry)
+    def _locked(self, entry: Entry) -> Locked:
+        locked = self.lock.get(entry)
         assert locked is not None
-        place = self.out / entry.name
-        more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
-        if locked.commit:
-            more["revision"] = locked.commit
-        found = measure(
-            entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
-            tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
-            orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
-            points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
-            layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads"),
-            windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
-            capture=place / "capture", force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
-            trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
-        )  # fmt: skip
-        model = found.provenance["model"]
-        for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
-            if want and model.get(key) not in (None, want):
-                raise ModelError(f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept")
-        told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": self.keys[entry.name]}
-        found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
-        found.save(place)
-        if not s.get("keep_captures", False):
-            shutil.rmtree(place / "capture", ignore_errors=True)
-        return found
+        return locked
 
     def _fail(self, entry: Entry, error: Exception) -> None:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -279,6 +278,63 @@ class _Run:
         )
         made.save(self.out)
         return made
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """A model to be measured: its weights, and what decides its numbers."""
+
+    entry: Entry
+    locked: Locked
+    key: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """The work of a survey: a piece is a model."""
+
+    out: Path
+    texts: Mapping[str, Text]
+    threads: int | None
+    progress: Progress | None
+
+    def open(self, _: None) -> Callable[[_Todo, Advance], Measurement]:
+        if not (self.out / LOCK_NAME).exists():
+            raise ResultError(unseen(self.out))
+        return self._measure
+
+    def _measure(self, todo: _Todo, advance: Advance) -> Measurement:
+        entry, locked = todo.entry, todo.locked
+        s, text = entry.settings, self.texts[text_key(entry)]
+        if differs := differences(todo.key, decides(entry, locked, text.provenance["sha256"])):
+            raise ModelError(
+                f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
+                f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
+            )
+        place = self.out / entry.name
+        more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
+        if locked.commit:
+            more["revision"] = locked.commit
+        found = measure(
+            entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
+            tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
+            orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
+            points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
+            layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
+            windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
+            capture=place / "capture", force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
+            trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
+        )  # fmt: skip
+        model = found.provenance["model"]
+        for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
+            if want and model.get(key) not in (None, want):
+                raise ModelError(f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept")
+        told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
+        found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
+        found.save(place)
+        if not s.get("keep_captures", False):
+            shutil.rmtree(place / "capture", ignore_errors=True)
+        return found
 
 
 def _text_of(stored: Measurement | None) -> str:

@@ -1,8 +1,9 @@
 """Tracing a run: every checkpoint measured on the same windows with the same reference points.
 
-One checkpoint after the other is loaded, captured and measured; its capture is dropped once its measurement is
-stored. A stored measurement is used again only if the hash of everything that decides its numbers is the same, so an
-interrupted trace goes on where it stopped. A checkpoint that cannot be measured is recorded, and the others go on.
+Each checkpoint is loaded, captured and measured by one worker, one after the other or several at a time; its capture is
+dropped once its measurement is stored. The first that loads cuts the windows of all. A stored measurement is used again
+only if the hash of everything that decides its numbers is the same, so an interrupted trace goes on where it stopped. A
+checkpoint that cannot be measured is recorded, and the others go on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import dataclasses
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from infoplane import files
 from infoplane.bound import Bound, stored_or_fitted, with_a_bound
 from infoplane.capture import Progress, versions, write_capture
 from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
+from infoplane.engine import Advance, Engine, Held, Piece, unseen
+from infoplane.engines import check_folder, using
 from infoplane.errors import InfoplaneError, ModelError, ResultError
 from infoplane.layers import named_layers, select_layers
 from infoplane.measurement import JSON_NAME, Measurement
@@ -31,10 +35,11 @@ from infoplane.trajectory import Point, Trajectory, outliers
 
 if TYPE_CHECKING:
     from infoplane.models import Model
+    from infoplane.text import Text
     from infoplane.windows import Windows
 
 TOKENS, CONTEXT = 16_384, 512
-_SAME = ("architecture", "width", "blocks", "vocabulary")
+_SAME = ("architecture", "width", "blocks", "vocabulary", "dtype")
 
 
 def trace(
@@ -58,6 +63,8 @@ def trace(
     bound: bool = False,
     windows: Mapping[str, Any] | None = None,
     keep_captures: bool = False,
+    engine: str | Engine = "local",
+    workers: int | None = None,
     progress: Progress | None = None,
     **loading: Any,
 ) -> Trajectory:
@@ -75,13 +82,16 @@ def trace(
         loss: also the next-token loss of the same text.
         bound: also the frontier of the text, once, and each checkpoint's place against it.
         keep_captures: keep each checkpoint's capture beside its measurement.
+        engine, workers: `local`, or `ray`: so many checkpoints at a time, each by a worker of a Ray cluster (see
+            `infoplane.ray_engine`); or an engine that runs.
         progress: called with a stage, what is done and what there is to do.
         **loading: for `load_model`: tokenizer, dtype, device, device_map, trust_remote_code, allow_pickle.
 
     Raises:
         InfoplaneError: bad input; or no checkpoint at all could be measured.
     """
-    out = Path(out)
+    check_folder(out, "out")
+    out = Path(out).absolute()
     found = find_checkpoints(model, revisions, table)
     text = read_text(documents)
     cutting = {"tokens": tokens, "context": context, "seed": seed, **(windows or {})}
@@ -90,17 +100,30 @@ def trace(
         "layers": None if layers is None else list(layers), "m": m, "points_seed": points_seed,
         "calibration": calibration, **({"bound": True} if bound else {}),
     }, keep_captures, progress)  # fmt: skip
-    points: list[Point] = []
-    for number, checkpoint in enumerate(found):
+    done: dict[str, Point] = {}
+    pieces = [Piece(f"checkpoint {one.name}", one) for one in found]
+    with using(engine, workers) as running, running.group(Held(None), name="the checkpoints", gpus=True) as group:
+
+        def measure(some: Sequence[Piece[Checkpoint]]) -> None:
+            sent = run
+            if running.sends:
+                out.mkdir(parents=True, exist_ok=True)  # seen by workers, if it is shared
+                sent = dataclasses.replace(run, progress=None, sent=True, threads=group.threads)
+            for checkpoint, (measurement, problem, learned) in group.each(_Tracing(sent, text, cutting), some):
+                run.learned = learned
+                point = Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem)
+                done[checkpoint.name] = point
+                if measurement is not None:
+                    _store([done[c.name] for c in found if c.name in done], run, model, found)
+                if progress is not None:
+                    progress("checkpoints", len(done), len(found))
+
         if progress is not None:
-            progress("checkpoints", number, len(found))
-        try:
-            measurement, problem = run.measurement(checkpoint, text, cutting), None
-        except InfoplaneError as error:
-            measurement, problem = None, str(error)
-        points.append(Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem))
-        if measurement is not None:
-            _store(points, run, model, found)
+            progress("checkpoints", 0, len(found))
+        while pieces and run.learned is None:  # one by one until one has cut the windows
+            measure([pieces.pop(0)])
+        measure(pieces)
+    points = [done[checkpoint.name] for checkpoint in found]
     if progress is not None:
         progress("checkpoints", len(found), len(found))
     if not any(p.measurement for p in points):
@@ -124,17 +147,50 @@ def _store(
     return trajectory
 
 
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """What the first model that loads says of all: the windows, what they have in common, and their tokenizer."""
+
+    windows: Windows
+    like: dict[str, Any]
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Tracing:
+    """The work of a trace: a piece is a checkpoint."""
+
+    run: _Run
+    text: Text
+    cutting: Mapping[str, Any]
+
+    def open(self, _: None) -> Callable[[Checkpoint, Advance], tuple[Measurement | None, str | None, _Learned | None]]:
+        if self.run.sent and not self.run.out.is_dir():
+            raise ResultError(unseen(self.run.out))
+
+        def do(checkpoint: Checkpoint, advance: Advance) -> tuple[Measurement | None, str | None, _Learned | None]:
+            try:
+                found, problem = self.run.measurement(checkpoint, self.text, self.cutting), None
+            except InfoplaneError as error:
+                found, problem = None, str(error)
+            return found, problem, self.run.learned
+
+        return do
+
+
+@dataclass(eq=False)
 class _Run:
     """What all checkpoints of a trace share."""
 
-    def __init__(
-        self, out: Path, loading: Mapping[str, Any], settings: dict[str, Any], keep: bool, progress: Progress | None
-    ) -> None:
-        self.out, self.loading, self.settings, self.keep, self.progress = out, loading, settings, keep, progress
-        self.windows: Windows | None = None
-        self.like: dict[str, Any] = {}
-        self.words = ""
-        self.bound: Bound | None = None
+    out: Path
+    loading: Mapping[str, Any]
+    settings: dict[str, Any]
+    keep: bool
+    progress: Progress | None
+    sent: bool = False
+    threads: int | None = None
+    learned: _Learned | None = None
+    bound: Bound | None = None
 
     def place(self, name: str) -> Path:
         """Folder of a checkpoint's measurement; names may hold what a folder's may not."""
@@ -145,9 +201,10 @@ class _Run:
 
     def shared(self, model: str | Path, found: Sequence[Checkpoint]) -> dict[str, Any]:
         """Provenance of the trajectory."""
-        w = self.windows
+        w = None if self.learned is None else self.learned.windows
+        like = {} if self.learned is None else self.learned.like
         return {
-            "model": str(model), "like": dict(self.like), "settings": dict(self.settings),
+            "model": str(model), "like": dict(like), "settings": dict(self.settings),
             "text": None if w is None else w.provenance.get("text"),
             "windows_hash": None if w is None else w.hash,
             "checkpoints": len(found), "gaps": [list(g) for g in gaps([c.step for c in found])],
@@ -156,7 +213,7 @@ class _Run:
 
     def measurement(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Measurement:
         """The checkpoint's measurement, stored or new; the first model loaded cuts the windows."""
-        model = self._load(checkpoint, text, cutting) if self.windows is None else None
+        model = self._load(checkpoint, text, cutting) if self.learned is None else None
         key = self._key(checkpoint)  # once: it reads all the weights
         stored = self._stored(checkpoint, key)
         if stored is not None:
@@ -170,38 +227,39 @@ class _Run:
         model = load_model(checkpoint.source, revision=checkpoint.revision, **self.loading)
         like = {name: model.provenance[name] for name in _SAME}
         words = tokenizer_hash(model.tokenizer)
-        if self.windows is None:
+        if self.learned is None:
             limit = model.max_context
             context = min(cutting["context"], limit or cutting["context"])
-            self.windows = make_windows(text, model.tokenizer, **{**cutting, "context": context})
-            self.like, self.words = {**like, "dtype": model.provenance["dtype"]}, words
+            windows = make_windows(text, model.tokenizer, **{**cutting, "context": context})
+            self.learned = _Learned(windows, like, words)
         for name in _SAME:
-            if like[name] != self.like[name]:
+            if like[name] != self.learned.like[name]:
                 raise ModelError(
                     f"{checkpoint.name} is another model: its {name} is {like[name]}, that of the first checkpoint "
-                    f"{self.like[name]}; a trace is of one run"
+                    f"{self.learned.like[name]}; a trace is of one run"
                 )
-        if words != self.words:
+        if words != self.learned.words:
             raise ModelError(
                 f"{checkpoint.name} has another tokenizer than the first checkpoint: their windows cannot be the same"
             )
         return model
 
     def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
-        assert self.windows is not None
-        s, place = self.settings, self.place(checkpoint.name)
+        assert self.learned is not None
+        windows, s, place = self.learned.windows, self.settings, self.place(checkpoint.name)
         layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
         points = [ReferencePoints.make(model.width, s["m"], s["points_seed"], s["calibration"])]
         kept = write_capture(
-            place / "capture", model, self.windows, points, layers, loss=s["loss"], force=True, progress=self.progress
+            place / "capture", model, windows, points, layers, loss=s["loss"], force=True, progress=self.progress
         )
         found = measure_capture(
-            kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], progress=self.progress
-        )
+            kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], threads=self.threads,
+            progress=self.progress,
+        )  # fmt: skip
         if s.get("bound"):
             if self.bound is None:
                 self.bound = stored_or_fitted(
-                    self.out / "bound", self.windows, with_a_bound(s["orders"]), m=s["m"], progress=self.progress
+                    self.out / "bound", windows, with_a_bound(s["orders"]), m=s["m"], progress=self.progress
                 )
             found = with_bound(found, kept, self.bound.frontiers)
         where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
@@ -226,11 +284,11 @@ class _Run:
         """Hash of everything that decides the numbers of a checkpoint."""
         from infoplane.loading import folder_hash
 
-        assert self.windows is not None
+        assert self.learned is not None
         weights = checkpoint.commit if checkpoint.revision else folder_hash(Path(checkpoint.source))
         return files.hash_of({
             "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
-            "windows": self.windows.hash, "settings": self.settings, "step": checkpoint.step,
-            "loading": {**{k: str(v) for k, v in self.loading.items()}, "dtype": self.like["dtype"]},
+            "windows": self.learned.windows.hash, "settings": self.settings, "step": checkpoint.step,
+            "loading": {**{k: str(v) for k, v in self.loading.items()}, "dtype": self.learned.like["dtype"]},
             "versions": versions("infoplane", "torch", "transformers"),
         })  # fmt: skip

@@ -1,0 +1,60 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from infoplane.engine import Engine, Local
+from infoplane.errors import SettingError
+from infoplane.ray_engine import RayEngine
+
+ENGINES = ("local", "ray")
+
+
+@contextlib.contextmanager
+def using(
+    engine: str | Engine,
+    workers: int | None = None,
+    gpus: float | None = None,
+    say: Callable[[str], object] | None = None,
+) -> Iterator[Engine]:
+    """The engine of a name, for as long as the context lasts; an engine that is given is only passed on.
+
+    Args:
+        engine: `local`, `ray` or an engine.
+        workers, gpus: for `ray`; see `RayEngine`.
+        say: called with a sentence where a piece is done again.
+
+    Raises:
+        SettingError: an unknown name, or workers where there are none.
+    """
+    named = {"workers": workers, "gpus": gpus}
+    given = ", ".join(f"{name} = {value!r}" for name, value in named.items() if value is not None)
+    if isinstance(engine, Engine):
+        if given:
+            raise SettingError(f"{given}: an engine that is made already has them; leave them out")
+        yield engine
+    elif engine == "local":
+        if given:
+            raise SettingError(f"{given}: only the engine ray has workers; set engine to ray, or leave them out")
+        yield Local()
+    elif engine == "ray":
+        with RayEngine(workers, 1 if gpus is None else gpus, say=say) as started:
+            yield started
+    else:
+        raise SettingError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
+
+
+def check_folder(path: object, what: str) -> None:
+    """Refuse an address where a folder is expected.
+
+    Raises:
+        SettingError: it is one, such as s3://bucket/capture.
+    """
+    scheme, separator, _ = str(path).partition(":/")
+    if separator and len(scheme) > 1 and scheme.isalnum():
+        raise SettingError(
+            f"{what} {str(path)!r} is an address; expected a folder: mount the storage where all workers see it, and "
+            "name the path"
+        )
