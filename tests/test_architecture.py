@@ -11,8 +11,9 @@ import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
-    "errors", "files", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize",
-    "pair_files", "pairs", "chat", "pair_windows", "layers", "models", "loading", "forward", "capture", "labels",
+    "errors", "files", "shapes", "tables", "calibration", "points", "assign", "jackknife", "text_files", "text",
+    "windows", "tokenize", "pair_files", "pairs", "chat", "pair_windows", "layers", "models", "loading", "forward",
+    "capture", "labels",
     "text_labels", "grouping", "rows", "label_sums", "marginal", "estimators", "ladder", "halves", "bottleneck",
     "frontier", "questions", "answers", "measurement", "comparison", "budget", "swaps",
     "preference", "placing", "record",

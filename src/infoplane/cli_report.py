@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infoplane.cli_common import named_source
+from infoplane.cli_common import named_source, say
 from infoplane.errors import ResultError, SettingError
 
 
@@ -63,4 +63,4 @@ def report(
         drawn = write_bound_report(Bound.load(source), folder)
     else:
         drawn = write_report(Measurement.load(source), folder)
-    typer.echo(f"Wrote {drawn[0]}")
+    say(f"Wrote {drawn[0]}")
