@@ -311,7 +311,7 @@ def test_tables_are_put_together_and_the_reference_set_comes_along(tmp_path: Pat
     assert both.scores.rows() == [(0.1, None), (0.2, None), (None, 0.3)]
     with pytest.raises(ResultError, match="models that occur more than once: one, two"):
         Cases.read([a, a], features=["x"])
-    with pytest.raises(ResultError, match="a.csv and .*b.parquet has no column 'w'"):
+    with pytest.raises(ResultError, match=r"a\.csv and .*b\.parquet has no column 'w'"):
         Cases.read([a, b], features=["w"])
     known = ["log:parameters", "log:tokens", "bits_per_byte", "optimality", "optimality_plugin", "preference"]
     own = Cases.read("small-models", features=known, scores=["swap", "word", "new", "recall", "agreement"])

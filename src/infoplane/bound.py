@@ -15,6 +15,8 @@ from infoplane.capture import Progress, versions
 from infoplane.errors import ResultError, SettingError
 from infoplane.frontier import MAX_ORDER, Frontier, fit_frontiers
 from infoplane.measurement import read_record
+from infoplane.shapes import checked
+from infoplane.tables import read_parquet
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
 from infoplane.windows import Windows
@@ -22,6 +24,15 @@ from infoplane.windows import Windows
 SCHEMA = "infoplane/bound/1"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
 _PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
+_WHOLE = ("order", "target", "n", "m")
+_ONE = tuple[int, int, int, int, float, float, float, str]
+_RECORD: Mapping[str, Any] = {
+    "frontiers": list[dict[str, Any]],
+    "provenance": {
+        "text": {"source": str, "kind": str}, "windows": {"tokenizer": {"name": str, "hash": str}},
+        "windows_hash": str, "tokens": int, "documents": int, "settings": dict[str, Any], "versions": dict[str, Any],
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class Bound:
             "schema": SCHEMA, "provenance": dict(self.provenance), "unit": "nats",
             "frontiers": [f.summary() for f in self.frontiers],
         }  # fmt: skip
-        files.write_json(folder / JSON_NAME, record)
+        files.write_record(folder / JSON_NAME, record, folder / TABLE_NAME)
         return folder / JSON_NAME, folder / TABLE_NAME
 
     @classmethod
@@ -79,13 +90,17 @@ class Bound:
         source = path / JSON_NAME if path.is_dir() else path
         record = read_record(source, SCHEMA, "bound", "bound")
         try:
-            table = pl.read_parquet(source.parent / TABLE_NAME)
+            table = read_parquet(source.parent / TABLE_NAME)
+            checked(record, _RECORD)
             frontiers = []
             for number, f in enumerate(record["frontiers"]):
                 mine = table.filter(pl.col("frontier") == number)
                 codes = mine.select("length", "smoothing", "beta", "symbols").rows()
                 x, y = (np.array(mine[name].to_list(), dtype=np.float64) for name in ("complexity", "relevance"))
+                if x.ndim != 2 or x.shape != y.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
+                    raise ValueError(f"frontier {number} has no codes, or some that are no numbers")
                 low, high = f["saturation"]
+                checked([*(f[name] for name in _WHOLE), low, high, f["seen"], f["positions"]], _ONE, "a frontier")
                 frontiers.append(Frontier(
                     f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"],
                     record["provenance"].get("windows_hash"),

@@ -2,18 +2,19 @@
 
 A capture is a folder: `manifest.json` says what it is (and its run id, the hash of everything that decides its
 numbers), `windows.safetensors` holds the tokens, and each `shard-NNNNN.safetensors` the float16 assignments of some
-windows, with the run id and a checksum inside. Files are written whole or not at all, the manifest first, so a
-run that was killed goes on with the shards that are missing. Nothing is trusted because a path exists.
+windows, with the run id and a checksum inside. Files are written whole or not at all, the manifest first, and only
+where there is none: of two runs that begin at once one has the folder. A run that was killed goes on with the shards
+that are missing; several of the same run write the same bytes. Nothing is trusted because a path exists.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import platform
-import shutil
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -28,6 +29,7 @@ from safetensors import numpy as st
 from infoplane import files
 from infoplane.engine import Group, Held, Local, Piece, unseen
 from infoplane.errors import CaptureError, ModelError
+from infoplane.shapes import checked
 from infoplane.windows import Windows
 
 if TYPE_CHECKING:
@@ -39,6 +41,12 @@ SCHEMA = "infoplane/capture/1"
 SHARD_TOKENS = 8192
 _MANIFEST, _WINDOWS = "manifest.json", "windows.safetensors"
 _ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
+_OWN = re.compile(r"shard-\d{5}\.safetensors|\..*\.part")
+_PROMISED: Mapping[str, Any] = {
+    "run_id": str, "model": dict[str, Any], "windows": {"text": dict[str, Any]}, "windows_hash": str,
+    "documents": list[str], "text": str, "layers": list[str], "loss": bool, "warnings": list[str],
+    "points": list[dict[str, Any]], "shards": list[tuple[int, int]], "versions": dict[str, str | None],
+}  # fmt: skip
 Progress = Callable[[str, int, int], object]
 """Called with a stage, what is done and what there is to do."""
 
@@ -80,7 +88,7 @@ class Capture:
         out = np.empty((self.windows.n_positions, self.m), np.float16)
         rows = self.windows.row_starts
         for i, (first, last) in enumerate(self.manifest["shards"]):
-            with _damage(self.folder, i), safe_open(_shard(self.folder, i), framework="np") as shard:
+            with _opened(self.folder, i, self.run_id) as shard:
                 out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")
         return out
 
@@ -93,7 +101,7 @@ class Capture:
         assert self.folder is not None
         parts = []
         for i in range(len(self.manifest["shards"])):
-            with _damage(self.folder, i), safe_open(_shard(self.folder, i), framework="np") as shard:
+            with _opened(self.folder, i, self.run_id) as shard:
                 parts.append((shard.get_tensor("loss_sum"), shard.get_tensor("loss_count")))
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
@@ -161,10 +169,9 @@ def capture_with(
     facts.check_tokens(windows)
     manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens)
     _claim(folder, manifest, force)
-    if not (folder / _MANIFEST).exists():
-        arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS} | _text_of(windows)
+    arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS} | _text_of(windows)
+    if not _holds(folder / _WINDOWS, arrays):
         files.write_bytes(folder / _WINDOWS, st.save(arrays))
-        files.write_text(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     done, total, missing = 0, int(windows.starts[-1]), []
 
     def advance(tokens: int) -> None:
@@ -176,7 +183,7 @@ def capture_with(
     shards = manifest["shards"]
     for i, (first, last) in enumerate(shards):
         size = int(windows.starts[last] - windows.starts[first])
-        if _is_whole(folder, i, manifest["run_id"]):
+        if _is_whole(folder, i, manifest, windows):
             advance(size)
         else:
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
@@ -211,6 +218,7 @@ class _Writing:
                 max_batch_tokens=self.max_batch_tokens or MAX_BATCH_TOKENS, progress=advance,
             )  # fmt: skip
             head = {"run_id": self.manifest["run_id"], "shard": str(number), "content_sha256": _content(arrays)}
+            _still_ours(self.folder, self.manifest)
             files.write_bytes(_shard(self.folder, number), st.save(arrays, metadata=head))
 
         return write
@@ -264,6 +272,7 @@ def open_capture(folder: str | Path) -> Capture:
     if manifest is None:
         raise CaptureError(f"no capture at {folder}: expected a folder with {_MANIFEST}; make one with --capture")
     try:
+        checked(manifest, _PROMISED, "manifest")
         arrays = st.load_file(folder / _WINDOWS)
         windows = Windows(
             **{name: arrays[name] for name in _ARRAYS},
@@ -272,9 +281,12 @@ def open_capture(folder: str | Path) -> Capture:
             text=arrays.get("text"),
             ends=arrays.get("ends"),
         )
-        shards, run_id = len(manifest["shards"]), manifest["run_id"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CaptureError(f"capture {folder} is damaged: {error}; capture again with --force") from None
+        shards = len(manifest["shards"])
+        edges = [edge for shard in manifest["shards"] for edge in shard]
+        if edges[1:-1:2] != edges[2::2] or edges[:1] + edges[-1:] != [0, len(windows)] or not manifest["points"]:
+            raise ValueError("its shards are not all of its windows")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CaptureError(f"capture {folder} is damaged: {error!s:.300}; capture again with --force") from None
     if windows.hash != manifest["windows_hash"] or _content(_text_of(windows)) != manifest.get("text", _content({})):
         raise CaptureError(f"capture {folder} is damaged: its windows do not fit its manifest; capture again")
     for i in range(shards):
@@ -282,7 +294,7 @@ def open_capture(folder: str | Path) -> Capture:
             raise CaptureError(
                 f"capture {folder} is not finished: shard {i} of {shards} is missing; name the model to finish it"
             )
-        if not _is_whole(folder, i, run_id):
+        if not _is_whole(folder, i, manifest, windows):
             raise CaptureError(
                 f"capture {folder}: {_shard(folder, i).name} is damaged (checksum); name the model again to redo it"
             )
@@ -360,34 +372,66 @@ def _claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
     if there is None:
         if folder.is_dir() and any(not p.name.endswith(".part") and p.name != _WINDOWS for p in folder.iterdir()):
             raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
+        _put_manifest(folder, manifest)
         return
-    if there.get("run_id") == manifest["run_id"] and there.get("shards") == manifest["shards"]:
-        if not (folder / _WINDOWS).exists():
-            (folder / _MANIFEST).unlink()
-        return
-    if not force:
-        differs = [
-            name for name in ("model", "windows_hash", "points", "layers", "loss", "shards", "versions")
-            if there.get(name) != manifest[name]
-        ]  # fmt: skip
+    if not _same_run(there, manifest):
+        if not force:
+            raise _another(folder, there, manifest)
+        _throw_away(folder)
+        _put_manifest(folder, manifest)
+
+
+def _put_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest where there is none; another process may have been faster."""
+    if not files.write_new(folder / _MANIFEST, files.sealed(manifest)):
+        _still_ours(folder, manifest)
+
+
+def _still_ours(folder: Path, manifest: Mapping[str, Any]) -> None:
+    there = _read_manifest(folder) or {}
+    if not _same_run(there, manifest):
+        raise _another(folder, there, manifest)
+
+
+def _same_run(there: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    asked = [manifest["run_id"], manifest["shards"], manifest["text"]]
+    return [there.get("run_id"), there.get("shards"), there.get("text", _content({}))] == asked
+
+
+def _another(folder: Path, there: Mapping[str, Any], manifest: Mapping[str, Any]) -> CaptureError:
+    names = ("model", "windows_hash", "text", "points", "layers", "loss", "shards", "versions")
+    differs = ", ".join(name for name in names if there.get(name) != manifest[name])
+    return CaptureError(
+        f"{folder} holds the capture of another run (different: {differs}): choose another folder, or --force to throw "
+        "it away"
+    )
+
+
+def _throw_away(folder: Path) -> None:
+    """Remove a capture, and nothing that is none of its files."""
+    ours = [p for p in folder.iterdir() if p.name in (_MANIFEST, _WINDOWS) or _OWN.fullmatch(p.name)]
+    if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours}):
         raise CaptureError(
-            f"{folder} holds the capture of another run (different: {', '.join(differs)}): choose another folder, or "
-            "--force to throw it away"
+            f"{folder} holds other files ({others[0]}) beside a {_MANIFEST}: nothing was removed; choose another folder"
         )
-    shutil.rmtree(folder)
+    for path in sorted(ours, key=lambda p: p.name != _MANIFEST):  # without its manifest it is no capture
+        path.unlink(missing_ok=True)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        manifest = files.parse_json((folder / _MANIFEST).read_text("utf-8"), finite=True)
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise CaptureError(f"{folder / _MANIFEST} cannot be read: {error}; capture again with --force") from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA:
         raise CaptureError(f"{folder} has schema {schema!r}; this version reads {SCHEMA!r}: capture again")
-    return dict(manifest)
+    try:
+        return files.check_seal(folder / _MANIFEST, manifest)
+    except (ValueError, TypeError) as error:
+        raise CaptureError(f"{folder / _MANIFEST}: {error}; capture again with --force") from None
 
 
 def _shard(folder: Path, number: int) -> Path:
@@ -403,27 +447,49 @@ def _content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _is_whole(folder: Path, number: int, run_id: str) -> bool:
-    """Whether a shard is there, of this run, and as it was written."""
+def _holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether a file holds these arrays and no others."""
+    try:
+        there = st.load_file(path)
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return False
+    return _content(there) == _content(arrays)
+
+
+def _is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Windows) -> bool:
+    """Whether a shard is there, of this run, of the shape that its place has, and as it was written."""
     try:
         with safe_open(_shard(folder, number), framework="np") as shard:
             head = shard.metadata() or {}
-            if head.get("run_id") != run_id or head.get("shard") != str(number):
+            if head.get("run_id") != manifest["run_id"] or head.get("shard") != str(number):
                 return False
             arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, ValueError):
+    except Exception:  # a damaged header can name a dtype that numpy has not
         return False
-    return head.get("content_sha256") == _content(arrays)
+    forms = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+    return forms == _forms(manifest, windows, number) and head.get("content_sha256") == _content(arrays)
 
 
-class _damage:
-    """Turns a failed read into a message: the shard was whole when the capture was opened."""
+def _forms(manifest: Mapping[str, Any], windows: Windows, number: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype and shape of each array of a shard."""
+    first, last = manifest["shards"][number]
+    rows, points = windows.row_starts, manifest["points"]
+    n = int(rows[last] - rows[first])
+    forms: dict[str, tuple[str, tuple[int, ...]]] = {
+        f"{layer}/{s}": ("<f2", (n, p["m"])) for layer in manifest["layers"] for s, p in enumerate(points)
+    }
+    more = {"loss_sum": ("<f8", (last - first,)), "loss_count": ("<i8", (last - first,))} if manifest["loss"] else {}
+    return {**forms, **more}
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.what = f"{_shard(folder, number)}"
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError | SafetensorError):
-            raise CaptureError(f"{self.what} can no longer be read: {error}; name the model again to redo it") from None
+@contextlib.contextmanager
+def _opened(folder: Path, number: int, run_id: str) -> Iterator[Any]:
+    """A shard, open; it was whole when the capture was, and what befell it since is said."""
+    path = _shard(folder, number)
+    try:
+        with safe_open(path, framework="np") as shard:
+            if (shard.metadata() or {}).get("run_id") != run_id:
+                raise ValueError("another run wrote it meanwhile")
+            yield shard
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CaptureError(f"{path} can no longer be read: {error}; name the model again to redo it") from None

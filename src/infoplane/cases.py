@@ -21,6 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from infoplane.errors import ResultError, SettingError
+from infoplane.tables import read_parquet
 
 MIN_MODELS = 10
 """Fewer complete cases than this are not analysed: with 10, only |r| above 0.78 is found with a power of 0.8."""
@@ -208,7 +209,7 @@ class Cases:
 def _table(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
-            return pl.read_parquet(path)
+            return read_parquet(path)
         if path.suffix.lower() == ".csv":
             return pl.read_csv(path, infer_schema=False, null_values=_MISSING)
     except FileNotFoundError:

@@ -209,6 +209,8 @@ def read_table(path: str | Path) -> dict[str, tuple[int, int | None]]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingError(f"the table of steps {path} cannot be read: {error}") from None
+    if any(None in row or None in row.values() for row in rows):
+        raise SettingError(f"{path} has lines with more or fewer cells than its header: expected name,step,tokens")
     if not rows or not {"name", "step"} <= rows[0].keys():
         raise SettingError(
             f"{path} has the columns {', '.join(rows[0]) if rows else 'none'}; expected name,step,tokens"
@@ -218,7 +220,7 @@ def read_table(path: str | Path) -> dict[str, tuple[int, int | None]]:
         try:
             tokens = int(float(row["tokens"])) if (row.get("tokens") or "").strip() else None
             table[row["name"]] = (int(row["step"]), tokens)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise SettingError(f"{path}, line {number}: expected whole numbers for step and tokens") from None
     return table
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,18 @@ from infoplane import cli_preferences as pairs
 from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
 from infoplane.cli_cases import cases
-from infoplane.cli_common import bars, numbers, pair, quiet, short, tell, words
+from infoplane.cli_common import (
+    bars,
+    console,
+    numbers,
+    pair,
+    quiet,
+    say,
+    short,
+    show_what_cannot_be_encoded,
+    tell,
+    words,
+)
 from infoplane.cli_compare import compare
 from infoplane.cli_forecast import forecast
 from infoplane.cli_report import report
@@ -45,6 +55,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point."""
+    show_what_cannot_be_encoded()
     try:
         app()
     except InfoplaneError as error:
@@ -52,15 +63,20 @@ def main() -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             _fail(f"the disk is full while writing {error.filename or 'a result'}: make room and repeat the command")
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
-            _fail(f"cannot write {error.filename}: {error.strerror}; choose another --out or --capture")
-        raise
-    except BrokenPipeError:
-        os._exit(0)
+        if error.errno == errno.EPIPE:
+            os._exit(0)
+        if error.errno == errno.EFBIG:
+            _fail(f"{error.filename or 'a result'} would be larger than this disk or `ulimit -f` allows: {_AGAIN}")
+        if error.errno is None:
+            raise
+        _fail(f"cannot read or write {error.filename or 'a file'}: {error.strerror}; choose another --out or --capture")
+
+
+_AGAIN = "allow more, or choose another place, and repeat the command"
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"infoplane: {message}", err=True)
+    say(f"infoplane: {message}", err=True)
     raise SystemExit(2)
 
 
@@ -80,7 +96,7 @@ def _common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"infoplane {__version__}")
+        say(f"infoplane {__version__}")
         raise typer.Exit
 
 
@@ -246,15 +262,16 @@ def measure(
         written = _write(found, folder)
         if model is not None and twin is not None:
             written += _write(twin, folder / "baseline")
-        for temporary in ("capture", "baseline-capture"):
-            if capture is None or capture.resolve() != (folder / temporary).resolve():
-                shutil.rmtree(folder / temporary, ignore_errors=True)
+        # what this command made and no other: a folder of that name may be the user's
+        made = [folder / "capture"] * (model is not None and capture is None)
+        for temporary in [*made, *([folder / "baseline-capture"] if baseline and model is not None else [])]:
+            shutil.rmtree(temporary, ignore_errors=True)
         if not as_json:
             _summary(found)
         for path in written:
-            typer.echo(f"Wrote {path}", err=as_json)
+            say(f"Wrote {path}", err=as_json)
     if as_json:
-        typer.echo(found.to_json())
+        say(found.to_json())
 
 
 def _write(found: Measurement, folder: Path) -> list[Path]:
@@ -267,7 +284,6 @@ def _write(found: Measurement, folder: Path) -> list[Path]:
 
 
 def _summary(found: Measurement) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table(title=f"Whole model ({found.provenance['settings']['unit']})", title_justify="left")
@@ -283,8 +299,8 @@ def _summary(found: Measurement) -> None:
             row.quantity, row.side or "", str(row.order or ""), row.estimator or "",
             *("" if c is None else f"{c:.4f}" for c in cells), "!" if row.warning else "",
         )  # fmt: skip
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(shown)
+    shell = console()
+    shell.print(shown)
     pairs.show(found)
     for warning in found.provenance["warnings"]:
-        console.print(f"Note: {warning}")
+        shell.print(f"Note: {warning}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import bars, numbers, quiet
+from infoplane.cli_common import bars, console, numbers, quiet, say
 from infoplane.errors import ResultError
 
 if TYPE_CHECKING:
@@ -70,22 +69,21 @@ def bound(
     page = write_bound_report(found, out)[0]
     written = [*found.save(out), page]  # the record last: where it stands, everything stands
     if as_json:
-        typer.echo(written[0].read_text("utf-8").rstrip())
+        say(written[0].read_text("utf-8").rstrip())
     else:
         _summary(found)
     for path in written:
-        typer.echo(f"Wrote {path}", err=as_json)
+        say(f"Wrote {path}", err=as_json)
 
 
 def _summary(found: Bound) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from infoplane.report.bound_view import BoundView
 
     view = BoundView(found)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    shell = console()
     title = "Most about the next token (nats, ± 95 %), for so many nats kept about the last k tokens"
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     header, rows = view.table()
@@ -93,6 +91,6 @@ def _summary(found: Bound) -> None:
         shown.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         shown.add_row(*row)
-    console.print(shown)
+    shell.print(shown)
     if view.unseen():
-        console.print("Note: too few k-grams of an order are in both halves to compare a model there; give more text")
+        shell.print("Note: too few k-grams of an order are in both halves to compare a model there; give more text")

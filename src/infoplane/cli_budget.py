@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import words
+from infoplane.cli_common import console, say, words
 from infoplane.errors import SettingError
 
 
@@ -51,9 +50,8 @@ def budget(
                 for c in rows
             ],
         }  # fmt: skip
-        typer.echo(json.dumps(record, indent=1, allow_nan=False))
+        say(json.dumps(record, indent=1, allow_nan=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table(title=f"Tokens for a standard error of ... ({unit}; optimality: ratio)", title_justify="left")
@@ -64,9 +62,9 @@ def budget(
             c.row.quantity, str(c.row.order), f"{c.row.value:.4f}", f"{c.row.standard_error:.4f}",
             *(spoken_tokens(n, tokens) for n in c.needed),
         )  # fmt: skip
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(shown)
-    console.print(f"Note: {note(found)}", highlight=False)
+    shell = console()
+    shell.print(shown)
+    shell.print(f"Note: {note(found)}", highlight=False)
 
 
 def _errors(text: str) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from infoplane import cli_options as o
+from infoplane.cli_common import say
 from infoplane.errors import ResultError, SettingError
 
 
@@ -48,10 +49,10 @@ def cases(
     else:
         files.write_with(out, joined.table.write_parquet)
     for warning in (*table.warnings, *joined.notes):
-        typer.echo(f"Note: {warning}", err=True)
+        say(f"Note: {warning}", err=True)
     for one in joined.unmatched:
-        typer.echo(f"Left out: {one}", err=True)
-    typer.echo(f"Wrote {out}: {joined.table.height} models, {joined.table.width} columns")
+        say(f"Left out: {one}", err=True)
+    say(f"Wrote {out}: {joined.table.height} models, {joined.table.width} columns")
 
 
 def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]:

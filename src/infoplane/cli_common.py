@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from infoplane.errors import SettingError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from infoplane.capture import Progress
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def safe(text: str) -> str:
+    """A text whose control characters are shown, not sent: a name must not colour, move or rename a terminal.
+
+    Escapes are those of JSON, so that a record printed as JSON stays the record that it is.
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line."""
+    typer.echo(safe(text), err=err)
+
+
+def show_what_cannot_be_encoded() -> None:
+    """Streams in the user's encoding write what it has not as JSON escapes, and do not fail on it."""
+
+    def escaped(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+        return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2)), error.end
+
+    codecs.register_error("infoplane", escaped)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # replaced by a caller, or closed
+            stream.reconfigure(errors="infoplane")  # type: ignore[union-attr]
+
+
+def console(width: int = 120, **more: Any) -> Console:
+    """The terminal for tables, `width` wide where it is none; words are printed as they are, without markup."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(safe(text), **options)
+
+    return Plain(width=None if sys.stdout.isatty() else width, markup=False, emoji=False, **more)
 
 
 @contextmanager
@@ -46,9 +96,7 @@ def quiet() -> None:
 
 def tell(sentence: str) -> None:
     """Say something on the error stream."""
-    import typer
-
-    typer.echo(sentence, err=True)
+    say(sentence, err=True)
 
 
 def short(source: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import named_source, pair
+from infoplane.cli_common import console, named_source, pair, say
 from infoplane.errors import ResultError, SettingError
 
 if TYPE_CHECKING:
@@ -54,9 +53,9 @@ def compare(
         if not as_json:
             _show(found)
         for path in written:
-            typer.echo(f"Wrote {path}", err=as_json)
+            say(f"Wrote {path}", err=as_json)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def _members(sources: list[str], families: list[str]) -> list[Member]:
@@ -82,12 +81,11 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
 
 
 def _show(found: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from infoplane.comparison import PREFERENCES, SHOWN
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    shell = console(140)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}
     for position_set, (fair, why) in found.fairness.items():
         title = f"{position_set}: {'compares' if fair else 'does not compare'}; {why}"
@@ -103,10 +101,8 @@ def _show(found: Comparison) -> None:
                 half = "" if r is None or r["low"] is None else f" ± {(r['high'] - r['low']) / 2:.{digits}f}"
                 cells.append("" if r is None else f"{r['value']:.{digits}f}{half}")
             shown.add_row(*cells)
-        console.print(shown)
+        shell.print(shown)
     claimed = found.differences.filter(found.differences["claimed"]) if len(found.differences) else found.differences
-    console.print(
-        f"{len(claimed)} of {len(found.differences)} differences from {found.names[0]} are beyond their error."
-    )
+    shell.print(f"{len(claimed)} of {len(found.differences)} differences from {found.names[0]} are beyond their error.")
     for warning in found.warnings:
-        console.print(f"Note: {warning}", highlight=False)
+        shell.print(f"Note: {warning}", highlight=False)

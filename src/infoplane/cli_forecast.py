@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import words
+from infoplane.cli_common import console, say, words
 from infoplane.errors import ResultError, SettingError
 
 if TYPE_CHECKING:
@@ -91,23 +90,22 @@ def forecast(
     page = write_forecast_report(found, out)[0]
     written = (*found.save(out), page)
     if as_json:
-        typer.echo(written[0].read_text("utf-8").rstrip())
+        say(written[0].read_text("utf-8").rstrip())
         return
-    from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    show(found, console)
+    shell = console(160, highlight=False)
+    show(found, shell)
     for path in written:
-        typer.echo(f"Wrote {path}")
+        say(f"Wrote {path}")
 
 
-def show(found: Forecast, console: Console) -> None:
+def show(found: Forecast, shell: Console) -> None:
     """The tables of a forecast, and what they say."""
     told = found.provenance
     ranges = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in told["reference"].items())
-    console.print(f"Reference set: {len(told['models'])} models of {len(set(told['families']))} families; {ranges}")
+    shell.print(f"Reference set: {len(told['models'])} models of {len(set(told['families']))} families; {ranges}")
     _table(
-        console, "Correlations (95 % intervals, families as the unit)",
+        shell, "Correlations (95 % intervals, families as the unit)",
         ("score", "feature", "method", "r", "interval", "p, models", "p, families", "q", "n", "families"),
         [
             (c.score, c.feature, c.method, _r(c.value), _ends(c.interval), _p(c.p), _p(c.p_family), _p(c.q), str(c.n),
@@ -116,7 +114,7 @@ def show(found: Forecast, console: Console) -> None:
         ],
     )  # fmt: skip
     _table(
-        console, "Partial correlations, and what a feature adds to R²",
+        shell, "Partial correlations, and what a feature adds to R²",
         ("score", "feature", "given", "r", "interval", "p, families", "q", "adjusted R²", "R², families left out"),
         [
             (p.score, p.feature, ", ".join(p.baselines), _r(p.value), _ends(p.interval), _p(p.p_family), _p(p.q),
@@ -125,7 +123,7 @@ def show(found: Forecast, console: Console) -> None:
         ],
     )  # fmt: skip
     _table(
-        console, "Forecasts of families left out",
+        shell, "Forecasts of families left out",
         ("score", "from", "RMSE", "MAE", "R²", "RMSE less that of baselines", "interval holds", "n", "families"),
         [
             (v.score, v.predictor, f"{v.rmse:.4g}", f"{v.mae:.4g}", f"{v.r2:.3f}",
@@ -135,7 +133,7 @@ def show(found: Forecast, console: Console) -> None:
         ],
     )  # fmt: skip
     _table(
-        console, "New models",
+        shell, "New models",
         ("model", "score", "from", "forecast", "interval", "nearest (standard deviations)", "refused"),
         [
             (p.model, p.score, p.predictor, "" if p.value is None else f"{p.value:.4g}", _ends(p.interval, ".4g"),
@@ -144,7 +142,7 @@ def show(found: Forecast, console: Console) -> None:
         ],
     )  # fmt: skip
     _table(
-        console, "Models needed, if the true r is the one seen",
+        shell, "Models needed, if the true r is the one seen",
         ("score", "feature", "given", "r", "design effect", "models", "families", "least r that these models find"),
         [
             (p.score, p.feature, ", ".join(p.given), _r(p.r), f"{p.design_effect:.2f}", _count(p.models),
@@ -153,13 +151,13 @@ def show(found: Forecast, console: Console) -> None:
         ],
     )  # fmt: skip
     for sentence in found.verdicts:
-        console.print(sentence)
+        shell.print(sentence)
     seen = [c.warning for c in found.correlations if c.warning] + [p.warning for p in found.partials if p.warning]
     for warning in dict.fromkeys((*found.provenance["warnings"], *seen)):
-        console.print(f"Note: {warning}")
+        shell.print(f"Note: {warning}")
 
 
-def _table(console: Console, title: str, names: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _table(shell: Console, title: str, names: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     if not rows:
@@ -170,7 +168,7 @@ def _table(console: Console, title: str, names: tuple[str, ...], rows: list[tupl
         shown.add_column(name, justify="left" if left else "right")
     for row in rows:
         shown.add_row(*row)
-    console.print(shown)
+    shell.print(shown)
 
 
 def _r(value: float | None, digits: int = 2) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infoplane.cli_common import console
 from infoplane.errors import SettingError
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ def check_alone(text: str, column: str | None, include_first: bool) -> None:
 
 def show(found: Measurement) -> None:
     """The preference figures of the whole model."""
-    from rich.console import Console
     from rich.table import Table
 
     from infoplane.preference import QUANTITIES
@@ -80,4 +79,4 @@ def show(found: Measurement) -> None:
             row.quantity, row.position_set or "", row.estimator or "", f"{row.value:.5f}", interval,
             f"{control.value:.5f}", f"{control.standard_error or 0:.5f}",
         )  # fmt: skip
-    Console(width=None if sys.stdout.isatty() else 120).print(shown)
+    console().print(shown)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infoplane.cli_common import named_source
+from infoplane.cli_common import named_source, say
 from infoplane.errors import ResultError, SettingError
 
 
@@ -67,4 +67,4 @@ def report(
         drawn = write_comparison_report(compare(Survey.load(source).members()), folder)
     else:
         drawn = write_report(Measurement.load(source), folder)
-    typer.echo(f"Wrote {drawn[0]}")
+    say(f"Wrote {drawn[0]}")

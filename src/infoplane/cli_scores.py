@@ -12,6 +12,7 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane import files
+from infoplane.cli_common import console, safe, say
 from infoplane.errors import ResultError, ScoreError, SettingError
 
 if TYPE_CHECKING:
@@ -145,22 +146,22 @@ def _list_tables(form: str) -> None:
             "left_out": list(table.left_out), "warnings": list(its.warnings),
         })  # fmt: skip
     if form == "json":
-        typer.echo(json.dumps({"tables": about}, indent=1, ensure_ascii=False))
+        say(json.dumps({"tables": about}, indent=1, ensure_ascii=False))
         return
     for row in about:
-        typer.echo(f"{row['name']}: {row['title']}")
-        typer.echo(f"  {row['scores']:,} scores of {row['models']:,} models: {', '.join(row['tasks'])}")
-        typer.echo(f"  source: {row['source']}; licence: {row['licence']}")
-        typer.echo(f"  {row['note']}")
+        say(f"{row['name']}: {row['title']}")
+        say(f"  {row['scores']:,} scores of {row['models']:,} models: {', '.join(row['tasks'])}")
+        say(f"  source: {row['source']}; licence: {row['licence']}")
+        say(f"  {row['note']}")
         if row["left_out"]:
-            typer.echo(f"  left out, twice there with other scores: {', '.join(row['left_out'])}")
+            say(f"  left out, twice there with other scores: {', '.join(row['left_out'])}")
         for warning in row["warnings"]:
-            typer.echo(f"  Note: {warning}")
+            say(f"  Note: {warning}")
 
 
 def _give(table: pl.DataFrame, warnings: tuple[str, ...], form: str, out: Path | None, title: str) -> None:
     for warning in warnings if form != "json" else ():
-        typer.echo(f"Note: {warning}", err=form == "csv" or out is not None)
+        say(f"Note: {warning}", err=form == "csv" or out is not None)
     if form == "table":
         _draw(table, title)
         return
@@ -169,14 +170,13 @@ def _give(table: pl.DataFrame, warnings: tuple[str, ...], form: str, out: Path |
         record = {"rows": table.to_dicts(), "warnings": list(warnings)}
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if out is None:
-        typer.echo(text, nl=False)
+        typer.echo(safe(text) if sys.stdout.isatty() else text, nl=False)
         return
     files.write_text(out, text)
-    typer.echo(f"Wrote {out}")
+    say(f"Wrote {out}")
 
 
 def _draw(table: pl.DataFrame, title: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left")
@@ -185,9 +185,7 @@ def _draw(table: pl.DataFrame, title: str) -> None:
         shown.add_column(name, justify="right" if table[name].dtype.is_numeric() else "left", overflow="fold")
     for row in table.select(told).head(SHOWN).iter_rows():
         shown.add_row(*("" if c is None else f"{c:.4g}" if isinstance(c, float) else str(c) for c in row))
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(shown)
+    shell = console(140)
+    shell.print(shown)
     if table.height > SHOWN:
-        console.print(
-            f"{table.height - SHOWN:,} more rows: narrow with --model and --task, or export with --format csv"
-        )
+        shell.print(f"{table.height - SHOWN:,} more rows: narrow with --model and --task, or export with --format csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import bars, quiet, short, tell
+from infoplane.cli_common import bars, console, quiet, say, short, tell
 from infoplane.engines import check_folder, using
 from infoplane.errors import SettingError
 
@@ -67,7 +66,7 @@ def survey(
     from infoplane.surveying import survey as run
 
     if show:
-        typer.echo(ready_text(source), nl=False)
+        say(ready_text(source).rstrip("\n"))
         return
     entries = read_survey(source)
     if dry_run:
@@ -84,15 +83,15 @@ def survey(
             say=tell,
         )  # fmt: skip
     if as_json:
-        typer.echo((folder / "survey.json").read_text("utf-8").rstrip())
+        say((folder / "survey.json").read_text("utf-8").rstrip())
     else:
         _summary(found)
     for name in ("survey.json", "survey.parquet", "survey.lock.json"):
-        typer.echo(f"Wrote {folder / name}", err=as_json)
+        say(f"Wrote {folder / name}", err=as_json)
     chosen = {entry.name for entry in choose(entries, only, up_to)}
     if failed := [one for one in found.failures if one.name in chosen]:
         names = ", ".join(one.id for one in failed)
-        typer.echo(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)
+        say(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)
         raise typer.Exit(1)
 
 
@@ -118,7 +117,7 @@ def _summary(found: Survey) -> None:
     console = _console()
     console.print(shown)
     for one in found.failures:
-        console.print(f"Note: {one.id}: {one.error}: {one.message}", markup=False, highlight=False)
+        console.print(f"Note: {one.id}: {one.error}: {one.message}", highlight=False)
 
 
 # ---------------------------------------------------------------------- what it would cost
@@ -133,7 +132,7 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
     found = costs(entries, _texts(entries), value, hub)
     record = _record(found, value, why, hub.reachable)
     if as_json:
-        typer.echo(json.dumps(record, indent=1, allow_nan=False))
+        say(json.dumps(record, indent=1, allow_nan=False))
         return
     from rich.table import Table
 
@@ -156,7 +155,7 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
     console = _console()
     console.print(shown)
     for note in record["notes"]:
-        console.print(f"Note: {note}", markup=False, highlight=False)
+        console.print(f"Note: {note}", highlight=False)
 
 
 def _texts(entries: Sequence[Any]) -> dict[str, Any]:
@@ -232,6 +231,5 @@ def _bytes(size: int | None) -> str:
 
 
 def _console() -> Any:
-    from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return console()

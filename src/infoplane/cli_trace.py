@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infoplane import cli_options as o
-from infoplane.cli_common import bars, numbers, quiet, short, tell, words
+from infoplane.cli_common import bars, console, numbers, quiet, say, short, tell, words
 from infoplane.engines import check_folder, using
 from infoplane.errors import ResultError
+from infoplane.files import parse_json
 
 if TYPE_CHECKING:
     from infoplane.trajectory import Trajectory
@@ -95,25 +94,24 @@ def trace(
             trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **more,
         )  # fmt: skip
     if as_json:
-        typer.echo((folder / JSON_NAME).read_text("utf-8").rstrip())
+        say((folder / JSON_NAME).read_text("utf-8").rstrip())
     else:
         _summary(found)
     page = write_run_report(found, folder)[0]
     for path in (folder / JSON_NAME, folder / TABLE_NAME, page):
-        typer.echo(f"Wrote {path}", err=as_json)
+        say(f"Wrote {path}", err=as_json)
 
 
 def _finished(path: Path) -> bool:
     """Whether a whole trace stands there; a part of one is gone on with."""
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_text("utf-8"))
         return len(record["points"]) >= int(record["provenance"]["checkpoints"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _summary(found: Trajectory) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     unit = found.provenance["settings"]["unit"]
@@ -135,10 +133,10 @@ def _summary(found: Trajectory) -> None:
                 half = (rows[0].interval[1] - rows[0].interval[0]) / 2 if rows and rows[0].interval else None
                 cells.append("" if half is None else f"{half:.4f}")
         shown.add_row(point.name, f"{point.step:,}", *cells, "!" if point.problem else "")
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(shown)
+    shell = console()
+    shell.print(shown)
     for point in found.points:
         if point.problem:
-            console.print(f"Note: {point.name}: {point.problem}", markup=False)
+            shell.print(f"Note: {point.name}: {point.problem}")
     for a, b in found.provenance["gaps"]:
-        console.print(f"Note: no checkpoint between steps {a:,} and {b:,}, where some seem to be missing")
+        shell.print(f"Note: no checkpoint between steps {a:,} and {b:,}, where some seem to be missing")

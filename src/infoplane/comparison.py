@@ -27,6 +27,7 @@ from infoplane import files
 from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval, interval_of
 from infoplane.measurement import Estimate, Measurement, read_record
+from infoplane.shapes import checked
 
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
@@ -36,6 +37,10 @@ SHOWN = ("complexity", "expressivity", "optimality", "ceiling", *PREFERENCES)
 """Those of them that tables show."""
 ALIKE = 0.02
 """Part by which the numbers of positions may differ, of what is called the same sample."""
+_RECORD: Mapping[str, Any] = {
+    "members": list[dict[str, Any]], "values": list[dict[str, Any]], "differences": list[dict[str, Any]],
+    "fairness": dict[str, dict[str, Any]], "warnings": list[str],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Comparison:
         """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
         folder = Path(folder)
         files.write_with(folder / TABLE_NAME, self.values.write_parquet)
-        files.write_json(folder / JSON_NAME, self.to_dict())
+        files.write_record(folder / JSON_NAME, self.to_dict())
         return folder / JSON_NAME, folder / TABLE_NAME
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,14 +121,18 @@ class Comparison:
         source = path / JSON_NAME if path.is_dir() else path
         record = read_record(source, SCHEMA, "comparison", "compare")
         try:
+            checked(record, _RECORD)
             return cls(
                 pl.DataFrame(record["members"], schema=_MEMBER),
                 pl.DataFrame(record["values"], schema=_VALUE),
                 pl.DataFrame(record["differences"], schema=_DIFFERENCE),
-                {name: (f["compares"], f["why"]) for name, f in record["fairness"].items()},
+                {
+                    name: tuple(checked([f["compares"], f["why"]], tuple[bool, str], name))
+                    for name, f in record["fairness"].items()
+                },
                 tuple(record["warnings"]),
             )
-        except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 

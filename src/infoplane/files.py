@@ -7,25 +7,40 @@ or a run that resumes after a crash, sees the old file or the new one and never 
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from infoplane.errors import ResultError
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows
+    fcntl: Any = None
+else:
+    fcntl = _fcntl
+
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, new: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success fsync it and rename it to `path`.
 
-    On any exception the temporary file is removed and `path` is left as it was.
+    On any exception the temporary file is removed and `path` is left as it was. What killed writers of `path` left is
+    removed too.
+
+    Args:
+        path: what is written.
+        new: replace no file: of several writers the first succeeds, the others get a FileExistsError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    _sweep(path)
+    handle, part = _new_part(path)
     try:
         yield part
         with part.open("rb+") as file:
@@ -34,11 +49,65 @@ def replacing(path: Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         part.chmod(0o666 & ~mask)
-        part.replace(path)
+        if fcntl is None:  # Windows renames no open file
+            os.close(handle)
+        if new:
+            _put_new(part, path)
+        else:
+            part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(handle)  # and with it the lock
     _sync_folder(path.parent)
+
+
+def _put_new(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: all that can be done is to look
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        part.replace(path)
+    part.unlink(missing_ok=True)
+
+
+def _new_part(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, locked for as long as its handle is open."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with contextlib.suppress(OSError):
+            _lock(handle)
+        if os.fstat(handle).st_nlink:  # else it was swept away before it was locked
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed writers of `path` left; a lock ends with its process, so no clock and no pid is asked."""
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):
+            handle = os.open(old, os.O_RDWR)
+            try:
+                _lock(handle)
+                old.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Lock a file, at once or not at all.
+
+    Raises:
+        OSError: another process holds it, or files cannot be locked here.
+    """
+    if fcntl is None:
+        raise OSError("files cannot be locked here")
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -57,14 +126,92 @@ def write_bytes(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
+def write_new(path: Path, record: Any) -> bool:
+    """Write a record as JSON, whole, unless there is such a file already; whether it was written."""
+    try:
+        with replacing(path, new=True) as part:
+            part.write_bytes(encoded(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"))
+    except FileExistsError:
+        return False
+    return True
+
+
 def write_text(path: Path, content: str) -> None:
     """Write `content` to `path` as UTF-8, whole or not at all."""
-    write_bytes(path, content.encode("utf-8"))
+    write_bytes(path, encoded(content))
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8 of a text.
+
+    Raises:
+        ResultError: it holds half of a surrogate pair: Python's stand-in for a byte of a name that is not UTF-8.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 30) : error.end + 10].encode("utf-8", "backslashreplace").decode()
+        raise ResultError(
+            f"a name is not UTF-8 and cannot be written to a record: ...{near}...; rename the file or folder"
+        ) from None
 
 
 def write_json(path: Path, record: Any) -> None:
     """Write a record as JSON that people can read too, whole or not at all; NaN is refused."""
     write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_record(path: Path, record: Mapping[str, Any], *tables: Path) -> None:
+    """Write a sealed record, with the hashes of tables beside it, which were written before."""
+    hashes = {"tables": {table.name: sha256_file(table) for table in tables}} if tables else {}
+    write_json(path, sealed({**record, **hashes}))
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with its hash: a byte that is damaged later is then an error and never another number."""
+    return {"sha256": hash_of(record), **record}
+
+
+def check_seal(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """The record without its seal; one without a seal, of an earlier version, as it is.
+
+    Raises:
+        ValueError: it, or a table beside it, is not what was written.
+    """
+    if "sha256" not in record:
+        return record
+    content = {name: value for name, value in record.items() if name != "sha256"}
+    if record["sha256"] != hash_of(content):
+        raise ValueError("it is damaged, or was changed after it was written (its sha256 is of something else)")
+    tables = content.pop("tables", {})
+    for name, sha256 in tables.items():
+        table = path.parent / Path(name).name
+        if table.exists() and sha256_file(table) != sha256:
+            raise ValueError(f"{name} cannot be read: it is damaged, or of another run (its sha256 is another)")
+    return content
+
+
+def parse_json(text: str, finite: bool = False) -> Any:
+    """A JSON value; with `finite`, NaN and infinity are none.
+
+    Raises:
+        ValueError: not JSON, nested too deep, or a number that no machine holds.
+    """
+    try:
+        if not finite:
+            return json.loads(text)
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is not a number that can be stored")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if abs(value) < float("inf") else _no_number(text[:20])
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
@@ -93,4 +240,4 @@ def canonical_json(value: Any) -> str:
 
 def hash_of(value: Any) -> str:
     """SHA-256 of the canonical JSON of `value`, as hex."""
-    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
+    return hashlib.sha256(encoded(canonical_json(value))).hexdigest()

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,8 @@ from infoplane.power import Power, design_effect, detectable, models_needed
 from infoplane.predicting import HeldOut, Prediction, Validation, predict, validate
 from infoplane.resampling import DRAWS, MIN_FAMILIES, Floats
 from infoplane.ridge import families_for
+from infoplane.shapes import checked, fields_of
+from infoplane.tables import read_parquet
 from infoplane.verdicts import of_feature, of_validation
 
 SCHEMA = "infoplane/forecast/1"
@@ -74,7 +76,7 @@ class Forecast:
         ]
         frame = pl.DataFrame([{name: row[name] for name in _TABLE} for row in table], schema=_TABLE)
         files.write_with(folder / TABLE_NAME, frame.write_parquet)
-        files.write_json(folder / JSON_NAME, self.to_dict())
+        files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
         return folder / JSON_NAME, folder / TABLE_NAME
 
     @classmethod
@@ -93,7 +95,7 @@ class Forecast:
                     **{k: v for k, v in row.items() if k not in ("low", "high")},
                     interval=_pair(row["low"], row["high"]),
                 )
-                for row in pl.read_parquet(source.parent / TABLE_NAME).rows(named=True)
+                for row in read_parquet(source.parent / TABLE_NAME).rows(named=True)
             ]
             rows = {
                 name: tuple(_row(kind, r) for r in record[name]) for name, kind in _ROWS.items() if name != "held_out"
@@ -259,7 +261,7 @@ def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
 
 
 def _row(kind: type[Row], record: Mapping[str, Any]) -> Row:
-    return kind(**{k: _tuples(v) for k, v in record.items()})
+    return kind(**{k: _tuples(v) for k, v in checked(record, fields_of(cast("Any", kind)), "a row").items()})
 
 
 def _tuples(value: Any) -> Any:

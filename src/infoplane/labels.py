@@ -7,7 +7,7 @@ Codes are ranks of (rank of the n-gram one shorter, last token), so they never o
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import LabelError, SettingError
+from infoplane.files import parse_json
 from infoplane.windows import Windows
 
 MAX_ORDER = 4
@@ -171,8 +172,8 @@ def read_column(path: str | Path) -> Column:
         if path.suffix.lower() == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
         text = path.read_text("utf-8")
-        found = json.loads(text) if path.suffix.lower() == ".json" else text.splitlines()
-    except (OSError, ValueError) as error:
+        found = parse_json(text) if path.suffix.lower() == ".json" else text.splitlines()
+    except Exception as error:  # numpy raises tokenizer and syntax errors, or MemoryError, for a bad header
         raise LabelError(
             f"labels {path} cannot be read: {error}; expected .npy, .json or a number or word on each line"
         ) from None
@@ -180,10 +181,12 @@ def read_column(path: str | Path) -> Column:
         if wrong := next((k for k, v in found.items() if not isinstance(v, str)), None):
             raise LabelError(f"labels {path}: {wrong!r} has {found[wrong]!r}; expected a category, in quotes")
         return found
+    if not isinstance(found, list):
+        raise LabelError(f"labels {path}: a JSON {type(found).__name__}; expected a list, or categories by document")
     lines = [str(line).strip() for line in found]
     if empty := next((i for i, line in enumerate(lines, start=1) if not line), None):
         raise LabelError(f"labels {path}, line {empty} is empty: write -1 where there is no label")
-    if all(line.lstrip("-").isdecimal() for line in lines):
+    if all(re.fullmatch(r"-?\d{1,18}", line) for line in lines):
         return np.array([int(line) for line in lines], dtype=np.int64)
     return np.array(lines)
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from infoplane import files
 from infoplane.errors import ScoreError
 from infoplane.scores import Remark, step_of
 
@@ -63,8 +64,10 @@ def read_json(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise ScoreError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
+        record = files.parse_json(text)
+        if "\\ud" in text.lower():
+            json.dumps(record, ensure_ascii=False).encode()  # half of a surrogate pair is no name
+    except ValueError as error:
         if _is_sample(_first_line(text)):
             raise ScoreError(_samples(path)) from None
         raise ScoreError(
@@ -205,8 +208,8 @@ def _date(record: Mapping[str, Any], path: Path) -> float | None:
 
 def _first_line(text: str) -> Any:
     try:
-        return json.loads(text.split("\n", 1)[0])
-    except json.JSONDecodeError:
+        return files.parse_json(text.split("\n", 1)[0])
+    except ValueError:
         return None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +68,7 @@ def load_model(
     where: dict[str, Any] = {"source": str(source), "revision": revision}
     adapter = None
     if path.is_dir() and (path / "adapter_config.json").is_file():
+        _refuse_pickle(path, allow_pickle)
         adapter, path = path, _adapter_base(path)
         where["adapter_sha256"] = folder_hash(adapter)
     kwargs: dict[str, Any] = dict(given)
@@ -158,12 +158,15 @@ def load_tokenizer(source: str | Path) -> Any:
         if not path.is_file():
             raise ModelError(f"no file {path}: expected a .gguf file that exists")
         with _loading(str(path), _A_TOKENIZER):
-            return transformers.AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+            return transformers.AutoTokenizer.from_pretrained(
+                str(path.parent), gguf_file=path.name, trust_remote_code=False
+            )
     name = str(path) if path.exists() else str(source)
     if not path.exists() and _is_a_place(name):
         raise ModelError(f"no tokenizer at {name!r}: expected {_A_TOKENIZER}")
     with _loading(name, _A_TOKENIZER):
-        return transformers.AutoTokenizer.from_pretrained(name)
+        # said, or it would ask on the standard input, which may hold the text
+        return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
 
 
 def fast_dtype(device: str) -> str:
@@ -223,7 +226,7 @@ def _commit(name: str, revision: str | None) -> str | None:
 
 def _adapter_base(folder: Path) -> Path:
     try:
-        base = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
+        base = files.parse_json((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}/adapter_config.json does not name its base model: {error!r}") from None
     if not base:

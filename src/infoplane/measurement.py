@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ import polars as pl
 from infoplane import files
 from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval
+from infoplane.shapes import checked, fields_of
+from infoplane.tables import read_parquet
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -213,7 +216,7 @@ class Measurement:
         folder = Path(folder)
         table = self.table()
         files.write_with(folder / TABLE_NAME, table.write_parquet)
-        files.write_text(folder / JSON_NAME, self.to_json() + "\n")
+        files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
         return folder / JSON_NAME, folder / TABLE_NAME
 
     @classmethod
@@ -227,11 +230,18 @@ class Measurement:
         source = path / JSON_NAME if path.is_dir() else path
         record = read_record(source, SCHEMA, "measurement", "measure")
         try:
+            checked(record, _RECORD)
             replicates = _read_replicates(source.parent / TABLE_NAME, len(record["estimates"]))
+            told = fields_of(Estimate, "replicates")
             rows = tuple(
-                Estimate(**{**row, "interval": tuple(row["interval"]) if row["interval"] else None}, replicates=r)
+                Estimate(
+                    **{**checked(row, told, "a row"), "interval": tuple(row["interval"]) if row["interval"] else None},
+                    replicates=r,
+                )
                 for row, r in zip(record["estimates"], replicates, strict=True)
             )
+            for row in rows:
+                checked([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
             return cls(rows, record["provenance"])
         except (KeyError, TypeError, ValueError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error}") from None
@@ -244,10 +254,10 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
         ResultError: nothing there, not JSON, or another schema; `what` and `command` name it and what makes it.
     """
     try:
-        record = json.loads(source.read_text("utf-8"))
+        record = files.parse_json(source.read_text("utf-8"), finite=True)
     except FileNotFoundError:
         raise ResultError(f"no {what} at {source}: run `infoplane {command}` with --out") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ResultError(f"{source} is not a readable {what}: {error}") from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != known:
@@ -255,19 +265,29 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
             f"{source} has schema {schema!r}; this version reads {known!r}: {command} again, or use the "
             "version of infoplane that wrote it"
         )
-    return dict(record)
+    try:
+        return files.check_seal(source, record)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ResultError(f"{source}: {error}; {command} again") from None
 
 
 def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:
     if not path.exists():  # the JSON alone is a full record; only paired differences need more
         return [()] * expected
     try:
-        column = pl.read_parquet(path, columns=["replicates"])["replicates"].to_list()
+        table = read_parquet(path, columns=["replicates"])
+        column = table["replicates"].cast(pl.List(pl.Float64)).to_list()
     except Exception as error:  # polars raises several families of exceptions for a bad file
         raise ResultError(f"{path} cannot be read: {error}; measure again, or remove the file") from None
     if len(column) != expected:
         raise ResultError(f"{path} holds {len(column)} rows, its measurement.json {expected}: measure again")
+    if not all(values is not None and all(map(_is_finite, values)) for values in column):
+        raise ResultError(f"{path} holds replicates that are no numbers: measure again")
     return [tuple(values) for values in column]
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _difference(row: Estimate, other: Estimate) -> Estimate:
@@ -307,6 +327,24 @@ def _difference_warnings(a: Mapping[str, Any], b: Mapping[str, Any], same_points
     return warnings
 
 
+_RECORD: Mapping[str, Any] = {
+    "estimates": list[dict[str, Any]],
+    "provenance": {
+        "model": {"source": str, "name": str, "revision": str, "parameters": int, "width": int, "blocks": int,
+                  "architecture": str, "dtype": str, "device": str},
+        "dtype": str, "text": {"source": str, "kind": str, "sha256": str, "bytes": dict[str, Any]},
+        "windows": {"token_budget": int, "context": int, "seed": int, "tokenizer": {"name": str, "hash": str}},
+        "windows_hash": str, "blocks_hash": str, "points_hash": str, "run_id": str,
+        "points": {"m": int, "d": int, "seed": int, "calibration": str, "eps": float, "sets": int},
+        "tokens": int, "positions": int, "documents": int,
+        "settings": {"orders": list[int], "estimators": list[str], "corrected": str, "weights": list[str],
+                     "labels": list[str], "text_labels": list[str], "unit": str, "blocks": int},
+        "versions": dict[str, str | None], "wall_time": dict[str, float], "warnings": list[str],
+        "bound": list[dict[str, Any]], "checkpoint": {"name": str, "step": int, "training_tokens": int},
+        "until_se": dict[str, Any], "survey": dict[str, Any],
+    },
+}  # fmt: skip
+"""What a record holds, where it holds it: readers trust these types."""
 _FLOATS: Sequence[str] = (
     "value", "standard_error", "interval_low", "interval_high", "control_permuted", "control_permuted_error",
     "control_shifted", "control_shifted_error", "reference_error", "repeated_mass",

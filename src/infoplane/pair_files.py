@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import TextError
+from infoplane.tables import read_parquet
 from infoplane.text import STREAM_LIMIT, load_rows, local_path
 from infoplane.text_files import LINES, decoded, parsed, reading
 
@@ -72,7 +73,7 @@ def _parquet(path: Path, label: str) -> Rows:
     import polars as pl
 
     try:
-        rows = pl.read_parquet(path).iter_rows(named=True)
+        rows = read_parquet(path).iter_rows(named=True)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TextError(f"cannot read {label} as Parquet: {error}; check that the file is whole") from None
     yield from ((f"{label}:{n}", row, f"{label}, row {n}") for n, row in enumerate(rows, start=1))

@@ -70,6 +70,13 @@ def _cells(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         raise ScoreError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}; expected UTF-8") from None
     if "\0" in text:
         raise ScoreError(f"{path} is not a table as text: it holds NUL bytes; expected CSV in UTF-8")
+    try:
+        return _rows_of(path, text)
+    except csv.Error as error:
+        raise ScoreError(f"{path} is not a table as text: {error}; expected CSV in UTF-8") from None
+
+
+def _rows_of(path: Path, text: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     reader = csv.reader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     header = [name.strip() for name in next(reader, [])]
     if twice := [name for name in dict.fromkeys(header) if header.count(name) > 1]:

@@ -39,6 +39,7 @@ CAPTURING, EACH_SET = 0.08, 0.045
 MEASURING = 6.3e-6
 """q, processor seconds a position, layer and set, orders 1 and 2 (bench/survey.py)."""
 BYTES_PER_TOKEN = 4.4
+_HEADER = 100 << 20  # the longest header that the format allows
 _SIZES = {"float64": 8, "float32": 4}
 
 
@@ -186,8 +187,8 @@ def _counted(path: Path) -> int | None:
     try:
         for file in path.glob("*.safetensors"):
             with file.open("rb") as stream:
-                head = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+                head = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), _HEADER)))
             total += sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError):  # not what it says it is
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, RecursionError):  # not what it says
         return None
     return total or None

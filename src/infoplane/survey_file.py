@@ -173,7 +173,7 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
     """
     try:
         found = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError of another kind
         raise SettingError(f"{label} is not TOML: {error}") from None
     _known(found, ("defaults", "model"), label, "a survey has [defaults] and [[model]]")
     defaults, models = found.get("defaults", {}), found.get("model", [])
@@ -214,8 +214,8 @@ def _entry(told: Mapping[str, Any], base: Mapping[str, Any], label: str, beside:
     name = name or Path(path or "").name or "model"
     settings["text"] = _text(settings["text"], beside, label)
     for key in ("tokenizer", "preferences"):
-        if key in settings and (beside / Path(settings[key]).expanduser()).exists():
-            settings[key] = _beside(settings[key], beside)
+        if key in settings and Path(place := _beside(settings[key], beside)).exists():
+            settings[key] = place
     revision = told.get("revision")
     folder = told.get("name") or _folder(name, revision)
     if not _NAME.fullmatch(folder):
@@ -228,7 +228,12 @@ def _entry(told: Mapping[str, Any], base: Mapping[str, Any], label: str, beside:
 
 
 def _beside(path: str, folder: Path) -> str:
-    return str((folder / Path(path).expanduser()).resolve())
+    try:
+        place = (folder / Path(path).expanduser()).resolve()
+        place.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, or nobody's home folder
+        raise SettingError(f"{path[:60]!r} cannot be a path: {str(error)[:80]}") from None
+    return str(place)
 
 
 def _text(source: str, beside: Path, label: str) -> str:

@@ -20,10 +20,16 @@ from infoplane import files
 from infoplane.comparison import Member
 from infoplane.errors import ResultError
 from infoplane.measurement import Estimate, Measurement, read_record
+from infoplane.shapes import checked
 
 SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
 _DECIDE = ("infoplane", "torch", "transformers")
+_MODEL = {
+    "name": str, "id": str, "revision": str, "commit": str, "sha256": str, "words_sha256": str, "measurement": str,
+    "facts": {"family": str, "kind": str, "parameters_b": float, "training_tokens_t": float},
+}  # fmt: skip
+_RECORD = {"models": list[dict[str, Any]], "failures": list[dict[str, str | None]], "provenance": dict[str, Any]}
 _FACTS: Mapping[str, Any] = {
     "model": pl.String, "name": pl.String, "revision": pl.String, "commit": pl.String, "sha256": pl.String,
     "family": pl.String, "kind": pl.String, "parameters": pl.Int64, "parameters_b": pl.Float64,
@@ -118,7 +124,7 @@ class Survey:
                 {"name": one.name, "id": one.id, "error": one.error, "message": one.message} for one in self.failures
             ],
         }  # fmt: skip
-        files.write_json(folder / JSON_NAME, record)
+        files.write_record(folder / JSON_NAME, record)
         return folder / JSON_NAME, folder / TABLE_NAME
 
     @classmethod
@@ -134,7 +140,9 @@ class Survey:
         try:
             failed = {one["name"]: (one["error"], one["message"]) for one in record["failures"]}
             models = []
-            for one in record["models"]:
+            for one in checked(record, _RECORD)["models"]:
+                checked([one["name"], one["id"]], tuple[str, str], "a model")
+                checked(one, _MODEL, "a model")
                 place = one["measurement"]
                 if place is not None and not (source.parent / place).resolve().is_relative_to(source.parent.resolve()):
                     raise ResultError(f"{source} points outside of its folder, to {place!r}: it is refused")
@@ -143,7 +151,7 @@ class Survey:
                 told = failed.get(one["name"], (None, None))
                 models.append(Surveyed(one["name"], one["id"], one["revision"], weights, one["facts"], found, *told))
             return cls(tuple(models), record["provenance"])
-        except (KeyError, TypeError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from infoplane.errors import TextError
+from infoplane.files import parse_json
+from infoplane.tables import no_panic
 
 COLUMNS = ("text", "content", "document", "raw_content", "body")
 LINES = (".jsonl", ".ndjson")
@@ -81,8 +82,8 @@ def read_lines(file: Iterable[bytes], label: str, column: str | None, found: dic
 def parsed(text: str, where: str) -> Any:
     """JSON of `text`, which `where` names."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except ValueError as error:
         whole = " (is it JSON lines? then call the file .jsonl)" if "Extra data" in str(error) else ""
         raise TextError(f"{where}: not JSON: {error}{whole}; mend or remove it") from None
 
@@ -101,16 +102,22 @@ def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) 
 
     pick = Picker(column, found)
     try:
-        schema = pl.read_parquet_schema(path)
+        with no_panic():
+            schema = pl.read_parquet_schema(path)
         name = pick.choose(list(schema), label)
         frame = pl.scan_parquet(path).select(name)
         step, row = 8192, 0
-        while not (rows := frame.slice(row, step).collect()[name]).is_empty():
+        while not (rows := _collected(frame.slice(row, step))[name]).is_empty():
             for value in rows.to_list():
                 row += 1
                 yield f"{label}:{row}", pick({name: value}, f"{label}, row {row}")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TextError(f"cannot read {label} as Parquet: {error}; check that the file is whole") from None
+
+
+def _collected(frame: Any) -> Any:
+    with no_panic():
+        return frame.collect()
 
 
 def read_folder(folder: Path, column: str | None, found: dict[str, Any]) -> Pairs:

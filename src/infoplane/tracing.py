@@ -194,9 +194,9 @@ class _Run:
 
     def place(self, name: str) -> Path:
         """Folder of a checkpoint's measurement; names may hold what a folder's may not."""
-        safe = re.sub(r"[^\w.-]", "_", name).lstrip(".") or "_"
+        safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[:60] or "_"
         if safe != name:
-            safe += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+            safe += "-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return self.out / "checkpoints" / safe
 
     def shared(self, model: str | Path, found: Sequence[Checkpoint]) -> dict[str, Any]:

@@ -25,12 +25,21 @@ from infoplane import files
 from infoplane.errors import ResultError, SettingError
 from infoplane.jackknife import error_and_interval, interval_of, standard_error_of
 from infoplane.measurement import Measurement, read_record
+from infoplane.shapes import checked
 
 Floats = npt.NDArray[np.float64]
 SCHEMA = "infoplane/trajectory/1"
 JSON_NAME, TABLE_NAME = "trajectory.json", "trajectory.parquet"
 DISTANCES = {"distance_to_diagonal": "complexity", "distance_to_ceiling": "ceiling"}
 """Distances to lines of the plane, and what expressivity is subtracted from."""
+_POINT = {"name": str, "step": int, "tokens": int, "measurement": str, "problem": str}
+_RECORD: Mapping[str, Any] = {
+    "points": list[dict[str, Any]],
+    "provenance": {
+        "model": str, "settings": {"orders": list[int], "unit": str}, "gaps": list[tuple[int, int]],
+        "like": dict[str, Any], "text": dict[str, Any], "windows_hash": str, "checkpoints": int,
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,7 @@ class Trajectory:
                 for p in self.points
             ],
         }  # fmt: skip
-        files.write_json(folder / JSON_NAME, record)
+        files.write_record(folder / JSON_NAME, record)
         return folder / JSON_NAME
 
     @classmethod
@@ -198,14 +207,15 @@ class Trajectory:
         record = read_record(source, SCHEMA, "trajectory", "trace")
         try:
             points = []
-            for p in record["points"]:
-                place = p["measurement"]
+            for p in checked(record, _RECORD)["points"]:
+                checked([p["name"], p["step"]], tuple[str, int], "a point")
+                place = checked(p, _POINT, "a point")["measurement"]
                 if place is not None and not (source.parent / place).resolve().is_relative_to(source.parent.resolve()):
                     raise ResultError(f"{source} points outside of its folder, to {place!r}: it is refused")
                 found = None if place is None else Measurement.load(source.parent / place)
                 points.append(Point(p["name"], p["step"], p["tokens"], found, p["problem"]))
             return cls(tuple(points), record["provenance"])
-        except (KeyError, TypeError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 

@@ -13,7 +13,6 @@ error came out small makes the error that is reported a little too small; with t
 from __future__ import annotations
 
 import glob
-import json
 import math
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from infoplane import files
 from infoplane.budget import checked_error, spoken_tokens, tokens_for
 from infoplane.capture import Capture
 from infoplane.errors import CaptureError, SettingError, TextError
@@ -237,6 +237,6 @@ def places(capture: str | Path | None, force: bool) -> Iterator[Places]:
 def _budget_of(folder: Path) -> int | None:
     """The budget of tokens of the capture in a folder, None where there is none that says so."""
     try:
-        return int(json.loads((folder / "manifest.json").read_text("utf-8"))["windows"]["token_budget"])
+        return int(files.parse_json((folder / "manifest.json").read_text("utf-8"))["windows"]["token_budget"])
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError):
         return None

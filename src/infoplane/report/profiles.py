@@ -145,11 +145,12 @@ def depth_axis(view: View, width: int) -> alt.X:
     """Depth on x: block numbers, with the embedding and the final norm named at the ends."""
     depths = [layer.depth for layer in view.blocks]
     first, last = min(depths, default=0), max(depths, default=0)
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 1000) if (last - first) / s <= width / 32)
+    most = width / 32
+    step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 1000) if (last - first) / s <= most), int((last - first) / most))
     outside = {layer.depth: layer.name.removeprefix("final_") for layer in view.layers if layer.kind != "block"}
     # A tick beside a named end would run into its name.
     near = {d + away for d in outside for away in ((-1, 1) if step > 1 else ())}
-    ticks = [d for d in range(first, last + 1) if d % step == 0 and d not in near] or [first]
+    ticks = [d for d in range(first + -first % step, last + 1, step) if d not in near] or [first]
     text = "format(datum.value, 'd')"
     for depth, label in outside.items():
         text = f"datum.value === {depth} ? '{label}' : {text}"

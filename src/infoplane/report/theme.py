@@ -55,7 +55,16 @@ def specification(chart: Any) -> dict[str, Any]:
     with alt.theme.enable("none"), alt.data_transformers.enable("default"):
         spec: dict[str, Any] = chart.to_dict()
     spec["config"] = CONFIG
-    return spec
+    return dict(_one_line(spec))
+
+
+def _one_line(value: Any) -> Any:
+    """The same with spaces for line separators: Vega puts names into expressions, whose strings cannot hold them."""
+    if isinstance(value, dict):
+        return {_one_line(k): _one_line(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_one_line(v) for v in value]
+    return value.replace("\u2028", " ").replace("\u2029", " ") if isinstance(value, str) else value
 
 
 def values(rows: Sequence[dict[str, Any]]) -> alt.InlineData:

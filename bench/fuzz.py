@@ -1,0 +1,175 @@
+"""Every reader of a file, on harmed files: `python bench/fuzz.py [--seconds 60] [--only NAME] [--seed 0]`.
+
+Each reader (`tests/readers.py`) gets files harmed by `tests/mutation.py`, for so many seconds, in a process of its own
+with bounded memory and a deadline for each case. Allowed is a result or an `InfoplaneError`. Everything else is printed
+with the seed that makes it again: another exception, death (an allocation that the process cannot survive), a hang, a
+file written anywhere else. Exit status 1 where there was any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+DEADLINE = 20  # seconds for one case, on a busy machine
+SPACE = 12 << 30  # address space; torch and polars map a few GB that they never touch
+
+
+def main() -> None:
+    """Exit status 1 where a reader failed otherwise than it may."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=float, default=60, help="for each reader")
+    options.add_argument("--only", default="", help="readers whose name holds this")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--make", help=argparse.SUPPRESS)
+    options.add_argument("--case", type=int, help="this one case of the reader named, with its traceback")
+    told = options.parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")
+    from readers import READERS, make
+
+    if told.make:
+        make(Path(told.make))
+        return
+    bad = 0
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "files"
+        place.mkdir()
+        subprocess.run([sys.executable, __file__, "--make", str(place)], check=True)  # so that nothing here has threads
+        for reader in READERS:
+            if told.only not in reader.name:
+                continue
+            if told.case is not None:
+                _case(reader, place, told.case)
+                return
+            bad += _reader(reader, place, told)
+    sys.exit(bad > 0)
+
+
+def _reader(reader, place, told) -> int:
+    good = (place / reader.path).read_bytes()
+    counts, seen, number, began, cpu = Counter(), {}, told.seed * 10_000_000, time.monotonic(), _cpu()
+    while time.monotonic() - began < told.seconds:
+        number, what = _child(reader, place, number, began + told.seconds, counts)
+        if what:
+            counts["bad"] += 1
+            seen.setdefault(what, number)
+            number += 1
+        (place / reader.path).write_bytes(good)
+    print(
+        f"{reader.name:32} {sum(counts.values()):7,} cases: {counts['read']:6,} read, {counts['refused']:6,} refused, "
+        f"{counts['bad']} BAD ({_cpu() - cpu:.0f} s of processor)" if counts["bad"] else
+        f"{reader.name:32} {sum(counts.values()):7,} cases: {counts['read']:6,} read, {counts['refused']:6,} refused "
+        f"({_cpu() - cpu:.0f} s of processor)",
+        flush=True,
+    )  # fmt: skip
+    for what, first in seen.items():
+        print(f"    {what}   --only {reader.name!r} --case {first}", flush=True)
+    return counts["bad"]
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _child(reader, place, number, end, counts) -> tuple[int, str]:
+    """Cases from `number` on in a forked process, until one is bad; the case after the last, and what was wrong."""
+    take, give = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(take)
+        resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        good = (place / reader.path).read_bytes()
+        while time.monotonic() < end:
+            os.write(give, b"b%d\n" % number)
+            os.write(give, _outcome(reader, place, good, number).encode() + b"\n")
+            number += 1
+        os._exit(0)
+    os.close(give)
+    what, started = "", number
+    with os.fdopen(take, "rb", buffering=0) as lines:
+        rest = b""
+        while True:
+            import select
+
+            ready, _, _ = select.select([lines], [], [], DEADLINE)
+            if not ready:
+                os.kill(pid, signal.SIGKILL)
+                what = f"hangs for more than {DEADLINE} s"
+                break
+            data = lines.read(65536)
+            if not data:
+                break
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                text = line.decode(errors="replace")
+                if text.startswith("b"):
+                    started = int(text[1:])
+                elif text in ("read", "refused"):
+                    counts[text] += 1
+                    started += 1
+                else:
+                    what = text
+            if what:
+                os.kill(pid, signal.SIGKILL)
+                break
+    _, status = os.waitpid(pid, 0)
+    if not what and os.WIFSIGNALED(status):
+        what = f"dies by {signal.Signals(os.WTERMSIG(status)).name}"
+    if not what and os.WEXITSTATUS(status):
+        what = f"exits with {os.WEXITSTATUS(status)}"
+    return started, what
+
+
+def _outcome(reader, place, good, number) -> str:
+    from mutation import mutated
+
+    from infoplane.errors import InfoplaneError
+
+    (place / reader.path).write_bytes(mutated(good, random.Random(number)))
+    before = _listing(place)
+    try:
+        reader.read(place)
+        found = "read"
+    except InfoplaneError as error:
+        found = "refused" if str(error) else "an InfoplaneError without a message"
+    except BaseException as error:  # a panic of polars is no Exception
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "infoplane" in f.filename] or [None]
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames[-1] else "?"
+        found = f"{type(error).__name__} at {where}: {' '.join(str(error).split())[:140]}"
+    return found if _listing(place) == before else "writes files"
+
+
+def _listing(place) -> list:
+    return sorted((str(p), p.stat().st_size) for p in place.parent.rglob("*"))
+
+
+def _case(reader, place, number) -> None:
+    from mutation import mutated
+
+    data = mutated((place / reader.path).read_bytes(), random.Random(number))
+    (place / reader.path).write_bytes(data)
+    shutil.copy(place / reader.path, "/tmp/case")
+    print(f"the harmed file is /tmp/case ({len(data):,} bytes)")
+    reader.read(place)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Whether a value that was read from a file is what its type says: `misfit(value, hint)`.
+
+What is stored is read by code that trusts types, so types are settled where a file is read. A hint is one of Python's
+(`str`, `int | None`, `tuple[float, ...]`, `dict[str, int]`); JSON's lists count as tuples, whole numbers as floats;
+floats are finite and whole numbers fit 64 bits. A dict of hints says what its keys hold, where they are there at all.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+
+def misfit(value: Any, hint: Any, where: str = "it") -> str | None:
+    """What does not fit, as words; None where all does."""
+    if isinstance(hint, Mapping):
+        if not isinstance(value, Mapping):
+            return _said(value, "names and values", where)
+        known = ((k, h) for k, h in hint.items() if value.get(k) is not None)
+        return next((said for k, h in known if (said := misfit(value[k], h, f"{where}.{k}"))), None)
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return None if any(misfit(value, h) is None for h in inner) else _said(value, _words(hint), where)
+    if origin in (tuple, list):
+        if not isinstance(value, list | tuple):
+            return _said(value, "a list", where)
+        each = inner[:1] * len(value) if origin is list or inner[-1] is ... else inner
+        if len(each) != len(value):
+            return _said(value, f"a list of {len(each)}", where)
+        return next((said for v, h in zip(value, each, strict=True) if (said := misfit(v, h, f"{where}[]"))), None)
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            return _said(value, "names and values", where)
+        return next((said for k, v in value.items() if (said := misfit(v, inner[1], f"{where}.{k}"))), None)
+    return None if _is(value, hint) else _said(value, _words(hint), where)
+
+
+def checked(value: Any, hint: Any, where: str = "it") -> Any:
+    """The value.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    if said := misfit(value, hint, where):
+        raise ValueError(said)
+    return value
+
+
+@cache
+def fields_of(kind: Any, *without: str) -> dict[str, Any]:
+    """The hints of a dataclass's fields, some left out."""
+    return {name: hint for name, hint in get_type_hints(kind).items() if name not in without}
+
+
+def _is(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    return str(getattr(hint, "__name__", hint)) if get_origin(hint) is None else str(hint)
+
+
+def _said(value: Any, expected: str, where: str) -> str:
+    shown = "not a finite number" if isinstance(value, float) and not math.isfinite(value) else repr(value)[:60]
+    return f"{where} is {shown}; expected {expected}"

@@ -1,0 +1,34 @@
+"""Parquet files that may be damaged: what polars then does is an error that can be caught.
+
+A harmed file can make polars panic. Its `PanicException` is no `Exception`, so it would pass every handler and end the
+program with a traceback; here it becomes a `ComputeError`, one of the family that readers handle already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+
+@contextlib.contextmanager
+def no_panic() -> Iterator[None]:
+    """Turn a panic inside into a `ComputeError`."""
+    try:
+        yield
+    except pl.exceptions.PanicException as error:
+        reason = " ".join(str(error).split())[:100]
+        raise pl.exceptions.ComputeError(f"polars cannot make sense of it ({reason})") from None
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """The rows of a Parquet file.
+
+    Raises:
+        OSError: it cannot be read.
+        polars.exceptions.PolarsError: it is damaged.
+    """
+    with no_panic():
+        return pl.read_parquet(path, columns=columns)
