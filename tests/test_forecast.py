@@ -302,6 +302,26 @@ def test_the_record_is_whole_repeats_and_knows_its_schema(found: dict[str, Forec
         Forecast.load(tmp_path)
 
 
+def test_a_bend_in_a_baseline_is_no_structure_once_its_powers_are_given(tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(0), ["model,family,bits,also,score"]
+    for i in range(60):
+        bits = rng.uniform(1, 4)  # the score bends in it, and so does what is judged, which says nothing else
+        score, also = np.exp(-bits) + rng.normal(0, 0.003), np.exp(-1.2 * bits) + rng.normal(0, 0.003)
+        rows.append(f"m{i},f{i % 12},{bits},{also},{score}")
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(rows) + "\n")
+    baselines = ["bits", "square:bits", "cube:bits"]
+    cases = Cases.read(path, features=[*baselines, "log:bits", "square:log:bits", "also"], scores=["score"])
+    x = cases.features
+    assert x["cube:bits"].to_numpy() == pytest.approx(x["bits"].to_numpy() ** 3)
+    assert x["square:log:bits"].to_numpy() == pytest.approx(np.log10(x["bits"].to_numpy()) ** 2)
+    given = {p.baselines: p for p in forecast(cases, baselines=baselines, structure=["also"], draws=20).partials}
+    straight, bent = given["bits",], given[tuple(baselines)]
+    assert straight.value is not None and straight.value > 0.8 and straight.p_family is not None
+    assert straight.p_family < 0.001  # taken for structure
+    assert bent.p_family is not None and bent.p_family > 0.05
+
+
 def test_tables_are_put_together_and_the_reference_set_comes_along(tmp_path: Path) -> None:
     a, b = tmp_path / "a.csv", tmp_path / "b.parquet"
     a.write_text("model,family,x,y\none,f,1,0.1\ntwo,g,2,0.2\n")

@@ -5,7 +5,9 @@ preference information) and the baselines that any forecast must beat (parameter
 Scores are what benchmarks gave it. The family is the unit that is drawn: models of one family share data, tokenizer
 and recipe, so they are not independent cases.
 
-A name `log:COLUMN` stands for log10 of that column. A column `NAME_se` holds the standard errors of NAME.
+A name `log:COLUMN` stands for log10 of that column, `square:COLUMN` and `cube:COLUMN` for its powers: a baseline whose
+line bends needs them, or whatever bends the same way will seem to say more. `square:log:COLUMN` is that of the log. A
+column `NAME_se` holds the standard errors of NAME.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ MIN_MODELS = 10
 """Fewer complete cases than this are not analysed: with 10, only |r| above 0.78 is found with a power of 0.8."""
 REFERENCE = {"small-models": Path(__file__).parent / "data" / "small-models.csv"}
 """Tables of models that come with the package; how they were made is in docs/forecast.md."""
-LOG, ERROR = "log:", "_se"
+LOG, POWERS, ERROR = "log:", {"square:": 2, "cube:": 3}, "_se"
 _MISSING = ["", "NA", "NaN", "nan", "null"]
 _GAP = 10.0  # between the largest score up to 1 and the smallest above: fractions and percent are 100 apart
 
@@ -113,7 +115,8 @@ class Cases:
 
         Args:
             path: the file, one row a model, or several, one below the other; or names of `REFERENCE`.
-            features, scores: columns; `log:NAME` is log10 of a column. `NAME_se`, where there, is its standard error.
+            features, scores: columns; `log:NAME`, `square:NAME`, `cube:NAME` are made of a column. `NAME_se`, where
+                there, is its standard error.
             model, family: columns of names.
             score_unit: `percent` or `fraction`, where all scores are known to be that.
 
@@ -226,6 +229,10 @@ def _column(table: pl.DataFrame, name: str, path: str) -> str:
 
 
 def _numbers(table: pl.DataFrame, name: str, path: str) -> pl.Series:
+    if name not in table.columns:
+        for prefix, power in POWERS.items():
+            if name.startswith(prefix):
+                return (_numbers(table, name.removeprefix(prefix), path) ** power).alias(name)
     logged = name.startswith(LOG) and name not in table.columns
     source = _column(table, name.removeprefix(LOG) if logged else name, path)
     raw = table[source]

@@ -30,7 +30,7 @@ def forecast(
         str,
         typer.Option(
             help="Columns that are known anyway, the plainest first, such as log:params,log:tokens,bits_per_byte; "
-            "log:NAME is log10 of a column.",
+            "log:NAME is log10 of a column, square:NAME and cube:NAME its powers.",
             rich_help_panel=o.ASK,
         ),
     ] = "",
