@@ -11,7 +11,7 @@ import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
-    "errors", "files", "shapes", "tables", "engine", "ray_worker", "ray_engine", "engines", "calibration", "points",
+    "errors", "files", "shapes", "tables", "engine", "ray_package", "ray_share", "ray_worker", "ray_engine", "engines", "calibration", "points",
     "assign", "jackknife", "text_files", "text", "windows", "tokenize", "pair_files", "pairs", "chat", "pair_windows",
     "layers", "models", "loading", "forward", "capture", "labels",
     "text_labels", "grouping", "rows", "label_sums", "marginal", "estimators", "ladder", "halves", "bottleneck",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from infoplane.monitor import Monitor as Monitor
     from infoplane.pairs import read_pairs as read_pairs
     from infoplane.points import ReferencePoints as ReferencePoints
+    from infoplane.ray_engine import RayEngine as RayEngine
     from infoplane.record import measure_capture as measure_capture
     from infoplane.report import write_report as write_report
     from infoplane.run import measure as measure
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACE = {
-    "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "ReferencePoints": "points",
-    "load_model": "loading", "measure": "run", "measure_capture": "record", "open_capture": "capture",
-    "read_pairs": "pairs", "read_text": "text", "soft_assign": "assign", "soft_entropy": "assign",
-    "temperature": "calibration",
+    "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "RayEngine": "ray_engine",
+    "ReferencePoints": "points", "load_model": "loading", "measure": "run", "measure_capture": "record",
+    "open_capture": "capture", "read_pairs": "pairs", "read_text": "text", "soft_assign": "assign",
+    "soft_entropy": "assign", "temperature": "calibration",
     "write_report": "report", "Monitor": "monitor", "Trajectory": "trajectory", "trace": "tracing", "watch": "callback",
     "Scores": "scores", "read_scores": "score_files",
 }  # fmt: skip

@@ -12,8 +12,6 @@ import contextlib
 import errno
 import logging
 import os
-import pickle
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +21,8 @@ from typing import Any, final
 
 from infoplane.engine import Advance, Engine, Group, Opening, P, Piece, R, S, Work
 from infoplane.errors import EngineError, SettingError
+from infoplane.ray_package import kill, nodes, put, ray_package, short, uninterrupted
+from infoplane.ray_share import Share, share_of
 from infoplane.ray_worker import Elsewhere, Said, Worker
 
 RETRIES = 3
@@ -74,26 +74,28 @@ class RayEngine(Engine):
         self._idle_share: Share | None = None
 
     def __enter__(self) -> RayEngine:
-        ray = _ray()
+        ray = ray_package()
         if not ray.is_initialized():
             address = os.environ.get("RAY_ADDRESS") or "local"
+            more = {"include_dashboard": False} if address == "local" else {}
             try:
-                ray.init(
-                    address=address, log_to_driver=False, logging_level=logging.ERROR,
-                    **({"include_dashboard": False} if address == "local" else {}),
-                )  # fmt: skip
+                with uninterrupted():
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise EngineError(
-                    f"no Ray cluster at {address!r}: {_short(error)}; set RAY_ADDRESS to one that runs, or unset it to "
+                    f"no Ray cluster at {address!r}: {short(error)}; set RAY_ADDRESS to one that runs, or unset it to "
                     "use this machine alone"
                 ) from None
+            except KeyboardInterrupt:  # what has started of it must not stay
+                ray.shutdown()
+                raise
             self._ours = True
         return self
 
     def __exit__(self, *_: object) -> None:
         self.keep([], None)
         if self._ours:
-            _ray().shutdown()
+            ray_package().shutdown()
             self._ours = False
 
     def record(self) -> dict[str, Any]:
@@ -102,9 +104,9 @@ class RayEngine(Engine):
 
     @contextlib.contextmanager
     def group(self, opening: Opening[S], *, name: str, gpus: bool = False, fresh: bool = False) -> Iterator[Group[S]]:
-        if not _ray().is_initialized():
+        if not ray_package().is_initialized():
             raise EngineError("the engine is not started: use it as `with RayEngine() as engine: ...`")
-        share = share_of(_nodes(), self.workers, self.gpus if gpus else 0)
+        share = share_of(nodes(), self.workers, self.gpus if gpus else 0)
         self._used = max(self._used, share.workers)
         if fresh or share != self._idle_share:
             self.keep([], None)
@@ -118,58 +120,13 @@ class RayEngine(Engine):
     def keep(self, idle: list[Any], share: Share | None) -> None:
         """Keep workers for the next group, if that wants the same of the cluster, in place of those kept before."""
         for actor in self._idle:
-            _kill(actor)
+            kill(actor)
         self._idle, self._idle_share = idle, share
 
     def again(self, sentence: str) -> None:
         """Keep, and tell, that a piece is done again."""
         self.retried.append(sentence)
         self._say(sentence)
-
-
-@dataclass(frozen=True)
-class Share:
-    """What each of some workers gets of a cluster."""
-
-    workers: int
-    cpus: float
-    gpus: float
-
-    @property
-    def threads(self) -> int:
-        return max(1, int(self.cpus))
-
-
-def share_of(nodes: Sequence[Mapping[str, float]], workers: int | None, gpus: float) -> Share:
-    """The largest share of processors that as many workers as are wanted can have at the same time.
-
-    Args:
-        nodes: resources of each node: `CPU`, `GPU`.
-        workers: wanted; by default as many as there are GPUs for, or nodes.
-        gpus: wanted for each; not asked for where no node has any.
-
-    Raises:
-        EngineError: no node has so many GPUs, or the cluster has no node.
-    """
-    has = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes]
-    if not any(cpu for cpu, _ in has):
-        raise EngineError("the Ray cluster has no processors: start a node with some")
-    if not any(gpu for _, gpu in has):
-        gpus = 0
-    if gpus:
-        has = [(cpu, gpu) for cpu, gpu in has if gpu >= gpus]
-        if not has:
-            raise EngineError(f"no node of the Ray cluster has {gpus:g} GPUs, as a worker needs: ask for fewer")
-    fitting = sum(int(gpu // gpus) for _, gpu in has) if gpus else None
-    wanted = workers or fitting or sum(cpu > 0 for cpu, _ in has)
-    if fitting is not None:
-        wanted = min(wanted, fitting)
-    sizes = [float(c) for c in range(int(max(cpu for cpu, _ in has)), 0, -1)] + [1 / k for k in range(2, wanted + 1)]
-    for size in sizes:
-        room = sum(min(int(cpu / size + 1e-9), int(gpu // gpus) if gpus else wanted) for cpu, gpu in has)
-        if room >= wanted:
-            return Share(wanted, size, gpus)
-    return Share(wanted, sizes[-1], gpus)
 
 
 @dataclass(eq=False)
@@ -184,7 +141,7 @@ class _Slot:
 
     def stop(self) -> None:
         if self.actor is not None:
-            _kill(self.actor)
+            kill(self.actor)
         self.actor, self.task, self.stage, self.piece = None, None, "", None
 
 
@@ -195,7 +152,7 @@ class _RayGroup(Group[S]):
     ) -> None:
         self._engine, self._name, self._share, self._fresh = engine, name, share, fresh
         self.workers, self.threads = share.workers, share.threads
-        self._opening = _put(opening, name)
+        self._opening = put(opening, name)
         self._slots = [_Slot(idle[i] if i < len(idle) else None) for i in range(share.workers)]
 
     def end(self) -> None:
@@ -211,8 +168,8 @@ class _RayGroup(Group[S]):
     def outcomes(
         self, work: Work[S, P, R], pieces: Sequence[Piece[P]], advance: Advance | None = None
     ) -> Iterator[tuple[P, R | Exception]]:
-        ray = _ray()
-        task = _put(work, self._name)
+        ray = ray_package()
+        task = put(work, self._name)
         waiting, tries, at = deque(pieces), Counter[str](), dict[Any, _Slot]()
         heard = time.monotonic()
         try:
@@ -230,7 +187,7 @@ class _RayGroup(Group[S]):
                 except ray.exceptions.RayError as error:
                     slot.stop()
                     slot.deaths += stage != "busy"
-                    if (lost := self._lost(piece, slot.deaths, tries, _short(error))) is not None:
+                    if (lost := self._lost(piece, slot.deaths, tries, short(error))) is not None:
                         yield piece.what, lost  # type: ignore[union-attr]
                     elif piece is not None:
                         waiting.appendleft(piece)
@@ -252,7 +209,7 @@ class _RayGroup(Group[S]):
                         said.error.__cause__ = Elsewhere(said.trace)
                         outcome = said.error
                         if isinstance(outcome, OSError) and outcome.errno not in LASTING:
-                            outcome = self._lost(piece, 0, tries, _short(outcome))
+                            outcome = self._lost(piece, 0, tries, short(outcome))
                             if outcome is None:
                                 waiting.appendleft(piece)
                                 continue
@@ -283,11 +240,11 @@ class _RayGroup(Group[S]):
     def _start(self, piece: Piece[Any] | None) -> Any:
         needs: dict[str, Any] = {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus}
         if piece is not None and piece.memory:
-            most = max(node.get("memory", 0.0) for node in _nodes())
+            most = max(node.get("memory", 0.0) for node in nodes())
             needs["memory"] = int(min(piece.memory, most))  # more than there is: it has a node to itself
         told = {name: os.environ[name] for name in _TOLD if name in os.environ}
         return (
-            _ray()
+            ray_package()
             .remote(**needs, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD")(Worker)
             .remote(str(Path.cwd()), told)
         )
@@ -303,9 +260,10 @@ class _RayGroup(Group[S]):
         if count <= most:
             self._engine.again(f"{name} is done again ({count} of {most}): {why}")
             return None
+        times = "once" if count == 1 else f"{count} times"
         failed = EngineError(
-            f"{name} failed {count} times, the last: {why}; what is done is kept: mend the cause (memory, most "
-            "often) and repeat the command to go on"
+            f"{name} failed {times}, the last: {why}; what is done is kept: mend the cause (memory, most often) and "
+            "repeat the command to go on"
         )
         if piece is None:
             raise failed
@@ -319,40 +277,3 @@ class _RayGroup(Group[S]):
                 f"{self._share.gpus:g} GPUs, and the Ray cluster has none free; stop what else runs there, or ask for "
                 "fewer workers"
             )
-
-
-# ---------------------------------------------------------------------- Ray
-
-
-def _ray() -> Any:
-    if "ray" not in sys.modules:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # no advice about GPUs where there are none
-    try:
-        import ray
-    except ImportError:
-        raise EngineError("the engine ray needs the package ray: pip install 'infoplane[ray]'") from None
-    return ray
-
-
-def _kill(actor: Any) -> None:
-    with contextlib.suppress(Exception):  # it may be dead, or the cluster gone
-        _ray().kill(actor)
-
-
-def _nodes() -> list[dict[str, float]]:
-    return [node["Resources"] for node in _ray().nodes() if node["Alive"]]
-
-
-def _put(value: Any, name: str) -> Any:
-    try:
-        return _ray().put(value)
-    except (TypeError, AttributeError, pickle.PicklingError) as error:
-        raise SettingError(f"{name} cannot be sent to a worker: {_short(error)}; give names and numbers") from None
-
-
-def _short(error: BaseException) -> str:
-    """What went wrong, on one line."""
-    text = " ".join(str(getattr(error, "cause", None) or error).split())
-    text = text.partition("The actor is dead because ")[2] or text
-    return (text.partition(" Some common causes include")[0] or type(error).__name__)[:300]
