@@ -308,5 +308,10 @@ def test_trajectories_are_refused_when_they_are_not_ours(traced: Any, tmp_path: 
     with pytest.raises(ResultError, match="schema 'infoplane/trajectory/7'"):
         Trajectory.load(tmp_path / "t")
     path.write_text(text.replace("checkpoints/checkpoint-0", "../../elsewhere"))
+    with pytest.raises(ResultError, match="was changed after it was written"):
+        Trajectory.load(tmp_path / "t")
+    record = json.loads(path.read_text())
+    del record["sha256"]  # as it was before records were sealed
+    path.write_text(json.dumps(record))
     with pytest.raises(ResultError, match="points outside of its folder"):
         Trajectory.load(tmp_path / "t")

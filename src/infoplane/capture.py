@@ -361,6 +361,7 @@ def _version(name: str) -> str | None:
 
 def _claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
     """Make sure that `folder` is this run's, or nobody's."""
+    files.sweep(folder / _MANIFEST)  # it is written once, so nobody else sweeps for it
     if folder.exists() and not folder.is_dir():
         raise CaptureError(f"{folder} is a file; expected a folder for the capture")
     try:

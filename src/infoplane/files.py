@@ -39,7 +39,7 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
         new: replace no file: of several writers the first succeeds, the others get a FileExistsError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    sweep(path)
     handle, part = _new_part(path)
     try:
         yield part
@@ -87,7 +87,7 @@ def _new_part(path: Path) -> tuple[int, Path]:
         os.close(handle)
 
 
-def _sweep(path: Path) -> None:
+def sweep(path: Path) -> None:
     """Remove what killed writers of `path` left; a lock ends with its process, so no clock and no pid is asked."""
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(OSError):

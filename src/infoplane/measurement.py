@@ -337,7 +337,7 @@ _RECORD: Mapping[str, Any] = {
         "windows_hash": str, "blocks_hash": str, "points_hash": str, "run_id": str,
         "points": {"m": int, "d": int, "seed": int, "calibration": str, "eps": float, "sets": int},
         "tokens": int, "positions": int, "documents": int,
-        "settings": {"orders": list[int], "estimators": list[str], "corrected": str, "weights": list[str],
+        "settings": {"orders": list[int], "estimators": list[str], "corrected": str, "weights": Any,
                      "labels": list[str], "text_labels": list[str], "unit": str, "blocks": int},
         "versions": dict[str, str | None], "wall_time": dict[str, float], "warnings": list[str],
         "bound": list[dict[str, Any]], "checkpoint": {"name": str, "step": int, "training_tokens": int},
