@@ -29,6 +29,7 @@ from infoplane.errors import CaptureError
 from infoplane.windows import Windows
 
 if TYPE_CHECKING:
+    from infoplane.forward import BatchSize
     from infoplane.layers import Layer
     from infoplane.models import Model
     from infoplane.points import ReferencePoints
@@ -70,16 +71,16 @@ class Capture:
         """Hash of everything that decides the numbers."""
         return str(self.manifest["run_id"])
 
-    def read(self, layer: str, reference_set: int = 0) -> npt.NDArray[np.float16]:
-        """(N, m) assignments of one layer."""
+    def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> npt.NDArray[np.float16]:
+        """(N, m) assignments of one layer, or some columns of them."""
         if self.held is not None:
-            return self.held[f"{layer}/{reference_set}"]
+            return self.held[f"{layer}/{reference_set}"][:, columns]
         assert self.folder is not None
-        out = np.empty((self.windows.n_positions, self.m), np.float16)
+        out = np.empty((self.windows.n_positions, len(range(self.m)[columns])), np.float16)
         rows = self.windows.row_starts
         for i, (first, last) in enumerate(self.manifest["shards"]):
             with _damage(self.folder, i), safe_open(_shard(self.folder, i), framework="np") as shard:
-                out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")
+                out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")[:, columns]
         return out
 
     def loss(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
@@ -126,13 +127,16 @@ def write_capture(
 
     Raises:
         CaptureError: the folder holds another run, or something else.
-        ModelError: a state is NaN, or the text has tokens that the model has not.
+        ModelError: a state is NaN, memory runs out with one window, or the text has tokens that the model has not.
+        SettingError: a batch of no tokens.
     """
-    from infoplane.forward import MAX_BATCH_TOKENS, assign_windows
+    from infoplane.forward import MAX_BATCH_TOKENS, BatchSize, assign_windows
 
+    size = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
     folder = Path(folder)
     model.check_tokens(windows)
-    manifest = _manifest_of(model, windows, points, layers, loss, shard_tokens)
+    manifest = _manifest_of(model, windows, points, layers, loss, shard_tokens) | {"batch_tokens": size.asked}
+    manifest["shards"] = _begun(folder, manifest["run_id"]) or manifest["shards"]
     _claim(folder, manifest, force)
     if not (folder / _MANIFEST).exists():
         arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS} | _text_of(windows)
@@ -152,11 +156,26 @@ def write_capture(
             continue
         arrays = assign_windows(
             model, windows, points, layers=layers, first=first, last=last, loss=loss,
-            max_batch_tokens=max_batch_tokens or MAX_BATCH_TOKENS, progress=advance,
+            max_batch_tokens=size, progress=advance,
         )  # fmt: skip
         head = {"run_id": manifest["run_id"], "shard": str(i), "content_sha256": _content(arrays)}
         files.write_bytes(_shard(folder, i), st.save(arrays, metadata=head))
-    return Capture(folder, manifest, windows)
+    return Capture(folder, _with_batches(folder, manifest, size), windows)
+
+
+def _with_batches(folder: Path, manifest: dict[str, Any], size: BatchSize) -> dict[str, Any]:
+    """The manifest, with what must be said of the batches of all shards, those of an earlier start included."""
+    there = _read_manifest(folder) or manifest
+    said = list(dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]))
+    before = there.get("batch_tokens", size.asked)
+    if before != size.asked:
+        said.append(f"captured in batches of {before} tokens, then of {size.asked}: last bits of states may be others")
+    if size.warning is not None:
+        said.append(size.warning)
+    told = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(said))}
+    if told["warnings"] != there.get("warnings"):
+        files.write_text(folder / _MANIFEST, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    return told
 
 
 def hold_capture(
@@ -172,11 +191,16 @@ def hold_capture(
     Raises:
         ModelError: a state is NaN, or the text has tokens that the model has not.
     """
-    from infoplane.forward import assign_windows
+    from infoplane.forward import BatchSize, assign_windows
 
     model.check_tokens(windows)
-    held = assign_windows(model, windows, points, layers=layers, first=0, last=len(windows), loss=loss)
-    return Capture(None, _manifest_of(model, windows, points, layers, loss, SHARD_TOKENS), windows, held)
+    size, to = BatchSize(), len(windows)
+    held = assign_windows(
+        model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size
+    )  # fmt: skip
+    manifest = _manifest_of(model, windows, points, layers, loss, SHARD_TOKENS) | {"batch_tokens": size.asked}
+    manifest["warnings"] += [size.warning] if size.warning else []
+    return Capture(None, manifest, windows, held)
 
 
 def open_capture(folder: str | Path) -> Capture:
@@ -253,6 +277,15 @@ def _text_of(windows: Windows) -> dict[str, npt.NDArray[Any]]:
     if windows.text is None or windows.ends is None:
         return {}
     return {"text": windows.text, "ends": windows.ends}
+
+
+def _begun(folder: Path, run_id: str) -> list[Any] | None:
+    """The shards of a capture of the same run, if one was begun, with whatever memory it had."""
+    try:
+        there = _read_manifest(folder)
+    except CaptureError:
+        return None
+    return there["shards"] if there and there.get("run_id") == run_id and there.get("shards") else None
 
 
 def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:

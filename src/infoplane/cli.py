@@ -124,6 +124,7 @@ def measure(
     device: o.Device = "auto",
     device_map: o.DeviceMap = None,
     layers: o.Layers = None,
+    batch: o.Batch = None,
     loss: Annotated[
         bool, typer.Option(help="Next-token loss and bits per byte of the text too.", rich_help_panel=o.MODEL)
     ] = False,
@@ -165,6 +166,7 @@ def measure(
     capture: Annotated[
         Path | None, typer.Option(help="Folder to keep the capture in, or to ask again.", rich_help_panel=o.OUT)
     ] = None,
+    memory: o.Memory = None,
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=o.OUT)] = False,
 ) -> None:
@@ -196,7 +198,7 @@ def measure(
     asked: dict[str, Any] = {
         "orders": numbers(orders), "estimators": words(estimator), "weights": words(weights), "unit": unit,
         "labels": {name: read_column(path) for name, path in map(pair, label or [])},
-        "text_labels": words(text_labels) if text_labels else (),
+        "text_labels": words(text_labels) if text_labels else (), "memory": memory,
     }  # fmt: skip
     with bars() as progress:
         if model is None:
@@ -223,6 +225,7 @@ def measure(
                 "context": context, "seed": seed, "m": points, "points_seed": points_seed,
                 "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
                 "layers": words(layers) if layers else None, "loss": loss, "bound": with_bound, "force": force,
+                "batch": batch,
                 "dtype": dtype, "device": device, "device_map": device_map, "revision": revision, "progress": progress,
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
                 "windows": cut,

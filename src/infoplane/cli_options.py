@@ -59,4 +59,16 @@ Bounded = Annotated[
 ]
 Estimator = Annotated[str, typer.Option(help="Of corrected and plugin.", rich_help_panel=ASK)]
 Unit = Annotated[str, typer.Option(help="efficiency, bits or nats.", rich_help_panel=ASK)]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="What may be held beyond the model's weights: 4GB, 4GiB, 512MB; by default measuring takes up to half of "
+        "what is free.",
+        rich_help_panel=OUT,
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Tokens a batch, at most: 4096; halved where memory runs out.", rich_help_panel=MODEL),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=OUT)]

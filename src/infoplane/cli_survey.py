@@ -48,6 +48,7 @@ def survey(
     show: Annotated[
         bool, typer.Option("--show", help="Print a survey that ships, to make your own.", rich_help_panel="Survey")
     ] = False,
+    memory: o.Memory = None,
     as_json: o.AsJson = False,
     force: Annotated[
         bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)
@@ -75,7 +76,15 @@ def survey(
     with bars() as progress:
         quiet()
         found = run(
-            entries, out=folder, only=only, up_to=up_to, force=force, progress=progress, source=source, say=_say
+            entries,
+            out=folder,
+            only=only,
+            up_to=up_to,
+            force=force,
+            memory=memory,
+            progress=progress,
+            source=source,
+            say=_say,
         )
     if as_json:
         typer.echo((folder / "survey.json").read_text("utf-8").rstrip())

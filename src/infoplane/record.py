@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from infoplane import files
-from infoplane.answers import Answers, Plan, answer
+from infoplane.answers import Answers, Plan, answer, settings
 from infoplane.assign import unit_scale
 from infoplane.capture import Capture, Progress, versions
 from infoplane.errors import SettingError
@@ -43,6 +43,7 @@ def measure_capture(
     unit: str = "efficiency",
     controls: bool = True,
     threads: int | None = None,
+    memory: int | str | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
     """Ask a capture.
@@ -58,14 +59,19 @@ def measure_capture(
             ends of words, in position sets of these names (`infoplane.text_labels`).
         unit: `efficiency` (divided by log m), `bits` or `nats`.
         controls: whether the estimates are made with permuted and shifted labels too.
-        threads: layers worked on at once; by default as many as there are cores.
+        threads: to work with; by default as many as there are cores.
+        memory: what may be held, in bytes or as `4GB`, `4GiB`, `512MB`; half of what is free by default. No number
+            hangs on it (`infoplane.memory`).
+        progress: called with a stage, what is done and what there is to do.
 
     Raises:
-        SettingError: an order, estimator, weight or unit that is not known.
+        SettingError: an order, estimator, weight or unit that is not known; less memory than is needed.
         LabelError: a column that does not fit, or no text to make labels of.
     """
+    if memory is not None:  # refused before anything is made, as far as can be said by then
+        settings(capture, 1, threads, memory)
     asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels)
-    return asker.measure(capture, threads, progress)
+    return asker.measure(capture, threads, progress, memory)
 
 
 class Asker:
@@ -96,10 +102,16 @@ class Asker:
         self.questions = Questions(windows, orders, labels or {}, controls, text_labels)
         self.plan = Plan(self.questions, self.blocks, weights)
 
-    def measure(self, capture: Capture, threads: int | None = None, progress: Progress | None = None) -> Measurement:
+    def measure(
+        self,
+        capture: Capture,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        memory: int | str | None = None,
+    ) -> Measurement:
         """Ask a capture of these windows."""
         started = time.monotonic()
-        return _Record(self, capture, answer(capture, self.plan, threads, progress)).measurement(started)
+        return _Record(self, capture, answer(capture, self.plan, threads, progress, memory)).measurement(started)
 
 
 class _Record:
@@ -296,6 +308,7 @@ class _Record:
             "points": {**{k: points[0][k] for k in ("m", "d", "seed", "calibration", "eps")}, "sets": len(points)},
             "points_hash": files.hash_of([p["hash"] for p in points]),
             "run_id": manifest["run_id"],
+            "batch_tokens": manifest.get("batch_tokens"),
             "tokens": int(np.count_nonzero(w.is_text)),
             "positions": w.n_positions,
             "documents": self.documents,

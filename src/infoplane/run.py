@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane.bound import bound_of, with_a_bound
-from infoplane.capture import Capture, Progress, open_capture, write_capture
+from infoplane.capture import SHARD_TOKENS, Capture, Progress, open_capture, write_capture
 from infoplane.errors import ModelError, SettingError
 from infoplane.measurement import Measurement
+from infoplane.memory import capturing, parse
 from infoplane.pair_windows import is_of_pairs, make_pair_windows
 from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
@@ -61,6 +62,8 @@ def measure(
     capture: str | Path | None = None,
     force: bool = False,
     threads: int | None = None,
+    memory: int | str | None = None,
+    batch: int | None = None,
     progress: Progress | None = None,
     **loading: Any,
 ) -> Measurement:
@@ -87,7 +90,10 @@ def measure(
         windows: more for `make_windows`: `add_bos`, `include_special`, `include_first`, `min_window`.
         capture: folder to keep the capture in; a temporary one otherwise.
         force: throw away another run's capture in that folder.
-        threads: layers measured at once.
+        threads: to measure with.
+        memory: what may be held beyond the weights, in bytes or as `4GB`, `4GiB`, `512MB`; by default measuring takes
+            up to half of what is free. Smaller batches, which it may ask for, can change the last bits of states.
+        batch: tokens a batch, at most; 4,096 by default. Halved where memory runs out.
         progress: called with a stage, what is done and what there is to do.
         **loading: for `load_model`: revision, dtype, device, device_map, trust_remote_code, allow_pickle,
             random_init.
@@ -98,8 +104,12 @@ def measure(
     started = time.monotonic()
     questions: dict[str, Any] = {
         "orders": orders, "estimators": estimators, "weights": weights, "labels": labels,
-        "text_labels": text_labels, "unit": unit, "threads": threads, "progress": progress,
+        "text_labels": text_labels, "unit": unit, "threads": threads, "memory": memory, "progress": progress,
     }  # fmt: skip
+    if memory is not None:
+        parse(memory)
+    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+        raise SettingError(f"batch = {batch!r}: expected a whole number of tokens, 1 or more")
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
@@ -145,17 +155,18 @@ def measure(
     with contextlib.ExitStack() as stack:
         before = time.monotonic()
         stages: tuple[Stage, ...] = ()
+        asked = (points, layers, loss, force, progress, memory, batch)
         if wanted is None:
             read = cut(TOKENS if tokens is None else tokens)
             folder = stack.enter_context(_folder(capture))
-            kept = _capture(folder, ready, read, points, layers, loss, force, progress)
+            kept = _capture(folder, ready, read, *asked)
         else:
             place = stack.enter_context(places(capture, force))
             kept, stages = read_until(
                 wanted,
                 cut,
-                lambda budget, read: _capture(place.of(budget), ready, read, points, layers, loss, force, progress),
-                lambda found: wanted.error_of(found, threads),
+                lambda budget, read: _capture(place.of(budget), ready, read, *asked),
+                lambda found: wanted.error_of(found, threads, memory),
             )
             kept = dataclasses.replace(kept, folder=place.settle(stages[-1].budget))
         after = time.monotonic()
@@ -232,11 +243,42 @@ def _capture(
     loss: bool,
     force: bool,
     progress: Progress | None,
+    memory: int | str | None = None,
+    batch: int | None = None,
 ) -> Capture:
     from infoplane.layers import named_layers, select_layers
 
     chosen = select_layers(named_layers(model.backbone), None if layers is None else tuple(layers))
-    return write_capture(folder, model, windows, points, chosen, loss=loss, force=force, progress=progress)
+    sizes = capture_sizes(model, windows, points, len(chosen), loss, memory, batch)
+    return write_capture(folder, model, windows, points, chosen, loss=loss, force=force, progress=progress, **sizes)
+
+
+def capture_sizes(
+    model: Model,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: int,
+    loss: bool,
+    memory: int | str | None,
+    batch: int | None,
+) -> dict[str, int]:
+    """Tokens of batches and shards for `write_capture`, where they are not its own.
+
+    Raises:
+        SettingError: less memory than one window needs.
+    """
+    from infoplane.forward import MAX_BATCH_TOKENS
+
+    if memory is None:
+        return {} if batch is None else {"max_batch_tokens": batch}
+    # states of another device are not held here
+    width = model.width if model.device.type == "cpu" else 0
+    fit = capturing(
+        parse(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
+        stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
+        batch_is_asked=batch is not None or width == 0,
+    )  # fmt: skip
+    return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from infoplane.capture import Progress
 from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
+from infoplane.memory import parse
 from infoplane.run import measure
 from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
 from infoplane.survey_file import Entry, read_survey
@@ -42,6 +43,7 @@ def survey(
     up_to: float | None = None,
     force: bool = False,
     source: str = "python",
+    memory: int | str | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> Survey:
@@ -53,6 +55,7 @@ def survey(
         only, up_to: which of its models; see `choose`.
         force: measure again what is stored there with other settings.
         source: what entries came from, for the record.
+        memory: as for `infoplane.measure`, for all models whatever the survey says.
         progress: called with a stage, what is done and what there is to do.
         say: called with a sentence about each model as it is dealt with.
 
@@ -61,10 +64,12 @@ def survey(
         TextError: a text that cannot be read.
         ResultError: the folder holds other results, and not `force`.
     """
+    if memory is not None:
+        parse(memory)
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)
-    run = _Run(Path(out), entries, str(models) if named else source, progress, say)
+    run = _Run(Path(out), entries, str(models) if named else source, progress, say, memory)
     run.check_folder(force)
     run.read_texts(chosen)
     run.resolve(chosen)
@@ -83,8 +88,15 @@ class _Run:
     """One run over a survey."""
 
     def __init__(
-        self, out: Path, entries: tuple[Entry, ...], source: str, progress: Progress | None, say: Say | None
+        self,
+        out: Path,
+        entries: tuple[Entry, ...],
+        source: str,
+        progress: Progress | None,
+        say: Say | None,
+        memory: int | str | None = None,
     ) -> None:
+        self.memory = memory
         self.out, self.entries, self.source, self.progress = out, entries, source, progress
         self.say = say or (lambda sentence: None)
         self.texts: dict[str, Text] = {}
@@ -234,6 +246,7 @@ class _Run:
             orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
             points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
             layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads"),
+            memory=self.memory or s.get("memory"), batch=s.get("batch"),
             windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
             capture=place / "capture", force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
             trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,

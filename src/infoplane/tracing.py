@@ -22,9 +22,11 @@ from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
 from infoplane.errors import InfoplaneError, ModelError, ResultError
 from infoplane.layers import named_layers, select_layers
 from infoplane.measurement import JSON_NAME, Measurement
+from infoplane.memory import parse
 from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.record import measure_capture
+from infoplane.run import capture_sizes
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows, tokenizer_hash
 from infoplane.trajectory import Point, Trajectory, outliers
@@ -58,6 +60,8 @@ def trace(
     bound: bool = False,
     windows: Mapping[str, Any] | None = None,
     keep_captures: bool = False,
+    memory: int | str | None = None,
+    batch: int | None = None,
     progress: Progress | None = None,
     **loading: Any,
 ) -> Trajectory:
@@ -75,12 +79,15 @@ def trace(
         loss: also the next-token loss of the same text.
         bound: also the frontier of the text, once, and each checkpoint's place against it.
         keep_captures: keep each checkpoint's capture beside its measurement.
+        memory, batch: as for `infoplane.measure`; a stored measurement is used again whatever they were.
         progress: called with a stage, what is done and what there is to do.
         **loading: for `load_model`: tokenizer, dtype, device, device_map, trust_remote_code, allow_pickle.
 
     Raises:
         InfoplaneError: bad input; or no checkpoint at all could be measured.
     """
+    if memory is not None:
+        parse(memory)
     out = Path(out)
     found = find_checkpoints(model, revisions, table)
     text = read_text(documents)
@@ -89,7 +96,7 @@ def trace(
         "orders": list(orders), "estimators": list(estimators), "unit": unit, "loss": loss,
         "layers": None if layers is None else list(layers), "m": m, "points_seed": points_seed,
         "calibration": calibration, **({"bound": True} if bound else {}),
-    }, keep_captures, progress)  # fmt: skip
+    }, keep_captures, progress, memory, batch)  # fmt: skip
     points: list[Point] = []
     for number, checkpoint in enumerate(found):
         if progress is not None:
@@ -128,8 +135,16 @@ class _Run:
     """What all checkpoints of a trace share."""
 
     def __init__(
-        self, out: Path, loading: Mapping[str, Any], settings: dict[str, Any], keep: bool, progress: Progress | None
+        self,
+        out: Path,
+        loading: Mapping[str, Any],
+        settings: dict[str, Any],
+        keep: bool,
+        progress: Progress | None,
+        memory: int | str | None = None,
+        batch: int | None = None,
     ) -> None:
+        self.memory, self.batch = memory, batch
         self.out, self.loading, self.settings, self.keep, self.progress = out, loading, settings, keep, progress
         self.windows: Windows | None = None
         self.like: dict[str, Any] = {}
@@ -192,12 +207,15 @@ class _Run:
         s, place = self.settings, self.place(checkpoint.name)
         layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
         points = [ReferencePoints.make(model.width, s["m"], s["points_seed"], s["calibration"])]
+        sizes = capture_sizes(model, self.windows, points, len(layers), s["loss"], self.memory, self.batch)
         kept = write_capture(
-            place / "capture", model, self.windows, points, layers, loss=s["loss"], force=True, progress=self.progress
-        )
+            place / "capture", model, self.windows, points, layers, loss=s["loss"], force=True, progress=self.progress,
+            **sizes,
+        )  # fmt: skip
         found = measure_capture(
-            kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], progress=self.progress
-        )
+            kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], memory=self.memory,
+            progress=self.progress,
+        )  # fmt: skip
         if s.get("bound"):
             if self.bound is None:
                 self.bound = stored_or_fitted(
