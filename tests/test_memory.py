@@ -110,13 +110,13 @@ def test_too_little_is_refused_with_what_is_needed_and_why() -> None:
     assert reduction(1, **{**MILLION, "stated": False}).layers == 1  # a default is never refused
     fit: dict[str, Any] = {"tokens": 10**6, "longest": 512, "width": 576, "stored": 3100, "loss": False, "shard": 8192}
     assert capturing(4 * GIB, batch=4096, batch_is_asked=False, **fit) == memory.Capturing(4096, 8192)
-    tight = capturing(720 << 20, batch=4096, batch_is_asked=False, **fit)
+    tight = capturing(800 << 20, batch=4096, batch_is_asked=False, **fit)
     assert 512 <= tight.batch < 4096 and tight.shard >= 512
     assert capturing(1 * GIB, batch=4096, batch_is_asked=True, **fit).batch == 4096
     with pytest.raises(
         SettingError, match=r"too little to capture windows of 512 tokens: at least .* beyond the model"
     ):
-        capturing(500 << 20, batch=4096, batch_is_asked=False, **fit)
+        capturing(600 << 20, batch=4096, batch_is_asked=False, **fit)
 
 
 # ---------------------------------------------------------------------- the same numbers

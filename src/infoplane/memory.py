@@ -31,7 +31,7 @@ _UNITS = {"b": 1, **{f"{p}b": 1000**i for i, p in enumerate("kmgt", 1)},
           **{f"{p}ib": 1024**i for i, p in enumerate("kmgt", 1)}}  # fmt: skip
 _SIZE = re.compile(r"\s*([0-9]+(?:[.][0-9]+)?)\s*([kmgt]?i?b)\s*", re.IGNORECASE)
 _UNKNOWN = 4 << 30  # free memory of a machine that does not tell
-LIBRARIES, TORCH = 230 << 20, 350 << 20
+LIBRARIES, TORCH = 230 << 20, 450 << 20
 """Bytes of the interpreter with its libraries, and of PyTorch and transformers on top."""
 _TOKEN, _POSITION = 24, 96  # windows and codes; position sets, samples, and labels in the making
 _ROW, _DOCUMENT, _LAYER = 64 + 64, 4 * WIDTH * 8, 48 << 20
