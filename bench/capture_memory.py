@@ -35,8 +35,8 @@ def one(dtype: str, tokens: int, batch: int) -> None:
         write_capture(folder, model, windows, points, layers, max_batch_tokens=batch)
     peak = resident("VmHWM")
     print(
-        f"{dtype}, {tokens:,} tokens, batches of {batch:,}: before {before:.0f} MiB, peak {peak:.0f}, above the weights "
-        f"{peak - weights:.0f}, above before {peak - before:.0f}"
+        f"{dtype}, {tokens:,} tokens, batches of {batch:,}: before {before:.0f} MiB, peak {peak:.0f}, above the "
+        f"weights {peak - weights:.0f}, above before {peak - before:.0f}"
     )
 
 
