@@ -1,8 +1,8 @@
 """Asking every layer: the one pass over a capture's assignments.
 
 Whole-number work is done once per set of labels and used for every layer. Layers are read one after the other, by a
-few threads, and each is worked on a few columns at a time. As many sets of labels as a bounded memory holds
-are asked in one visit to a layer; a long text takes more visits, not more memory.
+few threads, and each is worked on a few columns at a time. As many sets of labels as the memory holds (see
+`infoplane.memory`) are asked in one visit to a layer; a long text takes more visits, not more memory.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +21,12 @@ from infoplane.engine import Advance
 from infoplane.estimators import Information, Tally, informations
 from infoplane.grouping import Grouping
 from infoplane.jackknife import MIN_DOCUMENTS
-from infoplane.label_sums import Summing
+from infoplane.label_sums import LabelSums, Summing
 from infoplane.marginal import Adding, Marginal, NullCurve, Sample
+from infoplane.memory import Reduction, budget_of, reduction
 from infoplane.questions import Question, Questions
 from infoplane.rows import Rows
 
-_LAYER_BYTES = 64 << 20  # assignments held at once by all threads together
-_HELD_BYTES = 32 << 20  # whole numbers of all sets of labels that are asked in one visit
 Target = tuple[str, int]
 """A layer and a reference set."""
 
@@ -61,6 +61,11 @@ class _Job:
     grouping: Grouping
     tallies: Mapping[str, Tally]
 
+    def nbytes(self, layers: int) -> int:
+        """Bytes held for it, with its sums in so many layers."""
+        counts = self.grouping.nbytes + sum(t.nbytes for t in self.tallies.values())
+        return counts + layers * Summing.nbytes_of(self.grouping)
+
 
 class Plan:
     """What is settled before any layer is read, for all captures of the same windows.
@@ -90,19 +95,20 @@ class Plan:
         """Sets of labels asked, controls that cannot be made included."""
         return sum(3 if q.own and self.questions.controls else 1 for q in self.questions.all)
 
-    def rounds(self) -> Iterator[list[_Job]]:
-        """Jobs that fit the memory together, one at least; kept, if all of them do."""
+    def rounds(self, most: int, layers: int) -> Iterator[list[_Job]]:
+        """Jobs that fit `most` bytes together, asked of so many layers at once; one at least. Kept, if all fit."""
         if self._only is not None:
             yield self._only
             return
         jobs: list[_Job] = []
         held, first = 0, True
         for job in self._jobs():
-            if jobs and held + job.grouping.nbytes > _HELD_BYTES:
+            size = job.nbytes(layers)
+            if jobs and held + size > most:
                 yield jobs
                 jobs, held, first = [], 0, False
             jobs.append(job)
-            held += job.grouping.nbytes
+            held += size
         self._only = jobs if first else None
         yield jobs
 
@@ -129,29 +135,51 @@ def answer(
     threads: int | None = None,
     advance: Advance | None = None,
     targets: Sequence[Target] | None = None,
+    memory: int | str | None = None,
 ) -> Answers:
     """Ask layers and reference sets of a capture.
 
     Args:
         capture: the capture.
         plan: for its windows.
-        threads: layers worked on at once.
+        threads: to work with.
         advance: called with how many of the `len(plan)` sets of labels of each target were asked since the last call.
         targets: which are asked; all by default. What each answers does not depend on the others.
+        memory: what may be held: bytes, or a size such as `4GB`; a share of what is free by default. No number hangs
+            on it.
+
+    Raises:
+        SettingError: less memory than is needed.
     """
-    return _Pass(capture, plan, threads, advance).go(targets_of(capture) if targets is None else targets)
+    targets = targets_of(capture) if targets is None else targets
+    return _Pass(capture, plan, settings(capture, len(plan), threads, memory, len(targets)), advance).go(targets)
+
+
+def settings(
+    capture: Capture, sets: int, threads: int | None, memory: int | str | None, targets: int | None = None
+) -> Reduction:
+    """How a capture is asked for so many sets of labels, of so many targets; of all by default.
+
+    Raises:
+        SettingError: less memory than is needed.
+    """
+    windows = capture.windows
+    return reduction(
+        budget_of(memory), stated=memory is not None, tokens=len(windows.tokens), positions=windows.n_positions,
+        m=capture.m, documents=len(windows.documents), sets=sets, threads=max(1, threads or os.cpu_count() or 1),
+        layers=capture.sets * len(capture.layers) if targets is None else targets,
+    )  # fmt: skip
 
 
 class _Pass:
-    def __init__(self, capture: Capture, plan: Plan, threads: int | None, advance: Advance | None) -> None:
-        self.capture, self.plan, self.advance = capture, plan, advance
-        held = max(1, capture.windows.n_positions * capture.m * 2)
-        self.threads = max(1, min(threads or os.cpu_count() or 1, _LAYER_BYTES // held))
+    def __init__(self, capture: Capture, plan: Plan, settings: Reduction, advance: Advance | None) -> None:
+        self.capture, self.plan, self.settings, self.advance = capture, plan, settings, advance
         self.profiles: dict[Target, _Profile] = {}
         self.answers = Answers()
+        self.shape = capture.windows.n_positions, capture.m
 
     def go(self, targets: Sequence[Target]) -> Answers:
-        for jobs in self.plan.rounds():
+        for jobs in self.plan.rounds(self.settings.held, self.settings.layers):
 
             def visit(target: Target, jobs: Sequence[_Job] = jobs) -> None:
                 self._visit(target, jobs)
@@ -162,37 +190,51 @@ class _Pass:
         return self.answers
 
     def _each(self, work: Callable[[Target], None], targets: Sequence[Target]) -> Iterator[None]:
-        if self.threads == 1:
+        if self.settings.layers == 1:
             yield from map(work, targets)
             return
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.settings.layers) as pool:
             yield from pool.map(work, targets)
 
+    def _rows(self, target: Target) -> Rows:
+        if self.settings.whole:
+            return Rows.of(self.capture.read(*target))
+        return Rows.reading(lambda columns: self.capture.read(*target, columns), *self.shape)
+
     def _visit(self, target: Target, jobs: Sequence[_Job]) -> None:
-        a = self.capture.read(*target)
-        profile = self.profiles.get(target)
-        rows = Rows.of(a)
         errors = target[1] == 0  # one reference set carries the error bars of the text, and the controls
         jobs = [job for job in jobs if errors or job.kind == "value"]
+        profile = self.profiles.get(target)
+        if profile is not None and not jobs:
+            return
+        rows = self._rows(target)
         summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies) for job in jobs]
         adding = {} if profile else {name: self._adding(sample, errors) for name, sample in self.plan.samples.items()}
-        for columns, x in rows.pieces():
-            for one in adding.values():
-                one.add(x)
-            for summing in summings:
-                summing.add(columns, x)
+        with ThreadPoolExecutor(self.settings.threads) as pool:
+            run = map if self.settings.threads == 1 else pool.map
+            for columns, x in rows.pieces():
+                for one in adding.values():
+                    one.add(x)
+                for _ in run(partial(Summing.add, columns=columns, x=x), summings):
+                    pass
+            del x
         if profile is None:
             profile = self.profiles[target] = self._profile(rows, adding)
             for name, marginal in profile.marginals.items():
                 self.answers.marginals[(*target, name)] = marginal
-        asked = [
-            (job, weight, (tally, summed, profile.marginals[job.question.position_set]))
-            for job, summed in zip(jobs, (s.done() for s in summings), strict=True)
-            for weight, tally in job.tallies.items()
-        ]
-        found = informations(profile.curve, [terms for _, _, terms in asked])
-        for (job, weight, _), information in zip(asked, found, strict=True):
-            self.answers.informations[(*target, job.question, job.kind, weight)] = information
+        names = [(job.question, job.kind, weight) for job in jobs for weight in job.tallies]
+        found = informations(profile.curve, self._terms(jobs, summings, profile))
+        for about, information in zip(names, found, strict=True):
+            self.answers.informations[(*target, *about)] = information
+
+    def _terms(
+        self, jobs: Sequence[_Job], summings: list[Summing], profile: _Profile
+    ) -> Iterator[tuple[Tally, LabelSums, Marginal]]:
+        """What is asked of a layer, one after the other, so that sums go as they are used."""
+        for job in jobs:
+            sums = summings.pop(0).done()
+            for tally in job.tallies.values():
+                yield tally, sums, profile.marginals[job.question.position_set]
 
     def _adding(self, sample: Sample, errors: bool) -> Adding:
         return Adding(sample if errors else replace(sample, block=None, blocks=0))

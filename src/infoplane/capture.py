@@ -33,6 +33,7 @@ from infoplane.shapes import checked
 from infoplane.windows import Windows
 
 if TYPE_CHECKING:
+    from infoplane.forward import BatchSize
     from infoplane.layers import Layer
     from infoplane.models import Facts, Model
     from infoplane.points import ReferencePoints
@@ -80,16 +81,16 @@ class Capture:
         """Hash of everything that decides the numbers."""
         return str(self.manifest["run_id"])
 
-    def read(self, layer: str, reference_set: int = 0) -> npt.NDArray[np.float16]:
-        """(N, m) assignments of one layer."""
+    def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> npt.NDArray[np.float16]:
+        """(N, m) assignments of one layer, or some columns of them."""
         if self.held is not None:
-            return self.held[f"{layer}/{reference_set}"]
+            return self.held[f"{layer}/{reference_set}"][:, columns]
         assert self.folder is not None
-        out = np.empty((self.windows.n_positions, self.m), np.float16)
+        out = np.empty((self.windows.n_positions, len(range(self.m)[columns])), np.float16)
         rows = self.windows.row_starts
         for i, (first, last) in enumerate(self.manifest["shards"]):
             with _opened(self.folder, i, self.run_id) as shard:
-                out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")
+                out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")[:, columns]
         return out
 
     def loss(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
@@ -136,7 +137,8 @@ def write_capture(
 
     Raises:
         CaptureError: the folder holds another run, or something else.
-        ModelError: a state is NaN, or the text has tokens that the model has not.
+        ModelError: a state is NaN, memory runs out with one window, or the text has tokens that the model has not.
+        SettingError: a batch of no tokens.
     """
     with Local().group(Held(model), name="the model") as models:
         return capture_with(
@@ -163,11 +165,17 @@ def capture_with(
 
     Raises:
         CaptureError: the folder holds another run, or something else; or a worker does not see it.
-        ModelError: a state is NaN, or the text has tokens that the model has not; or a worker has another model.
+        ModelError: a state is NaN, or the text has tokens that the model has not; or a worker has another model;
+            or memory runs out with one window.
+        SettingError: a batch of no tokens.
     """
+    from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
+
+    batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
     folder = Path(folder)
     facts.check_tokens(windows)
-    manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens)
+    manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens) | {"batch_tokens": batch.asked}
+    manifest["shards"] = _begun(folder, manifest["run_id"]) or manifest["shards"]
     _claim(folder, manifest, force)
     arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS} | _text_of(windows)
     if not _holds(folder / _WINDOWS, arrays):
@@ -187,39 +195,58 @@ def capture_with(
             advance(size)
         else:
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
-    writing = _Writing(folder.absolute(), manifest, windows, tuple(points), max_batch_tokens)
-    for i, _ in models.each(writing, missing, advance):
+    writing = _Writing(folder.absolute(), manifest, windows, tuple(points), batch.asked)
+    for i, tokens in models.each(writing, missing, advance):
+        batch.tokens = min(batch.tokens, tokens)
         if not _shard(folder, i).exists():
             raise CaptureError(unseen(folder))
-    return Capture(folder, manifest, windows)
+    return Capture(folder, _with_batches(folder, manifest, batch), windows)
+
+
+def _with_batches(folder: Path, manifest: dict[str, Any], size: BatchSize) -> dict[str, Any]:
+    """The manifest, with what must be said of the batches of all shards, those of an earlier start included."""
+    there = _read_manifest(folder) or manifest
+    said = list(dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]))
+    before = there.get("batch_tokens", size.asked)
+    if before != size.asked:
+        said.append(f"captured in batches of {before} tokens, then of {size.asked}: last bits of states may be others")
+    if size.warning is not None:
+        said.append(size.warning)
+    told = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(said))}
+    if told["warnings"] != there.get("warnings"):
+        files.write_json(folder / _MANIFEST, files.sealed(told))
+    return told
 
 
 @dataclass(frozen=True, eq=False)
 class _Writing:
-    """The work of capturing: a piece is the number of a shard."""
+    """The work of capturing: a piece is the number of a shard; its result the tokens a batch had in the end."""
 
     folder: Path
     manifest: Mapping[str, Any]
     windows: Windows
     points: tuple[ReferencePoints, ...]
-    max_batch_tokens: int | None
+    batch_tokens: int
 
-    def open(self, model: Model) -> Callable[[int, Callable[[int], object]], None]:
-        from infoplane.forward import MAX_BATCH_TOKENS, assign_windows
+    def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
+        from infoplane.forward import BatchSize, assign_windows
         from infoplane.layers import named_layers, select_layers
 
         self._check(model)
         layers = select_layers(named_layers(model.backbone), tuple(self.manifest["layers"]))
 
-        def write(number: int, advance: Callable[[int], object]) -> None:
+        batch = BatchSize(self.batch_tokens)  # once it is halved it stays so, for this worker
+
+        def write(number: int, advance: Callable[[int], object]) -> int:
             first, last = self.manifest["shards"][number]
             arrays = assign_windows(
                 model, self.windows, self.points, layers=layers, first=first, last=last, loss=self.manifest["loss"],
-                max_batch_tokens=self.max_batch_tokens or MAX_BATCH_TOKENS, progress=advance,
+                max_batch_tokens=batch, progress=advance,
             )  # fmt: skip
             head = {"run_id": self.manifest["run_id"], "shard": str(number), "content_sha256": _content(arrays)}
             _still_ours(self.folder, self.manifest)
             files.write_bytes(_shard(self.folder, number), st.save(arrays, metadata=head))
+            return batch.tokens
 
         return write
 
@@ -253,12 +280,17 @@ def hold_capture(
     Raises:
         ModelError: a state is NaN, or the text has tokens that the model has not.
     """
-    from infoplane.forward import assign_windows
+    from infoplane.forward import BatchSize, assign_windows
 
     model.check_tokens(windows)
-    held = assign_windows(model, windows, points, layers=layers, first=0, last=len(windows), loss=loss)
+    size, to = BatchSize(), len(windows)
+    held = assign_windows(
+        model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size
+    )  # fmt: skip
     names = [layer.name for layer in layers]
-    return Capture(None, _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS), windows, held)
+    manifest = _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS) | {"batch_tokens": size.asked}
+    manifest["warnings"] += [size.warning] if size.warning else []
+    return Capture(None, manifest, windows, held)
 
 
 def open_capture(folder: str | Path) -> Capture:
@@ -339,6 +371,15 @@ def _text_of(windows: Windows) -> dict[str, npt.NDArray[Any]]:
     if windows.text is None or windows.ends is None:
         return {}
     return {"text": windows.text, "ends": windows.ends}
+
+
+def _begun(folder: Path, run_id: str) -> list[Any] | None:
+    """The shards of a capture of the same run, if one was begun, with whatever memory it had."""
+    try:
+        there = _read_manifest(folder)
+    except CaptureError:
+        return None
+    return there["shards"] if there and there.get("run_id") == run_id and there.get("shards") else None
 
 
 def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:

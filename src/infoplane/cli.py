@@ -141,6 +141,7 @@ def measure(
     device: o.Device = "auto",
     device_map: o.DeviceMap = None,
     layers: o.Layers = None,
+    batch: o.Batch = None,
     loss: Annotated[
         bool, typer.Option(help="Next-token loss and bits per byte of the text too.", rich_help_panel=o.MODEL)
     ] = False,
@@ -185,6 +186,7 @@ def measure(
     engine: o.Engine = "local",
     workers: o.Workers = None,
     gpus_per_worker: o.GpusPerWorker = None,
+    memory: o.Memory = None,
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=o.OUT)] = False,
 ) -> None:
@@ -216,7 +218,7 @@ def measure(
     asked: dict[str, Any] = {
         "orders": numbers(orders), "estimators": words(estimator), "weights": words(weights), "unit": unit,
         "labels": {name: read_column(path) for name, path in map(pair, label or [])},
-        "text_labels": words(text_labels) if text_labels else (),
+        "text_labels": words(text_labels) if text_labels else (), "memory": memory,
     }  # fmt: skip
     if out is not None:
         check_folder(out, "--out")
@@ -246,6 +248,7 @@ def measure(
                 "context": context, "seed": seed, "m": points, "points_seed": points_seed,
                 "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
                 "layers": words(layers) if layers else None, "loss": loss, "bound": with_bound, "force": force,
+                "batch": batch,
                 "dtype": dtype, "device": device, "device_map": device_map, "revision": revision, "progress": progress,
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
                 "windows": cut,

@@ -77,4 +77,16 @@ GpusPerWorker = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="What may be held beyond the model's weights: 4GB, 4GiB, 512MB; by default measuring takes up to half of "
+        "what is free.",
+        rich_help_panel=OUT,
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Tokens a batch, at most: 4096; halved where memory runs out.", rich_help_panel=MODEL),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=OUT)]

@@ -51,6 +51,7 @@ def survey(
     engine: o.Engine = "local",
     workers: o.Workers = None,
     gpus_per_worker: o.GpusPerWorker = None,
+    memory: o.Memory = None,
     as_json: o.AsJson = False,
     force: Annotated[
         bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)
@@ -79,8 +80,8 @@ def survey(
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         found = run(
-            entries, out=folder, only=only, up_to=up_to, force=force, engine=running, progress=progress, source=source,
-            say=tell,
+            entries, out=folder, only=only, up_to=up_to, force=force, engine=running, memory=memory, progress=progress,
+            source=source, say=tell,
         )  # fmt: skip
     if as_json:
         say((folder / "survey.json").read_text("utf-8").rstrip())

@@ -45,6 +45,7 @@ def trace(
     device: o.Device = "auto",
     device_map: o.DeviceMap = None,
     layers: o.Layers = None,
+    batch: o.Batch = None,
     trust_remote_code: o.TrustRemoteCode = False,
     allow_pickle: o.AllowPickle = False,
     points: o.PointCount = 100,
@@ -61,6 +62,7 @@ def trace(
     engine: o.Engine = "local",
     workers: o.Workers = None,
     gpus_per_worker: o.GpusPerWorker = None,
+    memory: o.Memory = None,
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite a finished trace.", rich_help_panel=o.OUT)] = False,
 ) -> None:
@@ -90,7 +92,8 @@ def trace(
             model, documents, out=folder, revisions=revisions, table=table, tokens=tokens, context=context, seed=seed,
             orders=numbers(orders), estimators=words(estimator), unit=unit, m=points, points_seed=points_seed,
             layers=words(layers) if layers else None, windows={"add_bos": add_bos}, keep_captures=keep_captures,
-            bound=with_bound, engine=running, progress=progress, tokenizer=tokenizer, dtype=dtype, device=device,
+            bound=with_bound, engine=running, memory=memory, batch=batch, progress=progress, tokenizer=tokenizer,
+            dtype=dtype, device=device,
             trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **more,
         )  # fmt: skip
     if as_json:

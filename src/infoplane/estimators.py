@@ -31,7 +31,7 @@ made to count once).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,9 +82,11 @@ def information(
     return informations(curve, [(Tally(grouping, weight), summing.done(), marginal)])[0]
 
 
-def informations(curve: NullCurve, asked: Sequence[tuple[Tally, LabelSums, Marginal]]) -> list[Information]:
-    """All that is asked of one layer; together, because its equations are solved at once."""
+def informations(curve: NullCurve, asked: Iterable[tuple[Tally, LabelSums, Marginal]]) -> list[Information]:
+    """All that is asked of one layer; together, because its equations are solved at once. Sums are not kept."""
     terms = [_Terms(*each) for each in asked]
+    if not terms:
+        return []
     d, log_n = (np.concatenate([getattr(t, name).ravel() for t in terms]) for name in ("d", "log_n"))
     solved = solve_excess(curve, d, log_n)
     ends = np.cumsum([t.d.size for t in terms])[:-1]
@@ -117,6 +119,11 @@ class Tally:
                 self.mass[:, 1:] -= self._of_pairs(g.pair_n.astype(np.float64))
                 self.mass[_SOLO, 1:] -= np.bincount(g.single_block, minlength=g.blocks)
         self._pair_up()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are held beside the grouping."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
 
     def _of_labels(self, values: Floats) -> Floats:
         """(classes,) sums of values (L,)."""

@@ -4,6 +4,7 @@ Windows are padded on the right and no attention mask is passed: in a causal mod
 token reaches its state, so what stands there does not matter, and the fast attention kernels stay in use.
 Every set of reference points of one width is multiplied in a single matrix product. States of half precision
 are taken to float32 first; assignments leave the device as float16. The head is run only for the loss, in pieces.
+Where memory runs out a batch is halved and run again, and so are the windows that are left; what was computed stays.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.errors import ModelError
+from infoplane.errors import ModelError, SettingError
 from infoplane.layers import Layer
 from infoplane.models import evaluating
 from infoplane.points import ReferencePoints
@@ -28,7 +29,35 @@ if TYPE_CHECKING:
     from infoplane.models import Model
 
 MAX_BATCH_TOKENS = 4096
+_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
 _LOGITS = 1 << 25  # numbers of logits held at once by the loss: 128 MiB in float32
+
+
+@dataclass
+class BatchSize:
+    """Tokens a batch, at most: halved where memory runs out, and so for all that comes after.
+
+    Attributes:
+        tokens: at most, padding included; a window that is longer goes alone.
+        asked: what it was before memory ran out.
+    """
+
+    tokens: int = MAX_BATCH_TOKENS
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tokens, bool) or not isinstance(self.tokens, int) or self.tokens < 1:
+            raise SettingError(f"batch = {self.tokens!r}: expected a whole number of tokens, 1 or more")
+        self.asked = self.tokens
+
+    @property
+    def warning(self) -> str | None:
+        """What a result should say of it."""
+        if self.tokens == self.asked:
+            return None
+        return (
+            f"memory ran out in batches of {self.asked} tokens: from there on they had at most {self.tokens}. The last "
+            f"bits of a state hang on its batch; --batch {self.tokens} runs all windows alike"
+        )
 
 
 def batches(lengths: npt.NDArray[np.int64], max_tokens: int) -> Iterator[tuple[int, int]]:
@@ -58,20 +87,24 @@ def assign_windows(
     first: int,
     last: int,
     loss: bool = False,
-    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    max_batch_tokens: int | BatchSize = MAX_BATCH_TOKENS,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """Soft assignments of the measured positions of windows `first` to `last - 1`.
+
+    A `BatchSize` is told where memory ran out, and can be handed on to the next windows.
 
     Returns:
         `LAYER/SET` (rows, m) float16 for each layer and each set of points, rows as in the windows; with
         `loss` also `loss_sum` (nats) and `loss_count` (tokens), (windows,) float64 and int64.
 
     Raises:
-        ModelError: a state is NaN or infinite; the message names the layer and the document.
+        ModelError: a state is NaN or infinite, the message names the layer and the document; or memory runs out with
+            a single window.
     """
     import torch
 
+    size = max_batch_tokens if isinstance(max_batch_tokens, BatchSize) else BatchSize(max_batch_tokens)
     rows = windows.row_starts
     n, m = int(rows[last] - rows[first]), points[0].m
     out: dict[str, npt.NDArray[Any]] = {
@@ -84,22 +117,61 @@ def assign_windows(
     lengths = windows.lengths[first:last]
     # not inference_mode: a model that keeps what it computes here could not be trained on
     with torch.no_grad(), evaluating(model.module), reader.reading(layers):
-        for a, b in batches(lengths, max_batch_tokens):
-            a, b = a + first, b + first
+        a = first
+        while a < last:
+            b = a + next(batches(lengths[a - first :], size.tokens))[1]
             ids, keep = _padded(windows, a, b)
-            reader.keep = torch.from_numpy(keep).to(model.device)
-            reader.found.clear()
-            states = model.run(torch.from_numpy(ids).to(model.device))
-            where = slice(int(rows[a] - rows[first]), int(rows[b] - rows[first]))
-            for layer in layers:
-                _store(reader.found.pop(layer.name), layer.name, len(points), out, where, windows, a, b)
-            if loss:
-                sums = _loss(model, states, ids, windows, a, b)
-                out["loss_sum"][a - first : b - first] = sums
-                out["loss_count"][a - first : b - first] = windows.lengths[a:b] - 1
+            short = None
+            try:
+                reader.keep = torch.from_numpy(keep).to(model.device)
+                reader.found.clear()
+                states = model.run(torch.from_numpy(ids).to(model.device))
+                where = slice(int(rows[a] - rows[first]), int(rows[b] - rows[first]))
+                for layer in layers:
+                    _store(reader.found.pop(layer.name), layer.name, len(points), out, where, windows, a, b)
+                if loss:
+                    sums = _loss(model, states, ids, windows, a, b)
+                    out["loss_sum"][a - first : b - first] = sums
+                    out["loss_count"][a - first : b - first] = windows.lengths[a:b] - 1
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                short = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+            if short is not None:  # here, where the failed pass is forgotten and its tensors are freed
+                reader.found.clear()
+                _halve(size, ids.shape, short, model)
+                continue
             if progress is not None:
                 progress(int(windows.starts[b] - windows.starts[a]))
+            a = b
     return out
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or here."""
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _RAN_OUT)
+    )
+
+
+def _halve(size: BatchSize, shape: tuple[int, int], why: str, model: Model) -> None:
+    """After a batch of (windows, tokens) that did not fit."""
+    import torch
+
+    count, length = shape
+    if count == 1:
+        raise ModelError(
+            f"memory ran out on {model.device} with a single window of {length} tokens: use a shorter --context, a "
+            f"smaller --dtype (bfloat16), fewer --layers or --reference-sets, or another --device ({why})"
+        )
+    size.tokens = count * length // 2
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif model.device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def _padded(windows: Windows, a: int, b: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

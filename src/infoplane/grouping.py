@@ -82,7 +82,7 @@ class Grouping:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole numbers, those cached included."""
+        """Bytes of the whole numbers, those made later included once they were."""
         held = {f.name for f in fields(self)} | vars(self).keys()
         return sum(value.nbytes for name in held if isinstance(value := getattr(self, name), np.ndarray))
 

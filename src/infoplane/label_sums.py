@@ -75,6 +75,11 @@ class Summing:
         self.variances: list[Floats] = []
         self.uniform = uniform
 
+    @staticmethod
+    def nbytes_of(g: Grouping) -> int:
+        """Bytes of the sums of a grouping's labels."""
+        return 8 * (2 * len(g.label_n) + len(g.pair_n) + len(g.several))
+
     def add(self, columns: slice, x: Columns) -> None:
         """Some columns of the layer."""
         g, metric = self.g, self.layer.metric[columns]

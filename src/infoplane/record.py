@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from infoplane import files
-from infoplane.answers import Answers, Plan, Target, answer, targets_of
+from infoplane.answers import Answers, Plan, Target, answer, settings, targets_of
 from infoplane.assign import unit_scale
 from infoplane.capture import Capture, Progress, versions
 from infoplane.engine import Advance, Engine, Local, Piece
@@ -46,6 +46,7 @@ def measure_capture(
     controls: bool = True,
     threads: int | None = None,
     engine: Engine | None = None,
+    memory: int | str | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
     """Ask a capture.
@@ -61,15 +62,20 @@ def measure_capture(
             ends of words, in position sets of these names (`infoplane.text_labels`).
         unit: `efficiency` (divided by log m), `bits` or `nats`.
         controls: whether the estimates are made with permuted and shifted labels too.
-        threads: layers worked on at once; by default as many as there are cores.
+        threads: to work with; by default as many as there are cores.
         engine: whose workers ask the layers, in parts; this process by default.
+        memory: what each may hold, in bytes or as `4GB`, `4GiB`, `512MB`; half of what is free by default. No number
+            hangs on it (`infoplane.memory`).
+        progress: called with a stage, what is done and what there is to do.
 
     Raises:
-        SettingError: an order, estimator, weight or unit that is not known.
+        SettingError: an order, estimator, weight or unit that is not known; less memory than is needed.
         LabelError: a column that does not fit, or no text to make labels of.
     """
+    if memory is not None:  # refused before anything is made, as far as can be said by then
+        settings(capture, 1, threads, memory)
     asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels)
-    return asker.measure(capture, threads, progress, engine)
+    return asker.measure(capture, threads, progress, engine, memory)
 
 
 class Asker:
@@ -107,6 +113,7 @@ class Asker:
         threads: int | None = None,
         progress: Progress | None = None,
         engine: Engine | None = None,
+        memory: int | str | None = None,
     ) -> Measurement:
         """Ask a capture of these windows."""
         started = time.monotonic()
@@ -126,7 +133,7 @@ class Asker:
             pieces = [
                 Piece(f"layers {part[0][0]} to {part[-1][0]}", part, len(part) * len(self.plan)) for part in parts
             ]
-            for _, (some, repeated) in group.each(_Answering(threads or group.threads), pieces, advance):
+            for _, (some, repeated) in group.each(_Answering(threads or group.threads, memory), pieces, advance):
                 answers.marginals.update(some.marginals)
                 answers.informations.update(some.informations)
                 self.plan.repeated.update(repeated)
@@ -166,12 +173,13 @@ class _Answering:
     """The work of measuring: a piece is some targets."""
 
     threads: int | None
+    memory: int | str | None = None
 
     def open(self, asking: _Asking) -> Callable[[list[Target], Advance], tuple[Answers, dict[Question, float]]]:
         capture, plan = asking.capture, asking.asker.plan
 
         def do(targets: list[Target], advance: Advance) -> tuple[Answers, dict[Question, float]]:
-            return answer(capture, plan, self.threads, advance, targets), plan.repeated
+            return answer(capture, plan, self.threads, advance, targets, self.memory), plan.repeated
 
         return do
 
@@ -370,6 +378,7 @@ class _Record:
             "points": {**{k: points[0][k] for k in ("m", "d", "seed", "calibration", "eps")}, "sets": len(points)},
             "points_hash": files.hash_of([p["hash"] for p in points]),
             "run_id": manifest["run_id"],
+            "batch_tokens": manifest.get("batch_tokens"),
             "tokens": int(np.count_nonzero(w.is_text)),
             "positions": w.n_positions,
             "documents": self.documents,

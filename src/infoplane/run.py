@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane.bound import bound_of, with_a_bound
-from infoplane.capture import Capture, Progress, capture_with, open_capture
+from infoplane.capture import SHARD_TOKENS, Capture, Progress, capture_with, open_capture
 from infoplane.engine import Advance, Engine
 from infoplane.engines import check_folder, using
 from infoplane.errors import ModelError, SettingError
 from infoplane.layers import select_names
 from infoplane.measurement import Measurement
+from infoplane.memory import capturing, parse
 from infoplane.pair_windows import is_of_pairs, make_pair_windows
 from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
@@ -67,6 +68,8 @@ def measure(
     threads: int | None = None,
     engine: str | Engine = "local",
     workers: int | None = None,
+    memory: int | str | None = None,
+    batch: int | None = None,
     progress: Progress | None = None,
     **loading: Any,
 ) -> Measurement:
@@ -93,9 +96,13 @@ def measure(
         windows: more for `make_windows`: `add_bos`, `include_special`, `include_first`, `min_window`.
         capture: folder to keep the capture in; a temporary one otherwise.
         force: throw away another run's capture in that folder.
-        threads: layers measured at once.
+        threads: to measure with.
         engine, workers: `local`, or `ray`: shards and layers are done by so many workers of a Ray cluster (see
             `infoplane.ray_engine`); or an engine that runs.
+        memory: what may be held beyond the weights (by each worker), in bytes or as `4GB`, `4GiB`, `512MB`; by default
+            measuring takes up to half of what is free. Smaller batches, which it may ask for, can change the last bits
+            of states.
+        batch: tokens a batch, at most; 4,096 by default. Halved where memory runs out.
         progress: called with a stage, what is done and what there is to do.
         **loading: for `load_model`: revision, dtype, device, device_map, trust_remote_code, allow_pickle,
             random_init.
@@ -110,10 +117,15 @@ def measure(
     started = time.monotonic()
     questions: dict[str, Any] = {
         "orders": orders, "estimators": estimators, "weights": weights, "labels": labels,
-        "text_labels": text_labels, "unit": unit, "threads": threads, "engine": engine, "progress": progress,
+        "text_labels": text_labels, "unit": unit, "threads": threads, "engine": engine, "memory": memory,
+        "progress": progress,
     }  # fmt: skip
     if capture is not None:
         check_folder(capture, "capture")
+    if memory is not None:
+        parse(memory)
+    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+        raise SettingError(f"batch = {batch!r}: expected a whole number of tokens, 1 or more")
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
@@ -171,9 +183,10 @@ def measure(
             return make_windows(text, facts.tokenizer, **sizes, **(windows or {}))
 
         def keep(folder: Path, read: Windows) -> Capture:
+            sizes = capture_sizes(facts, read, points, len(chosen), loss, memory, batch)
             return capture_with(
-                models, folder, facts, read, points, chosen, loss=loss, force=force, progress=progress
-            )  # fmt: skip
+                models, folder, facts, read, points, chosen, loss=loss, force=force, progress=progress, **sizes
+            )
 
         before = time.monotonic()
         stages: tuple[Stage, ...] = ()
@@ -186,7 +199,7 @@ def measure(
                 wanted,
                 cut,
                 lambda budget, read: keep(place.of(budget), read),
-                lambda found: wanted.error_of(found, threads),
+                lambda found: wanted.error_of(found, threads, memory),
             )
             kept = dataclasses.replace(kept, folder=place.settle(stages[-1].budget))
         holding.close()
@@ -269,6 +282,34 @@ def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model:
         name = str(getattr(model, "name_or_path", ""))
         ready = beside_its_own(ready, name, local_files_only=True, trust_remote_code=False) if name else ready
     return ready
+
+
+def capture_sizes(
+    facts: Facts,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: int,
+    loss: bool,
+    memory: int | str | None,
+    batch: int | None,
+) -> dict[str, int]:
+    """Tokens of batches and shards for `write_capture`, where they are not its own.
+
+    Raises:
+        SettingError: less memory than one window needs.
+    """
+    from infoplane.forward import MAX_BATCH_TOKENS
+
+    if memory is None:
+        return {} if batch is None else {"max_batch_tokens": batch}
+    # states of another device are not held here
+    width = facts.width if str(facts.provenance["device"]).startswith("cpu") else 0
+    fit = capturing(
+        parse(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
+        stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
+        batch_is_asked=batch is not None or width == 0,
+    )  # fmt: skip
+    return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
 
 
 @contextlib.contextmanager

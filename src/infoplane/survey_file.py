@@ -23,6 +23,7 @@ from infoplane.estimators import ESTIMATORS
 from infoplane.labels import MAX_ORDER
 from infoplane.loading import BUILT_IN as BUILT_IN_MODEL
 from infoplane.loading import DTYPES
+from infoplane.memory import parse
 from infoplane.record import UNITS, WEIGHTS
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text_files import FILES
@@ -62,9 +63,17 @@ def _some_of(*known: Any) -> _Kind:
     return _Kind(fits, f"a list of some of {', '.join(map(str, known))}")
 
 
+def _is_size(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and parse(value) > 0
+    except SettingError:
+        return False
+
+
 _FLAG = _Kind(lambda v: type(v) is bool, "true or false")
 _WORDS = _Kind(lambda v: isinstance(v, str) and bool(v.strip()), "a string")
 _NAMES = _Kind(lambda v: isinstance(v, list) and bool(v) and all(map(_WORDS.fits, v)), "a list of strings")
+_SIZE = _Kind(_is_size, "a size with its unit, such as 4GB, 4GiB or 512MB")
 _AMOUNT = _Kind(lambda v: type(v) in (int, float) and 0 < v < float("inf"), "a number above 0")
 
 TEXT: Mapping[str, _Kind] = {
@@ -84,7 +93,9 @@ ASKING: Mapping[str, _Kind] = {
     "orders": _some_of(*range(1, MAX_ORDER + 1)), "estimators": _some_of(*ESTIMATORS), "weights": _some_of(*WEIGHTS),
     "unit": _one_of(*UNITS), "layers": _NAMES, "loss": _FLAG, "bound": _FLAG, "preferences": _WORDS,
 }  # fmt: skip
-KEEPING: Mapping[str, _Kind] = {"keep_captures": _FLAG, "threads": _whole(1)}
+KEEPING: Mapping[str, _Kind] = {
+    "keep_captures": _FLAG, "threads": _whole(1), "memory": _SIZE, "batch": _whole(1),
+}  # fmt: skip
 """Settings that decide no number."""
 SETTINGS: Mapping[str, _Kind] = {**TEXT, **READING, **LOADING, **ASKING, **KEEPING}
 FACTS: Mapping[str, _Kind] = {

@@ -26,6 +26,7 @@ from infoplane.engines import check_folder, using
 from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
+from infoplane.memory import parse
 from infoplane.run import measure
 from infoplane.survey_cost import memory_of
 from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
@@ -49,6 +50,7 @@ def survey(
     source: str = "python",
     engine: str | Engine = "local",
     workers: int | None = None,
+    memory: int | str | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> Survey:
@@ -62,6 +64,7 @@ def survey(
         source: what entries came from, for the record.
         engine, workers: `local`, or `ray`: so many models at a time, each by a worker of a Ray cluster (see
             `infoplane.ray_engine`); or an engine that runs.
+        memory: as for `infoplane.measure`, for all models whatever the survey says.
         progress: called with a stage, what is done and what there is to do.
         say: called with a sentence about each model as it is dealt with.
 
@@ -71,10 +74,12 @@ def survey(
         ResultError: the folder holds other results, and not `force`.
     """
     check_folder(out, "out")
+    if memory is not None:
+        parse(memory)
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)
-    run = _Run(Path(out), entries, str(models) if named else source, progress, say)
+    run = _Run(Path(out), entries, str(models) if named else source, progress, say, memory)
     run.check_folder(force)
     run.read_texts(chosen)
     run.resolve(chosen)
@@ -91,8 +96,15 @@ class _Run:
     """One run over a survey."""
 
     def __init__(
-        self, out: Path, entries: tuple[Entry, ...], source: str, progress: Progress | None, say: Say | None
+        self,
+        out: Path,
+        entries: tuple[Entry, ...],
+        source: str,
+        progress: Progress | None,
+        say: Say | None,
+        memory: int | str | None = None,
     ) -> None:
+        self.memory = memory
         self.out, self.entries, self.source, self.progress = out, entries, source, progress
         self.say = say or (lambda sentence: None)
         self.texts: dict[str, Text] = {}
@@ -216,7 +228,7 @@ class _Run:
         with engine.group(Held(None), name="the models", gpus=True, fresh=True) as group:
             measuring = _Measuring(
                 self.out.absolute(), {text_key(entry): self.texts[text_key(entry)] for entry in todo}, group.threads,
-                None if engine.sends else self.progress,
+                None if engine.sends else self.progress, self.memory,
             )  # fmt: skip
             pieces = [Piece(entry.name, _Todo(entry, self._locked(entry), self.keys[entry.name])) for entry in todo]
             pieces = [replace(piece, memory=memory_of(piece.what.entry)) for piece in pieces]
@@ -297,6 +309,7 @@ class _Measuring:
     texts: Mapping[str, Text]
     threads: int | None
     progress: Progress | None
+    memory: int | str | None
 
     def open(self, _: None) -> Callable[[_Todo, Advance], Measurement]:
         if not (self.out / LOCK_NAME).exists():
@@ -321,6 +334,7 @@ class _Measuring:
             orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
             points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
             layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
+            memory=self.memory or s.get("memory"), batch=s.get("batch"),
             windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
             capture=place / "capture", force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
             trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,

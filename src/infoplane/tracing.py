@@ -26,9 +26,11 @@ from infoplane.engines import check_folder, using
 from infoplane.errors import InfoplaneError, ModelError, ResultError
 from infoplane.layers import named_layers, select_layers
 from infoplane.measurement import JSON_NAME, Measurement
+from infoplane.memory import parse
 from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.record import measure_capture
+from infoplane.run import capture_sizes
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows, tokenizer_hash
 from infoplane.trajectory import Point, Trajectory, outliers
@@ -65,6 +67,8 @@ def trace(
     keep_captures: bool = False,
     engine: str | Engine = "local",
     workers: int | None = None,
+    memory: int | str | None = None,
+    batch: int | None = None,
     progress: Progress | None = None,
     **loading: Any,
 ) -> Trajectory:
@@ -84,6 +88,7 @@ def trace(
         keep_captures: keep each checkpoint's capture beside its measurement.
         engine, workers: `local`, or `ray`: so many checkpoints at a time, each by a worker of a Ray cluster (see
             `infoplane.ray_engine`); or an engine that runs.
+        memory, batch: as for `infoplane.measure`; a stored measurement is used again whatever they were.
         progress: called with a stage, what is done and what there is to do.
         **loading: for `load_model`: tokenizer, dtype, device, device_map, trust_remote_code, allow_pickle.
 
@@ -91,6 +96,8 @@ def trace(
         InfoplaneError: bad input; or no checkpoint at all could be measured.
     """
     check_folder(out, "out")
+    if memory is not None:
+        parse(memory)
     out = Path(out).absolute()
     found = find_checkpoints(model, revisions, table)
     text = read_text(documents)
@@ -99,7 +106,7 @@ def trace(
         "orders": list(orders), "estimators": list(estimators), "unit": unit, "loss": loss,
         "layers": None if layers is None else list(layers), "m": m, "points_seed": points_seed,
         "calibration": calibration, **({"bound": True} if bound else {}),
-    }, keep_captures, progress)  # fmt: skip
+    }, keep_captures, progress, memory=memory, batch=batch)  # fmt: skip
     done: dict[str, Point] = {}
     pieces = [Piece(f"checkpoint {one.name}", one) for one in found]
     with using(engine, workers) as running, running.group(Held(None), name="the checkpoints", gpus=True) as group:
@@ -191,6 +198,8 @@ class _Run:
     threads: int | None = None
     learned: _Learned | None = None
     bound: Bound | None = None
+    memory: int | str | None = None
+    batch: int | None = None
 
     def place(self, name: str) -> Path:
         """Folder of a checkpoint's measurement; names may hold what a folder's may not."""
@@ -249,11 +258,14 @@ class _Run:
         windows, s, place = self.learned.windows, self.settings, self.place(checkpoint.name)
         layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
         points = [ReferencePoints.make(model.width, s["m"], s["points_seed"], s["calibration"])]
+        sizes = capture_sizes(model.facts, windows, points, len(layers), s["loss"], self.memory, self.batch)
         kept = write_capture(
-            place / "capture", model, windows, points, layers, loss=s["loss"], force=True, progress=self.progress
-        )
+            place / "capture", model, windows, points, layers, loss=s["loss"], force=True, progress=self.progress,
+            **sizes,
+        )  # fmt: skip
         found = measure_capture(
             kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], threads=self.threads,
+            memory=self.memory,
             progress=self.progress,
         )  # fmt: skip
         if s.get("bound"):

@@ -76,7 +76,7 @@ class Wanted:
             )
         return cls(wanted, order, "frequency" if "frequency" in weights or not weights else weights[0], unit, most)
 
-    def error_of(self, capture: Capture, threads: int | None = None) -> float:
+    def error_of(self, capture: Capture, threads: int | None = None, memory: int | str | None = None) -> float:
         """The standard error of a capture that is judged; nothing else is asked.
 
         Raises:
@@ -84,7 +84,7 @@ class Wanted:
         """
         found = measure_capture(
             capture, orders=(self.order,), estimators=("corrected",), weights=(self.weight,), unit=self.unit,
-            controls=False, threads=threads,
+            controls=False, threads=threads, memory=memory,
         )  # fmt: skip
         errors = [
             row.standard_error

@@ -1,0 +1,218 @@
+"""A reduction of a million tokens and more within a stated memory: peak memory, wall and processor time.
+
+    python bench/million.py                                                     # 1 M tokens, 31 layers, 4 GiB
+    python bench/million.py --tokens 5000000 --layers 33 --memory 8GiB --made   # 5 M tokens, as of a 7B model
+
+Text: files named with --text, the C4 sample, then sources of the Python that runs this, cut by SmolLM2's tokenizer.
+Assignments are synthetic: a softmax of vectors of the token, the one before, the document, and noise, in parts that
+change with the layer. They are written as a capture (200 bytes a token and layer) in --folder, which is kept and used
+again; with --made they are made as each layer is read, and the time of it is told apart. Orders 1 to 4, both controls
+and error bars are measured by a process of its own, which imports no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infoplane import files
+from infoplane.capture import SCHEMA, Capture, open_capture, plan_shards
+from infoplane.windows import Windows
+
+M, ARRAYS = 100, ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=1_000_000)
+    parser.add_argument("--layers", type=int, default=31)
+    parser.add_argument("--memory", default="4GiB")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--made", action="store_true")
+    parser.add_argument("--text", nargs="*", default=[])
+    parser.add_argument("--folder", type=Path, default=Path("million"))
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        measure(given)
+        return
+    folder = given.folder / f"{given.tokens}"
+    windows = windows_of(folder, given.tokens, given.text)
+    documents = len(windows.documents)
+    print(f"{int(windows.is_text.sum()):,} tokens, {windows.n_positions:,} positions, {documents:,} documents")
+    if not given.made:
+        start = time.perf_counter()
+        write(folder / f"capture-{given.layers}", windows, given.layers)
+        print(f"capture of {given.layers} layers: {time.perf_counter() - start:.0f} s", flush=True)
+    done = subprocess.run(
+        [sys.executable, __file__, *sys.argv[1:], "--child"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    print(done.stdout.strip())
+
+
+def measure(given: argparse.Namespace) -> None:
+    from infoplane.record import measure_capture
+
+    folder = given.folder / f"{given.tokens}"
+    if given.made:
+        windows = windows_of(folder, given.tokens, [])
+        capture: Capture = Made(None, manifest(windows, given.layers), windows)
+    else:
+        capture = open_capture(folder / f"capture-{given.layers}")
+    before = _peak()
+    wall, spent = time.perf_counter(), time.process_time()
+    found = measure_capture(capture, memory=given.memory, threads=given.threads, progress=Said())
+    wall, spent = time.perf_counter() - wall, time.process_time() - spent
+    made = sum(Made.spent.values())
+    rows = [found.get(q, order=k) for k in (1, 2, 3, 4) for q in ("complexity", "expressivity")]
+    print(json.dumps({
+        "memory": given.memory, "layers": given.layers, "positions": capture.windows.n_positions,
+        "peak_resident_MiB": round(_peak()), "peak_before_MiB": round(before), "wall_s": round(wall),
+        "processor_s": round(spent), "of_which_making_s": round(made), "versions": found.provenance["versions"],
+        "values": {f"{r.quantity}_{r.order}": [round(r.value, 5), round(r.standard_error or 0, 5)] for r in rows},
+    }, indent=1))  # fmt: skip
+
+
+def _peak() -> float:
+    """MiB; of this program alone: what getrusage tells is at least what the parent had."""
+    try:
+        told = Path("/proc/self/status").read_text("ascii")
+        return next(int(line.split()[1]) for line in told.splitlines() if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
+
+
+class Said:
+    """Progress on the error stream: a line a tenth."""
+
+    def __init__(self) -> None:
+        self.tenth, self.start = -1, time.perf_counter()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if 10 * done // max(total, 1) > self.tenth:
+            self.tenth = 10 * done // max(total, 1)
+            print(
+                f"{stage} {done}/{total} {time.perf_counter() - self.start:.0f} s, {_peak():.0f} MiB", file=sys.stderr
+            )
+
+
+class Made(Capture):
+    """A capture whose assignments are made as they are read."""
+
+    spent: dict[int, float] = {}  # processor time of making, by thread  # noqa: RUF012
+
+    def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> Any:
+        start = time.thread_time()
+        out = np.empty((self.windows.n_positions, len(range(M)[columns])), np.float16)
+        at = 0
+        for part in parts(self.windows, self.layers.index(layer), len(self.layers)):
+            out[at : at + len(part)] = part[:, columns]
+            at += len(part)
+        me = threading.get_ident()
+        self.spent[me] = self.spent.get(me, 0) + time.thread_time() - start
+        return out
+
+
+def parts(windows: Windows, layer: int, layers: int, size: int = 1 << 14) -> Any:
+    """(rows, M) float16 of one layer, some rows at a time; seeded by the layer."""
+    draw = np.random.Generator(np.random.PCG64([layer, 5]))
+    here = np.flatnonzero(windows.is_position)
+    token, before, document = windows.tokens[here], windows.tokens[np.maximum(here - 1, 0)], windows.position_document
+    words = draw.standard_normal((int(windows.tokens.max()) + 1, M), dtype=np.float32)
+    topics = draw.standard_normal((len(windows.documents), M), dtype=np.float32)
+    deep = layer / max(layers - 1, 1)
+    for i in range(0, len(here), size):
+        at = slice(i, i + size)
+        x = draw.standard_normal((len(here[at]), M), dtype=np.float32)
+        x *= 0.6
+        x += np.float32(1.0 - 0.6 * deep) * words[token[at]]
+        x += np.float32(0.5 * deep) * words[before[at]]
+        x += np.float32(0.3) * topics[document[at]]
+        np.exp(x, out=x)
+        x /= x.sum(1, keepdims=True)
+        yield x.astype(np.float16)
+
+
+def manifest(windows: Windows, layers: int) -> dict[str, Any]:
+    decides = {"made": 1, "windows": windows.hash, "layers": layers}
+    point = {"seed": 0, "m": M, "d": 4096, "calibration": "exact", "eps": 1.0, "hash": "synthetic"}
+    return {
+        "schema": SCHEMA, "run_id": files.hash_of(decides), "model": {"name": "synthetic"}, "windows": {},
+        "windows_hash": windows.hash, "documents": list(windows.documents), "points": [point], "loss": False,
+        "layers": ["embed", *(f"block.{i}" for i in range(layers - 2)), "final_norm"],
+        "shards": [list(s) for s in plan_shards(windows, 1 << 16)], "versions": {},
+    }  # fmt: skip
+
+
+def write(folder: Path, windows: Windows, layers: int) -> None:
+    """The same assignments as a capture on disk; shards are written as `write_capture` writes them."""
+    from safetensors import numpy as st
+
+    from infoplane.capture import _content, _shard
+
+    told = manifest(windows, layers)
+    told["text"] = _content({})
+    if (folder / "manifest.json").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = windows.row_starts
+    made = Made(None, told, windows)
+    whole = {name: np.lib.format.open_memmap(folder / f".{name}.npy", "w+", np.float16, (int(rows[-1]), M))
+             for name in told["layers"]}  # fmt: skip
+    for name in told["layers"]:
+        whole[name][:] = made.read(name)
+        whole[name].flush()
+    for i, (first, last) in enumerate(told["shards"]):
+        arrays = {f"{name}/0": np.ascontiguousarray(a[rows[first] : rows[last]]) for name, a in whole.items()}
+        head = {"run_id": told["run_id"], "shard": str(i), "content_sha256": _content(arrays)}
+        files.write_bytes(_shard(folder, i), st.save(arrays, metadata=head))
+    for path in folder.glob(".*.npy"):
+        path.unlink()
+    files.write_bytes(folder / "windows.safetensors", st.save({n: getattr(windows, n) for n in ARRAYS}))
+    files.write_json(folder / "manifest.json", told)
+
+
+def windows_of(folder: Path, tokens: int, text: list[str]) -> Windows:
+    from safetensors import numpy as st
+
+    path = folder / "windows.safetensors"
+    if not path.exists():
+        from infoplane.loading import load_tokenizer
+        from infoplane.tokenize import make_windows
+
+        cut = make_windows(pieces(text, 8 * tokens), load_tokenizer("smollm2-135m"), tokens=tokens)
+        files.write_bytes(path, st.save({n: np.ascontiguousarray(getattr(cut, n)) for n in ARRAYS}))
+    arrays = st.load_file(path)
+    return Windows(**arrays, documents=tuple(map(str, range(int(arrays["document"].max()) + 1))))
+
+
+def pieces(text: list[str], characters: int, size: int = 8000) -> Any:
+    from infoplane.text import read_text
+
+    found: list[str] = []
+    for source in [*text, "c4-sample"]:
+        found += [d.text for d in read_text(source).documents]
+    places = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")]
+    sources = (p for place in places for p in sorted(place.rglob("*.py")))
+    have = sum(map(len, found))
+    for path in sources:
+        if have >= characters:
+            break
+        code = path.read_text("utf-8", errors="ignore")
+        found += [code[i : i + size] for i in range(0, max(1, len(code) - 500), size)]
+        have += len(code)
+    return read_text([one for one in found if one.strip()])
+
+
+if __name__ == "__main__":
+    main()

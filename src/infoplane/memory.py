@@ -1,0 +1,219 @@
+r"""Memory: a budget in bytes, and what it lets a capture and a reduction hold at once, beyond the model's weights.
+
+What a reduction of N positions of D documents holds, in bytes, with `L` layers at once and m reference points:
+
+    fixed      the interpreter and the libraries, windows, n-gram codes, and labels in the making
+    layers     L (N (128 + 2m if held whole) + 1024 D + 48 MiB): float16, a piece of columns, three numbers a row
+    labels     whole numbers of the sets of labels asked in one visit to the layers, and L times their sums
+
+The fewest are one layer whose columns are read again as they are needed, and one set of labels a visit: a budget below
+that is refused. With more, the settings are those with the least work. They decide how often a layer is read, never in
+which order numbers are added, so results are the same bit for bit. A capture holds a shard three times (as it is
+filled, serialised and written) and the activations of a batch; the fewest are one window of each. `bench/million.py`
+and `bench/capture_memory.py` measure what is held.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from infoplane.errors import SettingError
+from infoplane.rows import WIDTH
+
+SHARE = 0.5
+"""Of the memory that is free: the budget where none is stated."""
+_UNITS = {"b": 1, **{f"{p}b": 1000**i for i, p in enumerate("kmgt", 1)},
+          **{f"{p}ib": 1024**i for i, p in enumerate("kmgt", 1)}}  # fmt: skip
+_SIZE = re.compile(r"\s*([0-9]+(?:[.][0-9]+)?)\s*([kmgt]?i?b)\s*", re.IGNORECASE)
+_UNKNOWN = 4 << 30  # free memory of a machine that does not tell
+LIBRARIES, TORCH = 230 << 20, 450 << 20
+"""Bytes of the interpreter with its libraries, and of PyTorch and transformers on top."""
+_TOKEN, _POSITION = 24, 96  # windows and codes; position sets, samples, and labels in the making
+_ROW, _DOCUMENT, _LAYER = 64 + 64, 4 * WIDTH * 8, 48 << 20
+_ACTIVATIONS, _HEAD = 60, 420 << 20  # bytes of a batch for each token and unit of width; logits of the loss
+_LABELS = 120  # a position, at most, of one set of labels and its sums
+_TYPICAL = 20  # the same, on average over what orders 1 to 4 ask
+_STATISTICS, _SET = 4, 2  # time of a visit to a layer, and of a set of labels in it, in passes over its numbers
+
+
+def parse(memory: int | str) -> int:
+    """Bytes of a size such as `4GB` (10^9), `4GiB` (2^30) or `512MB`; a whole number is bytes already.
+
+    Raises:
+        SettingError: another form, or no bytes at all.
+    """
+    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
+        return memory
+    found = _SIZE.fullmatch(memory) if isinstance(memory, str) else None
+    unit = _UNITS.get(found[2].lower()) if found else None
+    size = int(float(found[1]) * unit) if found and unit else 0
+    if size < 1:
+        raise SettingError(f"memory = {memory!r}: expected a size with its unit, such as 4GB, 4GiB or 512MB")
+    return size
+
+
+def spoken(size: float) -> str:
+    """Bytes for people: `1.5 GiB`."""
+    unit, name = next((u for u in ((1 << 30, "GiB"), (1 << 20, "MiB")) if size >= u[0]), (1 << 10, "KiB"))
+    return f"{ceil(10 * size / unit) / 10:g} {name}"
+
+
+def free() -> int:
+    """Bytes that could be held now: of the machine, or of the control group that the process is in, if that is less."""
+    found = [size for size in (_of_machine(), *_of_groups()) if size is not None]
+    return max(0, min(found, default=_UNKNOWN))
+
+
+def budget_of(memory: int | str | None) -> int:
+    """Bytes of a stated budget; a share of what is free where there is none."""
+    return int(SHARE * free()) if memory is None else parse(memory)
+
+
+def _of_machine() -> int | None:
+    try:
+        told = Path("/proc/meminfo").read_text("ascii")
+        return 1024 * int(re.findall(r"MemAvailable:\s*(\d+) kB", told)[0])
+    except (OSError, ValueError, IndexError):
+        pass
+    try:  # without /proc only all of it is told
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _of_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """What is left to each control group above the process, versions 1 and 2."""
+    try:
+        lines = [line.split(":", 2) for line in proc.read_text("utf-8").splitlines()]
+    except OSError:
+        return []
+    found = []
+    for _, kind, path in (line for line in lines if len(line) == 3):
+        names = {"": ("", "memory.max", "memory.current"),
+                 "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes")}  # fmt: skip
+        if kind not in names:
+            continue
+        base, limit, usage = names[kind]
+        place = root / base / path.lstrip("/")
+        for folder in (place, *place.parents):
+            try:
+                most = int((folder / limit).read_text("ascii"))  # "max", no limit, is no number
+                found.append(most - int((folder / usage).read_text("ascii")))
+            except (OSError, ValueError):
+                pass
+            if folder == root:
+                break
+    return found
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How layers are asked.
+
+    Attributes:
+        layers: worked on at once.
+        threads: for the sets of labels of each of them.
+        whole: whether a layer is held, or read again for each piece of columns.
+        held: bytes that sets of labels may take in one visit.
+    """
+
+    layers: int
+    threads: int
+    whole: bool
+    held: int
+
+
+def reduction(
+    budget: int, *, stated: bool, tokens: int, positions: int, m: int, documents: int, sets: int, threads: int,
+    layers: int,
+) -> Reduction:  # fmt: skip
+    """Settings for a budget.
+
+    Args:
+        budget: bytes.
+        stated: whether somebody asked for it; a default that is too small gives the fewest that can be.
+        tokens, positions, documents: of the windows.
+        m: reference points.
+        sets: sets of labels that are asked, controls included.
+        threads: to work with, at most.
+        layers: there are, reference sets counted.
+
+    Raises:
+        SettingError: a stated budget that is less than the fewest bytes; the message says what they are for.
+    """
+    fixed = LIBRARIES + (TORCH if "torch" in sys.modules else 0) + _TOKEN * tokens + _POSITION * positions
+    most = max(1, min(threads, layers))
+    options = []
+    for at_once, whole in {(most, True), (1, True), (most, False), (1, False)}:
+        of_layers = at_once * (positions * (_ROW + (2 * m if whole else 0)) + _DOCUMENT * documents + _LAYER)
+        held = budget - fixed - of_layers
+        if held >= _LABELS * positions:
+            rounds = ceil(min(sets, sets * _TYPICAL * positions / held)) or 1
+            inner = max(1, threads // at_once)
+            visit = rounds * (_STATISTICS if whole else 4 * _STATISTICS)
+            time = (visit + _SET * sets / min(inner, sets)) / at_once
+            options.append((time, -at_once, not whole, Reduction(at_once, inner, whole, held)))
+    if options:
+        return min(options, key=lambda option: option[:3])[3]
+    least = fixed + positions * (_ROW + _LABELS) + _DOCUMENT * documents + _LAYER
+    if stated:
+        raise SettingError(
+            f"memory = {spoken(budget)} is too little to measure {positions:,} positions: at least {spoken(least)} are "
+            f"needed ({spoken(fixed)} for libraries, tokens and labels, {spoken(least - fixed)} for one layer, some "
+            "columns at a time, and one set of labels); allow more, or read fewer tokens"
+        )
+    return Reduction(1, threads, False, _LABELS * positions)
+
+
+@dataclass(frozen=True)
+class Capturing:
+    """How a text is captured: tokens of a batch, and of a shard."""
+
+    batch: int
+    shard: int
+
+
+def capturing(
+    budget: int, *, tokens: int, longest: int, width: int, stored: int, loss: bool, batch: int, shard: int,
+    batch_is_asked: bool,
+) -> Capturing:  # fmt: skip
+    """Settings for a stated budget; those given where they fit, or else the largest halves of them that do.
+
+    Args:
+        budget: bytes.
+        tokens: of the windows.
+        longest: tokens of the longest window.
+        width: of the states.
+        stored: numbers stored a token: layers, reference sets and reference points multiplied.
+        loss: whether the head is run too.
+        batch, shard: tokens, where there is memory enough.
+        batch_is_asked: then it is not made smaller.
+
+    Raises:
+        SettingError: not enough for one window; the message says what it is for.
+    """
+    fixed = LIBRARIES + TORCH + _TOKEN * tokens + (_HEAD if loss else 0)
+
+    def needed(batch: int, shard: int) -> int:
+        return fixed + max(batch, longest) * (_ACTIVATIONS * width + 2 * stored) + max(shard, longest) * 6 * stored
+
+    while needed(batch, shard) > budget:
+        can_batch, can_shard = batch > longest and not batch_is_asked, shard > longest
+        if can_shard and (shard > batch or not can_batch):
+            shard //= 2
+        elif can_batch:
+            batch //= 2
+        else:
+            least, batches = needed(batch, shard), f" in batches of {batch}" if batch_is_asked else ""
+            raise SettingError(
+                f"memory = {spoken(budget)} is too little to capture windows of {longest} tokens{batches}: at least "
+                f"{spoken(least)} are needed beyond the model's weights ({spoken(fixed)} for libraries, tokens"
+                f"{' and the loss' if loss else ''}, {spoken(least - fixed)} for states and assignments); allow more, "
+                "or use a shorter --context, fewer --layers or --reference-sets"
+            )
+    return Capturing(batch, shard)
