@@ -16,7 +16,7 @@ from infoplane.errors import ResultError, SettingError
 from infoplane.frontier import MAX_ORDER, Frontier, fit_frontiers
 from infoplane.measurement import read_record
 from infoplane.shapes import checked
-from infoplane.tables import read_parquet
+from infoplane.tables import read_parquet, write_parquet
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
 from infoplane.windows import Windows
@@ -71,7 +71,7 @@ class Bound:
                     "frontier": number, "length": length, "smoothing": smoothing, "beta": beta, "symbols": symbols,
                     "complexity": x.tolist(), "relevance": y.tolist(),
                 })  # fmt: skip
-        files.write_with(folder / TABLE_NAME, pl.DataFrame(rows, schema=_TABLE).write_parquet)
+        write_parquet(folder / TABLE_NAME, pl.DataFrame(rows, schema=_TABLE))
         record = {
             "schema": SCHEMA, "provenance": dict(self.provenance), "unit": "nats",
             "frontiers": [f.summary() for f in self.frontiers],

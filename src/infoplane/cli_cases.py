@@ -34,6 +34,7 @@ def cases(
     from infoplane.published import TABLES, published
     from infoplane.score_files import read_scores
     from infoplane.scores import concat
+    from infoplane.tables import write_parquet
 
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: expected a .csv or .parquet file")
@@ -47,7 +48,7 @@ def cases(
     if out.suffix == ".csv":
         files.write_text(out, joined.table.write_csv())
     else:
-        files.write_with(out, joined.table.write_parquet)
+        write_parquet(out, joined.table)
     for warning in (*table.warnings, *joined.notes):
         say(f"Note: {warning}", err=True)
     for one in joined.unmatched:

@@ -28,6 +28,7 @@ from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval, interval_of
 from infoplane.measurement import Estimate, Measurement, read_record
 from infoplane.shapes import checked
+from infoplane.tables import write_parquet
 
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
@@ -97,7 +98,7 @@ class Comparison:
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
         folder = Path(folder)
-        files.write_with(folder / TABLE_NAME, self.values.write_parquet)
+        write_parquet(folder / TABLE_NAME, self.values)
         files.write_record(folder / JSON_NAME, self.to_dict())
         return folder / JSON_NAME, folder / TABLE_NAME
 

@@ -28,7 +28,7 @@ from infoplane.predicting import HeldOut, Prediction, Validation, predict, valid
 from infoplane.resampling import DRAWS, MIN_FAMILIES, Floats
 from infoplane.ridge import families_for
 from infoplane.shapes import checked, fields_of
-from infoplane.tables import read_parquet
+from infoplane.tables import read_parquet, write_parquet
 from infoplane.verdicts import of_feature, of_validation
 
 SCHEMA = "infoplane/forecast/1"
@@ -75,7 +75,7 @@ class Forecast:
             for row in self.held_out
         ]
         frame = pl.DataFrame([{name: row[name] for name in _TABLE} for row in table], schema=_TABLE)
-        files.write_with(folder / TABLE_NAME, frame.write_parquet)
+        write_parquet(folder / TABLE_NAME, frame)
         files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
         return folder / JSON_NAME, folder / TABLE_NAME
 

@@ -23,7 +23,7 @@ from infoplane import files
 from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval
 from infoplane.shapes import checked, fields_of
-from infoplane.tables import read_parquet
+from infoplane.tables import read_parquet, write_parquet
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -215,7 +215,7 @@ class Measurement:
         """Write `measurement.parquet`, then `measurement.json`, each whole or not at all."""
         folder = Path(folder)
         table = self.table()
-        files.write_with(folder / TABLE_NAME, table.write_parquet)
+        write_parquet(folder / TABLE_NAME, table)
         files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
         return folder / JSON_NAME, folder / TABLE_NAME
 

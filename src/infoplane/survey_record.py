@@ -21,6 +21,7 @@ from infoplane.comparison import Member
 from infoplane.errors import ResultError
 from infoplane.measurement import Estimate, Measurement, read_record
 from infoplane.shapes import checked
+from infoplane.tables import write_parquet
 
 SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
@@ -109,7 +110,7 @@ class Survey:
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `survey.parquet`, then `survey.json`, each whole or not at all; measurements stand beside them."""
         folder = Path(folder)
-        files.write_with(folder / TABLE_NAME, self.table().write_parquet)
+        write_parquet(folder / TABLE_NAME, self.table())
         record = {
             "schema": SCHEMA,
             "provenance": dict(self.provenance),

@@ -1,16 +1,20 @@
 """Parquet files that may be damaged: what polars then does is an error that can be caught.
 
 A harmed file can make polars panic. Its `PanicException` is no `Exception`, so it would pass every handler and end the
-program with a traceback; here it becomes a `ComputeError`, one of the family that readers handle already.
+program with a traceback; here it becomes a `ComputeError`, one of the family that readers handle already. And a full
+disk is an `OSError` when a table is written, as for every other file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+
+from infoplane import files
 
 
 @contextlib.contextmanager
@@ -32,3 +36,14 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     """
     with no_panic():
         return pl.read_parquet(path, columns=columns)
+
+
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """Write a table, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; polars itself would raise an error of its own for a full disk.
+    """
+    content = io.BytesIO()
+    frame.write_parquet(content)
+    files.write_bytes(path, content.getvalue())

@@ -26,6 +26,7 @@ from infoplane.errors import ResultError, SettingError
 from infoplane.jackknife import error_and_interval, interval_of, standard_error_of
 from infoplane.measurement import Measurement, read_record
 from infoplane.shapes import checked
+from infoplane.tables import write_parquet
 
 Floats = npt.NDArray[np.float64]
 SCHEMA = "infoplane/trajectory/1"
@@ -180,7 +181,7 @@ class Trajectory:
         """
         folder = Path(folder)
         if self.measured:
-            files.write_with(folder / TABLE_NAME, self.table().drop("replicates").write_parquet)
+            write_parquet(folder / TABLE_NAME, self.table().drop("replicates"))
         record = {
             "schema": SCHEMA,
             "provenance": dict(self.provenance),
