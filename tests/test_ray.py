@@ -143,21 +143,6 @@ def assert_same(a: Measurement, b: Measurement) -> None:
 # ---------------------------------------------------------------------- the same numbers
 
 
-def test_two_workers_capture_the_same_bytes_and_measure_the_same(
-    engine: RayEngine, folder: Path, alone: Any, tmp_path: Path
-) -> None:
-    found = infoplane.measure(str(folder), capture=tmp_path / "c", engine=engine, **ASKED)
-    assert len(list((tmp_path / "c").glob("shard-*"))) == 5
-    assert shards(tmp_path / "c") == shards(alone[0])
-    assert open_capture(tmp_path / "c").run_id == open_capture(alone[0]).run_id
-    assert_same(found, alone[1])
-    assert found.provenance["engine"] == {"name": "ray", "workers": 2, "retried": []}
-    asked: dict[str, Any] = {"orders": (1, 3), "weights": ("frequency", "uniform"), "text_labels": ("word",)}
-    here = infoplane.measure(None, capture=alone[0], **asked)
-    there = infoplane.measure(None, capture=alone[0], engine=engine, **asked)
-    assert_same(there, here)
-
-
 def test_a_survey_measures_several_models_at_once(engine: RayEngine, folder: Path, tmp_path: Path) -> None:
     source, said = folder.parent / "survey.toml", list[str]()
     here = survey(source, out=tmp_path / "here")
@@ -171,6 +156,21 @@ def test_a_survey_measures_several_models_at_once(engine: RayEngine, folder: Pat
     before = (tmp_path / "there/tiny/measurement.json").stat().st_mtime_ns
     survey(source, out=tmp_path / "there", engine=engine, only="tiny")
     assert (tmp_path / "there/tiny/measurement.json").stat().st_mtime_ns == before
+
+
+def test_two_workers_capture_the_same_bytes_and_measure_the_same(
+    engine: RayEngine, folder: Path, alone: Any, tmp_path: Path
+) -> None:
+    found = infoplane.measure(str(folder), capture=tmp_path / "c", engine=engine, **ASKED)
+    assert len(list((tmp_path / "c").glob("shard-*"))) == 5
+    assert shards(tmp_path / "c") == shards(alone[0])
+    assert open_capture(tmp_path / "c").run_id == open_capture(alone[0]).run_id
+    assert_same(found, alone[1])
+    assert found.provenance["engine"] == {"name": "ray", "workers": 2, "retried": []}
+    asked: dict[str, Any] = {"orders": (1, 3), "weights": ("frequency", "uniform"), "text_labels": ("word",)}
+    here = infoplane.measure(None, capture=alone[0], **asked)
+    there = infoplane.measure(None, capture=alone[0], engine=engine, **asked)
+    assert_same(there, here)
 
 
 def test_a_trace_measures_several_checkpoints_at_once(engine: RayEngine, folder: Path, tmp_path: Path) -> None:
