@@ -214,7 +214,7 @@ def _with_batches(folder: Path, manifest: dict[str, Any], size: BatchSize) -> di
         said.append(size.warning)
     told = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(said))}
     if told["warnings"] != there.get("warnings"):
-        files.write_json(folder / _MANIFEST, files.sealed(told))
+        files.write_record(folder / _MANIFEST, told)
     return told
 
 
