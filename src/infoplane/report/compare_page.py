@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.comparison import SHOWN, Comparison
+from infoplane.comparison import PREFERENCES, SHOWN, Comparison
 from infoplane.report import words
 from infoplane.report.compare_figures import about, compare_figures, subject
 from infoplane.report.figures import Figure
@@ -115,7 +115,8 @@ def _plain(row: dict[str, Any] | None) -> str:
     if row is None:
         return words.MISSING
     half = None if row["low"] is None else (row["high"] - row["low"]) / 2
-    return words.number(row["value"], 4) + ("" if half is None else f" ± {words.number(half, 4)}")
+    digits = 6 if row["quantity"] in PREFERENCES else 4
+    return words.number(row["value"], digits) + ("" if half is None else f" ± {words.number(half, digits)}")
 
 
 def _differences(comparison: Comparison) -> str:
