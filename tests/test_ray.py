@@ -409,8 +409,12 @@ def test_a_node_lost_costs_only_what_it_was_at(
 ) -> None:
     monkeypatch.setattr(run, "_Source", Held_Back)
 
-    def remove(pid: int, _: str) -> None:
-        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    def remove(*_: Any) -> None:
+        node = next(iter(cluster.worker_nodes))
+        (lost,) = folder.parent.glob(f"at-*-{node.node_id}")  # each of the two workers is in a shard, on its own node
+        cluster.remove_node(node, allow_graceful=False)
+        with contextlib.suppress(ProcessLookupError):  # gone with its node, and not after it has ended the shard
+            os.kill(int(lost.name.split("-")[1]), signal.SIGKILL)
 
     with disturbed(folder, remove, workers=2):
         found = infoplane.measure(str(folder), capture=tmp_path / "c", engine=engine, **ASKED)
