@@ -293,7 +293,8 @@ def test_the_record_is_whole_repeats_and_knows_its_schema(found: dict[str, Forec
     other = forecast(models("structure too", 14, 1), baselines=["size"], draws=200, seed=1)
     assert other.correlations[0].bootstrap != f.correlations[0].bootstrap
     assert other.correlations[0].interval == f.correlations[0].interval
-    text = record.read_text().replace("infoplane/forecast/1", "infoplane/forecast/9")
+    unsealed = {name: value for name, value in json.loads(record.read_text()).items() if name != "sha256"}
+    text = json.dumps(unsealed).replace("infoplane/forecast/1", "infoplane/forecast/9")
     record.write_text(text)
     with pytest.raises(ResultError, match="has schema 'infoplane/forecast/9'"):
         Forecast.load(tmp_path)
@@ -368,6 +369,7 @@ def test_the_command_prints_tables_and_words_and_writes_whole_files(tmp_path: Pa
     again = call(*asked, "--out", str(out))
     assert isinstance(again.exception, ResultError) and "--force to overwrite" in str(again.exception)
     record = json.loads(call(*asked, "--out", str(out), "--force", "--json").output)
+    assert set(record.pop("tables")) == {"forecast.parquet"} and len(record.pop("sha256")) == 64
     assert record["schema"] == "infoplane/forecast/1" and record == Forecast.load(out).to_dict()
     assert {c["score"] for c in record["correlations"]} == {"score", "mmlu"}
 
