@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from infoplane import files
-from infoplane.capture import SCHEMA, Capture, open_capture, plan_shards
+from infoplane.capture import Capture, open_capture, plan_shards
+from infoplane.capture_folder import SCHEMA, content, shard_path
 from infoplane.windows import Windows
 
 M, ARRAYS = 100, ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
@@ -158,10 +159,8 @@ def write(folder: Path, windows: Windows, layers: int) -> None:
     """The same assignments as a capture on disk; shards are written as `write_capture` writes them."""
     from safetensors import numpy as st
 
-    from infoplane.capture import _content, _shard
-
     told = manifest(windows, layers)
-    told["text"] = _content({})
+    told["text"] = content({})
     if (folder / "manifest.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,8 +173,8 @@ def write(folder: Path, windows: Windows, layers: int) -> None:
         whole[name].flush()
     for i, (first, last) in enumerate(told["shards"]):
         arrays = {f"{name}/0": np.ascontiguousarray(a[rows[first] : rows[last]]) for name, a in whole.items()}
-        head = {"run_id": told["run_id"], "shard": str(i), "content_sha256": _content(arrays)}
-        files.write_bytes(_shard(folder, i), st.save(arrays, metadata=head))
+        head = {"run_id": told["run_id"], "shard": str(i), "content_sha256": content(arrays)}
+        files.write_bytes(shard_path(folder, i), st.save(arrays, metadata=head))
     for path in folder.glob(".*.npy"):
         path.unlink()
     files.write_bytes(folder / "windows.safetensors", st.save({n: getattr(windows, n) for n in ARRAYS}))

@@ -13,9 +13,9 @@ SOURCE = Path(infoplane.__file__).parent
 ORDER = [
     "errors", "files", "shapes", "tables", "engine", "ray_package", "ray_share", "ray_worker", "ray_engine", "engines",
     "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "tokenize", "pair_files", "pairs",
-    "chat", "pair_windows", "layers", "models", "loading", "forward", "capture", "labels", "text_labels", "grouping",
-    "rows", "memory", "label_sums", "marginal", "estimators", "ladder", "halves", "bottleneck", "frontier",
-    "questions", "answers", "measurement", "comparison", "budget", "swaps",
+    "chat", "pair_windows", "layers", "models", "loading", "forward", "capture_folder", "capture", "labels",
+    "text_labels", "grouping", "rows", "memory", "label_sums", "marginal", "estimators", "ladder", "halves",
+    "bottleneck", "frontier", "questions", "answers", "measurement", "comparison", "budget", "swaps",
     "preference", "placing", "record",
     "bound", "until", "run", "byte_budget", "survey_file", "survey_lock", "survey_record", "survey_entries",
     "survey_cost", "surveying", "phase_types", "wandering", "phase_shape", "phases", "checkpoints", "trajectory",

@@ -23,7 +23,8 @@ from safetensors import numpy as safe
 from tiny import byte_tokenizer, tiny_model
 
 from infoplane import files
-from infoplane.capture import _content, open_capture, write_capture
+from infoplane.capture import open_capture, write_capture
+from infoplane.capture_folder import content
 from infoplane.cli import main
 from infoplane.errors import CaptureError, InfoplaneError, ResultError
 from infoplane.layers import named_layers
@@ -82,7 +83,7 @@ def rewritten(path: Path, change: Any) -> None:
         head = shard.metadata()
         arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118 (not a dict)
     arrays = change(arrays)
-    path.write_bytes(safe.save(arrays, metadata={**head, "content_sha256": _content(arrays)}))
+    path.write_bytes(safe.save(arrays, metadata={**head, "content_sha256": content(arrays)}))
 
 
 def safe_open(path: Path) -> Any:
@@ -301,9 +302,7 @@ def test_a_shard_that_another_run_wrote_meanwhile_is_not_read(good: Path, tmp_pa
     kept = open_capture(tmp_path / "c")
     path = tmp_path / "c" / "shard-00000.safetensors"
     arrays = safe.load_file(path)
-    path.write_bytes(
-        safe.save(arrays, metadata={"run_id": "another", "shard": "0", "content_sha256": _content(arrays)})
-    )
+    path.write_bytes(safe.save(arrays, metadata={"run_id": "another", "shard": "0", "content_sha256": content(arrays)}))
     with pytest.raises(CaptureError, match="another run wrote it meanwhile"):
         kept.read("embed")
 

@@ -9,12 +9,9 @@ that are missing; several of the same run write the same bytes. Nothing is trust
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import platform
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -23,10 +20,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors import numpy as st
 
 from infoplane import files
+from infoplane.capture_folder import (
+    ARRAYS,
+    MANIFEST,
+    PROMISED,
+    SCHEMA,
+    WINDOWS,
+    begun,
+    claim,
+    content,
+    holds,
+    is_whole,
+    opened,
+    read_manifest,
+    shard_path,
+    text_of,
+    write_shard,
+)
 from infoplane.engine import Group, Held, Local, Piece, unseen
 from infoplane.errors import CaptureError, ModelError
 from infoplane.shapes import checked
@@ -38,16 +52,7 @@ if TYPE_CHECKING:
     from infoplane.models import Facts, Model
     from infoplane.points import ReferencePoints
 
-SCHEMA = "infoplane/capture/1"
 SHARD_TOKENS = 8192
-_MANIFEST, _WINDOWS = "manifest.json", "windows.safetensors"
-_ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
-_OWN = re.compile(r"shard-\d{5}\.safetensors|\..*\.part")
-_PROMISED: Mapping[str, Any] = {
-    "run_id": str, "model": dict[str, Any], "windows": {"text": dict[str, Any]}, "windows_hash": str,
-    "documents": list[str], "text": str, "layers": list[str], "loss": bool, "warnings": list[str],
-    "points": list[dict[str, Any]], "shards": list[tuple[int, int]], "versions": dict[str, str | None],
-}  # fmt: skip
 Progress = Callable[[str, int, int], object]
 """Called with a stage, what is done and what there is to do."""
 
@@ -89,7 +94,7 @@ class Capture:
         out = np.empty((self.windows.n_positions, len(range(self.m)[columns])), np.float16)
         rows = self.windows.row_starts
         for i, (first, last) in enumerate(self.manifest["shards"]):
-            with _opened(self.folder, i, self.run_id) as shard:
+            with opened(self.folder, i, self.run_id) as shard:
                 out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")[:, columns]
         return out
 
@@ -102,7 +107,7 @@ class Capture:
         assert self.folder is not None
         parts = []
         for i in range(len(self.manifest["shards"])):
-            with _opened(self.folder, i, self.run_id) as shard:
+            with opened(self.folder, i, self.run_id) as shard:
                 parts.append((shard.get_tensor("loss_sum"), shard.get_tensor("loss_count")))
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
@@ -175,11 +180,11 @@ def capture_with(
     folder = Path(folder)
     facts.check_tokens(windows)
     manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens) | {"batch_tokens": batch.asked}
-    manifest["shards"] = _begun(folder, manifest["run_id"]) or manifest["shards"]
-    _claim(folder, manifest, force)
-    arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in _ARRAYS} | _text_of(windows)
-    if not _holds(folder / _WINDOWS, arrays):
-        files.write_bytes(folder / _WINDOWS, st.save(arrays))
+    manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
+    claim(folder, manifest, force)
+    arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_of(windows)
+    if not holds(folder / WINDOWS, arrays):
+        files.write_bytes(folder / WINDOWS, st.save(arrays))
     done, total, missing = 0, int(windows.starts[-1]), []
 
     def advance(tokens: int) -> None:
@@ -191,21 +196,21 @@ def capture_with(
     shards = manifest["shards"]
     for i, (first, last) in enumerate(shards):
         size = int(windows.starts[last] - windows.starts[first])
-        if _is_whole(folder, i, manifest, windows):
+        if is_whole(folder, i, manifest, windows):
             advance(size)
         else:
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
     writing = _Writing(folder.absolute(), manifest, windows, tuple(points), batch.asked)
     for i, tokens in models.each(writing, missing, advance):
         batch.tokens = min(batch.tokens, tokens)
-        if not _shard(folder, i).exists():
+        if not shard_path(folder, i).exists():
             raise CaptureError(unseen(folder))
     return Capture(folder, _with_batches(folder, manifest, batch), windows)
 
 
 def _with_batches(folder: Path, manifest: dict[str, Any], size: BatchSize) -> dict[str, Any]:
     """The manifest, with what must be said of the batches of all shards, those of an earlier start included."""
-    there = _read_manifest(folder) or manifest
+    there = read_manifest(folder) or manifest
     said = list(dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]))
     before = there.get("batch_tokens", size.asked)
     if before != size.asked:
@@ -214,7 +219,7 @@ def _with_batches(folder: Path, manifest: dict[str, Any], size: BatchSize) -> di
         said.append(size.warning)
     told = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(said))}
     if told["warnings"] != there.get("warnings"):
-        files.write_record(folder / _MANIFEST, told)
+        files.write_record(folder / MANIFEST, told)
     return told
 
 
@@ -243,16 +248,14 @@ class _Writing:
                 model, self.windows, self.points, layers=layers, first=first, last=last, loss=self.manifest["loss"],
                 max_batch_tokens=batch, progress=advance,
             )  # fmt: skip
-            head = {"run_id": self.manifest["run_id"], "shard": str(number), "content_sha256": _content(arrays)}
-            _still_ours(self.folder, self.manifest)
-            files.write_bytes(_shard(self.folder, number), st.save(arrays, metadata=head))
+            write_shard(self.folder, number, self.manifest, arrays)
             return batch.tokens
 
         return write
 
     def _check(self, model: Model) -> None:
         """Whether this worker sees the folder, and would compute what the manifest says."""
-        if (_read_manifest(self.folder) or {}).get("run_id") != self.manifest["run_id"]:
+        if (read_manifest(self.folder) or {}).get("run_id") != self.manifest["run_id"]:
             raise CaptureError(unseen(self.folder))
         here = {**model.provenance, **versions("infoplane", "torch", "transformers")}
         want = {
@@ -300,14 +303,14 @@ def open_capture(folder: str | Path) -> Capture:
         CaptureError: not a capture, of an unknown schema, unfinished, or damaged.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest is None:
-        raise CaptureError(f"no capture at {folder}: expected a folder with {_MANIFEST}; make one with --capture")
+        raise CaptureError(f"no capture at {folder}: expected a folder with {MANIFEST}; make one with --capture")
     try:
-        checked(manifest, _PROMISED, "manifest")
-        arrays = st.load_file(folder / _WINDOWS)
+        checked(manifest, PROMISED, "manifest")
+        arrays = st.load_file(folder / WINDOWS)
         windows = Windows(
-            **{name: arrays[name] for name in _ARRAYS},
+            **{name: arrays[name] for name in ARRAYS},
             documents=tuple(manifest["documents"]),
             provenance=manifest["windows"],
             text=arrays.get("text"),
@@ -319,16 +322,16 @@ def open_capture(folder: str | Path) -> Capture:
             raise ValueError("its shards are not all of its windows")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CaptureError(f"capture {folder} is damaged: {error!s:.300}; capture again with --force") from None
-    if windows.hash != manifest["windows_hash"] or _content(_text_of(windows)) != manifest.get("text", _content({})):
+    if windows.hash != manifest["windows_hash"] or content(text_of(windows)) != manifest.get("text", content({})):
         raise CaptureError(f"capture {folder} is damaged: its windows do not fit its manifest; capture again")
     for i in range(shards):
-        if not _shard(folder, i).exists():
+        if not shard_path(folder, i).exists():
             raise CaptureError(
                 f"capture {folder} is not finished: shard {i} of {shards} is missing; name the model to finish it"
             )
-        if not _is_whole(folder, i, manifest, windows):
+        if not is_whole(folder, i, manifest, windows):
             raise CaptureError(
-                f"capture {folder}: {_shard(folder, i).name} is damaged (checksum); name the model again to redo it"
+                f"capture {folder}: {shard_path(folder, i).name} is damaged (checksum); name the model again to redo it"
             )
     return Capture(folder, manifest, windows)
 
@@ -353,7 +356,7 @@ def _manifest_of(
         "windows": dict(windows.provenance),
         "windows_hash": windows.hash,
         "documents": list(windows.documents),
-        "text": _content(_text_of(windows)),
+        "text": content(text_of(windows)),
         "layers": decides["layers"],
         "points": [
             {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
@@ -364,22 +367,6 @@ def _manifest_of(
         "shards": [list(s) for s in plan_shards(windows, size)],
         "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
     }
-
-
-def _text_of(windows: Windows) -> dict[str, npt.NDArray[Any]]:
-    """The text of windows, if they have it: labels are made of it, but no state depends on it."""
-    if windows.text is None or windows.ends is None:
-        return {}
-    return {"text": windows.text, "ends": windows.ends}
-
-
-def _begun(folder: Path, run_id: str) -> list[Any] | None:
-    """The shards of a capture of the same run, if one was begun, with whatever memory it had."""
-    try:
-        there = _read_manifest(folder)
-    except CaptureError:
-        return None
-    return there["shards"] if there and there.get("run_id") == run_id and there.get("shards") else None
 
 
 def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:
@@ -398,140 +385,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
-    """Make sure that `folder` is this run's, or nobody's."""
-    files.sweep(folder / _MANIFEST)  # it is written once, so nobody else sweeps for it
-    if folder.exists() and not folder.is_dir():
-        raise CaptureError(f"{folder} is a file; expected a folder for the capture")
-    try:
-        there = _read_manifest(folder)
-    except CaptureError:
-        if not force:
-            raise
-        there = {}
-    if there is None:
-        if folder.is_dir() and any(not p.name.endswith(".part") and p.name != _WINDOWS for p in folder.iterdir()):
-            raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
-        _put_manifest(folder, manifest)
-        return
-    if not _same_run(there, manifest):
-        if not force:
-            raise _another(folder, there, manifest)
-        _throw_away(folder)
-        _put_manifest(folder, manifest)
-
-
-def _put_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write the manifest where there is none; another process may have been faster."""
-    if not files.write_new(folder / _MANIFEST, files.sealed(manifest)):
-        _still_ours(folder, manifest)
-
-
-def _still_ours(folder: Path, manifest: Mapping[str, Any]) -> None:
-    there = _read_manifest(folder) or {}
-    if not _same_run(there, manifest):
-        raise _another(folder, there, manifest)
-
-
-def _same_run(there: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
-    asked = [manifest["run_id"], manifest["shards"], manifest["text"]]
-    return [there.get("run_id"), there.get("shards"), there.get("text", _content({}))] == asked
-
-
-def _another(folder: Path, there: Mapping[str, Any], manifest: Mapping[str, Any]) -> CaptureError:
-    names = ("model", "windows_hash", "text", "points", "layers", "loss", "shards", "versions")
-    differs = ", ".join(name for name in names if there.get(name) != manifest[name])
-    return CaptureError(
-        f"{folder} holds the capture of another run (different: {differs}): choose another folder, or --force to throw "
-        "it away"
-    )
-
-
-def _throw_away(folder: Path) -> None:
-    """Remove a capture, and nothing that is none of its files."""
-    ours = [p for p in folder.iterdir() if p.name in (_MANIFEST, _WINDOWS) or _OWN.fullmatch(p.name)]
-    if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours}):
-        raise CaptureError(
-            f"{folder} holds other files ({others[0]}) beside a {_MANIFEST}: nothing was removed; choose another folder"
-        )
-    for path in sorted(ours, key=lambda p: p.name != _MANIFEST):  # without its manifest it is no capture
-        path.unlink(missing_ok=True)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    try:
-        manifest = files.parse_json((folder / _MANIFEST).read_text("utf-8"), finite=True)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise CaptureError(f"{folder / _MANIFEST} cannot be read: {error}; capture again with --force") from None
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if schema != SCHEMA:
-        raise CaptureError(f"{folder} has schema {schema!r}; this version reads {SCHEMA!r}: capture again")
-    try:
-        return files.check_seal(folder / _MANIFEST, manifest)
-    except (ValueError, TypeError) as error:
-        raise CaptureError(f"{folder / _MANIFEST}: {error}; capture again with --force") from None
-
-
-def _shard(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}.safetensors"
-
-
-def _content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
-    """Whether a file holds these arrays and no others."""
-    try:
-        there = st.load_file(path)
-    except Exception:  # a damaged header can name a dtype that numpy has not
-        return False
-    return _content(there) == _content(arrays)
-
-
-def _is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Windows) -> bool:
-    """Whether a shard is there, of this run, of the shape that its place has, and as it was written."""
-    try:
-        with safe_open(_shard(folder, number), framework="np") as shard:
-            head = shard.metadata() or {}
-            if head.get("run_id") != manifest["run_id"] or head.get("shard") != str(number):
-                return False
-            arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118 (not a dict)
-    except Exception:  # a damaged header can name a dtype that numpy has not
-        return False
-    forms = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
-    return forms == _forms(manifest, windows, number) and head.get("content_sha256") == _content(arrays)
-
-
-def _forms(manifest: Mapping[str, Any], windows: Windows, number: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The dtype and shape of each array of a shard."""
-    first, last = manifest["shards"][number]
-    rows, points = windows.row_starts, manifest["points"]
-    n = int(rows[last] - rows[first])
-    forms: dict[str, tuple[str, tuple[int, ...]]] = {
-        f"{layer}/{s}": ("<f2", (n, p["m"])) for layer in manifest["layers"] for s, p in enumerate(points)
-    }
-    more = {"loss_sum": ("<f8", (last - first,)), "loss_count": ("<i8", (last - first,))} if manifest["loss"] else {}
-    return {**forms, **more}
-
-
-@contextlib.contextmanager
-def _opened(folder: Path, number: int, run_id: str) -> Iterator[Any]:
-    """A shard, open; it was whole when the capture was, and what befell it since is said."""
-    path = _shard(folder, number)
-    try:
-        with safe_open(path, framework="np") as shard:
-            if (shard.metadata() or {}).get("run_id") != run_id:
-                raise ValueError("another run wrote it meanwhile")
-            yield shard
-    except (OSError, SafetensorError, ValueError) as error:
-        raise CaptureError(f"{path} can no longer be read: {error}; name the model again to redo it") from None
