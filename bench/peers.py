@@ -178,10 +178,11 @@ def _nam_entropy(model: Any, windows: Any, layers: Any, order: int) -> float:
             for found in (grams.input(k), grams.output(k)):
                 labels = np.full(windows.n_positions, -1)
                 labels[found.rows] = found.codes
+                known = [str(code) for code in np.unique(found.codes)]  # it takes words alone
                 config = EntropyEstimatorConfig(
                     n_bins=BINS, bin_type="unit_sphere", dist_fn="cosine", smoothing_fn="softmax",
                     embedding_dim=model.width, extra_internal_label_dims_list=[len(layers)],
-                    extra_internal_label_dims_name_list=["layer"], initial_label_list=np.unique(found.codes).tolist(),
+                    extra_internal_label_dims_name_list=["layer"], initial_label_list=known,
                 )  # fmt: skip
                 tables.append((EntropyAccumulator2(config), labels))
         for a, b in _batches(windows):
@@ -190,10 +191,10 @@ def _nam_entropy(model: Any, windows: Any, layers: Any, order: int) -> float:
             x = torch.stack([s.reshape(-1, s.shape[-1])[keep] for s in states.values()], 1)
             for table, labels in tables:
                 own = labels[rows[a] : rows[b]]
-                known, index = np.unique(own[own >= 0], return_inverse=True)
+                codes, index = np.unique(own[own >= 0], return_inverse=True)
                 full = np.full(len(own), -1)
                 full[own >= 0] = index
-                table.update(x, torch.from_numpy(full), known.tolist())
+                table.update(x, torch.from_numpy(full), [str(code) for code in codes])
         sums = tables[1][0].granular_label_scores_sum.numpy()
     p = sums / sums.sum((0, 2), keepdims=True)  # (labels, layers, bins), jointly
 
