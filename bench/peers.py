@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from infoplane import files
+from infoplane.forward import MAX_BATCH_TOKENS, _padded, batches
 
 TOOLS = ("bare", "infoplane", "soft-entropy", "nam-entropy")
 BINS = 100
@@ -111,13 +112,13 @@ def _one(given: argparse.Namespace, tool: str, tokens: int, order: int) -> dict[
     windows = make_windows(read_text(given.text), model.tokenizer, tokens=tokens, context=given.context)
     layers = named_layers(model.backbone)
     with torch.inference_mode():
-        model.run(torch.from_numpy(_ids(windows, 0, 1)))  # allocated and warmed up before the clock starts
+        model.run(torch.from_numpy(_padded(windows, 0, 1)[0]))  # allocated and warmed up before the clock starts
     wall, processor = time.perf_counter(), time.process_time()
     expressivity: float | None = None
     if tool == "bare":
         with torch.inference_mode():
-            for a, b in _batches(windows):
-                model.run(torch.from_numpy(_ids(windows, a, b)))
+            for a, b in batches(windows.lengths, MAX_BATCH_TOKENS):
+                model.run(torch.from_numpy(_padded(windows, a, b)[0]))
     elif tool == "infoplane":
         from infoplane.capture import write_capture
         from infoplane.points import ReferencePoints
@@ -135,18 +136,6 @@ def _one(given: argparse.Namespace, tool: str, tokens: int, order: int) -> dict[
         "wall": time.perf_counter() - wall, "processor": time.process_time() - processor,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "expressivity": expressivity,
     }  # fmt: skip
-
-
-def _batches(windows: Any) -> Iterator[tuple[int, int]]:
-    from infoplane.forward import MAX_BATCH_TOKENS, batches
-
-    yield from batches(windows.lengths, MAX_BATCH_TOKENS)
-
-
-def _ids(windows: Any, a: int, b: int) -> Any:
-    from infoplane.forward import _padded
-
-    return _padded(windows, a, b)[0]
 
 
 def _soft_entropy(model: Any, windows: Any, order: int) -> float:
@@ -185,9 +174,10 @@ def _nam_entropy(model: Any, windows: Any, layers: Any, order: int) -> float:
                     extra_internal_label_dims_name_list=["layer"], initial_label_list=known,
                 )  # fmt: skip
                 tables.append((EntropyAccumulator2(config), labels))
-        for a, b in _batches(windows):
-            model.run(torch.from_numpy(_ids(windows, a, b)))
-            keep = torch.from_numpy(_positions(windows, a, b))
+        for a, b in batches(windows.lengths, MAX_BATCH_TOKENS):
+            ids, at = _padded(windows, a, b)
+            model.run(torch.from_numpy(ids))
+            keep = torch.from_numpy(at)
             x = torch.stack([s.reshape(-1, s.shape[-1])[keep] for s in states.values()], 1)
             for table, labels in tables:
                 own = labels[rows[a] : rows[b]]
@@ -219,12 +209,6 @@ def _keep(states: dict[str, Any], layer: Any) -> None:
         states[layer.name] = output[0] if isinstance(output, tuple | list) else output
 
     layer.module.register_forward_hook(after)
-
-
-def _positions(windows: Any, a: int, b: int) -> Any:
-    from infoplane.forward import _padded
-
-    return _padded(windows, a, b)[1]
 
 
 # ------------------------------------------------------------------ the table

@@ -8,6 +8,7 @@ model, say), opens the work with it, and then does piece after piece; pieces are
 from __future__ import annotations
 
 import contextlib
+import errno
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ P_contra = TypeVar("P_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 Advance = Callable[[int], object]
 """Called with what was done since the last call, in the unit of `Piece.size`."""
+LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of the storage that every next piece would meet too, and that doing it again does not mend."""
 
 
 class Opening(Protocol[S_co]):

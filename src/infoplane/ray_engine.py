@@ -9,7 +9,6 @@ bounded number of times. So is a piece that ends in an error of the storage; any
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import time
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from infoplane.engine import Advance, Engine, Group, Opening, P, Piece, R, S, Work
+from infoplane.engine import LASTING, Advance, Engine, Group, Opening, P, Piece, R, S, Work
 from infoplane.errors import EngineError, SettingError
 from infoplane.ray_package import kill, nodes, put, ray_package, short, uninterrupted
 from infoplane.ray_share import Share, share_of
@@ -28,8 +27,6 @@ from infoplane.ray_worker import Elsewhere, Said, Worker
 RETRIES = 3
 PATIENCE = 600.0
 """Seconds that are waited for room for a first worker: a cluster may have to grow."""
-LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of the storage that doing it again does not mend."""
 _TOLD = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TRANSFORMERS_VERBOSITY", "HF_HUB_DISABLE_PROGRESS_BARS",
          "TOKENIZERS_PARALLELISM", "TQDM_DISABLE")  # fmt: skip
 

@@ -16,6 +16,7 @@ from infoplane.capture import SHARD_TOKENS, Capture, Progress, capture_with, ope
 from infoplane.engine import Advance, Engine
 from infoplane.engines import check_folder, using
 from infoplane.errors import ModelError, SettingError
+from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
 from infoplane.layers import select_names
 from infoplane.measurement import Measurement
 from infoplane.memory import capturing, parse
@@ -124,8 +125,8 @@ def measure(
         check_folder(capture, "capture")
     if memory is not None:
         parse(memory)
-    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-        raise SettingError(f"batch = {batch!r}: expected a whole number of tokens, 1 or more")
+    if batch is not None:
+        BatchSize(batch)  # refuses what is no number of tokens
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
@@ -298,8 +299,6 @@ def capture_sizes(
     Raises:
         SettingError: less memory than one window needs.
     """
-    from infoplane.forward import MAX_BATCH_TOKENS
-
     if memory is None:
         return {} if batch is None else {"max_batch_tokens": batch}
     # states of another device are not held here

@@ -8,7 +8,6 @@ go on; the index and the table are written whole after each. Of a model nothing 
 from __future__ import annotations
 
 import dataclasses
-import errno
 import gc
 import inspect
 import platform
@@ -21,7 +20,7 @@ from typing import Any
 
 from infoplane.byte_budget import tokens_enough
 from infoplane.capture import Progress
-from infoplane.engine import Advance, Engine, Held, Piece, unseen
+from infoplane.engine import LASTING, Advance, Engine, Held, Piece, unseen
 from infoplane.engines import check_folder, using
 from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
@@ -36,8 +35,6 @@ from infoplane.survey_record import JSON_NAME, Survey, Surveyed
 from infoplane.text import Text
 
 Say = Callable[[str], object]
-_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of the disk that every next model would meet too."""
 
 
 def survey(
@@ -243,7 +240,7 @@ class _Run:
                         self.found[entry.name] = outcome
                         self.say(f"{labels[entry.name]}: measured")
                     else:
-                        if isinstance(outcome, OSError) and outcome.errno in _NO_PLACE:
+                        if isinstance(outcome, OSError) and outcome.errno in LASTING:
                             raise outcome
                         self._fail(entry, outcome)  # a model's own code may raise anything, and the others can go on
                         self.say(f"{labels[entry.name]}: failed: {self.failed[entry.name][1]}")
