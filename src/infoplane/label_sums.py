@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoplane.grouping import Grouping
-from infoplane.rows import TINY, Columns, Floats, Rows, add_into
+from infoplane.rows import TINY, Columns, Floats, Ints, Loaded, Rows, Steps, add_into, pointers
 
 MIN_COUNT = 5
 """Occurrences that a label needs to count under uniform weights."""
-_CELLS = 1 << 18  # numbers worked on at once: what fits the cache of one core
+_CELLS = 1 << 19  # numbers worked on at once: what fits the cache of one core
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,47 +92,48 @@ class Summing:
             add_into(s, s_pair, starts)
             log_s = np.maximum(s, TINY)
             np.log(log_s, out=log_s)
-            self.log_sum[first:last] += np.einsum("lj,lj->l", s, log_s)
+            _add_products(self.log_sum[first:last], s, log_s, x.cuts)
             if len(self.pair_log):
-                repeated = np.repeat(log_s, np.diff(starts), axis=0)
-                self.pair_log[pairs] += np.einsum("pj,pj->p", s_pair, repeated)
+                repeated = log_s.take(g.pair_label[pairs] - np.int32(first), axis=0)
+                _add_products(self.pair_log[pairs], s_pair, repeated, x.cuts)
             if mixture is not None:
                 mixture.add(s_document, s_pair, s, first, last)
-            s *= s
-            self.cross[first:last] += s @ metric
+            _add_squares(self.cross[first:last], s, metric, x.cuts)
         if mixture is not None:
             self.means.append(mixture.mean())
             self.variances.append(mixture.variance())
 
     def _pairs(self, x: Columns, pairs: slice, metric: Floats, keep: bool) -> tuple[Floats, Floats]:
-        """(P, w) sums of some (label, block) pairs; and (Q, w) of their documents, if they are to be kept.
-
-        Rows are added up over documents, documents over pairs: each row is gathered once.
-        """
+        """(P, w) sums of some (label, block) pairs; and (Q, w) of their documents, if they are to be kept."""
         g = self.g
-        begin = int(g.block_starts[pairs.start])
-        starts = g.block_starts[pairs.start : pairs.stop + 1] - np.int32(begin)
-        out, kept = np.zeros((len(starts) - 1, x.width)), []
-        for first, s in x.runs(g.rows, g.document_starts[begin : begin + int(starts[-1]) + 1]):
-            a, b = np.int32(first), np.int32(first + len(s))
-            p = int(np.searchsorted(starts, a, side="right")) - 1
-            q = int(np.searchsorted(starts, b, side="left"))
-            add_into(out[p:q], s, np.clip(starts[p : q + 1], a, b) - a)
-            if keep:
-                kept.append(s)
-            some = slice(*np.searchsorted(g.several, (np.int32(begin) + np.array([a, b])).astype(np.int32)))
-            if some.stop > some.start:
-                s = s.take(g.several[some] - (begin + first), axis=0)
-                s *= s
-                self.within[some] += s @ metric
-        return out, np.concatenate(kept) if kept else out[:0]
+        cells = slice(g.block_starts[pairs.start], g.block_starts[pairs.stop])
+        starts = g.pair_starts[pairs.start : pairs.stop + 1]
+        steps = Steps.of(starts, x.edges(starts[0], starts[-1]))
+        within = _Cells(g.document_starts[cells.start : cells.stop + 1], steps, every=keep)
+        done, last_done = (int(np.searchsorted(g.several, np.int32(end))) for end in (cells.start, cells.stop))
+        out, kept, held = np.zeros((len(starts) - 1, x.width)), [], 0
+        for (begin, stop, first, last, _), of_cells in zip(steps, within.steps, strict=True):
+            rows = x.load(g.rows[begin:stop])
+            rows.add_into(out[first:last], pointers(starts, begin, stop, first, last))
+            kept.append(within.sums(rows, begin, *of_cells))
+            held += len(kept[-1])
+            if not keep and (held >= _CELLS // x.width or stop == starts[-1]):
+                s = np.concatenate(kept)
+                _add_squares(self.within[done : done + held], s, metric, x.cuts)
+                done, kept, held = done + held, [], 0
+        if not keep:
+            return out, out[:0]
+        documents = np.concatenate(kept)
+        _add_squares(self.within[done:last_done], documents[within.several], metric, x.cuts)
+        return out, documents
 
     def done(self) -> LabelSums:
         """The sums, once all columns were added."""
         g = self.g
         n = g.label_n.astype(np.float64)
-        row_entropy = self.layer.entropy[g.rows]
-        pair_entropy, share = _reduce(row_entropy, g.pair_starts), np.zeros(0)
+        picked = self.layer.of_rows.take(g.rows, axis=0)
+        pair_entropy = _reduce(picked[:, 0], g.pair_starts)
+        share = np.zeros(0)
         if len(self.pair_log):
             share = g.pair_n * np.log(n)[g.pair_label] - self.pair_log - pair_entropy
         return LabelSums(
@@ -140,16 +141,15 @@ class Summing:
             row_entropy=_reduce(pair_entropy, g.label_starts),
             share=share,
             pair_entropy=pair_entropy,
-            rho=self._rho(n),
+            rho=self._rho(n, picked[:, 1]),
             uniform=UniformMean(np.hstack(self.means), np.concatenate(self.variances)) if self.uniform else None,
         )
 
-    def _rho(self, n: Floats) -> float:
+    def _rho(self, n: Floats, square: Floats) -> float:
         """Correlation within documents; 0 where no label tells."""
         g = self.g
-        square = self.layer.square
-        own = _reduce(_reduce(square[g.rows], g.pair_starts), g.label_starts)
-        alone = _reduce(square[g.rows], g.document_starts)[g.several]
+        own = _reduce(_reduce(square, g.pair_starts), g.label_starts)
+        alone = _reduce(square, g.document_starts)[g.several]
         same = own + np.bincount(g.several_label, self.within - alone, minlength=len(n))
         sq = g.label_square.astype(np.float64)
         fits = (sq > n) & (sq < n * n)  # two rows in one document, and two documents
@@ -158,6 +158,32 @@ class Summing:
         inside = float((n * ((same - own) / (sq - n) - cross)).sum())
         between = float((n * (own / n - cross)).sum())
         return min(max(inside / between, 0.0), 1.0) if between > 0 else 0.0
+
+
+class _Cells:
+    """Sums over the (label, document) cells of two rows or more, or over every one, as rows are gone through."""
+
+    def __init__(self, starts: Ints, steps: Steps, every: bool) -> None:
+        sizes = np.diff(starts)
+        self.several = sizes > 1
+        wanted = np.ones_like(self.several) if every else self.several
+        self.rows = np.flatnonzero(np.repeat(wanted, sizes)).astype(np.int32) + starts[0]
+        self.starts = np.append(np.int32(0), np.cumsum(sizes[wanted], dtype=np.int32))
+        edges = np.searchsorted(self.rows, np.append(steps.begin, steps.stop[-1:]))
+        self.steps = Steps.of(self.starts, edges)
+        self.carried: Floats | None = None  # of a cell that goes on
+
+    def sums(self, rows: Loaded, at: int, begin: int, stop: int, first: int, last: int, end: int) -> Floats:
+        """(cells, w) of the cells that end in a step, whose rows begin `at`."""
+        if stop == begin:
+            return rows.x[:0]
+        out = np.zeros((last - first, rows.x.shape[1]))
+        if self.carried is not None:
+            out[0] = self.carried
+        some = rows.some(self.rows[begin:stop] - np.int32(at))
+        some.add_into(out, pointers(self.starts, begin, stop, first, last))
+        self.carried = out[-1] if end < last else None
+        return out[: end - first]
 
 
 class _Mixture:
@@ -201,6 +227,19 @@ class _Mixture:
         used = len(np.unique(self.g.pair_document))
         spread: Floats = (self.residual**2).sum(0) / max(self.labels, 1) ** 2
         return spread * used / (used - 1) if used > 1 else 0 * spread
+
+
+def _add_products(out: Floats, x: Floats, y: Floats, cuts: tuple[slice, ...]) -> None:
+    """Add the products of rows (n, w), piece by piece of the columns, to `out` (n,)."""
+    for cut in cuts:
+        out += np.einsum("ij,ij->i", x[:, cut], y[:, cut])
+
+
+def _add_squares(out: Floats, x: Floats, metric: Floats, cuts: tuple[slice, ...]) -> None:
+    """Add the products of rows (n, w), which are squared, with themselves in the metric (w,) to `out` (n,)."""
+    x *= x
+    for cut in cuts:
+        out += np.einsum("ij,j->i", x[:, cut], metric[cut])
 
 
 def _reduce(values: Floats, starts: np.ndarray) -> Floats:

@@ -3,7 +3,7 @@ r"""Memory: a budget in bytes, and what it lets a capture and a reduction hold a
 What a reduction of N positions of D documents holds, in bytes, with `L` layers at once and m reference points:
 
     fixed      the interpreter and the libraries, windows, n-gram codes, and labels in the making
-    layers     L (N (128 + 2m if held whole) + 1024 D + 48 MiB): float16, a piece of columns, three numbers a row
+    layers     L (N (64 + 2w) + 32 w D + 48 MiB): w columns at once, all m or a piece, and numbers of each row
     labels     whole numbers of the sets of labels asked in one visit to the layers, and L times their sums
 
 The fewest are one layer whose columns are read again as they are needed, and one set of labels a visit: a budget below
@@ -23,7 +23,7 @@ from math import ceil
 from pathlib import Path
 
 from infoplane.errors import SettingError
-from infoplane.rows import WIDTH
+from infoplane.rows import widest
 
 SHARE = 0.5
 """Of the memory that is free: the budget where none is stated."""
@@ -34,7 +34,7 @@ _UNKNOWN = 4 << 30  # free memory of a machine that does not tell
 LIBRARIES, TORCH = 230 << 20, 450 << 20
 """Bytes of the interpreter with its libraries, and of PyTorch and transformers on top."""
 _TOKEN, _POSITION = 24, 96  # windows and codes; position sets, samples, and labels in the making
-_ROW, _DOCUMENT, _LAYER = 64 + 64, 4 * WIDTH * 8, 48 << 20
+_ROW, _DOCUMENT, _LAYER = 64, 4 * 8, 48 << 20  # the second for each column
 _ACTIVATIONS, _HEAD = 60, 420 << 20  # bytes of a batch for each token and unit of width; logits of the loss
 _LABELS = 120  # a position, at most, of one set of labels and its sums
 _TYPICAL = 20  # the same, on average over what orders 1 to 4 ask
@@ -150,8 +150,8 @@ def reduction(
     most = max(1, min(threads, layers))
     options = []
     for at_once, whole in {(most, True), (1, True), (most, False), (1, False)}:
-        of_layers = at_once * (positions * (_ROW + (2 * m if whole else 0)) + _DOCUMENT * documents + _LAYER)
-        held = budget - fixed - of_layers
+        of_layer = _of_layer(positions, documents, m if whole else widest(m))
+        held = budget - fixed - at_once * of_layer
         if held >= _LABELS * positions:
             rounds = ceil(min(sets, sets * _TYPICAL * positions / held)) or 1
             inner = max(1, threads // at_once)
@@ -160,7 +160,7 @@ def reduction(
             options.append((time, -at_once, not whole, Reduction(at_once, inner, whole, held)))
     if options:
         return min(options, key=lambda option: option[:3])[3]
-    least = fixed + positions * (_ROW + _LABELS) + _DOCUMENT * documents + _LAYER
+    least = fixed + _of_layer(positions, documents, widest(m)) + _LABELS * positions
     if stated:
         raise SettingError(
             f"memory = {spoken(budget)} is too little to measure {positions:,} positions: at least {spoken(least)} are "
@@ -168,6 +168,11 @@ def reduction(
             "columns at a time, and one set of labels); allow more, or read fewer tokens"
         )
     return Reduction(1, threads, False, _LABELS * positions)
+
+
+def _of_layer(positions: int, documents: int, columns: int) -> int:
+    """Bytes of a layer of which so many columns are held."""
+    return positions * (_ROW + 2 * columns) + documents * _DOCUMENT * columns + _LAYER
 
 
 @dataclass(frozen=True)

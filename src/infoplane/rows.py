@@ -1,17 +1,18 @@
 r"""The assignments of one layer as numbers to work with: float64, adding up to 1, a few columns at a time.
 
 Captures hold float16. What an estimate needs of them are sums of rows over labels, blocks and documents, and every
-one of these is made column by column, so a layer of any length is worked on in pieces of bounded size. Rows are
-gathered as float16 and made float64 while they lie in the cache: 32 columns of a row are one line of it, and random
-access to a layer of gigabytes costs one line a row. The pieces are the same whatever the memory, so the sums are too,
-bit for bit: a layer may be held whole, or its columns read again as they are needed.
+one of these is made column by column, so a layer may be held whole, or some of its columns be read again as they are
+needed. In a layer of gigabytes what costs is to find a row, so all of a row that is held is gathered at once, as
+float16, and made float64 while it lies in the cache. Sums over columns are made in the same pieces either way, and
+each by itself, so that no result hangs on the memory, bit for bit.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,12 @@ except ImportError:
 Floats = npt.NDArray[np.float64]
 Halves = npt.NDArray[np.float16]
 Ints = npt.NDArray[np.int32]
+Places = npt.NDArray[np.integer]
 TINY = np.finfo(np.float64).tiny
-WIDTH = 32
-"""Columns of a layer that are worked on at a time."""
+WIDTH = 64
+"""Columns of a layer that are worked on at a time, at most."""
 _CHUNK = 1024  # rows worked on at a time: what fits the cache of one core
-_GATHER, _GATHER_NEAR = 1 << 11, 1 << 14  # rows of `WIDTH` columns that are added up at a time
+_GATHER, _GATHER_NEAR = 1 << 18, 1 << 19  # numbers of rows that are added up at a time
 _NEAR = 16 << 20  # bytes of float64 that a cache holds: so small columns are decoded once, and gathered as they are
 _EXPONENT = 2.0**1008  # see `decode`
 
@@ -51,15 +53,19 @@ def add_runs(x: Floats, starts: npt.NDArray[np.integer], rows: npt.NDArray[np.in
     return total
 
 
-def add_into(out: Floats, x: Floats, starts: Ints, rows: Ints | None = None) -> None:
-    """Add rows of x (N, columns), or those named (n,), over the runs that begin at `starts` (runs + 1,), to `out`."""
+def add_into(out: Floats, x: Floats, starts: Ints, rows: Ints | None = None, factors: Floats | None = None) -> None:
+    """Add rows of x (N, columns), or those named (n,), over the runs that begin at `starts` (runs + 1,), to `out`.
+
+    Each row is multiplied by its factor (n,) first, if there are any.
+    """
     n = len(x) if rows is None else len(rows)
     ones, places = (of[:n] for of in _units(1 << n.bit_length()))
     places = places if rows is None else rows
+    factors = np.asarray(ones if factors is None else factors)
     if _csr is not None:
-        _csr(len(out), len(x), x.shape[1], starts, places, ones, x.ravel(), out.reshape(-1))
+        _csr(len(out), len(x), x.shape[1], starts, places, factors, x.ravel(), out.reshape(-1))
     else:
-        out += sparse.csr_array((ones, places, starts), shape=(len(out), len(x))) @ x
+        out += sparse.csr_array((factors, places, starts), shape=(len(out), len(x))) @ x
 
 
 @cache
@@ -79,6 +85,41 @@ def decode(a: Halves, out: Floats | None = None) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
+class Steps:
+    """Going through runs some places at a time: for each step,
+
+    Attributes:
+        begin, stop: (S,) the places, begin to stop - 1.
+        first, last: (S,) the runs they are in, first to last - 1.
+        end: (S,) the runs that end in it, first to end - 1: all, or all but the last.
+    """
+
+    begin: Places
+    stop: Places
+    first: Places
+    last: Places
+    end: Places
+
+    @classmethod
+    def of(cls, starts: Ints, edges: Places) -> Steps:
+        """Through the runs that begin at `starts` (runs + 1,) in steps that begin at `edges` (S + 1,)."""
+        begin, stop = edges[:-1], edges[1:]
+        first = np.searchsorted(starts, begin, side="right") - 1
+        last = np.searchsorted(starts, stop, side="left")
+        return cls(begin, stop, first, last, last - (starts[last] > stop))
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        return zip(*(getattr(self, f.name).tolist() for f in fields(self)), strict=True)
+
+
+def pointers(starts: Ints, begin: int, stop: int, first: int, last: int) -> Ints:
+    """(last - first + 1,) where the runs of a step begin among its places."""
+    at: Ints = starts[first : last + 1] - np.int32(begin)
+    at[0], at[-1] = 0, stop - begin
+    return at
+
+
+@dataclass(frozen=True, eq=False)
 class Columns:
     """Some columns of a layer.
 
@@ -86,69 +127,78 @@ class Columns:
         a: (N, w) float16, as captured.
         scale: (N,) what brings the whole row to sum 1.
         x: (N, w) float64, rows summing to 1 over all columns; None for a layer too long for the cache.
+        cuts: the pieces of at most `WIDTH` columns of which sums over columns are made, however many are held.
     """
 
     a: Halves
     scale: Floats
     x: Floats | None
+    cuts: tuple[slice, ...]
 
     @classmethod
     def of(cls, a: Halves, scale: Floats) -> Columns:
-        if 8 * a.size > _NEAR:
-            return cls(np.ascontiguousarray(a), scale, None)
-        x = decode(a)
-        x *= scale[:, None]
-        return cls(a, scale, x)
+        a, cuts = np.ascontiguousarray(a), tuple(_pieces(a.shape[1]))
+        return cls(a, scale, decode(a) * scale[:, None] if _is_near(len(a)) else None, cuts)
 
     @property
     def width(self) -> int:
         return int(self.a.shape[1])
 
-    def gather(self, rows: Ints) -> Floats:
-        """(n, w) float64 of the rows named."""
+    def edges(self, begin: int, end: int) -> Ints:
+        """Where the steps begin in which rows are added up, and the end of the last."""
+        step = max(1, (_GATHER if self.x is None else _GATHER_NEAR) // self.width)
+        return np.append(np.arange(begin, end, step, dtype=np.int32), np.int32(end))
+
+    def load(self, rows: Ints) -> Loaded:
+        """The rows named."""
         if self.x is not None:
-            return self.x.take(rows, axis=0)
+            return Loaded(self.x, rows, None)
+        # as `decode`: the exponent is put right by the factor of the row, which has to be multiplied anyway
         bits = self.a.take(rows, axis=0).view(np.uint16).astype(np.uint64)
         bits <<= 42
-        x = bits.view(np.float64)
-        x *= (self.scale.take(rows) * _EXPONENT)[:, None]
-        return x
+        return Loaded(bits.view(np.float64), None, self._factors.take(rows))
 
-    def runs(self, rows: Ints, starts: Ints) -> Iterator[tuple[int, Floats]]:
-        """Sums of rows over runs, some runs at a time: which is the first, and (runs, w).
+    def gather(self, rows: Ints) -> Floats:
+        """(n, w) float64 of the rows named."""
+        loaded = self.load(rows)
+        if loaded.factors is None:
+            return loaded.x.take(rows, axis=0)
+        return loaded.x * loaded.factors[:, None]
 
-        Args:
-            rows: the rows, in the order of the runs.
-            starts: (runs + 1,) places in `rows` where each begins; none is empty.
-        """
-        begin, end = int(starts[0]), int(starts[-1])
-        carried: Floats | None = None  # of a run that goes on
-        step = _GATHER if self.x is None else _GATHER_NEAR
-        for i in range(begin, end, step):
-            j = min(i + step, end)
-            # int32 as the starts are: NumPy would cast them all for another type
-            first = int(np.searchsorted(starts, np.int32(i), side="right")) - 1
-            last = int(np.searchsorted(starts, np.int32(j), side="left"))
-            out = np.zeros((last - first, self.width))
-            if carried is not None:
-                out[0] = carried
-            pointers = np.clip(starts[first : last + 1], i, j) - np.int32(i)
-            if self.x is None:
-                add_into(out, self.gather(rows[i:j]), pointers)
-            else:
-                add_into(out, self.x, pointers, rows[i:j])
-            carried = None
-            if starts[last] > j:
-                carried, out = out[-1].copy(), out[:-1]
-            if len(out):
-                yield first, out
+    @cached_property
+    def _factors(self) -> Floats:
+        return self.scale * _EXPONENT
 
     def sums(self, rows: Ints, starts: Ints) -> Floats:
-        """(runs, w): sums of rows over all runs."""
+        """(runs, w): sums of the rows named over the runs that begin at `starts` (runs + 1,)."""
         out = np.zeros((len(starts) - 1, self.width))
-        for first, sums in self.runs(rows, starts):
-            out[first : first + len(sums)] = sums
+        for begin, stop, first, last, _ in Steps.of(starts, self.edges(starts[0], starts[-1])):
+            self.load(rows[begin:stop]).add_into(out[first:last], pointers(starts, begin, stop, first, last))
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Some rows to be added up, that lie in the cache.
+
+    Attributes:
+        x: (n, w) float64.
+        places: (k,) where each row is in x; one after the other by default.
+        factors: (k,) what each has to be multiplied by; 1 by default.
+    """
+
+    x: Floats
+    places: Ints | None
+    factors: Floats | None
+
+    def add_into(self, out: Floats, starts: Ints) -> None:
+        """Add the rows, over the runs that begin at `starts` (runs + 1,), to `out` (runs, w)."""
+        add_into(out, self.x, starts, self.places, self.factors)
+
+    def some(self, which: Ints) -> Loaded:
+        """Some of the rows, by number."""
+        places = which if self.places is None else self.places.take(which)
+        return Loaded(self.x, places, None if self.factors is None else self.factors.take(which))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,29 +207,30 @@ class Rows:
 
     Attributes:
         read: gives some columns (N, w), float16 as captured.
+        whole: whether the layer is held, so that all of its columns can be had at once.
         m: number of columns.
         scale: (N,) what brings a row to sum 1 after its rounding to float16.
-        entropy: (N,) H(a_i), nats.
         metric: (m,) 1 / p_j of all rows, in which products of rows are taken; 0 where p_j is 0.
-        square: (N,) product of each row with itself, sum_j a_ij^2 / p_j.
+        of_rows: (N, 2) `entropy` and `square` of each row, side by side since they are wanted together.
     """
 
     read: Callable[[slice], Halves]
+    whole: bool
     m: int
     scale: Floats
-    entropy: Floats
     metric: Floats
-    square: Floats
+    of_rows: Floats
 
     @classmethod
     def of(cls, a: Halves) -> Rows:
         """A layer that is held whole, (N, m)."""
-        return cls.reading(lambda columns: a[:, columns], *a.shape)
+        return cls.reading(lambda columns: a[:, columns], len(a), a.shape[1], whole=True)
 
     @classmethod
-    def reading(cls, read: Callable[[slice], Halves], n: int, m: int) -> Rows:
+    def reading(cls, read: Callable[[slice], Halves], n: int, m: int, whole: bool = False) -> Rows:
         """A layer of n rows whose columns are read as they are needed, several times."""
-        total, entropy, square, metric = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(m)
+        total, of_rows, metric = np.zeros(n), np.zeros((n, 2)), np.zeros(m)
+        entropy, square = of_rows.T
         parts = [slice(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
         for columns in _pieces(m):
             a = read(columns)
@@ -201,7 +252,17 @@ class Rows:
                 square[part] += x @ metric[columns]
         square *= scale
         square *= scale
-        return cls(read, m, scale, entropy, metric, square)
+        return cls(read, whole, m, scale, metric, of_rows)
+
+    @property
+    def entropy(self) -> Floats:
+        """(N,) H(a_i), nats."""
+        return self.of_rows[:, 0]
+
+    @property
+    def square(self) -> Floats:
+        """(N,) product of each row with itself, sum_j a_ij^2 / p_j."""
+        return self.of_rows[:, 1]
 
     def get(self, rows: Ints) -> Floats:
         """(len(rows), m) float64, rows summing to 1."""
@@ -211,10 +272,23 @@ class Rows:
         return out
 
     def pieces(self) -> Iterator[tuple[slice, Columns]]:
-        """All rows, some columns at a time."""
-        for columns in _pieces(self.m):
+        """All rows, some columns at a time; all of them where a row that is far away is gathered once for all."""
+        at_once = self.whole and not _is_near(len(self.scale))
+        for columns in [slice(0, self.m)] if at_once else _pieces(self.m):
             yield columns, Columns.of(self.read(columns), self.scale)
 
 
+def _is_near(n: int) -> bool:
+    """Whether a piece of n rows stays in a cache as float64."""
+    return 8 * WIDTH * n <= _NEAR
+
+
+def widest(m: int) -> int:
+    """Columns of the widest piece of m."""
+    return max(int(piece.stop - piece.start) for piece in _pieces(m))
+
+
 def _pieces(m: int) -> list[slice]:
-    return [slice(i, min(i + WIDTH, m)) for i in range(0, m, WIDTH)]
+    """As few pieces of at most `WIDTH` columns as can be, and as even."""
+    ends = np.linspace(0, m, -(-m // WIDTH) + 1).round().astype(int).tolist()
+    return [slice(i, j) for i, j in itertools.pairwise(ends)]
