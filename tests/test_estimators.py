@@ -79,7 +79,7 @@ def test_columns_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     whole = [estimate(*drawn, weight) for weight in ("frequency", "uniform")]
     monkeypatch.setattr("infoplane.rows.WIDTH", 5)
     monkeypatch.setattr("infoplane.rows._GATHER", 37)
-    monkeypatch.setattr("infoplane.label_sums._CELLS", 64)
+    monkeypatch.setattr("infoplane.label_sums._PAIRS", 64)
     for weight, want in zip(("frequency", "uniform"), whole, strict=True):
         found = estimate(*drawn, weight)
         np.testing.assert_allclose(found.plugin, want.plugin, rtol=1e-11)

@@ -135,7 +135,12 @@ def captured(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Capture:
     return write_capture(folder, model, windows, points, named_layers(model.backbone)[1:3], shard_tokens=1500)
 
 
-def test_no_number_hangs_on_the_memory(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("long", [False, True])
+def test_no_number_hangs_on_the_memory(captured: Capture, monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+    monkeypatch.setattr("infoplane.rows.WIDTH", 7)  # so that 40 columns are six pieces
+    if long:  # many labels and steps to a layer, whose rows are gathered whole where it is held
+        for name, value in (("rows._NEAR", 0), ("rows._GATHER", 2000), ("label_sums._PAIRS", 100)):
+            monkeypatch.setattr(f"infoplane.{name}", value)
     asked: dict[str, Any] = {"orders": (1, 2), "weights": ("frequency", "uniform")}
     wide = measure_capture(captured, **asked, memory="8GB", threads=2)
     few = 0
@@ -146,6 +151,24 @@ def test_no_number_hangs_on_the_memory(captured: Capture, monkeypatch: pytest.Mo
         assert found.estimates == wide.estimates  # bit for bit, replicates too
         few += 1
     assert few == 3 and any(row.replicates for row in wide)
+
+
+def test_labels_that_go_along_with_others_get_the_sums_of_their_own(
+    captured: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
+    went: list[int] = []
+    families = answers._families
+    monkeypatch.setattr(answers, "_families", lambda jobs: went.extend(map(len, families(jobs))) or families(jobs))
+    for name, value in (("rows._NEAR", 0), ("rows._GATHER", 2000), ("label_sums._PAIRS", 100)):
+        monkeypatch.setattr(f"infoplane.{name}", value)
+    far = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
+    assert max(went) == 3  # the next token at its positions, at those of bigrams and of trigrams
+    monkeypatch.setattr("infoplane.grouping.Grouping.among", lambda *_: None)
+    apart = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
+    assert max(went[-16:]) == 1 and apart.estimates == far.estimates  # bit for bit
+    for row, other in zip(together, far, strict=True):
+        assert other.value == pytest.approx(row.value, abs=1e-12)
 
 
 def test_rows_read_by_columns_are_those_of_the_whole(captured: Capture, model: Model) -> None:

@@ -25,7 +25,7 @@ from infoplane.label_sums import LabelSums, Summing
 from infoplane.marginal import Adding, Marginal, NullCurve, Sample
 from infoplane.memory import Reduction, budget_of, reduction
 from infoplane.questions import Question, Questions
-from infoplane.rows import Rows
+from infoplane.rows import Columns, Rows
 
 Target = tuple[str, int]
 """A layer and a reference set."""
@@ -54,16 +54,26 @@ class _Profile:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """One set of labels, with what is settled about it before any layer is read."""
+    """One set of labels, with what is settled about it before any layer is read.
+
+    `along` is where its rows stand among those of the same labels at their own positions, if they do.
+    """
 
     question: Question
     kind: str
     grouping: Grouping
     tallies: Mapping[str, Tally]
+    along: npt.NDArray[np.int32] | None
+
+    @property
+    def leads(self) -> bool:
+        """Whether the same labels at other positions can go along."""
+        return self.question.own and self.kind == "value"
 
     def nbytes(self, layers: int) -> int:
         """Bytes held for it, with its sums in so many layers."""
         counts = self.grouping.nbytes + sum(t.nbytes for t in self.tallies.values())
+        counts += 0 if self.along is None else self.along.nbytes
         return counts + layers * Summing.nbytes_of(self.grouping)
 
 
@@ -113,15 +123,41 @@ class Plan:
         yield jobs
 
     def _jobs(self) -> Iterator[_Job]:
-        for question in self.questions.all:
+        own = {(q.side, q.order): i for i, q in enumerate(self.questions.all) if q.own}
+        leader: _Job | None = None
+        # the same labels at positions that are not their own come after those at their own, to go along with them
+        for question in sorted(self.questions.all, key=lambda q: own.get((q.side, q.order), len(own))):
             for kind, labels in self.questions.variants(question):
                 grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
                 if kind == "value":
                     self.repeated[question] = grouping.repeated_mass
                 weights = [w for w in self.weights if w == "frequency" or question.own]
-                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights})
-                _ = grouping.several_label  # made now, so that threads only read
+                along = None
+                if leader is not None and _same_labels(question, leader.question) and not question.own:
+                    along = grouping.among(leader.grouping)
+                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, along)
+                _ = grouping.several_label, grouping.label_starts_in_rows  # made now, so that threads only read
+                leader = job if job.leads else leader
                 yield job
+
+
+def _same_labels(a: Question, b: Question) -> bool:
+    return (a.side, a.order) == (b.side, b.order)
+
+
+def _families(jobs: Sequence[_Job]) -> list[list[int]]:
+    """Which jobs are gone through together: the first leads, the others go along."""
+    families: list[list[int]] = []
+    leaders: dict[tuple[str, int | None], list[int]] = {}
+    for i, job in enumerate(jobs):
+        labels = job.question.side, job.question.order
+        if job.along is not None and labels in leaders:
+            leaders[labels].append(i)
+            continue
+        families.append([i])
+        if job.leads:
+            leaders[labels] = families[-1]
+    return families
 
 
 def targets_of(capture: Capture) -> list[Target]:
@@ -208,16 +244,17 @@ class _Pass:
         if profile is not None and not jobs:
             return
         rows = self._rows(target)
-        summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies) for job in jobs]
+        summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies, job.along) for job in jobs]
+        families = [[summings[i] for i in family] for family in _families(jobs)]
         adding = {} if profile else {name: self._adding(sample, errors) for name, sample in self.plan.samples.items()}
         with ThreadPoolExecutor(self.settings.threads) as pool:
             run = map if self.settings.threads == 1 else pool.map
             for columns, x in rows.pieces():
                 for one in adding.values():
                     one.add(x)
-                for _ in run(partial(Summing.add, columns=columns, x=x), summings):
+                for _ in run(partial(_add, columns, x), families):
                     pass
-            del x
+            del x, families
         if profile is None:
             profile = self.profiles[target] = self._profile(rows, adding)
             for name, marginal in profile.marginals.items():
@@ -242,3 +279,7 @@ class _Pass:
     def _profile(self, rows: Rows, adding: Mapping[str, Adding]) -> _Profile:
         marginals = {name: one.done(rows.entropy) for name, one in adding.items()}
         return _Profile(NullCurve.of(rows, self.plan.questions.position_sets["P_1"]), marginals)
+
+
+def _add(columns: slice, x: Columns, family: Sequence[Summing]) -> None:
+    family[0].add(columns, x, family[1:])

@@ -38,9 +38,10 @@ import numpy as np
 
 from infoplane.grouping import Grouping
 from infoplane.jackknife import partner_weight
-from infoplane.label_sums import MIN_COUNT, LabelSums, Summing
+from infoplane.label_sums import LabelSums, Summing
 from infoplane.marginal import Marginal, NullCurve, entropy_bias
 from infoplane.rows import Floats, Rows, negative_entropy
+from infoplane.uniform_mean import MIN_COUNT
 
 PLUGIN, NULL_CURVE = "plugin", "null-curve"
 ESTIMATORS = {"plugin": PLUGIN, "corrected": NULL_CURVE, "null-curve": NULL_CURVE}

@@ -51,14 +51,21 @@ class Grouping:
     def of(cls, labels: Labels, document: Ints, block_of_document: Ints | None) -> Grouping:
         """Group labels by the (N,) document of every row and the (D,) block of every document."""
         block_of = np.zeros(int(document.max()) + 1, np.int32) if block_of_document is None else block_of_document
-        doc = document[labels.rows]
-        counts = np.bincount(labels.codes)
-        once = counts[labels.codes] == 1
-        keep = np.flatnonzero(~once)
-        order = keep[np.lexsort((doc[keep], block_of[doc[keep]], labels.codes[keep]))]
-        d = doc[order]
-        b = block_of[d]
-        new_label = _changes(labels.codes[order])
+        doc = document.take(labels.rows)
+        once = np.bincount(labels.codes).take(labels.codes) == 1
+        # one whole number of label and place among the documents of the blocks sorts much faster than three columns
+        rank = np.argsort(block_of, kind="stable").argsort()
+        place = np.argsort(rank.take(doc), kind="stable")
+        keys = labels.codes.take(place).astype(np.int64) << 31
+        keys |= np.arange(len(place))
+        keys = keys[~once.take(place)]
+        keys.sort()
+        new_label = _changes(keys >> 31)
+        keys &= (1 << 31) - 1
+        order = place.take(keys)
+        del place, keys
+        d = doc.take(order)
+        b = block_of.take(d)
         new_block = new_label | _changes(b)
         new_document = new_block | _changes(d)
         at_document, at_block, at_label = (np.flatnonzero(c) for c in (new_document, new_block, new_label))
@@ -66,7 +73,7 @@ class Grouping:
             n=len(doc),
             blocks=0 if block_of_document is None else int(block_of.max()) + 1,
             single_block=block_of[doc[once]].astype(np.int32),
-            rows=labels.rows[order],
+            rows=labels.rows.take(order),
             document_starts=_closed(at_document, len(order)),
             block_starts=_closed(np.searchsorted(at_document, at_block), len(at_document)),
             label_starts=_closed(np.searchsorted(at_block, at_label), len(at_block)),
@@ -106,7 +113,12 @@ class Grouping:
     @cached_property
     def label_n(self) -> Ints:
         """(L,) positions of each label."""
-        return np.diff(self.pair_starts[self.label_starts])
+        return np.diff(self.label_starts_in_rows)
+
+    @cached_property
+    def label_starts_in_rows(self) -> Ints:
+        """(L + 1,) where each label starts in `rows`."""
+        return self.pair_starts[self.label_starts]
 
     @property
     def label_documents(self) -> Ints:
@@ -130,6 +142,16 @@ class Grouping:
         """(C,) label of each of them."""
         label = np.repeat(np.arange(len(self.label_n), dtype=np.int32), self.label_documents)
         return label[self.several]
+
+    def among(self, wider: Grouping) -> Ints | None:
+        """(R,) where the rows stand in the rows of a wider grouping; None where these are not all, or in another order.
+
+        Labels of one kind on fewer positions do: they are sorted in the same way.
+        """
+        place = np.full(1 + max(int(self.rows.max(initial=0)), int(wider.rows.max(initial=0))), -1, np.int32)
+        place[wider.rows] = np.arange(len(wider.rows), dtype=np.int32)
+        at: Ints = place[self.rows]
+        return at if not len(at) or (at[0] >= 0 and (np.diff(at) > 0).all()) else None
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
         """Runs of labels (first, last + 1) with at most `size` (label, block) pairs each, one label at least."""

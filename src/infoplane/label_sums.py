@@ -13,16 +13,17 @@ All are sums over columns, so a layer is gone through a few columns at a time an
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from infoplane.grouping import Grouping
-from infoplane.rows import TINY, Columns, Floats, Ints, Loaded, Rows, Steps, add_into, pointers
+from infoplane.rows import TINY, Columns, Floats, Ints, Loaded, Places, Rows, Steps, add_into, pointers
+from infoplane.uniform_mean import Mixture, UniformMean
 
-MIN_COUNT = 5
-"""Occurrences that a label needs to count under uniform weights."""
-_CELLS = 1 << 19  # numbers worked on at once: what fits the cache of one core
+_PAIRS = 1 << 12  # (label, block) pairs worked on at once, at most, but for labels that have more
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +45,6 @@ class LabelSums:
     uniform: UniformMean | None
 
 
-@dataclass(frozen=True, eq=False)
-class UniformMean:
-    """The mean `u` of p_x over labels with `MIN_COUNT` rows: (1 + B, m), whole and with each block's share withdrawn.
-
-    `variance` (m,) is that of the whole: G/(G-1) sum_g (sum_(i in g) (a_i - p_x(i)) / (L n_x(i)))^2.
-    """
-
-    mean: Floats
-    variance: Floats
-
-
 class Summing:
     """Goes through the columns of a layer and adds up; `done()` gives the `LabelSums`.
 
@@ -63,69 +53,44 @@ class Summing:
         grouping: labels of a sample of its rows.
         errors: whether the parts of blocks are wanted.
         uniform: whether uniform weights are.
+        along: (R,) where the rows of the grouping stand among those of a wider one, for `add` of that one.
     """
 
-    def __init__(self, layer: Rows, grouping: Grouping, errors: bool, uniform: bool) -> None:
-        self.layer, self.g = layer, grouping
+    def __init__(self, layer: Rows, grouping: Grouping, errors: bool, uniform: bool, along: Ints | None = None) -> None:
+        self.layer, self.g, self.along = layer, grouping, along
         labels = len(grouping.label_n)
         self.log_sum, self.cross = np.zeros(labels), np.zeros(labels)
         self.pair_log = np.zeros(len(grouping.pair_n) if errors and grouping.blocks else 0)
         self.within = np.zeros(len(grouping.several))
+        self.uniform = uniform
+        self.mixture: Mixture | None = None
         self.means: list[Floats] = []
         self.variances: list[Floats] = []
-        self.uniform = uniform
 
     @staticmethod
     def nbytes_of(g: Grouping) -> int:
         """Bytes of the sums of a grouping's labels."""
         return 8 * (2 * len(g.label_n) + len(g.pair_n) + len(g.several))
 
-    def add(self, columns: slice, x: Columns) -> None:
-        """Some columns of the layer."""
-        g, metric = self.g, self.layer.metric[columns]
-        mixture = _Mixture(g, x.width, len(self.pair_log) > 0) if self.uniform else None
-        for first, last in g.chunks(max(1, _CELLS // x.width)):
-            pairs = slice(g.label_starts[first], g.label_starts[last])
-            s_pair, s_document = self._pairs(x, pairs, metric, mixture is not None)
-            starts = g.label_starts[first : last + 1] - pairs.start
-            s = np.zeros((last - first, x.width))
-            add_into(s, s_pair, starts)
-            log_s = np.maximum(s, TINY)
-            np.log(log_s, out=log_s)
-            _add_products(self.log_sum[first:last], s, log_s, x.cuts)
-            if len(self.pair_log):
-                repeated = log_s.take(g.pair_label[pairs] - np.int32(first), axis=0)
-                _add_products(self.pair_log[pairs], s_pair, repeated, x.cuts)
-            if mixture is not None:
-                mixture.add(s_document, s_pair, s, first, last)
-            _add_squares(self.cross[first:last], s, metric, x.cuts)
-        if mixture is not None:
-            self.means.append(mixture.mean())
-            self.variances.append(mixture.variance())
-
-    def _pairs(self, x: Columns, pairs: slice, metric: Floats, keep: bool) -> tuple[Floats, Floats]:
-        """(P, w) sums of some (label, block) pairs; and (Q, w) of their documents, if they are to be kept."""
-        g = self.g
-        cells = slice(g.block_starts[pairs.start], g.block_starts[pairs.stop])
-        starts = g.pair_starts[pairs.start : pairs.stop + 1]
-        steps = Steps.of(starts, x.edges(starts[0], starts[-1]))
-        within = _Cells(g.document_starts[cells.start : cells.stop + 1], steps, every=keep)
-        done, last_done = (int(np.searchsorted(g.several, np.int32(end))) for end in (cells.start, cells.stop))
-        out, kept, held = np.zeros((len(starts) - 1, x.width)), [], 0
-        for (begin, stop, first, last, _), of_cells in zip(steps, within.steps, strict=True):
-            rows = x.load(g.rows[begin:stop])
-            rows.add_into(out[first:last], pointers(starts, begin, stop, first, last))
-            kept.append(within.sums(rows, begin, *of_cells))
-            held += len(kept[-1])
-            if not keep and (held >= _CELLS // x.width or stop == starts[-1]):
-                s = np.concatenate(kept)
-                _add_squares(self.within[done : done + held], s, metric, x.cuts)
-                done, kept, held = done + held, [], 0
-        if not keep:
-            return out, out[:0]
-        documents = np.concatenate(kept)
-        _add_squares(self.within[done:last_done], documents[within.several], metric, x.cuts)
-        return out, documents
+    def add(self, columns: slice, x: Columns, others: Sequence[Summing] = ()) -> None:
+        """Some columns of the layer, for these labels and for others that go along: each row is gathered once."""
+        together = [self, *others]
+        for one in together:
+            one.mixture = Mixture(one.g, x.width, len(one.pair_log) > 0) if one.uniform else None
+        metric = self.layer.metric[columns]
+        for first, last in self.g.chunks(_PAIRS):
+            edges = x.edges(*self.g.label_starts_in_rows[[first, last]])
+            parts = [_Part(one, x, metric, edges, None if one is self else one.along) for one in together]
+            for step, (begin, stop) in enumerate(itertools.pairwise(edges.tolist())):
+                rows = x.load(self.g.rows[begin:stop])
+                for part in parts:
+                    part.add(rows, step)
+            for part in parts:
+                part.done()
+        for one in together:
+            if one.mixture is not None:
+                one.means.append(one.mixture.mean())
+                one.variances.append(one.mixture.variance())
 
     def done(self) -> LabelSums:
         """The sums, once all columns were added."""
@@ -160,21 +125,79 @@ class Summing:
         return min(max(inside / between, 0.0), 1.0) if between > 0 else 0.0
 
 
+class _Part:
+    """Some labels of a `Summing`, all of whose rows are gone through in a few steps."""
+
+    def __init__(self, summing: Summing, x: Columns, metric: Floats, edges: Ints, along: Ints | None) -> None:
+        g = summing.g
+        self.summing, self.metric, self.cuts, self.width = summing, metric, x.cuts, x.width
+        self.edges, self.along = edges, along
+        own: Places = edges if along is None else np.searchsorted(along, edges).astype(np.int32)
+        self.labels = slice(*np.searchsorted(g.label_starts_in_rows, own[[0, -1]]).tolist())
+        self.pairs = slice(*g.label_starts[[self.labels.start, self.labels.stop]].tolist())
+        cells = slice(*g.block_starts[[self.pairs.start, self.pairs.stop]].tolist())
+        self.starts = g.pair_starts[self.pairs.start : self.pairs.stop + 1]
+        self.steps = list(Steps.of(self.starts, own))
+        self.s_pair = np.zeros((len(self.starts) - 1, x.width))
+        self.every = summing.mixture is not None
+        self.cells = _Cells(g.document_starts[cells.start : cells.stop + 1], own, self.every)
+        self.s_cell: list[Floats] = []
+        self.held, self.squared = 0, int(np.searchsorted(g.several, np.int32(cells.start)))
+
+    def add(self, rows: Loaded, step: int) -> None:
+        """The rows of a step."""
+        begin, stop, first, last, _ = self.steps[step]
+        if begin == stop:
+            return
+        if self.along is not None:
+            rows = rows.some(self.along[begin:stop] - self.edges[step])
+        rows.add_into(self.s_pair[first:last], pointers(self.starts, begin, stop, first, last))
+        s = self.cells.sums(rows, begin, step)
+        self.s_cell.append(s)
+        self.held += len(s)
+        if not self.every and self.held >= _PAIRS:
+            self._square(np.concatenate(self.s_cell))
+            self.s_cell, self.held = [], 0
+
+    def done(self) -> None:
+        """All rows were added: what is wanted of their sums."""
+        summing, first, last = self.summing, self.labels.start, self.labels.stop
+        s_cell = np.concatenate(self.s_cell) if self.s_cell else self.s_pair[:0]
+        self._square(s_cell[self.cells.several] if self.every else s_cell)
+        s = np.zeros((last - first, self.width))
+        add_into(s, self.s_pair, summing.g.label_starts[first : last + 1] - np.int32(self.pairs.start))
+        log_s = np.maximum(s, TINY)
+        np.log(log_s, out=log_s)
+        _add_products(summing.log_sum[self.labels], s, log_s, self.cuts)
+        if len(summing.pair_log):
+            repeated = log_s.take(summing.g.pair_label[self.pairs] - np.int32(first), axis=0)
+            _add_products(summing.pair_log[self.pairs], self.s_pair, repeated, self.cuts)
+        if summing.mixture is not None:
+            summing.mixture.add(s_cell, self.s_pair, s, first, last)
+        _add_squares(summing.cross[self.labels], s, self.metric, self.cuts)
+
+    def _square(self, s: Floats) -> None:
+        """Of the next cells of two rows or more."""
+        if len(s):
+            _add_squares(self.summing.within[self.squared : self.squared + len(s)], s, self.metric, self.cuts)
+            self.squared += len(s)
+
+
 class _Cells:
     """Sums over the (label, document) cells of two rows or more, or over every one, as rows are gone through."""
 
-    def __init__(self, starts: Ints, steps: Steps, every: bool) -> None:
+    def __init__(self, starts: Ints, edges: Places, every: bool) -> None:
         sizes = np.diff(starts)
         self.several = sizes > 1
         wanted = np.ones_like(self.several) if every else self.several
         self.rows = np.flatnonzero(np.repeat(wanted, sizes)).astype(np.int32) + starts[0]
         self.starts = np.append(np.int32(0), np.cumsum(sizes[wanted], dtype=np.int32))
-        edges = np.searchsorted(self.rows, np.append(steps.begin, steps.stop[-1:]))
-        self.steps = Steps.of(self.starts, edges)
+        self.steps = list(Steps.of(self.starts, np.searchsorted(self.rows, edges)))
         self.carried: Floats | None = None  # of a cell that goes on
 
-    def sums(self, rows: Loaded, at: int, begin: int, stop: int, first: int, last: int, end: int) -> Floats:
+    def sums(self, rows: Loaded, at: int, step: int) -> Floats:
         """(cells, w) of the cells that end in a step, whose rows begin `at`."""
+        begin, stop, first, last, end = self.steps[step]
         if stop == begin:
             return rows.x[:0]
         out = np.zeros((last - first, rows.x.shape[1]))
@@ -184,49 +207,6 @@ class _Cells:
         some.add_into(out, pointers(self.starts, begin, stop, first, last))
         self.carried = out[-1] if end < last else None
         return out[: end - first]
-
-
-class _Mixture:
-    """Mean of the labels' means in some columns, its parts by block and by document."""
-
-    def __init__(self, g: Grouping, columns: int, errors: bool) -> None:
-        self.g = g
-        self.total, self.labels = np.zeros(columns), int(np.count_nonzero(g.label_n >= MIN_COUNT))
-        self.moved = np.zeros((g.blocks if errors else 0, columns))
-        self.residual = np.zeros((g.documents, columns))
-
-    def add(self, s_document: Floats, s_pair: Floats, s: Floats, first: int, last: int) -> None:
-        from scipy import sparse
-
-        g = self.g
-        n = g.label_n[first:last].astype(np.float64)
-        weight = np.where(n >= MIN_COUNT, 1 / n, 0.0)
-        mean = s * weight[:, None]
-        self.total += mean.sum(0)
-        pairs = slice(g.label_starts[first], g.label_starts[last])
-        if len(self.moved):
-            label = g.pair_label[pairs] - first
-            change = g.pair_n[pairs][:, None] * mean[label] - s_pair
-            change *= weight[label][:, None]
-            entries = (np.ones(len(change)), (g.pair_block[pairs], np.arange(len(change))))
-            self.moved += sparse.csr_array(entries, shape=(len(self.moved), len(change))) @ change
-        documents = slice(g.block_starts[pairs.start], g.block_starts[pairs.stop])
-        n_document = np.diff(g.document_starts[documents.start : documents.stop + 1])
-        label = np.repeat(np.arange(last - first), np.diff(g.block_starts[g.label_starts[first : last + 1]]))
-        left = s_document - n_document[:, None] * mean[label]
-        left *= weight[label][:, None]
-        entries = (np.ones(len(left)), (g.pair_document[documents], np.arange(len(left))))
-        self.residual += sparse.csr_array(entries, shape=(g.documents, len(left))) @ left
-
-    def mean(self) -> Floats:
-        """(1 + B, columns)"""
-        return np.vstack((self.total, self.total + self.moved)) / max(self.labels, 1)
-
-    def variance(self) -> Floats:
-        """(columns,)"""
-        used = len(np.unique(self.g.pair_document))
-        spread: Floats = (self.residual**2).sum(0) / max(self.labels, 1) ** 2
-        return spread * used / (used - 1) if used > 1 else 0 * spread
 
 
 def _add_products(out: Floats, x: Floats, y: Floats, cuts: tuple[slice, ...]) -> None:
