@@ -8,6 +8,10 @@ Assignments are synthetic: a softmax of vectors of the token, the one before, th
 change with the layer. They are written as a capture (200 bytes a token and layer) in --folder, which is kept and used
 again; with --made they are made as each layer is read, and the time of it is told apart. Orders 1 to 4, both controls
 and error bars are measured by a process of its own, which imports no torch.
+
+Throughput is the bytes of assignments asked (of every position, in every set of labels, in float16) over the wall time
+less the making, beside what this machine's memory gives in the same run to as many threads: copies, and rows of a
+gibibyte gathered in no order, which is what a reduction has to do.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import sys
 import sysconfig
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +80,39 @@ def measure(given: argparse.Namespace) -> None:
     found = measure_capture(capture, memory=given.memory, threads=given.threads, progress=Said())
     wall, spent = time.perf_counter() - wall, time.process_time() - spent
     made = sum(Made.spent.values())
+    sets, threads = 32, given.threads  # of orders 1 to 4: 8 with two controls each, 8 on the positions of others
+    asked = sets * len(capture.layers) * capture.windows.n_positions * 2 * M
     rows = [found.get(q, order=k) for k in (1, 2, 3, 4) for q in ("complexity", "expressivity")]
     print(json.dumps({
         "memory": given.memory, "layers": given.layers, "positions": capture.windows.n_positions,
         "peak_resident_MiB": round(_peak()), "peak_before_MiB": round(before), "wall_s": round(wall, 1),
         "processor_s": round(spent, 1), "of_which_making_s": round(made, 1), "versions": found.provenance["versions"],
+        "asked_GB_s": round(asked / 1e9 / (wall - made / threads), 2), **bandwidth(threads),
         "values": {f"{r.quantity}_{r.order}": [round(r.value, 5), round(r.standard_error or 0, 5)] for r in rows},
     }, indent=1))  # fmt: skip
+
+
+def bandwidth(threads: int) -> dict[str, float]:
+    """GB/s of copying (bytes read and written) and of gathering rows of 2 M bytes, with so many threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        each = (1 << 30) // threads // (2 * M)
+        held = [np.ones((each, M), np.float16) for _ in range(threads)]
+        found = {}
+        orders = [np.random.default_rng(i).permutation(each).astype(np.int32) for i in range(threads)]
+        copy, gather = (lambda a, _: a.copy()), _gather
+        for name, moved, work in (("copied_GB_s", 2, copy), ("gathered_GB_s", 1, gather)):
+            best = np.inf
+            for _ in range(5):
+                start = time.perf_counter()
+                list(pool.map(work, held, orders))
+                best = min(best, time.perf_counter() - start)
+            found[name] = round(moved * threads * held[0].nbytes / 1e9 / best, 1)
+    return found
+
+
+def _gather(a: np.ndarray, order: np.ndarray) -> None:
+    for i in range(0, len(order), 2048):
+        a.take(order[i : i + 2048], axis=0)
 
 
 def _peak() -> float:
