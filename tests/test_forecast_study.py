@@ -226,6 +226,10 @@ def test_task_files_point_to_the_items(tmp_path: Path) -> None:
     write_task(tmp_path, "uneven", [*items, Item("x", ("a", "b", "c"), 1, "d")])
     told = yaml.safe_load((tmp_path / "uneven.yaml").read_text("utf-8"))
     assert [m["metric"] for m in told["metric_list"]] == ["acc", "acc_norm"]  # Brier: equal numbers only
+    write_task(tmp_path, "word", [Item("Once upon a", ("time",), 0, "d")])
+    told = yaml.safe_load((tmp_path / "word.yaml").read_text("utf-8"))
+    # lm-eval joins context and target as they are: without the space the word would be `atime`
+    assert told["output_type"] == "loglikelihood" and told["doc_to_target"] == " {{target}}"
 
 
 def test_what_is_scored_is_not_scored_again_and_other_items_are_refused(tmp_path: Path) -> None:

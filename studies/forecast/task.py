@@ -9,8 +9,8 @@ from pathlib import Path
 from infoplane import files
 from item import Item
 
-# Of our own tasks: counts up whenever their items or the way they are asked change.
-VERSION = 1
+# Of tasks with choices, and of tasks with one word: each counts up whenever its items or the way they are asked change.
+VERSION, WORD_VERSION = 1, 2
 _COMMON = """\
 task: {name}
 dataset_path: json
@@ -42,9 +42,10 @@ _BRIER = """\
     aggregation: brier_score
     higher_is_better: false
 """
+# lm-eval puts a space before a choice, and none before a target.
 _WORD = """\
 output_type: loglikelihood
-doc_to_target: target
+doc_to_target: " {{target}}"
 metric_list:
   - metric: perplexity
     aggregation: perplexity
@@ -68,7 +69,7 @@ def write_task(folder: Path, name: str, items: Sequence[Item]) -> str:
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     data = folder / f"{name}.jsonl"
     files.write_text(data, "".join(lines))
-    text = _COMMON.format(name=name, data=json.dumps(str(data.resolve())), version=VERSION)
+    text = _COMMON.format(name=name, data=json.dumps(str(data.resolve())), version=WORD_VERSION if one else VERSION)
     text += _WORD if one else _CHOICE
     if not one and len({len(item.choices) for item in items}) == 1:
         text += _BRIER
