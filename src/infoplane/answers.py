@@ -123,17 +123,17 @@ class Plan:
         yield jobs
 
     def _jobs(self) -> Iterator[_Job]:
-        own = {(q.side, q.order): i for i, q in enumerate(self.questions.all) if q.own}
+        own = {_labels_of(q): i for i, q in enumerate(self.questions.all) if q.own}
         leader: _Job | None = None
         # the same labels at positions that are not their own come after those at their own, to go along with them
-        for question in sorted(self.questions.all, key=lambda q: own.get((q.side, q.order), len(own))):
+        for question in sorted(self.questions.all, key=lambda q: own.get(_labels_of(q), len(own))):
             for kind, labels in self.questions.variants(question):
                 grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
                 if kind == "value":
                     self.repeated[question] = grouping.repeated_mass
                 weights = [w for w in self.weights if w == "frequency" or question.own]
                 along = None
-                if leader is not None and _same_labels(question, leader.question) and not question.own:
+                if leader is not None and not question.own and _labels_of(question) == _labels_of(leader.question):
                     along = grouping.among(leader.grouping)
                 job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, along)
                 _ = grouping.several_label, grouping.label_starts_in_rows  # made now, so that threads only read
@@ -141,8 +141,9 @@ class Plan:
                 yield job
 
 
-def _same_labels(a: Question, b: Question) -> bool:
-    return (a.side, a.order) == (b.side, b.order)
+def _labels_of(question: Question) -> tuple[str, int | None]:
+    """Which labels a question is about, on whatever positions."""
+    return question.side, question.order
 
 
 def _families(jobs: Sequence[_Job]) -> list[list[int]]:
@@ -150,7 +151,7 @@ def _families(jobs: Sequence[_Job]) -> list[list[int]]:
     families: list[list[int]] = []
     leaders: dict[tuple[str, int | None], list[int]] = {}
     for i, job in enumerate(jobs):
-        labels = job.question.side, job.question.order
+        labels = _labels_of(job.question)
         if job.along is not None and labels in leaders:
             leaders[labels].append(i)
             continue
