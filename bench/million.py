@@ -158,28 +158,33 @@ class Made(Capture):
 _NOISE = 1 << 16  # rows of noise, which are used again from other places
 
 
-def parts(windows: Windows, layer: int, layers: int, size: int = 1 << 14) -> Any:
-    """(rows, M) float16 of one layer, some rows at a time; seeded by the layer."""
+def parts(windows: Windows, layer: int, layers: int, size: int = 1 << 11) -> Any:
+    """(rows, M) float16 of one layer, as many rows at a time as the cache holds; seeded by the layer."""
     draw = np.random.Generator(np.random.PCG64([layer, 5]))
-    noise = 0.6 * draw.standard_normal((_NOISE + size, M), dtype=np.float32)
+    deep = layer / max(layers - 1, 1)
+    noise = np.float32(0.6) * draw.standard_normal((_NOISE + size, M), dtype=np.float32)
     here = np.flatnonzero(windows.is_position)
     token, before, document = windows.tokens[here], windows.tokens[np.maximum(here - 1, 0)], windows.position_document
     words = draw.standard_normal((int(windows.tokens.max()) + 1, M), dtype=np.float32)
-    topics = draw.standard_normal((len(windows.documents), M), dtype=np.float32)
-    deep = layer / max(layers - 1, 1)
+    topics = np.float32(0.3) * draw.standard_normal((len(windows.documents), M), dtype=np.float32)
+    last = np.float32(0.5 * deep) * words
+    words *= np.float32(1.0 - 0.6 * deep)
+    tables = ((words, token), (last, before), (topics, document))
+    x, row = np.empty((size, M), np.float32), np.empty((size, M), np.float32)
     for i in range(0, len(here), size):
-        at = slice(i, i + size)
-        x = noise[(first := int(draw.integers(_NOISE))) : first + len(here[at])].copy()
-        x += np.float32(1.0 - 0.6 * deep) * words[token[at]]
-        x += np.float32(0.5 * deep) * words[before[at]]
-        x += np.float32(0.3) * topics[document[at]]
+        count = min(size, len(here) - i)
+        first = int(draw.integers(_NOISE))
+        x[:count] = noise[first : first + count]
+        for table, index in tables:
+            table.take(index[i : i + count], axis=0, out=row[:count], mode="clip")  # other modes fill a copy first
+            x[:count] += row[:count]
         np.exp(x, out=x)
         x /= x.sum(1, keepdims=True)
-        yield x.astype(np.float16)
+        yield x[:count].astype(np.float16)
 
 
 def manifest(windows: Windows, layers: int) -> dict[str, Any]:
-    decides = {"made": 1, "windows": windows.hash, "layers": layers}
+    decides = {"made": 2, "windows": windows.hash, "layers": layers}
     point = {"seed": 0, "m": M, "d": 4096, "calibration": "exact", "eps": 1.0, "hash": "synthetic"}
     return {
         "schema": SCHEMA, "run_id": files.hash_of(decides), "model": {"name": "synthetic"}, "windows": {},
