@@ -16,6 +16,7 @@ from infoplane.errors import ResultError, SettingError
 from infoplane.frontier import MAX_ORDER, Frontier, fit_frontiers
 from infoplane.measurement import read_record
 from infoplane.shapes import checked
+from infoplane.storage import place, record_in
 from infoplane.tables import read_parquet, write_parquet
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
@@ -63,7 +64,7 @@ class Bound:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `bound.parquet`, a row for each code, then `bound.json`, each whole or not at all."""
-        folder = Path(folder)
+        folder = place(folder)
         rows = []
         for number, f in enumerate(self.frontiers):
             for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity, f.relevance, strict=True):
@@ -86,8 +87,7 @@ class Bound:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        path = Path(path)
-        source = path / JSON_NAME if path.is_dir() else path
+        source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "bound", "bound")
         try:
             table = read_parquet(source.parent / TABLE_NAME)

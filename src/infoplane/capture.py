@@ -4,7 +4,7 @@ A capture is a folder: `manifest.json` says what it is (and its run id, the hash
 numbers), `windows.safetensors` holds the tokens, and each `shard-NNNNN.safetensors` the float16 assignments of some
 windows, with the run id and a checksum inside. Files are written whole or not at all, the manifest first, and only
 where there is none: of two runs that begin at once one has the folder. A run that was killed goes on with the shards
-that are missing; several of the same run write the same bytes. Nothing is trusted because a path exists.
+that are missing; several of the same run write the same arrays. Nothing is trusted because a path exists.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from infoplane.capture_folder import (
 from infoplane.engine import Group, Held, Local, Piece, unseen
 from infoplane.errors import CaptureError, ModelError
 from infoplane.shapes import checked
+from infoplane.storage import forget, local, place
 from infoplane.windows import Windows
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def capture_with(
     from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
-    folder = Path(folder)
+    folder = place(folder)
     facts.check_tokens(windows)
     manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens) | {"batch_tokens": batch.asked}
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
@@ -203,6 +204,7 @@ def capture_with(
     writing = _Writing(folder.absolute(), manifest, windows, tuple(points), batch.asked)
     for i, tokens in models.each(writing, missing, advance):
         batch.tokens = min(batch.tokens, tokens)
+        forget(shard_path(folder, i))  # of what was there before, where a worker wrote it
         if not shard_path(folder, i).exists():
             raise CaptureError(unseen(folder))
     return Capture(folder, _with_batches(folder, manifest, batch), windows)
@@ -302,13 +304,13 @@ def open_capture(folder: str | Path) -> Capture:
     Raises:
         CaptureError: not a capture, of an unknown schema, unfinished, or damaged.
     """
-    folder = Path(folder)
+    folder = place(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise CaptureError(f"no capture at {folder}: expected a folder with {MANIFEST}; make one with --capture")
     try:
         checked(manifest, PROMISED, "manifest")
-        arrays = st.load_file(folder / WINDOWS)
+        arrays = st.load_file(local(folder / WINDOWS, fresh=True))
         windows = Windows(
             **{name: arrays[name] for name in ARRAYS},
             documents=tuple(manifest["documents"]),

@@ -21,6 +21,7 @@ from safetensors import numpy as st
 
 from infoplane import files
 from infoplane.errors import CaptureError
+from infoplane.storage import local
 from infoplane.windows import Windows
 
 SCHEMA = "infoplane/capture/1"
@@ -123,7 +124,7 @@ def _throw_away(folder: Path) -> None:
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest = files.parse_json((folder / MANIFEST).read_text("utf-8"), finite=True)
+        manifest = files.parse_json(files.read_text(folder / MANIFEST), finite=True)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -153,7 +154,7 @@ def content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 def holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
     """Whether a file holds these arrays and no others."""
     try:
-        there = st.load_file(path)
+        there = st.load_file(local(path, fresh=True))
     except Exception:  # a damaged header can name a dtype that numpy has not
         return False
     return content(there) == content(arrays)
@@ -162,7 +163,7 @@ def holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
 def is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Windows) -> bool:
     """Whether a shard is there, of this run, of the shape that its place has, and as it was written."""
     try:
-        with safe_open(shard_path(folder, number), framework="np") as shard:
+        with safe_open(local(shard_path(folder, number), fresh=True), framework="np") as shard:
             head = shard.metadata() or {}
             if head.get("run_id") != manifest["run_id"] or head.get("shard") != str(number):
                 return False
@@ -190,7 +191,7 @@ def opened(folder: Path, number: int, run_id: str) -> Iterator[Any]:
     """A shard, open; it was whole when the capture was, and what befell it since is said."""
     path = shard_path(folder, number)
     try:
-        with safe_open(path, framework="np") as shard:
+        with safe_open(local(path), framework="np") as shard:
             if (shard.metadata() or {}).get("run_id") != run_id:
                 raise ValueError("another run wrote it meanwhile")
             yield shard

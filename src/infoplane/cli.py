@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,8 +33,9 @@ from infoplane.cli_report import report
 from infoplane.cli_scores import scores
 from infoplane.cli_survey import survey
 from infoplane.cli_trace import trace
-from infoplane.engines import check_folder, using
+from infoplane.engines import using
 from infoplane.errors import InfoplaneError, ResultError, SettingError
+from infoplane.storage import is_address, reach, remove
 
 if TYPE_CHECKING:
     from infoplane.measurement import Measurement
@@ -205,12 +205,13 @@ def measure(
 
     if baseline not in (None, "random-init"):
         raise SettingError(f"baseline {baseline!r} is not known; the one there is: random-init")
+    capture = None if capture is None else reach(capture, "--capture", writes=False)
     if model is None and (capture is None or not (capture / "manifest.json").exists()):
         if capture is not None and baseline is None and capture.exists():
             raise SettingError(f"{capture} holds no capture to ask, and no model is named: name one of the two")
         model = MODEL
     writes = out is not None or not as_json
-    folder = out or Path(f"infoplane-{short(model or capture)}")
+    folder = reach(out or Path(f"infoplane-{short(model or capture)}"), "--out")
     if writes and (folder / JSON_NAME).exists() and not force:
         raise ResultError(f"{folder / JSON_NAME} exists: choose another --out, or --force to overwrite it")
     if folder.exists() and not folder.is_dir():
@@ -220,8 +221,6 @@ def measure(
         "labels": {name: read_column(path) for name, path in map(pair, label or [])},
         "text_labels": words(text_labels) if text_labels else (), "memory": memory,
     }  # fmt: skip
-    if out is not None:
-        check_folder(out, "--out")
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         asked["engine"] = running
         if model is None:
@@ -253,10 +252,12 @@ def measure(
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
                 "windows": cut,
             }  # fmt: skip
-            place = capture or (folder / "capture" if writes else None)
+            # what is made on the way does not travel, but workers have to share it
+            shared = writes and (running.sends or not is_address(folder))
+            place = capture or (folder / "capture" if shared else None)
             until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
             found = run(model, documents, capture=place, tokens=tokens, **until, **asked)
-            twin_place = folder / "baseline-capture" if writes else None
+            twin_place = folder / "baseline-capture" if shared else None
             if until_se is not None:
                 tokens = found.provenance["windows"]["token_budget"]  # the twin reads the same windows
             again: dict[str, Any] = {"capture": twin_place, "tokens": tokens, "random_init": True}
@@ -268,7 +269,7 @@ def measure(
         # what this command made and no other: a folder of that name may be the user's
         made = [folder / "capture"] * (model is not None and capture is None)
         for temporary in [*made, *([folder / "baseline-capture"] if baseline and model is not None else [])]:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove(temporary)
         if not as_json:
             _summary(found)
         for path in written:

@@ -10,6 +10,7 @@ import typer
 from infoplane import cli_options as o
 from infoplane.cli_common import bars, console, numbers, quiet, say
 from infoplane.errors import ResultError
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
     from infoplane.bound import Bound
@@ -54,6 +55,7 @@ def bound(
     from infoplane.report.page import PAGE_NAME
     from infoplane.text import read_text
 
+    out = reach(out, "--out")
     for name in (JSON_NAME, PAGE_NAME):  # a page alone is that of another result
         if (out / name).exists() and not force:
             raise ResultError(f"{out / name} exists: choose another --out, or --force to overwrite it")

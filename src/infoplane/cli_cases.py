@@ -10,6 +10,7 @@ import typer
 from infoplane import cli_options as o
 from infoplane.cli_common import say
 from infoplane.errors import ResultError, SettingError
+from infoplane.storage import place, reach
 
 
 def cases(
@@ -38,6 +39,7 @@ def cases(
 
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: expected a .csv or .parquet file")
+    out = place(out)
     if out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
     found, told = _measurements(sources)
@@ -62,7 +64,7 @@ def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]
     from infoplane.survey_record import JSON_NAME, Survey
 
     found, told = [], []
-    for source in sources:
+    for source in (reach(source, "source", writes=False) for source in sources):
         if (source / JSON_NAME).is_file():
             for one in Survey.load(source).measured:
                 found.append(one.measurement)

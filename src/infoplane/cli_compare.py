@@ -12,6 +12,7 @@ import typer
 from infoplane import cli_options as o
 from infoplane.cli_common import console, named_source, pair, say
 from infoplane.errors import ResultError, SettingError
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
     from infoplane.comparison import Comparison, Member
@@ -40,7 +41,7 @@ def compare(
     from infoplane.comparison import JSON_NAME
     from infoplane.comparison import compare as put_together
 
-    folder = out or Path("infoplane-comparison")
+    folder = reach(out or Path("infoplane-comparison"), "--out")
     writes = out is not None or not as_json
     if writes and (folder / JSON_NAME).exists() and not force:
         raise ResultError(f"{folder / JSON_NAME} exists: choose another --out, or --force to overwrite it")

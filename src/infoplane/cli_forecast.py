@@ -10,6 +10,7 @@ import typer
 from infoplane import cli_options as o
 from infoplane.cli_common import console, say, words
 from infoplane.errors import ResultError, SettingError
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +71,7 @@ def forecast(
     from infoplane.forecast import JSON_NAME
     from infoplane.forecast import forecast as run
 
+    out = reach(out, "--out")
     if (out / JSON_NAME).exists() and not force:
         raise ResultError(f"{out / JSON_NAME} exists: choose another --out, or --force to overwrite it")
     if out.exists() and not out.is_dir():

@@ -9,6 +9,7 @@ import typer
 
 from infoplane.cli_common import named_source, say
 from infoplane.errors import ResultError, SettingError
+from infoplane.storage import reach
 
 
 def report(
@@ -50,7 +51,7 @@ def report(
     source = named[0][1]
     if out is None and len(named) > 1:
         raise SettingError("several traces: name a folder for their report with --out")
-    folder = out or (source if source.is_dir() else source.parent)
+    folder = reach(out, "--out") if out else source if source.is_dir() else source.parent
     if (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
     if len(named) > 1:

@@ -11,8 +11,9 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import bars, console, quiet, say, short, tell
-from infoplane.engines import check_folder, using
+from infoplane.engines import using
 from infoplane.errors import SettingError
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
     from infoplane.survey_cost import Cost
@@ -75,8 +76,7 @@ def survey(
         return
     if throughput is not None:
         raise SettingError("--throughput is for --dry-run: set both")
-    folder = out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}")
-    check_folder(folder, "--out")
+    folder = reach(out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out")
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         found = run(

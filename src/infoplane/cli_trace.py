@@ -9,9 +9,10 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import bars, console, numbers, quiet, say, short, tell, words
-from infoplane.engines import check_folder, using
+from infoplane.engines import using
 from infoplane.errors import ResultError
 from infoplane.files import parse_json
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
     from infoplane.trajectory import Trajectory
@@ -77,8 +78,7 @@ def trace(
     from infoplane.tracing import trace as run
     from infoplane.trajectory import JSON_NAME, TABLE_NAME
 
-    folder = out or Path(f"infoplane-trace-{short(model)}")
-    check_folder(folder, "--out")
+    folder = reach(out or Path(f"infoplane-trace-{short(model)}"), "--out")
     if folder.exists() and not folder.is_dir():
         raise ResultError(f"{folder} is a file; expected a folder for --out")
     if _finished(folder / JSON_NAME) and (folder / "report.html").exists() and not force:

@@ -28,6 +28,7 @@ from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval, interval_of
 from infoplane.measurement import Estimate, Measurement, read_record
 from infoplane.shapes import checked
+from infoplane.storage import place, record_in
 from infoplane.tables import write_parquet
 
 SCHEMA = "infoplane/comparison/1"
@@ -97,7 +98,7 @@ class Comparison:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
-        folder = Path(folder)
+        folder = place(folder)
         write_parquet(folder / TABLE_NAME, self.values)
         files.write_record(folder / JSON_NAME, self.to_dict())
         return folder / JSON_NAME, folder / TABLE_NAME
@@ -118,8 +119,7 @@ class Comparison:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        path = Path(path)
-        source = path / JSON_NAME if path.is_dir() else path
+        source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "comparison", "compare")
         try:
             checked(record, _RECORD)

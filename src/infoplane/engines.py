@@ -44,17 +44,3 @@ def using(
             yield started
     else:
         raise SettingError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
-
-
-def check_folder(path: object, what: str) -> None:
-    """Refuse an address where a folder is expected.
-
-    Raises:
-        SettingError: it is one, such as s3://bucket/capture.
-    """
-    scheme, separator, _ = str(path).partition(":/")
-    if separator and len(scheme) > 1 and scheme.isalnum():
-        raise SettingError(
-            f"{what} {str(path)!r} is an address; expected a folder: mount the storage where all workers see it, and "
-            "name the path"
-        )

@@ -17,14 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from infoplane import storage
 from infoplane.errors import ResultError
-
-try:
-    import fcntl as _fcntl
-except ImportError:  # Windows
-    fcntl: Any = None
-else:
-    fcntl = _fcntl
+from infoplane.locks import fcntl, lock
 
 
 @contextlib.contextmanager
@@ -38,6 +33,11 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
         path: what is written.
         new: replace no file: of several writers the first succeeds, the others get a FileExistsError.
     """
+    if storage.is_address(path):
+        with tempfile.TemporaryDirectory(prefix="infoplane-") as folder:
+            yield (part := Path(folder) / path.name)
+            storage.put(path, part.read_bytes(), new)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
     handle, part = _new_part(path)
@@ -81,33 +81,24 @@ def _new_part(path: Path) -> tuple[int, Path]:
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         with contextlib.suppress(OSError):
-            _lock(handle)
+            lock(handle)
         if os.fstat(handle).st_nlink:  # else it was swept away before it was locked
             return handle, Path(name)
         os.close(handle)
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed writers of `path` left; a lock ends with its process, so no clock and no pid is asked."""
+    """Remove what killed writers of `path` left."""
+    if storage.is_address(path):  # nobody can tell there whether a writer still lives
+        return
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(OSError):
             handle = os.open(old, os.O_RDWR)
             try:
-                _lock(handle)
+                lock(handle)
                 old.unlink(missing_ok=True)
             finally:
                 os.close(handle)
-
-
-def _lock(handle: int) -> None:
-    """Lock a file, at once or not at all.
-
-    Raises:
-        OSError: another process holds it, or files cannot be locked here.
-    """
-    if fcntl is None:
-        raise OSError("files cannot be locked here")
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -124,6 +115,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with replacing(path) as part:
         part.write_bytes(content)
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    with storage.reaching(path):
+        return path.read_text("utf-8")
 
 
 def write_new(path: Path, record: Any) -> bool:

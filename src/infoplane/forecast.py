@@ -28,6 +28,7 @@ from infoplane.predicting import HeldOut, Prediction, Validation, predict, valid
 from infoplane.resampling import DRAWS, MIN_FAMILIES, Floats
 from infoplane.ridge import families_for
 from infoplane.shapes import checked, fields_of
+from infoplane.storage import place, record_in
 from infoplane.tables import read_parquet, write_parquet
 from infoplane.verdicts import of_feature, of_validation
 
@@ -65,7 +66,7 @@ class Forecast:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `forecast.parquet`, then `forecast.json`, each whole or not at all."""
-        folder = Path(folder)
+        folder = place(folder)
         table = [
             {
                 **dataclasses.asdict(row),
@@ -86,8 +87,7 @@ class Forecast:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        path = Path(path)
-        source = path / JSON_NAME if path.is_dir() else path
+        source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "forecast", "forecast")
         try:
             held = [

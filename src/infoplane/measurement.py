@@ -23,6 +23,7 @@ from infoplane import files
 from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval
 from infoplane.shapes import checked, fields_of
+from infoplane.storage import place, record_in
 from infoplane.tables import read_parquet, write_parquet
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class Measurement:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `measurement.parquet`, then `measurement.json`, each whole or not at all."""
-        folder = Path(folder)
+        folder = place(folder)
         table = self.table()
         write_parquet(folder / TABLE_NAME, table)
         files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
@@ -226,8 +227,7 @@ class Measurement:
         Raises:
             ResultError: nothing there, not JSON, or a schema that this version does not know.
         """
-        path = Path(path)
-        source = path / JSON_NAME if path.is_dir() else path
+        source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "measurement", "measure")
         try:
             checked(record, _RECORD)
@@ -254,7 +254,7 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
         ResultError: nothing there, not JSON, or another schema; `what` and `command` name it and what makes it.
     """
     try:
-        record = files.parse_json(source.read_text("utf-8"), finite=True)
+        record = files.parse_json(files.read_text(source), finite=True)
     except FileNotFoundError:
         raise ResultError(f"no {what} at {source}: run `infoplane {command}` with --out") from None
     except (OSError, ValueError) as error:

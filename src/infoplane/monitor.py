@@ -19,6 +19,7 @@ from infoplane.errors import SettingError
 from infoplane.layers import named_layers, select_layers
 from infoplane.points import ReferencePoints
 from infoplane.record import Asker
+from infoplane.storage import place
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows
 from infoplane.trajectory import DISTANCES, Point, Series, Trajectory
@@ -160,7 +161,7 @@ class Monitor:
 
     def save(self, folder: str | Path) -> Path:
         """Write the probes as a trajectory, for `infoplane report`."""
-        folder = Path(folder)
+        folder = place(folder)
         places = {}
         for point in self._probes:
             places[point.name] = f"probes/{point.name}"

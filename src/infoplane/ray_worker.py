@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infoplane import storage
 from infoplane.engine import Advance, Opening, Work
 
 
@@ -49,7 +50,8 @@ class Worker:
         return _saying(self._open, opening, work)
 
     def forget(self) -> None:
-        """Give back the memory of what is open."""
+        """Give back the memory of what is open, and the copies of what others may write anew."""
+        storage.forget()
         self._state, self._is_open, self._do = None, False, None
         gc.collect()
         torch = sys.modules.get("torch")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from infoplane.bound import bound_of, with_a_bound
 from infoplane.capture import SHARD_TOKENS, Capture, Progress, capture_with, open_capture
 from infoplane.engine import Advance, Engine
-from infoplane.engines import check_folder, using
+from infoplane.engines import using
 from infoplane.errors import ModelError, SettingError
 from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
 from infoplane.layers import select_names
@@ -26,6 +26,7 @@ from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.preference import with_preferences
 from infoplane.record import measure_capture
+from infoplane.storage import place, reach
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
 from infoplane.until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
@@ -122,7 +123,7 @@ def measure(
         "progress": progress,
     }  # fmt: skip
     if capture is not None:
-        check_folder(capture, "capture")
+        capture = reach(capture, "capture", writes=model is not None)
     if memory is not None:
         parse(memory)
     if batch is not None:
@@ -314,7 +315,7 @@ def capture_sizes(
 @contextlib.contextmanager
 def _folder(capture: str | Path | None) -> Iterator[Path]:
     if capture is not None:
-        yield Path(capture)
+        yield place(capture)
         return
     with tempfile.TemporaryDirectory(prefix="infoplane-") as folder:
         yield Path(folder)

@@ -21,6 +21,7 @@ from infoplane.comparison import Member
 from infoplane.errors import ResultError
 from infoplane.measurement import Estimate, Measurement, read_record
 from infoplane.shapes import checked
+from infoplane.storage import inside, place, record_in
 from infoplane.tables import write_parquet
 
 SCHEMA = "infoplane/survey/1"
@@ -109,7 +110,7 @@ class Survey:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `survey.parquet`, then `survey.json`, each whole or not at all; measurements stand beside them."""
-        folder = Path(folder)
+        folder = place(folder)
         write_parquet(folder / TABLE_NAME, self.table())
         record = {
             "schema": SCHEMA,
@@ -135,8 +136,7 @@ class Survey:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        path = Path(path)
-        source = path / JSON_NAME if path.is_dir() else path
+        source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "survey", "survey")
         try:
             failed = {one["name"]: (one["error"], one["message"]) for one in record["failures"]}
@@ -144,10 +144,8 @@ class Survey:
             for one in checked(record, _RECORD)["models"]:
                 checked([one["name"], one["id"]], tuple[str, str], "a model")
                 checked(one, _MODEL, "a model")
-                place = one["measurement"]
-                if place is not None and not (source.parent / place).resolve().is_relative_to(source.parent.resolve()):
-                    raise ResultError(f"{source} points outside of its folder, to {place!r}: it is refused")
-                found = None if place is None else Measurement.load(source.parent / place)
+                at = one["measurement"]
+                found = None if at is None else Measurement.load(inside(source.parent, at))
                 weights = {k: one[k] for k in ("commit", "sha256", "words_sha256") if k in one}
                 told = failed.get(one["name"], (None, None))
                 models.append(Surveyed(one["name"], one["id"], one["revision"], weights, one["facts"], found, *told))

@@ -11,7 +11,6 @@ import dataclasses
 import gc
 import inspect
 import platform
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +20,13 @@ from typing import Any
 from infoplane.byte_budget import tokens_enough
 from infoplane.capture import Progress
 from infoplane.engine import LASTING, Advance, Engine, Held, Piece, unseen
-from infoplane.engines import check_folder, using
+from infoplane.engines import using
 from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
 from infoplane.memory import parse
 from infoplane.run import measure
+from infoplane.storage import reach, working
 from infoplane.survey_cost import memory_of
 from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
 from infoplane.survey_file import Entry, read_survey
@@ -70,13 +70,13 @@ def survey(
         TextError: a text that cannot be read.
         ResultError: the folder holds other results, and not `force`.
     """
-    check_folder(out, "out")
+    out = reach(out, "out")
     if memory is not None:
         parse(memory)
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)
-    run = _Run(Path(out), entries, str(models) if named else source, progress, say, memory)
+    run = _Run(out, entries, str(models) if named else source, progress, say, memory)
     run.check_folder(force)
     run.read_texts(chosen)
     run.resolve(chosen)
@@ -325,26 +325,27 @@ class _Measuring:
         more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
         if locked.commit:
             more["revision"] = locked.commit
-        found = measure(
-            entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
-            tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
-            orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
-            points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
-            layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
-            memory=self.memory or s.get("memory"), batch=s.get("batch"),
-            windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
-            capture=place / "capture", force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
-            trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
-        )  # fmt: skip
-        model = found.provenance["model"]
-        for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
-            if want and model.get(key) not in (None, want):
-                raise ModelError(f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept")
-        told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
-        found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
-        found.save(place)
-        if not s.get("keep_captures", False):
-            shutil.rmtree(place / "capture", ignore_errors=True)
+        with working(place / "capture", s.get("keep_captures", False)) as folder:
+            found = measure(
+                entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
+                tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
+                orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
+                points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
+                layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
+                memory=self.memory or s.get("memory"), batch=s.get("batch"),
+                windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
+                capture=folder, force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
+                trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
+            )  # fmt: skip
+            model = found.provenance["model"]
+            for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
+                if want and model.get(key) not in (None, want):
+                    raise ModelError(
+                        f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept"
+                    )
+            told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
+            found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
+            found.save(place)
         return found
 
 

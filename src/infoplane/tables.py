@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from infoplane import files
+from infoplane.storage import local
 
 
 @contextlib.contextmanager
@@ -34,8 +35,9 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         OSError: it cannot be read.
         polars.exceptions.PolarsError: it is damaged.
     """
+    here = local(path, fresh=True)
     with no_panic():
-        return pl.read_parquet(path, columns=columns)
+        return pl.read_parquet(here, columns=columns)
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:

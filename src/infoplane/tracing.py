@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from infoplane.bound import Bound, stored_or_fitted, with_a_bound
 from infoplane.capture import Progress, versions, write_capture
 from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
 from infoplane.engine import Advance, Engine, Held, Piece, unseen
-from infoplane.engines import check_folder, using
+from infoplane.engines import using
 from infoplane.errors import InfoplaneError, ModelError, ResultError
 from infoplane.layers import named_layers, select_layers
 from infoplane.measurement import JSON_NAME, Measurement
@@ -31,6 +30,7 @@ from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.record import measure_capture
 from infoplane.run import capture_sizes
+from infoplane.storage import is_address, reach, working
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows, tokenizer_hash
 from infoplane.trajectory import Point, Trajectory, outliers
@@ -95,10 +95,9 @@ def trace(
     Raises:
         InfoplaneError: bad input; or no checkpoint at all could be measured.
     """
-    check_folder(out, "out")
+    out = reach(out, "out").absolute()
     if memory is not None:
         parse(memory)
-    out = Path(out).absolute()
     found = find_checkpoints(model, revisions, table)
     text = read_text(documents)
     cutting = {"tokens": tokens, "context": context, "seed": seed, **(windows or {})}
@@ -114,7 +113,8 @@ def trace(
         def measure(some: Sequence[Piece[Checkpoint]]) -> None:
             sent = run
             if running.sends:
-                out.mkdir(parents=True, exist_ok=True)  # seen by workers, if it is shared
+                if not is_address(out):
+                    out.mkdir(parents=True, exist_ok=True)  # seen by workers, if it is shared
                 sent = dataclasses.replace(run, progress=None, sent=True, threads=group.threads)
             for checkpoint, (measurement, problem, learned) in group.each(_Tracing(sent, text, cutting), some):
                 run.learned = learned
@@ -172,7 +172,7 @@ class _Tracing:
     cutting: Mapping[str, Any]
 
     def open(self, _: None) -> Callable[[Checkpoint, Advance], tuple[Measurement | None, str | None, _Learned | None]]:
-        if self.run.sent and not self.run.out.is_dir():
+        if self.run.sent and not is_address(self.run.out) and not self.run.out.is_dir():
             raise ResultError(unseen(self.run.out))
 
         def do(checkpoint: Checkpoint, advance: Advance) -> tuple[Measurement | None, str | None, _Learned | None]:
@@ -259,27 +259,24 @@ class _Run:
         layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
         points = [ReferencePoints.make(model.width, s["m"], s["points_seed"], s["calibration"])]
         sizes = capture_sizes(model.facts, windows, points, len(layers), s["loss"], self.memory, self.batch)
-        kept = write_capture(
-            place / "capture", model, windows, points, layers, loss=s["loss"], force=True, progress=self.progress,
-            **sizes,
-        )  # fmt: skip
-        found = measure_capture(
-            kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], threads=self.threads,
-            memory=self.memory,
-            progress=self.progress,
-        )  # fmt: skip
-        if s.get("bound"):
-            if self.bound is None:
-                self.bound = stored_or_fitted(
-                    self.out / "bound", windows, with_a_bound(s["orders"]), m=s["m"], progress=self.progress
-                )
-            found = with_bound(found, kept, self.bound.frontiers)
-        where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
-        more = {"trace_key": key, "checkpoint": where}
-        found = dataclasses.replace(found, provenance={**found.provenance, **more})
-        found.save(place)
-        if not self.keep:
-            shutil.rmtree(place / "capture", ignore_errors=True)
+        with working(place / "capture", self.keep) as folder:
+            kept = write_capture(
+                folder, model, windows, points, layers, loss=s["loss"], force=True, progress=self.progress, **sizes
+            )
+            found = measure_capture(
+                kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], threads=self.threads,
+                memory=self.memory, progress=self.progress,
+            )  # fmt: skip
+            if s.get("bound"):
+                if self.bound is None:
+                    self.bound = stored_or_fitted(
+                        self.out / "bound", windows, with_a_bound(s["orders"]), m=s["m"], progress=self.progress
+                    )
+                found = with_bound(found, kept, self.bound.frontiers)
+            where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
+            more = {"trace_key": key, "checkpoint": where}
+            found = dataclasses.replace(found, provenance={**found.provenance, **more})
+            found.save(place)
         return found
 
     def _stored(self, checkpoint: Checkpoint, key: str) -> Measurement | None:

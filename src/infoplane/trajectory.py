@@ -26,6 +26,7 @@ from infoplane.errors import ResultError, SettingError
 from infoplane.jackknife import error_and_interval, interval_of, standard_error_of
 from infoplane.measurement import Measurement, read_record
 from infoplane.shapes import checked
+from infoplane.storage import inside, place, record_in
 from infoplane.tables import write_parquet
 
 Floats = npt.NDArray[np.float64]
@@ -179,7 +180,7 @@ class Trajectory:
             folder: where.
             places: for each measured checkpoint, the folder of its measurement, relative to `folder`.
         """
-        folder = Path(folder)
+        folder = place(folder)
         if self.measured:
             write_parquet(folder / TABLE_NAME, self.table().drop("replicates"))
         record = {
@@ -203,17 +204,14 @@ class Trajectory:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        path = Path(path)
-        source = path / JSON_NAME if path.is_dir() else path
+        source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "trajectory", "trace")
         try:
             points = []
             for p in checked(record, _RECORD)["points"]:
                 checked([p["name"], p["step"]], tuple[str, int], "a point")
-                place = checked(p, _POINT, "a point")["measurement"]
-                if place is not None and not (source.parent / place).resolve().is_relative_to(source.parent.resolve()):
-                    raise ResultError(f"{source} points outside of its folder, to {place!r}: it is refused")
-                found = None if place is None else Measurement.load(source.parent / place)
+                at = checked(p, _POINT, "a point")["measurement"]
+                found = None if at is None else Measurement.load(inside(source.parent, at))
                 points.append(Point(p["name"], p["step"], p["tokens"], found, p["problem"]))
             return cls(tuple(points), record["provenance"])
         except (OSError, KeyError, TypeError, ValueError) as error:

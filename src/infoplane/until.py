@@ -28,6 +28,7 @@ from infoplane.capture import Capture
 from infoplane.errors import CaptureError, SettingError, TextError
 from infoplane.jackknife import MIN_DOCUMENTS
 from infoplane.record import measure_capture
+from infoplane.storage import is_address
 from infoplane.tokenize import MIN_DEPTH
 from infoplane.windows import Windows
 
@@ -228,6 +229,11 @@ class Places:
 def places(capture: str | Path | None, force: bool) -> Iterator[Places]:
     """Folders of the stages: beside `capture`, or temporary where it is None."""
     if capture is not None:
+        if is_address(capture):
+            raise SettingError(
+                f"capture {capture}: until_se keeps the captures of its stages beside each other and moves the last, "
+                "which an address cannot do; expected a folder, or no capture"
+            )
         yield Places(Path(capture).absolute(), True, force)
         return
     with tempfile.TemporaryDirectory(prefix="infoplane-") as temporary:

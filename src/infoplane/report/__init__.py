@@ -30,4 +30,4 @@ def write_report(measurement: Measurement, folder: Path) -> list[Path]:
     """
     view = View(measurement)
     figures = draw_figures(view)
-    return write_page(render(view, figures), figures, Path(folder))
+    return write_page(render(view, figures), figures, folder)

@@ -34,7 +34,7 @@ def write_bound_report(bound: Bound, folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
     view = BoundView(bound)
     figures = bound_figures(view)
-    return write_page(_page(view, figures), figures, Path(folder))
+    return write_page(_page(view, figures), figures, folder)
 
 
 def _page(view: BoundView, figures: tuple[Figure, ...]) -> str:

@@ -46,7 +46,7 @@ def render_comparison(comparison: Comparison) -> str:
 def write_comparison_report(comparison: Comparison, folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
     figures = compare_figures(comparison)
-    return write_page(_page(comparison, figures), figures, Path(folder))
+    return write_page(_page(comparison, figures), figures, folder)
 
 
 def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:

@@ -44,7 +44,7 @@ def render_forecast(found: Forecast) -> str:
 def write_forecast_report(found: Forecast, folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
     figures = forecast_figures(found)
-    return write_page(_page(found, figures), figures, Path(folder))
+    return write_page(_page(found, figures), figures, folder)
 
 
 def forecast_figures(found: Forecast) -> tuple[Figure, ...]:

@@ -19,6 +19,7 @@ from infoplane.report import prose, tables, words
 from infoplane.report.figures import Figure, files_of, javascript
 from infoplane.report.reading import GLOSSARY, READINGS, Reading, with_bound
 from infoplane.report.view import View
+from infoplane.storage import place
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"
@@ -70,13 +71,13 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
     return document(view.model_name, body, figures)
 
 
-def write_page(page: str, figures: tuple[Figure, ...], folder: Path) -> list[Path]:
+def write_page(page: str, figures: tuple[Figure, ...], folder: str | Path) -> list[Path]:
     """Write figures as SVG and PNG in `figures/`, then `report.html`, each file whole or not at all.
 
     Returns:
         The paths written, the page first.
     """
-    written = []
+    folder, written = place(folder), []
     for name, content in files_of(figures).items():
         path = folder / FIGURE_FOLDER / name
         files.write_bytes(path, content)

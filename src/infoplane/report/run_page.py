@@ -52,7 +52,7 @@ def write_run_report(trajectory: Trajectory, folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
     view = RunView(trajectory)
     figures = run_figures(view)
-    return write_page(_page(view, figures), figures, Path(folder))
+    return write_page(_page(view, figures), figures, folder)
 
 
 def _page(view: RunView, figures: tuple) -> str:  # type: ignore[type-arg]

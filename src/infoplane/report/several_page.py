@@ -44,7 +44,7 @@ def render_several(groups: Sequence[Seeds]) -> str:
 def write_several_report(groups: Sequence[Seeds], folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
     figures = several_figures(groups)
-    return write_page(_page(groups, figures), figures, Path(folder))
+    return write_page(_page(groups, figures), figures, folder)
 
 
 def _page(groups: Sequence[Seeds], figures: tuple[Figure, ...]) -> str:

@@ -1,0 +1,23 @@
+"""Locks of files that end with the process that holds them, so that no clock and no process number is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows
+    fcntl: Any = None
+else:
+    fcntl = _fcntl
+
+
+def lock(handle: int) -> None:
+    """Lock a file, at once or not at all.
+
+    Raises:
+        OSError: another process holds it, or files cannot be locked here.
+    """
+    if fcntl is None:
+        raise OSError("files cannot be locked here")
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
