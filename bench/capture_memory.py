@@ -18,7 +18,7 @@ CASES = [("float32", 6_000, 4_096), ("float32", 6_000, 1_024), ("float32", 24_00
 
 
 def one(dtype: str, tokens: int, batch: int) -> None:
-    from infoplane.capture import write_capture
+    from infoplane.capturing import write_capture
     from infoplane.layers import named_layers
     from infoplane.loading import load_model
     from infoplane.points import ReferencePoints

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from infoplane.asking import measure_capture
 from infoplane.capture import open_capture
 from infoplane.labels import NGrams
 from infoplane.loading import load_model
-from infoplane.record import measure_capture
 from infoplane.run import measure
 
 SIZES = (8_192, 32_768, 131_072)

@@ -15,11 +15,11 @@ def one(tokens: int) -> None:
     import numpy as np
     import transformers as t
 
-    from infoplane.capture import write_capture
+    from infoplane.asking import measure_capture
+    from infoplane.capturing import write_capture
     from infoplane.layers import named_layers
     from infoplane.models import Model
     from infoplane.points import ReferencePoints
-    from infoplane.record import measure_capture
     from infoplane.windows import Windows
 
     config = t.LlamaConfig(

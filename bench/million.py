@@ -31,8 +31,9 @@ from typing import Any
 import numpy as np
 
 from infoplane import files
-from infoplane.capture import Capture, open_capture, plan_shards
+from infoplane.capture import Capture, open_capture
 from infoplane.capture_folder import SCHEMA, content, shard_path
+from infoplane.capturing import plan_shards
 from infoplane.windows import Windows
 
 M, ARRAYS = 100, ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> None:
-    from infoplane.record import measure_capture
+    from infoplane.asking import measure_capture
 
     folder = given.folder / f"{given.tokens}"
     if given.made:

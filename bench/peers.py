@@ -120,9 +120,9 @@ def _one(given: argparse.Namespace, tool: str, tokens: int, order: int) -> dict[
             for a, b in batches(windows.lengths, MAX_BATCH_TOKENS):
                 model.run(torch.from_numpy(_padded(windows, a, b)[0]))
     elif tool == "infoplane":
-        from infoplane.capture import write_capture
+        from infoplane.asking import measure_capture
+        from infoplane.capturing import write_capture
         from infoplane.points import ReferencePoints
-        from infoplane.record import measure_capture
 
         with tempfile.TemporaryDirectory() as folder:
             kept = write_capture(folder, model, windows, [ReferencePoints.make(model.width, BINS)], layers)

@@ -18,13 +18,13 @@ from typing import Any
 
 import torch
 
-from infoplane.capture import write_capture
+from infoplane.asking import measure_capture
+from infoplane.capturing import write_capture
 from infoplane.forward import MAX_BATCH_TOKENS, _padded, batches
 from infoplane.layers import named_layers
 from infoplane.loading import load_model
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
-from infoplane.record import measure_capture
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 from infoplane.windows import Windows

@@ -334,8 +334,8 @@ def _survey_file(path: Path) -> None:
 
 
 def _capture(path: Path) -> dict[Any, float]:
+    from infoplane.asking import measure_capture
     from infoplane.capture import open_capture
-    from infoplane.record import measure_capture
 
     return {row.key: row.value for row in measure_capture(open_capture(path), orders=(1,), threads=1)}
 

@@ -15,6 +15,7 @@ import pytest
 from scipy import optimize, sparse
 from tiny import byte_tokenizer, tiny_model
 
+from infoplane.asking import measure_capture
 from infoplane.bottleneck import anneal
 from infoplane.bound import Bound, bound, stored_or_fitted
 from infoplane.capture import Capture
@@ -24,7 +25,6 @@ from infoplane.halves import halves
 from infoplane.ladder import Ladder, Piece, Rung, choose_alphas
 from infoplane.measurement import Measurement
 from infoplane.placing import with_bound
-from infoplane.record import measure_capture
 from infoplane.trajectory import Trajectory
 from infoplane.windows import Windows
 

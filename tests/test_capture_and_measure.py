@@ -18,14 +18,15 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.capture import open_capture, plan_shards, write_capture
+from infoplane.asking import measure_capture
+from infoplane.capture import open_capture
+from infoplane.capturing import plan_shards, write_capture
 from infoplane.errors import CaptureError, LabelError, ModelError, SettingError
 from infoplane.labels import NGrams, column, read_column
 from infoplane.layers import named_layers
 from infoplane.measurement import Measurement
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
-from infoplane.record import measure_capture
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 
@@ -221,7 +222,7 @@ _SCRIPT = """
     import sys, time
     sys.path[:0] = {path!r}
     from tiny import byte_tokenizer, tiny_model
-    from infoplane import capture as c
+    from infoplane import capturing as c
     from infoplane.layers import named_layers
     from infoplane.models import Model
     from infoplane.points import ReferencePoints

@@ -23,15 +23,16 @@ from safetensors import numpy as safe
 from tiny import byte_tokenizer, tiny_model
 
 from infoplane import files
-from infoplane.capture import open_capture, write_capture
+from infoplane.asking import measure_capture
+from infoplane.capture import open_capture
 from infoplane.capture_folder import content
+from infoplane.capturing import write_capture
 from infoplane.cli import main
 from infoplane.errors import CaptureError, InfoplaneError, ResultError
 from infoplane.layers import named_layers
 from infoplane.measurement import Measurement
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
-from infoplane.record import measure_capture
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 
@@ -239,11 +240,11 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = {path!r}
 from tiny import byte_tokenizer, tiny_model
-from infoplane.capture import write_capture
+from infoplane.capturing import write_capture
 from infoplane.layers import named_layers
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
-from infoplane.record import measure_capture
+from infoplane.asking import measure_capture
 from infoplane.errors import CaptureError
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows

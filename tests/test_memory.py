@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 
 from infoplane import answers, memory, run
 from infoplane.answers import settings
-from infoplane.capture import Capture, hold_capture, open_capture, write_capture
+from infoplane.asking import measure_capture
+from infoplane.capture import Capture, open_capture
+from infoplane.capturing import hold_capture, write_capture
 from infoplane.cli import app
 from infoplane.errors import ModelError, SettingError
 from infoplane.forward import BatchSize, assign_windows, out_of_memory
@@ -25,7 +27,6 @@ from infoplane.layers import named_layers
 from infoplane.memory import Reduction, capturing, parse, reduction
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
-from infoplane.record import measure_capture
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 
@@ -205,7 +206,7 @@ def peak(budget: str, tokens: int = 300_000) -> float:
     code = f"""
         import re, numpy as np
         from infoplane.capture import Capture
-        from infoplane.record import measure_capture
+        from infoplane.asking import measure_capture
         from infoplane.windows import Windows
         draw, length = np.random.default_rng(0), 200
         count = {tokens} // length

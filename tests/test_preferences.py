@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import infoplane
 from infoplane import run
+from infoplane.asking import measure_capture
 from infoplane.capture import Capture
 from infoplane.cli import app
 from infoplane.errors import InfoplaneError, LabelError, SettingError, TextError
@@ -27,7 +28,6 @@ from infoplane.models import Model
 from infoplane.pair_windows import PairRows, make_pair_windows
 from infoplane.pairs import ASSISTANT, SYSTEM, USER, Message, read_pairs
 from infoplane.preference import Asked, token_information, with_preferences
-from infoplane.record import measure_capture
 from infoplane.report import render_report
 from infoplane.swaps import CENTRED, PLUGIN_CENTRED, centred, score_interval
 from infoplane.text import read_text

@@ -25,8 +25,9 @@ from safetensors.numpy import load_file
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane import capture, run
-from infoplane.capture import capture_with, open_capture
+from infoplane import capturing, run
+from infoplane.capture import open_capture
+from infoplane.capturing import capture_with
 from infoplane.engine import Advance, Held, Local, Piece
 from infoplane.errors import CaptureError, EngineError, InfoplaneError, ModelError, SettingError
 from infoplane.measurement import Measurement
@@ -366,7 +367,7 @@ def test_a_worker_with_another_model_or_disk_is_found_out(engine: RayEngine, fol
     ):
         capture_with(models, tmp_path / "c", facts, windows, points, facts.layers)
     assert not list((tmp_path / "c").glob("shard-*"))
-    elsewhere = capture._Writing(tmp_path / "nowhere", {"run_id": "0"}, windows, tuple(points), None)
+    elsewhere = capturing._Writing(tmp_path / "nowhere", {"run_id": "0"}, windows, tuple(points), None)
     with pytest.raises(CaptureError, match=r"does not see .*nowhere: name a folder on storage that all nodes share"):
         elsewhere.open(run._Source(str(folder), None, {"dtype": "float32"}).open())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane import loading, survey_entries, surveying
+from infoplane import loading, survey_entries, survey_work
 from infoplane.byte_budget import limit_bytes
 from infoplane.cli import app
 from infoplane.errors import ResultError, SettingError, TextError
@@ -168,7 +167,7 @@ def test_columns_tell_orders_estimators_and_weights_apart(models: Path) -> None:
 def test_what_is_done_is_not_done_again(models: Path, surveyed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found, out, _ = surveyed
     before, said = contents(out), list[str]()
-    monkeypatch.setattr(surveying, "measure", never)
+    monkeypatch.setattr(survey_work, "measure", never)
     again = survey(models / "survey.toml", out=out, only="tiny/*", say=said.append)
     assert said == ["1/2 tiny--llama: measured already", "2/2 tiny--neox: measured already"]
     assert again == found and contents(out) == before  # the failure of the model not asked for stands too
@@ -196,7 +195,7 @@ def test_other_settings_are_refused_and_forced(models: Path, tmp_path: Path, mon
         measured.append(Path(model).name)
         return infoplane.measure(model, *more, **settings)
 
-    monkeypatch.setattr(surveying, "measure", watched)
+    monkeypatch.setattr(survey_work, "measure", watched)
     found = survey(place, out=out, force=True)
     assert measured == ["llama"] and found.models[0].measurement is not None
     assert found.models[0].measurement.provenance["points"]["m"] == 8
@@ -233,7 +232,7 @@ def test_local_weights_that_change_are_refused_and_broken_ones_can_be_mended(
         done.append(Path(model).name)
         return infoplane.measure(model, "c4-sample", **{**settings, "tokens": 3_000})
 
-    monkeypatch.setattr(surveying, "measure", quick)
+    monkeypatch.setattr(survey_work, "measure", quick)
     survey(place / "survey.toml", out=out, only="tiny/llama,broken")
     save(place / "llama", "llama", seed=1)
     save(place / "broken", "llama", seed=2)
@@ -280,14 +279,14 @@ def test_an_error_of_any_kind_is_a_models_own_but_a_full_disk_stops_all(
     def breaks(model: Any, *_: Any, **__: Any) -> Any:
         raise RuntimeError("CUDA out of memory\nand much more")
 
-    monkeypatch.setattr(surveying, "measure", breaks)
+    monkeypatch.setattr(survey_work, "measure", breaks)
     found = survey(models / "survey.toml", out=tmp_path / "out", only="tiny/*")
     assert [(f.error, f.message) for f in found.failures] == [("RuntimeError", "CUDA out of memory")] * 2
 
     def full(model: Any, *_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr(surveying, "measure", full)
+    monkeypatch.setattr(survey_work, "measure", full)
     with pytest.raises(OSError, match="No space left"):
         survey(models / "survey.toml", out=tmp_path / "out2")
 
@@ -298,10 +297,6 @@ def test_bad_input_is_found_before_the_first_model(models: Path, tmp_path: Path)
     with pytest.raises(TextError, match="no text in"):
         survey(tmp_path / "s.toml", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    (tmp_path / "s.toml").write_text("[defaults]\npreferences = 'pairs.jsonl'\n" + MODEL)
-    if "preferences" not in inspect.signature(surveying.measure).parameters:
-        with pytest.raises(SettingError, match=r"preferences = .* this version can measure"):
-            survey(tmp_path / "s.toml", out=tmp_path / "out")
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultError, match="is a file; expected a folder"):
         survey(models / "survey.toml", out=tmp_path / "file")

@@ -13,7 +13,8 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.capture import open_capture, write_capture
+from infoplane.capture import open_capture
+from infoplane.capturing import write_capture
 from infoplane.errors import CaptureError, LabelError, SettingError
 from infoplane.layers import named_layers
 from infoplane.models import Model

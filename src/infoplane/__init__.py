@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from infoplane.asking import measure_capture as measure_capture
     from infoplane.assign import soft_assign as soft_assign
     from infoplane.assign import soft_entropy as soft_entropy
     from infoplane.calibration import temperature as temperature
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from infoplane.pairs import read_pairs as read_pairs
     from infoplane.points import ReferencePoints as ReferencePoints
     from infoplane.ray_engine import RayEngine as RayEngine
-    from infoplane.record import measure_capture as measure_capture
     from infoplane.report import write_report as write_report
     from infoplane.run import measure as measure
     from infoplane.score_files import read_scores as read_scores
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 
 _PLACE = {
     "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "RayEngine": "ray_engine",
-    "ReferencePoints": "points", "load_model": "loading", "measure": "run", "measure_capture": "record",
+    "ReferencePoints": "points", "load_model": "loading", "measure": "run", "measure_capture": "asking",
     "open_capture": "capture", "read_pairs": "pairs", "read_text": "text", "soft_assign": "assign",
     "soft_entropy": "assign", "temperature": "calibration",
     "write_report": "report", "Monitor": "monitor", "Trajectory": "trajectory", "trace": "tracing", "watch": "callback",

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.capture import hold_capture
+from infoplane.asking import Asker
+from infoplane.capturing import hold_capture
 from infoplane.errors import SettingError
 from infoplane.layers import named_layers, select_layers
 from infoplane.points import ReferencePoints
-from infoplane.record import Asker
 from infoplane.storage import place
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows

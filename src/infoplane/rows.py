@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,6 @@ WIDTH = 64
 _CHUNK = 1024  # rows worked on at a time: what fits the cache of one core
 _GATHER, _GATHER_NEAR = 1 << 18, 1 << 19  # numbers of rows that are added up at a time
 _NEAR = 16 << 20  # bytes of float64 that a cache holds: so small columns are decoded once, and gathered as they are
-_EXPONENT = 2.0**1008  # see `decode`
 
 
 def negative_entropy(x: Floats) -> Floats:
@@ -73,15 +72,21 @@ def _units(n: int) -> tuple[Floats, Ints]:
     return np.ones(n), np.arange(n, dtype=np.int32)
 
 
-def decode(a: Halves, out: Floats | None = None) -> Floats:
-    """float16 as float64, several times faster than NumPy's own conversion of the small numbers here."""
-    out = np.empty(a.shape) if out is None else out
-    for i in range(0, len(a), _CHUNK):
-        # the bits of a half at their places in a double, whose exponent is then put right: exact, for numbers >= 0
-        bits = a[i : i + _CHUNK].view(np.uint16).astype(np.uint64)
-        bits <<= 42
-        np.multiply(bits.view(np.float64), _EXPONENT, out=out[i : i + _CHUNK])
+def decode(a: Halves) -> Floats:
+    """float16 as float64, looked up: exact, and several times faster than NumPy's own conversion of small numbers.
+
+    No arithmetic on their bits: halves below 6e-5 would be subnormal on the way: 20 ns each on some processors.
+    """
+    out, bits = np.empty(a.shape), a.view(np.uint16)
+    for i in range(0, len(a), _CHUNK):  # the places in the table are whole numbers of 8 bytes: some at a time
+        _halves().take(bits[i : i + _CHUNK], mode="clip", out=out[i : i + _CHUNK])
     return out
+
+
+@cache
+def _halves() -> Floats:
+    """(65536,) the numbers that float16 has, by their bits; those from 0 to 1 are 120 kB, which stay in a cache."""
+    return np.arange(1 << 16).astype(np.uint16).view(np.float16).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +158,7 @@ class Columns:
         """The rows named."""
         if self.x is not None:
             return Loaded(self.x, rows, None)
-        # as `decode`: the exponent is put right by the factor of the row, which has to be multiplied anyway
-        bits = self.a.take(rows, axis=0).view(np.uint16).astype(np.uint64)
-        bits <<= 42
-        return Loaded(bits.view(np.float64), None, self._factors.take(rows))
+        return Loaded(decode(self.a.take(rows, axis=0)), None, self.scale.take(rows))
 
     def gather(self, rows: Ints) -> Floats:
         """(n, w) float64 of the rows named."""
@@ -164,10 +166,6 @@ class Columns:
         if loaded.factors is None:
             return loaded.x.take(rows, axis=0)
         return loaded.x * loaded.factors[:, None]
-
-    @cached_property
-    def _factors(self) -> Floats:
-        return self.scale * _EXPONENT
 
     def sums(self, rows: Ints, starts: Ints) -> Floats:
         """(runs, w): sums of the rows named over the runs that begin at `starts` (runs + 1,)."""

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infoplane.asking import measure_capture
 from infoplane.bound import bound_of, with_a_bound
-from infoplane.capture import SHARD_TOKENS, Capture, Progress, capture_with, open_capture
+from infoplane.capture import Capture, Progress, open_capture
+from infoplane.capturing import SHARD_TOKENS, capture_with
 from infoplane.engine import Advance, Engine
 from infoplane.engines import using
 from infoplane.errors import ModelError, SettingError
@@ -25,7 +27,6 @@ from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.preference import with_preferences
-from infoplane.record import measure_capture
 from infoplane.storage import place, reach
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
@@ -90,7 +91,7 @@ def measure(
         until_se: read until the standard errors of complexity and expressivity of the whole model, by `corrected` in
             `unit`, are at most this; the result is that of a plain measurement of the budget that was needed.
         until_order: the order that is judged, the lowest asked by default.
-        orders, estimators, weights, labels, text_labels, unit: see `infoplane.record.measure_capture`.
+        orders, estimators, weights, labels, text_labels, unit: see `infoplane.asking.measure_capture`.
         m, points_seed, calibration, reference_sets: reference points; set r is drawn with points_seed + r.
         layers: names of the layers to read, all by default.
         loss: also the next-token loss and bits per byte of the same text.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infoplane import files
+from infoplane.asking import UNITS, WEIGHTS
 from infoplane.calibration import CALIBRATIONS
 from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS
@@ -24,7 +25,6 @@ from infoplane.labels import MAX_ORDER
 from infoplane.loading import BUILT_IN as BUILT_IN_MODEL
 from infoplane.loading import DTYPES
 from infoplane.memory import parse
-from infoplane.record import UNITS, WEIGHTS
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text_files import FILES
 from infoplane.tokenize import CONTEXT, TOKENS

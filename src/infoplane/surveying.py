@@ -7,31 +7,27 @@ go on; the index and the table are written whole after each. Of a model nothing 
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-import inspect
-import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infoplane.byte_budget import tokens_enough
 from infoplane.capture import Progress
-from infoplane.engine import LASTING, Advance, Engine, Held, Piece, unseen
+from infoplane.engine import LASTING, Engine, Held, Piece
 from infoplane.engines import using
-from infoplane.errors import InfoplaneError, ModelError, ResultError, SettingError
+from infoplane.errors import InfoplaneError, ResultError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
 from infoplane.memory import parse
-from infoplane.run import measure
-from infoplane.storage import reach, working
+from infoplane.storage import reach
 from infoplane.survey_cost import memory_of
 from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
 from infoplane.survey_file import Entry, read_survey
-from infoplane.survey_lock import LOCK_NAME, Hub, Lock, Locked, check_local, moved, resolve
+from infoplane.survey_lock import Hub, Lock, Locked, check_local, moved, resolve
 from infoplane.survey_record import JSON_NAME, Survey, Surveyed
+from infoplane.survey_work import Measuring, Todo
 from infoplane.text import Text
 
 Say = Callable[[str], object]
@@ -137,8 +133,6 @@ class _Run:
     def read_texts(self, chosen: Sequence[Entry]) -> None:
         """Read each text once."""
         for entry in chosen:
-            if "preferences" in entry.settings and "preferences" not in inspect.signature(measure).parameters:
-                raise SettingError(f"{entry.id}: preferences = ... is not something that this version can measure")
             key = text_key(entry)
             if key not in self.texts:
                 if self.progress is not None:
@@ -223,11 +217,11 @@ class _Run:
         todo = [entry for entry in chosen if entry.name not in self.found and entry.name not in self.failed]
         by_name = {entry.name: entry for entry in todo}
         with engine.group(Held(None), name="the models", gpus=True, fresh=True) as group:
-            measuring = _Measuring(
+            measuring = Measuring(
                 self.out.absolute(), {text_key(entry): self.texts[text_key(entry)] for entry in todo}, group.threads,
                 None if engine.sends else self.progress, self.memory,
             )  # fmt: skip
-            pieces = [Piece(entry.name, _Todo(entry, self._locked(entry), self.keys[entry.name])) for entry in todo]
+            pieces = [Piece(entry.name, Todo(entry, self._locked(entry), self.keys[entry.name])) for entry in todo]
             pieces = [replace(piece, memory=memory_of(piece.what.entry)) for piece in pieces]
             results = group.outcomes(measuring, pieces)
             for number, entry in enumerate(chosen):
@@ -287,66 +281,6 @@ class _Run:
         )
         made.save(self.out)
         return made
-
-
-@dataclass(frozen=True)
-class _Todo:
-    """A model to be measured: its weights, and what decides its numbers."""
-
-    entry: Entry
-    locked: Locked
-    key: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Measuring:
-    """The work of a survey: a piece is a model."""
-
-    out: Path
-    texts: Mapping[str, Text]
-    threads: int | None
-    progress: Progress | None
-    memory: int | str | None
-
-    def open(self, _: None) -> Callable[[_Todo, Advance], Measurement]:
-        if not (self.out / LOCK_NAME).exists():
-            raise ResultError(unseen(self.out))
-        return self._measure
-
-    def _measure(self, todo: _Todo, advance: Advance) -> Measurement:
-        entry, locked = todo.entry, todo.locked
-        s, text = entry.settings, self.texts[text_key(entry)]
-        if differs := differences(todo.key, decides(entry, locked, text.provenance["sha256"])):
-            raise ModelError(
-                f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
-                f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
-            )
-        place = self.out / entry.name
-        more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
-        if locked.commit:
-            more["revision"] = locked.commit
-        with working(place / "capture", s.get("keep_captures", False)) as folder:
-            found = measure(
-                entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
-                tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
-                orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
-                points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
-                layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
-                memory=self.memory or s.get("memory"), batch=s.get("batch"),
-                windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
-                capture=folder, force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
-                trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
-            )  # fmt: skip
-            model = found.provenance["model"]
-            for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
-                if want and model.get(key) not in (None, want):
-                    raise ModelError(
-                        f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept"
-                    )
-            told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
-            found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
-            found.save(place)
-        return found
 
 
 def _text_of(stored: Measurement | None) -> str:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane import files
+from infoplane.asking import measure_capture
 from infoplane.bound import Bound, stored_or_fitted, with_a_bound
-from infoplane.capture import Progress, versions, write_capture
+from infoplane.capture import Progress, versions
+from infoplane.capturing import write_capture
 from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
 from infoplane.engine import Advance, Engine, Held, Piece, unseen
 from infoplane.engines import using
@@ -28,7 +30,6 @@ from infoplane.measurement import JSON_NAME, Measurement
 from infoplane.memory import parse
 from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
-from infoplane.record import measure_capture
 from infoplane.run import capture_sizes
 from infoplane.storage import is_address, reach, working
 from infoplane.text import BUILT_IN, read_text

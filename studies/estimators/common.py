@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.asking import measure_capture
 from infoplane.capture import Capture
 from infoplane.labels import Labels
 from infoplane.measurement import Measurement
-from infoplane.record import measure_capture
 
 
 @dataclass(frozen=True)

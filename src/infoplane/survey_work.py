@@ -1,0 +1,82 @@
+"""What a worker of a survey does: measure a model, and refuse where that would not be what the survey asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infoplane.byte_budget import tokens_enough
+from infoplane.capture import Progress
+from infoplane.engine import Advance, unseen
+from infoplane.errors import ModelError, ResultError
+from infoplane.measurement import Measurement
+from infoplane.run import measure
+from infoplane.storage import working
+from infoplane.survey_entries import decides, differences, text_key
+from infoplane.survey_file import Entry
+from infoplane.survey_lock import LOCK_NAME, Locked
+from infoplane.text import Text
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A model to be measured: its weights, and what decides its numbers."""
+
+    entry: Entry
+    locked: Locked
+    key: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """The work of a survey: a piece is a model."""
+
+    out: Path
+    texts: Mapping[str, Text]
+    threads: int | None
+    progress: Progress | None
+    memory: int | str | None
+
+    def open(self, _: None) -> Callable[[Todo, Advance], Measurement]:
+        if not (self.out / LOCK_NAME).exists():
+            raise ResultError(unseen(self.out))
+        return self._measure
+
+    def _measure(self, todo: Todo, advance: Advance) -> Measurement:
+        entry, locked = todo.entry, todo.locked
+        s, text = entry.settings, self.texts[text_key(entry)]
+        if differs := differences(todo.key, decides(entry, locked, text.provenance["sha256"])):
+            raise ModelError(
+                f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
+                f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
+            )
+        place = self.out / entry.name
+        more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
+        if locked.commit:
+            more["revision"] = locked.commit
+        with working(place / "capture", s.get("keep_captures", False)) as folder:
+            found = measure(
+                entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
+                tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
+                orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
+                points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
+                layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
+                memory=self.memory or s.get("memory"), batch=s.get("batch"),
+                windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
+                capture=folder, force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
+                trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
+            )  # fmt: skip
+            model = found.provenance["model"]
+            for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
+                if want and model.get(key) not in (None, want):
+                    raise ModelError(
+                        f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept"
+                    )
+            told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
+            found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
+            found.save(place)
+        return found
