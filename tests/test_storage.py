@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -13,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from safetensors.numpy import load
@@ -21,9 +22,11 @@ from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane import files, run, storage
+from infoplane import copies, files, run, storage
+from infoplane.addresses import Address, is_address, place, reaching
 from infoplane.capture import open_capture
 from infoplane.capture_folder import shard_path
+from infoplane.cases import REFERENCE
 from infoplane.cli import app
 from infoplane.comparison import Comparison
 from infoplane.errors import CaptureError, ResultError, SettingError
@@ -57,7 +60,7 @@ def bucket() -> Iterator[str]:
         for name, value in told.items():
             patch.setenv(name, value)
         _wait_for(port)
-        storage.place("s3://results").fs.mkdir("results")  # type: ignore[attr-defined]
+        cast(Any, place("s3://results")).storage.mkdir("results")
         yield "s3://results"
     server.terminate()
     server.wait()
@@ -108,26 +111,46 @@ def _shards(folder: Path) -> dict[str, dict[str, bytes]]:
 
 def test_what_is_an_address_and_what_a_path(tmp_path: Path) -> None:
     for address in ("s3://bucket/run", "s3:/bucket/run", "memory://a/b", "GS://bucket/a", Path("s3://bucket/run")):
-        assert storage.is_address(address), address
+        assert is_address(address), address
     for path in ("run", "/tmp/s3:/x", "C:\\runs", "C:/runs", "a=b/c", "runs/s3://x", "file:///tmp/x", Path("x")):
-        assert not storage.is_address(path), path
-    assert storage.place("file:///tmp/x") == Path("/tmp/x")
-    assert storage.place(tmp_path) is not None and storage.place(str(tmp_path)) == tmp_path
-    once = storage.place(Path("memory://a/b"))  # has lost a slash
-    assert str(once) == "memory://a/b" and storage.place(once) is once
+        assert not is_address(path), path
+    assert place("file:///tmp/x") == Path("/tmp/x")
+    assert place(tmp_path) is not None and place(str(tmp_path)) == tmp_path
+    once = place(Path("memory://a/b"))  # has lost a slash
+    assert str(once) == "memory://a/b" and place(once) is once
 
 
 def test_an_address_that_cannot_be_used_is_an_error_before_any_work(bucket: str, model: Path) -> None:
     with pytest.raises(SettingError, match=r"'nope://x/y' cannot be used.*expected a folder, or an address"):
-        storage.place("nope://x/y")
-    with pytest.raises(SettingError, match="is a chain of addresses; expected one alone"):
-        storage.place("simplecache::s3://bucket/x")
+        place("nope://x/y")
+    with pytest.raises(SettingError, match="which storages take for a pattern or a chain of addresses; expected one"):
+        place("simplecache::s3://bucket/x")
     with pytest.raises(SettingError, match=r"capture s3://absent/x cannot be used: .*bucket does not exist"):
         infoplane.measure(str(model), capture="s3://absent/x", **ASKED)
     with pytest.raises(SettingError, match=r"until_se keeps the captures of its stages.*which an address cannot do"):
         infoplane.measure(str(model), capture=f"{bucket}/u", until_se=0.01, until_order=1, **{**ASKED, "tokens": None})
     said = CliRunner().invoke(app, ["measure", str(model), *OPTIONS, "--out", "s3://absent/x"])
     assert isinstance(said.exception, SettingError) and "--out s3://absent/x cannot be used" in str(said.exception)
+
+
+@pytest.mark.parametrize("name", ["sweep[1]", "sweep*", "sweep?", "a::b"])
+def test_an_address_that_reads_as_a_pattern_is_refused(name: str) -> None:
+    """What removes a folder would remove those of others."""
+    with pytest.raises(SettingError, match="which storages take for a pattern"):
+        place(f"s3://results/{name}/run")
+
+
+def test_whatever_a_storage_raises_is_an_error_with_a_number() -> None:
+    address = Address("s3://bucket/x")
+    for raised, number in (
+        (PermissionError("Access Denied"), errno.EACCES), (FileNotFoundError("no such bucket"), errno.ENOENT),
+        (OSError("Forbidden"), errno.EIO), (RuntimeError("no credentials"), errno.EIO),
+    ):  # fmt: skip
+        with pytest.raises(OSError, match=str(raised)) as caught, reaching(address):
+            raise raised
+        assert caught.value.errno == number and caught.value.filename == "s3://bucket/x"
+    with pytest.raises(RuntimeError), reaching(Path("here")):  # a fault of ours is not hidden
+        raise RuntimeError
 
 
 def test_a_storage_that_does_not_answer_is_an_error(bucket: str) -> None:
@@ -146,9 +169,9 @@ def test_a_storage_that_does_not_answer_is_an_error(bucket: str) -> None:
 
 
 def test_without_its_package_an_address_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "upath", None)
-    with pytest.raises(SettingError, match=r"install infoplane\[remote\], and the package of the storage"):
-        storage.place("s3://bucket/run")
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(SettingError, match=r"install infoplane\[remote\] and the package of the storage"):
+        place("s3://bucket/run")
 
 
 def test_a_record_cannot_point_out_of_its_folder(tmp_path: Path) -> None:
@@ -159,33 +182,33 @@ def test_a_record_cannot_point_out_of_its_folder(tmp_path: Path) -> None:
             storage.inside(tmp_path, name)
     for name in ("../x", "/x", "memory://x", "s3:/x"):
         with pytest.raises(ResultError, match="points outside of its folder"):
-            storage.inside(storage.place("memory://a/run"), name)
+            storage.inside(place("memory://a/run"), name)
 
 
 # ------------------------------------------------------------------ files that are whole, and copies
 
 
 def test_of_two_that_write_a_new_file_one_succeeds(bucket: str) -> None:
-    for folder in (storage.place(f"{bucket}/new"), storage.place("memory://new")):
+    for folder in (place(f"{bucket}/new"), place("memory://new")):
         assert files.write_new(folder / "a.json", {"x": 1})
         assert not files.write_new(folder / "a.json", {"x": 2})
-        assert json.loads(files.read_text(folder / "a.json")) == {"x": 1}
+        assert json.loads((folder / "a.json").read_text()) == {"x": 1}
 
 
 def test_where_files_grow_a_file_is_moved_to_its_name_when_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk, seen as a storage: there a file is seen while it is written, and a write can fail in the middle."""
-    path: Any = storage.place(f"local://{tmp_path}/new/a.json")
+    path: Any = place(f"local://{tmp_path}/new/a.json")
     storage.put(path, b"first")
-    pipe = path.fs.pipe_file
+    pipe = path.storage.pipe_file
 
     def failing(name: str, content: bytes) -> None:
         pipe(name, content[:3])
         raise RuntimeError("connection lost")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="RuntimeError: connection lost"):
-        patch.setattr(path.fs, "pipe_file", failing)
+        patch.setattr(path.storage, "pipe_file", failing)
         storage.put(path, b"second")
     assert _bytes(tmp_path / "new") == {"a.json": b"first"}
     with pytest.raises(FileExistsError):
@@ -195,14 +218,14 @@ def test_where_files_grow_a_file_is_moved_to_its_name_when_it_is_whole(
 
 
 def test_a_copy_is_made_again_where_the_file_has_changed_and_removed_with_its_folder(bucket: str) -> None:
-    path: Any = storage.place(f"{bucket}/copies/a.bin")
+    path: Any = place(f"{bucket}/copies/a.bin")
     storage.put(path, b"first")
-    assert storage.local(path).read_bytes() == b"first"
-    path.fs.pipe_file(path.path, b"of another")
-    assert storage.local(path).read_bytes() == b"first"
-    assert storage.local(path, fresh=True).read_bytes() == b"of another"
+    assert copies.local(path).read_bytes() == b"first"
+    path.storage.pipe_file(path.path, b"of another")
+    assert copies.local(path).read_bytes() == b"first"
+    assert copies.local(path, fresh=True).read_bytes() == b"of another"
     storage.put(path, b"own")
-    copy = storage.local(path)
+    copy = copies.local(path)
     assert copy.read_bytes() == b"own"
     storage.remove(path.parent)
     assert not copy.exists() and not path.exists()
@@ -210,8 +233,9 @@ def test_a_copy_is_made_again_where_the_file_has_changed_and_removed_with_its_fo
 
 def test_copies_go_with_their_process_or_with_the_next_one(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from infoplane import storage; p = storage.place('memory://a/b'); storage.put(p, b'x');"
-        "storage.local(p); os._exit(1) if sys.argv[1] == 'killed' else None"
+        "import os, sys; from infoplane import addresses, copies, storage;"
+        "p = addresses.place('memory://a/b'); storage.put(p, b'x'); copies.local(p);"
+        " os._exit(1) if sys.argv[1] == 'killed' else None"
     )
     told = {**os.environ, "TMPDIR": str(tmp_path)}
     for how, left in (("ended", 0), ("killed", 1), ("ended", 0)):
@@ -226,7 +250,7 @@ def test_measuring_to_an_address_gives_the_files_of_measuring_to_a_folder(
     bucket: str, model: Path, tmp_path: Path
 ) -> None:
     """Bytes of the page and the table; the record but for its times."""
-    remote, here = storage.place(f"{bucket}/measure"), tmp_path / "measure"
+    remote, here = place(f"{bucket}/measure"), tmp_path / "measure"
     for out in (remote, here):
         ran = CliRunner().invoke(app, ["measure", str(model), *OPTIONS, "--out", str(out)])
         assert ran.exit_code == 0, ran.output
@@ -247,7 +271,7 @@ def test_measuring_to_an_address_gives_the_files_of_measuring_to_a_folder(
 
 
 def test_a_capture_at_an_address_is_gone_on_with_and_its_damage_found(bucket: str, model: Path, tmp_path: Path) -> None:
-    remote, here = storage.place(f"{bucket}/capture"), tmp_path / "capture"
+    remote, here = place(f"{bucket}/capture"), tmp_path / "capture"
     found = infoplane.measure(str(model), capture=str(remote), **ASKED)
     assert _values(found) == _values(infoplane.measure(str(model), capture=here, **ASKED))
     assert _shards(remote) == _shards(here)
@@ -260,13 +284,60 @@ def test_a_capture_at_an_address_is_gone_on_with_and_its_damage_found(bucket: st
     shard_path(remote, 0).unlink()
     with pytest.raises(CaptureError, match="shard 0 of 4 is missing"):
         open_capture(str(remote))
-    kept = shard_path(remote, 2).stat().st_mtime
+    kept = cast(Any, shard_path(remote, 2)).info()["LastModified"]
     assert _values(infoplane.measure(str(model), capture=str(remote), **ASKED)) == _values(found)
-    assert _shards(remote) == _shards(here) and shard_path(remote, 2).stat().st_mtime == kept
+    assert _shards(remote) == _shards(here) and cast(Any, shard_path(remote, 2)).info()["LastModified"] == kept
     with pytest.raises(CaptureError, match="holds the capture of another run"):
         infoplane.measure(str(model), capture=str(remote), **{**ASKED, "m": 8})
     other = infoplane.measure(str(model), capture=str(remote), force=True, **{**ASKED, "m": 8})
     assert _values(infoplane.measure(None, capture=str(remote), orders=(1, 2))) == _values(other)
+
+
+def test_a_capture_is_not_thrown_away_because_its_storage_does_not_answer(
+    bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote: Any = place(f"{bucket}/silent")
+    infoplane.measure(str(model), capture=str(remote), **ASKED)
+    names = sorted(p.name for p in remote.iterdir())
+
+    def silent(*_: Any, **__: Any) -> bytes:
+        raise OSError("connection reset")
+
+    for asked in ("cat_file", "get_file"):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="connection reset"):
+            patch.setattr(remote.storage, asked, silent)
+            copies.forget()
+            infoplane.measure(str(model), capture=str(remote), force=True, **ASKED)
+        assert sorted(p.name for p in remote.iterdir()) == names
+
+
+def test_measuring_removes_nothing_that_it_has_not_made(bucket: str, model: Path) -> None:
+    out = place(f"{bucket}/mine")
+    storage.put(out / "capture/notes.txt", b"mine")
+    storage.put(out / "baseline-capture/notes.txt", b"mine")
+    ran = CliRunner().invoke(app, ["measure", str(model), *OPTIONS, "--baseline", "random-init", "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert (out / "capture/notes.txt").exists() and (out / "baseline-capture/notes.txt").exists()
+
+
+def test_a_folder_made_in_a_console_is_an_empty_one(bucket: str, model: Path) -> None:
+    """Such a folder is an object of no bytes, whose name ends with a slash."""
+    remote: Any = place(f"{bucket}/made")
+    remote.storage.pipe_file(f"{remote.path}/", b"")
+    assert list(remote.iterdir()) == []
+    infoplane.measure(str(model), capture=str(remote), **ASKED)
+
+
+def test_tables_are_written_to_addresses_and_read_from_them(bucket: str) -> None:
+    for command in (
+        ["scores", "open-llm-leaderboard", "--out", f"{bucket}/tables/scores.csv"],
+        ["forecast", f"{bucket}/tables/cases.csv", "--score", "swap", "--features", "optimality", "--baselines",
+         "log:parameters", "--draws", "100", "--out", f"{bucket}/forecast"],
+    ):  # fmt: skip
+        storage.put(place(f"{bucket}/tables/cases.csv"), REFERENCE["small-models"].read_bytes())
+        ran = CliRunner().invoke(app, command)
+        assert ran.exit_code == 0, (ran.output, ran.exception)
+    assert place(f"{bucket}/tables/scores.csv").is_file() and place(f"{bucket}/forecast/report.html").is_file()
 
 
 def test_a_trace_and_a_survey_stand_at_an_address_and_are_gone_on_with(
@@ -279,11 +350,11 @@ def test_a_trace_and_a_survey_stand_at_an_address_and_are_gone_on_with(
     out = f"{bucket}/trace"
     found = trace(run_folder, out=out, **asked)
     assert [p.step for p in Trajectory.load(out).measured] == [1, 2] == [p.step for p in found.measured]
-    place = storage.place(out)
-    assert not (place / "checkpoints/checkpoint-1/capture").exists()
-    before = (place / "checkpoints/checkpoint-1/measurement.json").stat().st_mtime
+    kept: Any = place(out) / "checkpoints/checkpoint-1"
+    assert not (kept / "capture").exists()
+    before = (kept / "measurement.json").info()["LastModified"]
     trace(run_folder, out=out, **asked)
-    assert (place / "checkpoints/checkpoint-1/measurement.json").stat().st_mtime == before
+    assert (kept / "measurement.json").info()["LastModified"] == before
     (tmp_path / "survey.toml").write_text(
         '[defaults]\ntokens = 2000\ncontext = 64\npoints = 16\norders = [1]\ndtype = "float32"\n'
         f'[[model]]\npath = "{model}"\n'
@@ -307,7 +378,7 @@ def workers(bucket: str) -> Iterator[RayEngine]:
 
 def test_workers_share_an_address(bucket: str, workers: RayEngine, model: Path, tmp_path: Path) -> None:
     """The capture of two workers is that of one process, bit for bit, and they measure it from there."""
-    remote, here = storage.place(f"{bucket}/shared"), tmp_path / "capture"
+    remote, here = place(f"{bucket}/shared"), tmp_path / "capture"
     found = infoplane.measure(str(model), capture=str(remote), engine=workers, **ASKED)
     command = ["measure", str(model), *OPTIONS, "--engine", "ray", "--workers", "2", "--out", f"{bucket}/ray"]
     ran = CliRunner().invoke(app, command)
@@ -316,12 +387,12 @@ def test_workers_share_an_address(bucket: str, workers: RayEngine, model: Path, 
     alone = infoplane.measure(str(model), capture=here, **ASKED)
     assert _values(alone) == _values(found) == _values(Measurement.load(f"{bucket}/ray"))
     assert _shards(remote) == _shards(here)
-    assert not (storage.place(f"{bucket}/ray") / "capture").exists()
+    assert not (place(f"{bucket}/ray") / "capture").exists()
 
 
 def test_what_a_worker_writes_anew_is_read_anew(bucket: str, workers: RayEngine, model: Path) -> None:
     """This process has copies of the damaged shards, which it looked at, when a worker mends them."""
-    remote = storage.place(f"{bucket}/mended")
+    remote = place(f"{bucket}/mended")
     found = infoplane.measure(str(model), capture=str(remote), **ASKED)
     for number in (0, 2):
         content = bytearray(shard_path(remote, number).read_bytes())
@@ -330,9 +401,9 @@ def test_what_a_worker_writes_anew_is_read_anew(bucket: str, workers: RayEngine,
     mended = infoplane.measure(str(model), capture=str(remote), engine=workers, **ASKED)
     assert _values(mended) == _values(found)
     path = shard_path(remote, 0)
-    assert storage.local(path).read_bytes() == path.read_bytes()
+    assert copies.local(path).read_bytes() == path.read_bytes()
 
 
 def test_copies_lie_in_the_temporary_folder() -> None:
-    storage.put(path := storage.place("memory://t/x"), b"x")
-    assert storage.local(path).is_relative_to(tempfile.gettempdir())
+    storage.put(path := place("memory://t/x"), b"x")
+    assert copies.local(path).is_relative_to(tempfile.gettempdir())

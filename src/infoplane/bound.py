@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 
 from infoplane import files
+from infoplane.addresses import place
 from infoplane.capture import Progress, versions
 from infoplane.errors import ResultError, SettingError
 from infoplane.frontier import MAX_ORDER, Frontier, fit_frontiers
 from infoplane.measurement import read_record
 from infoplane.shapes import checked
-from infoplane.storage import place, record_in
+from infoplane.storage import record_in
 from infoplane.tables import read_parquet, write_parquet
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows

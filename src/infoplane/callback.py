@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from infoplane.errors import SettingError
 from infoplane.monitor import EVERY, Monitor
+from infoplane.storage import reach
 
 
 class InfoplaneCallback(TrainerCallback):
@@ -26,7 +27,8 @@ class InfoplaneCallback(TrainerCallback):
         stop_min_steps: int,
         **monitor: Any,
     ) -> None:
-        self.trainer, self.every, self.out = trainer, every, out
+        self.trainer, self.every = trainer, every
+        self.out = None if out is None else reach(out, "out")
         self.stop_patience, self.stop_min_steps = stop_patience, stop_min_steps
         self.settings = monitor
         self.monitor: Monitor | None = None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors import numpy as st
 
+from infoplane.addresses import is_address, place
 from infoplane.capture_folder import (
     ARRAYS,
     MANIFEST,
@@ -30,9 +31,9 @@ from infoplane.capture_folder import (
     shard_path,
     text_of,
 )
+from infoplane.copies import local
 from infoplane.errors import CaptureError
 from infoplane.shapes import checked
-from infoplane.storage import local, place
 from infoplane.windows import Windows
 
 Progress = Callable[[str, int, int], object]
@@ -104,9 +105,12 @@ def open_capture(folder: str | Path) -> Capture:
     manifest = read_manifest(folder)
     if manifest is None:
         raise CaptureError(f"no capture at {folder}: expected a folder with {MANIFEST}; make one with --capture")
+    if is_address(folder) and not (folder / WINDOWS).exists():
+        raise CaptureError(f"capture {folder} is damaged: {WINDOWS} is missing; capture again with --force")
+    here = local(folder / WINDOWS, fresh=True)
     try:
         checked(manifest, PROMISED, "manifest")
-        arrays = st.load_file(local(folder / WINDOWS, fresh=True))
+        arrays = st.load_file(here)
         windows = Windows(
             **{name: arrays[name] for name in ARRAYS},
             documents=tuple(manifest["documents"]),

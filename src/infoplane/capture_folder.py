@@ -20,8 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as st
 
 from infoplane import files
+from infoplane.addresses import is_address
+from infoplane.copies import local
 from infoplane.errors import CaptureError
-from infoplane.storage import local
 from infoplane.windows import Windows
 
 SCHEMA = "infoplane/capture/1"
@@ -124,10 +125,12 @@ def _throw_away(folder: Path) -> None:
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest = files.parse_json(files.read_text(folder / MANIFEST), finite=True)
+        manifest = files.parse_json((folder / MANIFEST).read_text("utf-8"), finite=True)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
+        if is_address(folder) and isinstance(error, OSError):  # it may be whole: nothing to throw away
+            raise
         raise CaptureError(f"{folder / MANIFEST} cannot be read: {error}; capture again with --force") from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA:
@@ -152,18 +155,34 @@ def content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
-    """Whether a file holds these arrays and no others."""
+    """Whether a file holds these arrays and no others.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
     try:
-        there = st.load_file(local(path, fresh=True))
+        here = local(path, fresh=True)
+    except FileNotFoundError:
+        return False
+    try:
+        there = st.load_file(here)
     except Exception:  # a damaged header can name a dtype that numpy has not
         return False
     return content(there) == content(arrays)
 
 
 def is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Windows) -> bool:
-    """Whether a shard is there, of this run, of the shape that its place has, and as it was written."""
+    """Whether a shard is there, of this run, of the shape that its place has, and as it was written.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
     try:
-        with safe_open(local(shard_path(folder, number), fresh=True), framework="np") as shard:
+        here = local(shard_path(folder, number), fresh=True)
+    except FileNotFoundError:
+        return False
+    try:
+        with safe_open(here, framework="np") as shard:
             head = shard.metadata() or {}
             if head.get("run_id") != manifest["run_id"] or head.get("shard") != str(number):
                 return False

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import numpy as st
 
 from infoplane import files
+from infoplane.addresses import place
 from infoplane.capture import Capture, Progress, versions
 from infoplane.capture_folder import (
     ARRAYS,
@@ -34,9 +35,9 @@ from infoplane.capture_folder import (
     text_of,
     write_shard,
 )
+from infoplane.copies import forget
 from infoplane.engine import Group, Held, Local, Piece, unseen
 from infoplane.errors import CaptureError, ModelError
-from infoplane.storage import forget, place
 from infoplane.windows import Windows
 
 if TYPE_CHECKING:

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from infoplane.addresses import place
+from infoplane.copies import local
 from infoplane.errors import ResultError, SettingError
 from infoplane.tables import read_parquet
 
@@ -125,7 +127,7 @@ class Cases:
                 fractions in one column.
         """
         paths = [path] if isinstance(path, str | Path) else list(path)
-        tables = [_table(Path(REFERENCE.get(str(p), p))) for p in paths]
+        tables = [_table(place(REFERENCE.get(str(p), p))) for p in paths]
         table = pl.concat(tables, how="diagonal_relaxed") if len(tables) > 1 else tables[0]
         told = " and ".join(map(str, paths))
         names = [_column(table, name, told) for name in (model, family)]
@@ -214,7 +216,7 @@ def _table(path: Path) -> pl.DataFrame:
         if path.suffix.lower() == ".parquet":
             return read_parquet(path)
         if path.suffix.lower() == ".csv":
-            return pl.read_csv(path, infer_schema=False, null_values=_MISSING)
+            return pl.read_csv(local(path, fresh=True), infer_schema=False, null_values=_MISSING)
     except FileNotFoundError:
         raise ResultError(f"no table at {path}") from None
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -12,6 +12,7 @@ import typer
 from infoplane import __version__
 from infoplane import cli_options as o
 from infoplane import cli_preferences as pairs
+from infoplane.addresses import is_address
 from infoplane.cli_bound import bound
 from infoplane.cli_budget import budget
 from infoplane.cli_cases import cases
@@ -35,7 +36,7 @@ from infoplane.cli_survey import survey
 from infoplane.cli_trace import trace
 from infoplane.engines import using
 from infoplane.errors import InfoplaneError, ResultError, SettingError
-from infoplane.storage import is_address, reach, remove
+from infoplane.storage import reach, remove
 
 if TYPE_CHECKING:
     from infoplane.measurement import Measurement
@@ -223,6 +224,8 @@ def measure(
     }  # fmt: skip
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         asked["engine"] = running
+        # what is made on the way does not travel, but workers have to share it
+        shared = model is not None and writes and (running.sends or not is_address(folder))
         if model is None:
             asked |= {"bound": with_bound, "until_se": until_se, "preferences": preferences, "progress": progress}
             found = run(None, capture=capture, **asked)
@@ -252,8 +255,6 @@ def measure(
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
                 "windows": cut,
             }  # fmt: skip
-            # what is made on the way does not travel, but workers have to share it
-            shared = writes and (running.sends or not is_address(folder))
             place = capture or (folder / "capture" if shared else None)
             until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
             found = run(model, documents, capture=place, tokens=tokens, **until, **asked)
@@ -267,9 +268,9 @@ def measure(
         if model is not None and twin is not None:
             written += _write(twin, folder / "baseline")
         # what this command made and no other: a folder of that name may be the user's
-        made = [folder / "capture"] * (model is not None and capture is None)
-        for temporary in [*made, *([folder / "baseline-capture"] if baseline and model is not None else [])]:
-            remove(temporary)
+        for name, made in (("capture", capture is None), ("baseline-capture", bool(baseline))):
+            if shared and made:
+                remove(folder / name)
         if not as_json:
             _summary(found)
         for path in written:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from infoplane import cli_options as o
+from infoplane.addresses import place
 from infoplane.cli_common import say
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage import place, reach
+from infoplane.storage import reach
 
 
 def cases(
@@ -40,6 +41,7 @@ def cases(
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: expected a .csv or .parquet file")
     out = place(out)
+    reach(out.parent, "--out")
     if out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
     found, told = _measurements(sources)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from infoplane.addresses import is_address
 from infoplane.errors import SettingError
-from infoplane.storage import is_address, reach
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
     from rich.console import Console

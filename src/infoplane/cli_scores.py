@@ -12,6 +12,7 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane import files
+from infoplane.addresses import place
 from infoplane.cli_common import console, safe, say
 from infoplane.errors import ResultError, ScoreError, SettingError
 
@@ -63,6 +64,7 @@ def scores(
     from infoplane.published import TABLES
     from infoplane.published import facts as facts_of
 
+    out = None if out is None else place(out)
     form = _format(form, out)
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")

@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from infoplane import storage
+from infoplane.addresses import is_address
+from infoplane.copies import local
 from infoplane.errors import ResultError
 from infoplane.locks import fcntl, lock
+from infoplane.storage import put
 
 
 @contextlib.contextmanager
@@ -33,10 +35,10 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
         path: what is written.
         new: replace no file: of several writers the first succeeds, the others get a FileExistsError.
     """
-    if storage.is_address(path):
+    if is_address(path):
         with tempfile.TemporaryDirectory(prefix="infoplane-") as folder:
             yield (part := Path(folder) / path.name)
-            storage.put(path, part.read_bytes(), new)
+            put(path, part.read_bytes(), new)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
@@ -89,7 +91,7 @@ def _new_part(path: Path) -> tuple[int, Path]:
 
 def sweep(path: Path) -> None:
     """Remove what killed writers of `path` left."""
-    if storage.is_address(path):  # nobody can tell there whether a writer still lives
+    if is_address(path):  # nobody can tell there whether a writer still lives
         return
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(OSError):
@@ -115,17 +117,6 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with replacing(path) as part:
         part.write_bytes(content)
-
-
-def read_text(path: Path) -> str:
-    """The UTF-8 text of a file.
-
-    Raises:
-        OSError: it is not there, or cannot be read.
-        UnicodeDecodeError: it is no UTF-8.
-    """
-    with storage.reaching(path):
-        return path.read_text("utf-8")
 
 
 def write_new(path: Path, record: Any) -> bool:
@@ -224,7 +215,7 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as hex."""
-    with path.open("rb") as file:
+    with local(path, fresh=True).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 
 

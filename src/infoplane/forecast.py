@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from infoplane import files
+from infoplane.addresses import place
 from infoplane.capture import versions
 from infoplane.cases import Cases
 from infoplane.correlations import Correlation, correlations
@@ -28,7 +29,7 @@ from infoplane.predicting import HeldOut, Prediction, Validation, predict, valid
 from infoplane.resampling import DRAWS, MIN_FAMILIES, Floats
 from infoplane.ridge import families_for
 from infoplane.shapes import checked, fields_of
-from infoplane.storage import place, record_in
+from infoplane.storage import record_in
 from infoplane.tables import read_parquet, write_parquet
 from infoplane.verdicts import of_feature, of_validation
 

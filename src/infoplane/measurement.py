@@ -20,10 +20,11 @@ import numpy as np
 import polars as pl
 
 from infoplane import files
+from infoplane.addresses import is_address, place
 from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval
 from infoplane.shapes import checked, fields_of
-from infoplane.storage import place, record_in
+from infoplane.storage import record_in
 from infoplane.tables import read_parquet, write_parquet
 
 if TYPE_CHECKING:
@@ -254,10 +255,12 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
         ResultError: nothing there, not JSON, or another schema; `what` and `command` name it and what makes it.
     """
     try:
-        record = files.parse_json(files.read_text(source), finite=True)
+        record = files.parse_json(source.read_text("utf-8"), finite=True)
     except FileNotFoundError:
         raise ResultError(f"no {what} at {source}: run `infoplane {command}` with --out") from None
     except (OSError, ValueError) as error:
+        if is_address(source) and isinstance(error, OSError):  # it may be whole, and answer later
+            raise
         raise ResultError(f"{source} is not a readable {what}: {error}") from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != known:

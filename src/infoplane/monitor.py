@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infoplane.addresses import place
 from infoplane.asking import Asker
 from infoplane.capturing import hold_capture
 from infoplane.errors import SettingError
 from infoplane.layers import named_layers, select_layers
 from infoplane.points import ReferencePoints
-from infoplane.storage import place
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows
 from infoplane.trajectory import DISTANCES, Point, Series, Trajectory

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infoplane import storage
+from infoplane.copies import forget as forget_copies
 from infoplane.engine import Advance, Opening, Work
 
 
@@ -51,7 +51,7 @@ class Worker:
 
     def forget(self) -> None:
         """Give back the memory of what is open, and the copies of what others may write anew."""
-        storage.forget()
+        forget_copies()
         self._state, self._is_open, self._do = None, False, None
         gc.collect()
         torch = sys.modules.get("torch")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infoplane.addresses import place
 from infoplane.asking import measure_capture
 from infoplane.bound import bound_of, with_a_bound
 from infoplane.capture import Capture, Progress, open_capture
@@ -27,7 +28,7 @@ from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.preference import with_preferences
-from infoplane.storage import place, reach
+from infoplane.storage import reach
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
 from infoplane.until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until

@@ -17,11 +17,12 @@ from typing import Any
 import polars as pl
 
 from infoplane import files
+from infoplane.addresses import place
 from infoplane.comparison import Member
 from infoplane.errors import ResultError
 from infoplane.measurement import Estimate, Measurement, read_record
 from infoplane.shapes import checked
-from infoplane.storage import inside, place, record_in
+from infoplane.storage import inside, record_in
 from infoplane.tables import write_parquet
 
 SCHEMA = "infoplane/survey/1"

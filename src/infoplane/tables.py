@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from infoplane import files
-from infoplane.storage import local
+from infoplane.copies import local
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane import files
+from infoplane.addresses import is_address
 from infoplane.asking import measure_capture
 from infoplane.bound import Bound, stored_or_fitted, with_a_bound
 from infoplane.capture import Progress, versions
@@ -31,7 +32,7 @@ from infoplane.memory import parse
 from infoplane.placing import with_bound
 from infoplane.points import ReferencePoints
 from infoplane.run import capture_sizes
-from infoplane.storage import is_address, reach, working
+from infoplane.storage import reach, working
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows, tokenizer_hash
 from infoplane.trajectory import Point, Trajectory, outliers

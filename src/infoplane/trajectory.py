@@ -22,11 +22,12 @@ import numpy.typing as npt
 import polars as pl
 
 from infoplane import files
+from infoplane.addresses import place
 from infoplane.errors import ResultError, SettingError
 from infoplane.jackknife import error_and_interval, interval_of, standard_error_of
 from infoplane.measurement import Measurement, read_record
 from infoplane.shapes import checked
-from infoplane.storage import inside, place, record_in
+from infoplane.storage import inside, record_in
 from infoplane.tables import write_parquet
 
 Floats = npt.NDArray[np.float64]

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from infoplane import files
+from infoplane.addresses import is_address
 from infoplane.asking import measure_capture
 from infoplane.budget import checked_error, spoken_tokens, tokens_for
 from infoplane.capture import Capture
 from infoplane.errors import CaptureError, SettingError, TextError
 from infoplane.jackknife import MIN_DOCUMENTS
-from infoplane.storage import is_address
 from infoplane.tokenize import MIN_DEPTH
 from infoplane.windows import Windows
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from infoplane import files
+from infoplane.addresses import place
 from infoplane.measurement import Estimate
 from infoplane.report import prose, tables, words
 from infoplane.report.figures import Figure, files_of, javascript
 from infoplane.report.reading import GLOSSARY, READINGS, Reading, with_bound
 from infoplane.report.view import View
-from infoplane.storage import place
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"
