@@ -89,7 +89,7 @@ def watch(
     Args:
         trainer: before `train()` is called.
         every: steps between probes, or a part of all steps where it is a fraction below 1.
-        out: folder for the probes as a trajectory, for `infoplane report`.
+        out: folder or address for the probes as a trajectory, for `infoplane report`.
         stop_patience: ask the trainer to stop once the distance to the ceiling has not fallen over that many probes;
             never by default.
         stop_min_steps: not before this step.

@@ -179,10 +179,12 @@ def measure(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; infoplane-MODEL by default.", rich_help_panel=o.OUT)
+        Path | None,
+        typer.Option(help="Folder or address of the results; infoplane-MODEL by default.", rich_help_panel=o.OUT),
     ] = None,
     capture: Annotated[
-        Path | None, typer.Option(help="Folder to keep the capture in, or to ask again.", rich_help_panel=o.OUT)
+        Path | None,
+        typer.Option(help="Folder or address to keep the capture in, or to ask again.", rich_help_panel=o.OUT),
     ] = None,
     engine: o.Engine = "local",
     workers: o.Workers = None,

@@ -39,7 +39,9 @@ def bound(
     forward: Annotated[
         bool, typer.Option(help="Anneal forward too: slower, seldom better.", rich_help_panel=o.ASK)
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of the results.", rich_help_panel=o.OUT)] = Path("infoplane-bound"),
+    out: Annotated[Path, typer.Option(help="Folder or address of the results.", rich_help_panel=o.OUT)] = Path(
+        "infoplane-bound"
+    ),
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite results.", rich_help_panel=o.OUT)] = False,
 ) -> None:

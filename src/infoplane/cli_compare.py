@@ -28,7 +28,7 @@ def compare(
         typer.Option(help="NAME=FAMILY, where the name of the model does not tell it.", rich_help_panel=o.ASK),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; infoplane-comparison.", rich_help_panel=o.OUT)
+        Path | None, typer.Option(help="Folder or address of the results; infoplane-comparison.", rich_help_panel=o.OUT)
     ] = None,
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite a comparison.", rich_help_panel=o.OUT)] = False,

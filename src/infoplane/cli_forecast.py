@@ -55,7 +55,7 @@ def forecast(
     ] = False,
     draws: Annotated[int, typer.Option(help="Of the bootstrap.", rich_help_panel=o.ASK)] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.", rich_help_panel=o.ASK)] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the results.", rich_help_panel=o.OUT)] = Path(
+    out: Annotated[Path, typer.Option(help="Folder or address of the results.", rich_help_panel=o.OUT)] = Path(
         "infoplane-forecast"
     ),
     as_json: o.AsJson = False,

@@ -26,7 +26,7 @@ def survey(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the results; infoplane-survey-NAME by default.", rich_help_panel=o.OUT),
+        typer.Option(help="Folder or address of the results; infoplane-survey-NAME by default.", rich_help_panel=o.OUT),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Globs of ids, names or families, comma-separated.", rich_help_panel="Survey")

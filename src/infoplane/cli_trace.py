@@ -57,7 +57,7 @@ def trace(
     unit: o.Unit = "efficiency",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the results; infoplane-trace-MODEL by default.", rich_help_panel=o.OUT),
+        typer.Option(help="Folder or address of the results; infoplane-trace-MODEL by default.", rich_help_panel=o.OUT),
     ] = None,
     keep_captures: Annotated[bool, typer.Option(help="Keep each checkpoint's capture.", rich_help_panel=o.OUT)] = False,
     engine: o.Engine = "local",

@@ -98,7 +98,7 @@ def measure(
         loss: also the next-token loss and bits per byte of the same text.
         bound: also the frontier of the text for the orders up to 3, and the model's place against it: minutes more.
         windows: more for `make_windows`: `add_bos`, `include_special`, `include_first`, `min_window`.
-        capture: folder to keep the capture in; a temporary one otherwise.
+        capture: folder, or address such as s3://bucket/x, to keep the capture in; a temporary folder otherwise.
         force: throw away another run's capture in that folder.
         threads: to measure with.
         engine, workers: `local`, or `ray`: shards and layers are done by so many workers of a Ray cluster (see

@@ -51,7 +51,7 @@ def survey(
 
     Args:
         models: a survey file, the name of one that ships with the package, or its entries.
-        out: folder of the results: one measurement a model, the lock, the index and the table.
+        out: folder or address of the results: one measurement a model, the lock, the index and the table.
         only, up_to: which of its models; see `choose`.
         force: measure again what is stored there with other settings.
         source: what entries came from, for the record.

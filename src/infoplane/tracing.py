@@ -79,7 +79,7 @@ def trace(
     Args:
         model: a folder of checkpoints, or a hub id whose revisions are checkpoints.
         documents: as for `infoplane.measure`.
-        out: folder of the results: one measurement a checkpoint, and the trajectory.
+        out: folder or address of the results: one measurement a checkpoint, and the trajectory.
         revisions, table: which checkpoints, and their steps; see `infoplane.checkpoints.find_checkpoints`.
         tokens, context, seed, windows: of the text; the same windows for all.
         orders, estimators, unit: what is measured.
