@@ -32,11 +32,12 @@ class _Copies:
         self.known: dict[str, tuple[str, Path]] = {}
 
     def of(self, address: Address, fresh: bool) -> Path:
-        key, storage = address.url, address.storage
+        key = address.url
         with self.guard, reaching(address):
             before = self.known.get(key)
             if before is not None and not fresh:
                 return before[1]
+            storage = address.storage
             state = storage.ukey(address.path)
             if before is not None and before[0] == state and address.scheme not in _SAME:
                 return before[1]

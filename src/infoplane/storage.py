@@ -87,8 +87,8 @@ def put(path: Path, content: bytes, new: bool = False) -> None:
     forget(path)
     if new and address.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    storage, name = address.storage, address.path
     with reaching(address):
+        storage, name = address.storage, address.path
         if address.scheme in _WHOLE:
             storage.pipe_file(name, content, **({"mode": "create"} if new else {}))
             return
