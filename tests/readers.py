@@ -140,13 +140,12 @@ def _results(place: Path) -> None:
 
 def _models(place: Path) -> None:
     from gguf import GGUFWriter
-    from tiny import byte_tokenizer, tiny_model
+    from tiny import byte_tokenizer, save_tiny, tiny_model
 
     import infoplane
 
     folder = place / "model"
-    tiny_model().save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    save_tiny(folder)
     infoplane.measure(folder, tokens=3000, context=64, orders=(1,), m=8, dtype="float32", loss=True,
                       capture=place / "capture")  # fmt: skip
     writer = GGUFWriter(place / "tiny.gguf", "llama")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from report_factory import full_measurement
-from tiny import byte_tokenizer, tiny_model
+from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
 from infoplane import forward, run, until
@@ -305,8 +305,7 @@ def test_too_few_usable_documents_are_found_after_the_first_stage(model: Model) 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("models") / "tiny"
-    tiny_model().save_pretrained(place)
-    byte_tokenizer().save_pretrained(place)
+    save_tiny(place)
     return place
 
 

@@ -25,7 +25,7 @@ from synthetic import models
 from test_bound_report import made
 from test_report_browser import BROWSER, browse
 from test_run_report import run
-from tiny import byte_tokenizer, tiny_model
+from tiny import save_tiny, tiny_model
 from typer.testing import CliRunner
 
 from infoplane.cases import Cases
@@ -255,8 +255,7 @@ class Exploit:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    tiny_model().save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    save_tiny(folder)
     return folder
 
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import pytest
 from safetensors.numpy import load
-from tiny import byte_tokenizer, tiny_model
+from tiny import save_tiny
 from typer.testing import CliRunner
 
 import infoplane
@@ -79,8 +79,7 @@ def _wait_for(port: int) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("models") / "tiny"
-    tiny_model().save_pretrained(place)
-    byte_tokenizer().save_pretrained(place)
+    save_tiny(place)
     return place
 
 

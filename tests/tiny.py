@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +55,12 @@ def tiny_model(family: str = "llama", seed: int = 0) -> Any:
                 if parameter.ndim == 2 and "A_log" not in name:
                     parameter.normal_(0, 0.3)
     return model.eval()
+
+
+def save_tiny(place: Path) -> None:
+    """The tiny model and its tokenizer, as a folder of a model."""
+    tiny_model().save_pretrained(place)
+    byte_tokenizer().save_pretrained(place)
 
 
 def byte_tokenizer(bos: bool = False) -> Any:

@@ -76,7 +76,7 @@ def survey(
         return
     if throughput is not None:
         raise SettingError("--throughput is for --dry-run: set both")
-    folder = reach(out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out")
+    folder = reach(out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out", writes=False)
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         found = run(

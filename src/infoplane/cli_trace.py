@@ -78,7 +78,7 @@ def trace(
     from infoplane.tracing import trace as run
     from infoplane.trajectory import JSON_NAME, TABLE_NAME
 
-    folder = reach(out or Path(f"infoplane-trace-{short(model)}"), "--out")
+    folder = reach(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
     if folder.exists() and not folder.is_dir():
         raise ResultError(f"{folder} is a file; expected a folder for --out")
     if _finished(folder / JSON_NAME) and (folder / "report.html").exists() and not force:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from infoplane.addresses import Address, is_address, place, reaching
-from infoplane.locks import lock
+from infoplane.locks import lock, locked
 
 _COPIES = "infoplane-copies-"
 _SAME = ("http", "https")
@@ -60,7 +60,8 @@ class _Copies:
         if self.folder is None:
             top = Path(tempfile.gettempdir())
             for old in top.glob(f"{_COPIES}*"):
-                _sweep(old)
+                with contextlib.suppress(OSError), locked(old / "lock"):  # of a process that was killed
+                    shutil.rmtree(old, ignore_errors=True)
             while self.folder is None:
                 made = Path(tempfile.mkdtemp(prefix=_COPIES, dir=top))
                 with contextlib.suppress(FileNotFoundError):  # else it was swept away before it was locked
@@ -70,17 +71,6 @@ class _Copies:
                     self.folder = made if os.fstat(handle).st_nlink else None
             atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         return self.folder
-
-
-def _sweep(old: Path) -> None:
-    """Remove the copies of a process that was killed."""
-    with contextlib.suppress(OSError):
-        handle = os.open(old / "lock", os.O_RDWR)
-        try:
-            lock(handle)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            os.close(handle)
 
 
 _copies = _Copies()

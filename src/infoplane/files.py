@@ -20,7 +20,7 @@ from typing import Any
 from infoplane.addresses import is_address
 from infoplane.copies import local
 from infoplane.errors import ResultError
-from infoplane.locks import fcntl, lock
+from infoplane.locks import fcntl, lock, locked
 from infoplane.storage import put
 
 
@@ -94,13 +94,8 @@ def sweep(path: Path) -> None:
     if is_address(path):  # nobody can tell there whether a writer still lives
         return
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with contextlib.suppress(OSError):
-            handle = os.open(old, os.O_RDWR)
-            try:
-                lock(handle)
-                old.unlink(missing_ok=True)
-            finally:
-                os.close(handle)
+        with contextlib.suppress(OSError), locked(old):
+            old.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

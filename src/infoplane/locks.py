@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 try:
@@ -21,3 +25,18 @@ def lock(handle: int) -> None:
     if fcntl is None:
         raise OSError("files cannot be locked here")
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that another process may have left.
+
+    Raises:
+        OSError: it is gone, the process still lives, or files cannot be locked here.
+    """
+    handle = os.open(path, os.O_RDWR)
+    try:
+        lock(handle)
+        yield
+    finally:
+        os.close(handle)

@@ -75,7 +75,7 @@ def _units(n: int) -> tuple[Floats, Ints]:
 def decode(a: Halves) -> Floats:
     """float16 as float64, looked up: exact, and several times faster than NumPy's own conversion of small numbers.
 
-    No arithmetic on their bits: halves below 6e-5 would be subnormal on the way: 20 ns each on some processors.
+    No arithmetic on their bits: halves below 6e-5 would be subnormal then, 20 ns each on some processors.
     """
     out, bits = np.empty(a.shape), a.view(np.uint16)
     for i in range(0, len(a), _CHUNK):  # the places in the table are whole numbers of 8 bytes: some at a time
