@@ -13,7 +13,7 @@ SOURCE = Path(infoplane.__file__).parent
 ORDER = [
     "errors", "locks", "addresses", "copies", "storage", "files", "shapes", "tables", "engine", "ray_package",
     "ray_share", "ray_worker", "ray_engine", "engines", "calibration", "points", "assign", "jackknife", "text_files",
-    "text", "windows", "tokenize", "pair_files", "pairs", "chat", "pair_windows", "layers", "models", "loading",
+    "text", "windows", "tokenize", "pair_files", "pairs", "chat", "pair_windows", "layers", "models", "gguf_once", "loading",
     "forward", "capture_folder", "capture", "capturing", "labels", "text_labels", "grouping", "rows", "memory",
     "uniform_mean", "label_sums", "marginal", "estimators", "ladder", "halves", "bottleneck", "frontier", "questions",
     "answers", "measurement", "comparison", "budget", "swaps", "preference", "placing", "record", "asking", "bound",

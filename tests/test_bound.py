@@ -126,10 +126,10 @@ def test_dit_finds_the_same_curve() -> None:
     from dit.rate_distortion import IBCurve
 
     for seed in range(2):
-        joint = np.random.default_rng([3, seed]).dirichlet(np.full(25, 0.3)).reshape(5, 5)
-        words = [f"{x}{y}" for x in range(5) for y in range(5)]
+        joint = np.random.default_rng([3, seed]).dirichlet(np.full(16, 0.3)).reshape(4, 4)
+        words = [f"{x}{y}" for x in range(4) for y in range(4)]
         theirs = IBCurve(dit.Distribution(words, joint.ravel()), rvs=[[0], [1]], beta_min=2, beta_max=3, beta_num=2)
-        ours = anneal(source(joint), 5, np.geomspace(1.2, 8, 30), starts=2, tolerance=1e-10)
+        ours = anneal(source(joint), 4, np.geomspace(1.2, 8, 30), starts=2, tolerance=1e-10)
         best = hull(np.array([c.complexity for c in ours]), np.array([c.relevance for c in ours]))
         for x, y in zip(theirs.complexities, theirs.relevances, strict=True):
             assert np.interp(x * np.log(2), *best.T) == pytest.approx(y * np.log(2), abs=1e-3)

@@ -159,7 +159,7 @@ def test_exit_status_is_2_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_a_killed_command_goes_on_where_it_stopped_when_it_is_repeated(folder: Path, tmp_path: Path) -> None:
-    command = ["measure", str(folder / "tiny"), "--tokens", "60000", *SMALL[2:], "--capture", "cap"]
+    command = ["measure", str(folder / "tiny"), "--tokens", "36000", *SMALL[2:], "--capture", "cap"]
     whole = infoplane(*command[:-1], "whole-cap", "--out", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     run = [sys.executable, "-c", "from infoplane.cli import main; main()", *command, "--out", "out"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -17,11 +18,18 @@ from infoplane.loading import built_in, load_model
 SMOLLM2 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-def test_a_gguf_file_is_the_model_that_it_says(tmp_path: Path) -> None:
+def test_a_gguf_file_is_the_model_that_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in model by its path: its hash, its size, and the loss of a model that was loaded rightly."""
-    link = tmp_path / "renamed.gguf"
+    link, made, whole = tmp_path / "renamed.gguf", list[str](), gguf.GGUFReader
+
+    def reader(path: str) -> gguf.GGUFReader:
+        made.append(path)
+        return whole(path)
+
+    monkeypatch.setattr(gguf, "GGUFReader", reader)
     link.symlink_to(built_in())
     model = load_model(link, dtype="float32")
+    assert made == [str(link)] and gguf.GGUFReader is reader
     assert model.provenance["file_sha256"] == SMOLLM2
     assert (model.provenance["parameters"], model.provenance["blocks"], model.width) == (134_515_008, 30, 576)
     found = infoplane.measure(model, tokens=2_560, context=512, orders=(1,), layers=["block.14"], loss=True)

@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane import capturing, run
+from infoplane import capturing, run, surveying, tracing
 from infoplane.capture import open_capture
 from infoplane.capturing import capture_with
 from infoplane.engine import Advance, Held, Local, Piece
@@ -35,10 +35,12 @@ from infoplane.models import Model
 from infoplane.points import ReferencePoints
 from infoplane.ray_engine import RayEngine
 from infoplane.ray_share import Share, share_of
+from infoplane.survey_record import Survey
 from infoplane.surveying import survey
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 from infoplane.tracing import trace
+from infoplane.trajectory import Trajectory
 
 ray = pytest.importorskip("ray")
 
@@ -180,7 +182,8 @@ def test_a_trace_measures_several_checkpoints_at_once(engine: RayEngine, folder:
     here = trace(tmp_path / "run", out=tmp_path / "here", **asked)
     there = trace(tmp_path / "run", out=tmp_path / "there", engine=engine, **asked)
     assert [(p.name, p.problem) for p in here.points] == [(p.name, p.problem) for p in there.points]
-    assert here.points[0].measurement is None and here.provenance == there.provenance
+    assert here.points[0].measurement is None and here.provenance["engine"] == {"name": "local"}
+    assert {**here.provenance, "engine": {"name": "ray", "workers": 2, "retried": []}} == there.provenance
     for one, other in zip(here.points[1:], there.points[1:], strict=True):
         assert one.measurement is not None and other.measurement is not None
         assert one.measurement.provenance["trace_key"] == other.measurement.provenance["trace_key"]
@@ -249,6 +252,47 @@ def test_a_worker_killed_in_a_shard_costs_only_that(
     assert said.startswith("shard ") and "is done again (1 of 3): " in said and "process has died" in said
 
 
+def once(flag: Path, do: Callable[[Any, Advance], Any]) -> Callable[[Any, Advance], Any]:
+    """Work that kills its worker where the flag is, and takes it away."""
+
+    def killing(what: Any, advance: Advance) -> Any:
+        if flag.exists():
+            flag.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return do(what, advance)
+
+    return killing
+
+
+class TracingThatDies(tracing._Tracing):
+    def open(self, state: None) -> Any:
+        return once(self.run.out.parent / "die", super().open(state))
+
+
+class MeasuringThatDies(surveying.Measuring):
+    def open(self, state: None) -> Any:
+        return once(self.out.parent / "die", super().open(state))
+
+
+def test_a_trace_and_a_survey_keep_what_was_done_again(
+    engine: RayEngine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "_Tracing", TracingThatDies)
+    monkeypatch.setattr(surveying, "Measuring", MeasuringThatDies)
+    (tmp_path / "run").mkdir()
+    for step in (1, 2):
+        (tmp_path / f"run/checkpoint-{step}").symlink_to(folder)
+    (tmp_path / "die").touch()
+    asked: dict[str, Any] = {"tokens": 2000, "context": 64, "m": 16, "orders": (1,), "dtype": "float32"}
+    trace(tmp_path / "run", out=tmp_path / "trace", engine=engine, **asked)
+    (tmp_path / "die").touch()
+    survey(folder.parent / "survey.toml", out=tmp_path / "survey", engine=engine, only="tiny")
+    kept = (Trajectory.load(tmp_path / "trace").provenance, Survey.load(tmp_path / "survey").provenance)
+    for provenance, name in zip(kept, ("checkpoint checkpoint-1", "tiny"), strict=True):
+        (said,) = provenance["engine"]["retried"]
+        assert said.startswith(f"{name} is done again (1 of 3): ")
+
+
 class Dying:
     """Work that kills its worker at one piece, or has trouble with the storage at another."""
 
@@ -268,7 +312,7 @@ class Dying:
 def test_what_keeps_dying_is_given_up_and_named(engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine.retries == 3
     monkeypatch.setattr(engine, "retries", 1)  # each takes a new process
-    pieces = [Piece(f"piece {i}", i) for i in range(5)]
+    pieces, since = [Piece(f"piece {i}", i) for i in range(5)], len(engine.retried)
     with engine.group(Held("state"), name="nothing") as group:
         found = dict(group.outcomes(Dying(), pieces))
         assert (found[0], found[4]) == (0, 40)
@@ -277,7 +321,7 @@ def test_what_keeps_dying_is_given_up_and_named(engine: RayEngine, monkeypatch: 
             assert isinstance(found[i], EngineError) and f"piece {i} failed 2 times, the last: " in message
             assert why in message and "repeat the command to go on" in message
         assert isinstance(found[3], ModelError) and str(found[3]) == "a model of its own kind"  # not tried again
-        assert len(engine.record()["retried"]) == 2
+        assert len(engine.record(since)["retried"]) == 2
         monkeypatch.setattr(engine, "retries", 0)
         with pytest.raises(InfoplaneError, match="piece 1 failed once, the last"):
             list(group.each(Dying(), pieces[1:2]))

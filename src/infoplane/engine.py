@@ -125,8 +125,8 @@ class Engine(ABC):
             fresh: whether each piece gets a new worker, with the memory that the piece says it needs.
         """
 
-    def record(self) -> dict[str, Any]:
-        """What a result says of the engine; what was done again is told once."""
+    def record(self, since: int = 0) -> dict[str, Any]:
+        """What a result says of the engine; of what was done again, all but the first `since`."""
         return {"name": self.name}
 
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 BLOCKS = 32
 MIN_DOCUMENTS = 40
@@ -92,7 +92,7 @@ def standard_error_of(replicates: npt.ArrayLike) -> float:
 
 def interval_of(value: float, standard_error: float, blocks: int, level: float = 0.95) -> tuple[float, float]:
     """Student-t interval with `blocks - 1` degrees of freedom around `value`."""
-    half = float(stats.t.ppf(0.5 + level / 2, blocks - 1)) * standard_error
+    half = float(stdtrit(blocks - 1, 0.5 + level / 2)) * standard_error
     return value - half, value + half
 
 

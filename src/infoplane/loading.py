@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from infoplane import files
 from infoplane.errors import ModelError, SettingError
+from infoplane.gguf_once import read_once
 from infoplane.models import Model, checked
 from infoplane.tokenize import tokenizer_hash
 
@@ -90,7 +91,7 @@ def load_model(
             raise ModelError(
                 f"no model at {name!r}: expected a folder or .gguf file that exists, or a hub id owner/name"
             )
-    with _loading(name):
+    with read_once() if "gguf_file" in kwargs else contextlib.nullcontext(), _loading(name):
         config = transformers.AutoConfig.from_pretrained(name, **kwargs)
         _refuse_config(config, name)
         commit = None if Path(name).expanduser().exists() else _commit(name, revision)

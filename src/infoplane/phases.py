@@ -45,7 +45,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 from infoplane.errors import SettingError
 from infoplane.phase_shape import Shape
@@ -227,7 +227,7 @@ def _saturated(x: Floats, loss: Floats, level: float) -> bool:
     error = np.sqrt(rest @ rest / (n - 2) / (at @ at))
     near = np.clip(rest[1:] @ rest[:-1] / max(float(rest @ rest), 1e-300), 0, 0.8)  # neighbours that err together
     error = max(error * np.sqrt((1 + near) / (1 - near)), TINY * float(np.ptp(loss)) / float(np.ptp(at)))
-    return bool(slope > -stats.t.ppf(1 - level, n - 2) * error) if error else True
+    return bool(slope > -stdtrit(n - 2, 1 - level) * error) if error else True
 
 
 def _verdict(

@@ -95,9 +95,8 @@ class RayEngine(Engine):
             ray_package().shutdown()
             self._ours = False
 
-    def record(self) -> dict[str, Any]:
-        retried, self.retried = self.retried, []
-        return {"name": self.name, "workers": self._used, "retried": retried}
+    def record(self, since: int = 0) -> dict[str, Any]:
+        return {"name": self.name, "workers": self._used, "retried": self.retried[since:]}
 
     @contextlib.contextmanager
     def group(self, opening: Opening[S], *, name: str, gpus: bool = False, fresh: bool = False) -> Iterator[Group[S]]:

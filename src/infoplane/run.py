@@ -118,7 +118,7 @@ def measure(
         given = {name: value for name, value in locals().items() if name not in ("engine", "workers", "loading")}
         with using(engine, workers) as running:
             return measure(**given, engine=running, **loading)
-    started = time.monotonic()
+    started, since = time.monotonic(), len(engine.retried)
     questions: dict[str, Any] = {
         "orders": orders, "estimators": estimators, "weights": weights, "labels": labels,
         "text_labels": text_labels, "unit": unit, "threads": threads, "engine": engine, "memory": memory,
@@ -222,7 +222,7 @@ def measure(
     warnings = list(found.provenance["warnings"])
     if limit and limit < context:
         warnings.append(f"the model has positions for {limit} tokens: windows are that long, not {context}")
-    more: dict[str, Any] = {"wall_time": times, "warnings": warnings, "engine": engine.record()}
+    more: dict[str, Any] = {"wall_time": times, "warnings": warnings, "engine": engine.record(since)}
     if wanted is not None:
         more["until_se"], missed = outcome(wanted, stages)
         warnings += [missed] if missed else []

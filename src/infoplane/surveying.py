@@ -104,6 +104,7 @@ class _Run:
         self.found: dict[str, Measurement] = {}
         self.keys: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, tuple[str, str]] = {}
+        self.engine: dict[str, Any] = {}
 
     # ------------------------------------------------------------------ before the first model
 
@@ -215,7 +216,7 @@ class _Run:
         """Measure those that are still to be done, and write what there is after each."""
         labels = {entry.name: f"{number + 1}/{len(chosen)} {entry.name}" for number, entry in enumerate(chosen)}
         todo = [entry for entry in chosen if entry.name not in self.found and entry.name not in self.failed]
-        by_name = {entry.name: entry for entry in todo}
+        by_name, since = {entry.name: entry for entry in todo}, len(engine.retried)
         with engine.group(Held(None), name="the models", gpus=True, fresh=True) as group:
             measuring = Measuring(
                 self.out.absolute(), {text_key(entry): self.texts[text_key(entry)] for entry in todo}, group.threads,
@@ -244,6 +245,7 @@ class _Run:
                     self.say(f"{labels[entry.name]}: measured already")
                 else:
                     self.say(f"{labels[entry.name]}: failed: {self.failed[entry.name][1]}")
+                self.engine = engine.record(since)
                 self.store()
 
     def _locked(self, entry: Entry) -> Locked:
@@ -276,9 +278,10 @@ class _Run:
             weights = {} if locked is None else locked.weights
             models.append(Surveyed(entry.name, entry.id, entry.revision, weights, entry.facts, found, *told))
         texts = [text.provenance for text in self.texts.values()]
-        made = Survey(
-            tuple(models), {"source": self.source, "texts": [dict(t) for t in texts], "versions": deciding_versions()}
-        )
+        made = Survey(tuple(models), {
+            "source": self.source, "texts": [dict(t) for t in texts], "versions": deciding_versions(),
+            "engine": self.engine,
+        })  # fmt: skip
         made.save(self.out)
         return made
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from infoplane.jackknife import standard_error_of
 from infoplane.measurement import Estimate
@@ -64,7 +64,7 @@ def score_interval(value: float, jackknife: float, swapped: Floats, blocks: int)
     draws = len(swapped)
     spread = float(swapped.var(ddof=1))
     null = spread * (1 + 1 / draws)
-    t = float(stats.t.ppf(0.975, min(blocks, draws) - 1))
+    t = float(stdtrit(min(blocks, draws) - 1, 0.975))
     half = t * math.sqrt(null)
     slope = max(jackknife**2 - spread, 0.0) / max(value, half) if half > 0 or value > 0 else 0.0
     middle = value + t * t * slope / 2

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,7 @@ def trace(
     done: dict[str, Point] = {}
     pieces = [Piece(f"checkpoint {one.name}", one) for one in found]
     with using(engine, workers) as running, running.group(Held(None), name="the checkpoints", gpus=True) as group:
+        since = len(running.retried)
 
         def measure(some: Sequence[Piece[Checkpoint]]) -> None:
             sent = run
@@ -119,7 +120,7 @@ def trace(
                     out.mkdir(parents=True, exist_ok=True)  # seen by workers, if it is shared
                 sent = dataclasses.replace(run, progress=None, sent=True, threads=group.threads)
             for checkpoint, (measurement, problem, learned) in group.each(_Tracing(sent, text, cutting), some):
-                run.learned = learned
+                run.learned, run.engine = learned, running.record(since)
                 point = Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem)
                 done[checkpoint.name] = point
                 if measurement is not None:
@@ -199,6 +200,7 @@ class _Run:
     sent: bool = False
     threads: int | None = None
     learned: _Learned | None = None
+    engine: Mapping[str, Any] = field(default_factory=dict)
     bound: Bound | None = None
     memory: int | str | None = None
     batch: int | None = None
@@ -219,7 +221,7 @@ class _Run:
             "text": None if w is None else w.provenance.get("text"),
             "windows_hash": None if w is None else w.hash,
             "checkpoints": len(found), "gaps": [list(g) for g in gaps([c.step for c in found])],
-            "versions": versions("infoplane", "torch", "transformers", "numpy"),
+            "versions": versions("infoplane", "torch", "transformers", "numpy"), "engine": dict(self.engine),
         }  # fmt: skip
 
     def measurement(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Measurement:

@@ -37,7 +37,7 @@ class Setting:
 
     @property
     def tokens(self) -> int:
-        return self.of(32_768, 4_096)
+        return self.of(32_768, 2_048)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ NAMES = (
 BOUNDS = {"probe": "lower", "infonce": "lower", "mine": "lower", "club": "upper"}
 
 
-def _others(s: Sample, seed: int = 0) -> tuple[dict[str, float], dict[str, float]]:
+def _others(setting: Setting, s: Sample, seed: int = 0) -> tuple[dict[str, float], dict[str, float]]:
     """What each says of a sample, and the seconds it took."""
+    steps, few = setting.of(300, 60), setting.of(FEW, 500)
     found: dict[str, float] = {}
     seconds: dict[str, float] = {}
     z, x = np.concatenate((s.z, s.z_test)), np.concatenate((s.x, s.x_test))
@@ -41,10 +42,10 @@ def _others(s: Sample, seed: int = 0) -> tuple[dict[str, float], dict[str, float
     asks: dict[str, Callable[[], float]] = {
         "probe": fitted,
         "club": lambda: probe[0].club,
-        "infonce": lambda: critic(s, "infonce", seed),
-        "mine": lambda: critic(s, "mine", seed),
+        "infonce": lambda: critic(s, "infonce", seed, steps),
+        "mine": lambda: critic(s, "mine", seed, steps),
         "ksg": lambda: ksg(z[some[:PLENTY]], x[some[:PLENTY]]),
-        "renyi": lambda: renyi(z[some[:FEW]], x[some[:FEW]]),
+        "renyi": lambda: renyi(z[some[:few]], x[some[:few]]),
     }
     for name, ask in asks.items():
         began = time.perf_counter()
@@ -72,7 +73,7 @@ def known(setting: Setting) -> list[Table]:
             x = random.permutation(x) if told == "nothing" else x
             test = np.arange(n) >= 2 * n // 3
             sample = Sample(z[~test], x[~test], z[test], x[test], labels)
-            values, seconds = _others(sample, seed)
+            values, seconds = _others(setting, sample, seed)
             document = np.repeat(np.arange(documents), n // documents).astype(np.int32)
             for kind in ("soft", "k-means"):
                 began = time.perf_counter()
@@ -125,7 +126,7 @@ def layers(setting: Setting) -> list[Table]:
             for layer in states.layers:
                 z = np.asarray(states.read(layer)[at])
                 sample = Sample(z[~test], x[~test], z[test], x[test], TOP)
-                values, _ = _others(sample)
+                values, _ = _others(setting, sample)
                 hard = np.eye(100, dtype=np.float16)[clusters(sample.z, np.asarray(states.read(layer)))]
                 coded = capture_of({f"{layer}/0": hard}, states.windows, [layer], [ReferencePoints.make(states.width)])
                 values |= _soft_values("k-means", measure_capture(coded, orders=(1,), **_like(column)), layer)
