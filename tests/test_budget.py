@@ -272,6 +272,11 @@ def test_another_capture_in_the_folder_is_refused_unless_forced(model: Model, er
     (tmp_path / "notes" / "mine.txt").write_text("keep me")
     with pytest.raises(CaptureError, match="holds other files"):
         run.measure(model, **{**asked, "capture": tmp_path / "notes"})
+    with pytest.raises(
+        CaptureError, match=r"holds other files \(mine.txt\) than those of a capture: nothing was removed"
+    ):
+        run.measure(model, **{**asked, "capture": tmp_path / "notes"}, force=True)
+    assert (tmp_path / "notes" / "mine.txt").read_text() == "keep me"
     assert {p.name: p.read_bytes() for p in (tmp_path / "cap").iterdir()} == held
     found = run.measure(model, **asked, force=True)
     assert run.measure(None, capture=tmp_path / "cap").provenance["run_id"] == found.provenance["run_id"]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
+from infoplane import capturing
 from infoplane.asking import measure_capture
 from infoplane.capture import open_capture
 from infoplane.capturing import plan_shards, write_capture
@@ -292,11 +294,39 @@ def test_captures_of_another_run_are_never_used(tmp_path: Path, model: Model, wi
     with pytest.raises(CaptureError, match="holds other files"):
         capture(tmp_path / "mine", model, windows, force=True)
     manifest = tmp_path / "c" / "manifest.json"
+    told = manifest.read_bytes()
+    manifest.unlink()  # as where a process died that threw it away
+    with pytest.raises(CaptureError, match="holds other files and is not a capture"):
+        capture(tmp_path / "c", other, windows)
+    capture(tmp_path / "c", other, windows, force=True)
+    assert manifest.read_bytes() == told
     manifest.write_text(manifest.read_text().replace("infoplane/capture/1", "infoplane/capture/9"))
     with pytest.raises(CaptureError, match="schema 'infoplane/capture/9'"):
         open_capture(tmp_path / "c")
     with pytest.raises(CaptureError, match="no capture at"):
         open_capture(tmp_path / "nowhere")
+
+
+def test_models_that_differ_in_their_config_alone_are_two(tmp_path: Path, model: Model, windows: Any) -> None:
+    """Rotation is in no weight."""
+    turned = tiny_model()
+    turned.config.rope_parameters = {"rope_theta": 7.0, "rope_type": "default"}
+    turned = type(turned)(turned.config).eval()
+    turned.load_state_dict(tiny_model().state_dict())
+    other = Model.from_module(turned, byte_tokenizer(), "tiny")
+    assert other.provenance["weights_sha256"] == model.provenance["weights_sha256"]
+    capture(tmp_path / "c", model, windows)
+    with pytest.raises(CaptureError, match=r"another run \(different: model\)"):
+        capture(tmp_path / "c", other, windows)
+    again = Model.from_module(tiny_model(), byte_tokenizer(), "another name")
+    assert capture(tmp_path / "c", again, windows).run_id == open_capture(tmp_path / "c").run_id
+
+
+def test_a_shared_folder_may_take_a_while_to_show_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threading.Timer(0.3, (tmp_path / "late").touch).start()
+    assert capturing._appears(tmp_path / "late")
+    monkeypatch.setattr(capturing, "_PATIENCE", 0)
+    assert not capturing._appears(tmp_path / "never")
 
 
 def test_settings_out_of_range_are_refused(captured: Any, model: Model) -> None:

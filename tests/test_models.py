@@ -9,7 +9,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from tiny import byte_tokenizer, tiny_model
+from tiny import byte_tokenizer, save_tiny, tiny_model
 
 import infoplane
 from infoplane.errors import ModelError
@@ -46,6 +46,16 @@ def test_a_device_map_gives_the_same_numbers(tmp_path: Path) -> None:
     mapped = infoplane.measure(tmp_path / "tiny", **more, device_map="auto")
     for a, b in zip(plain, mapped, strict=True):
         assert a.key == b.key and a.value == pytest.approx(b.value, abs=1e-9)
+
+
+def test_a_model_that_does_not_fit_its_device_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128.00 GiB.")
+
+    save_tiny(tmp_path)
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(ModelError, match=r"not enough memory to load .*; try --dtype bfloat16 or --device-map auto"):
+        load_model(tmp_path, dtype="float32")
 
 
 def test_what_is_stored_in_half_precision_is_said(tmp_path: Path) -> None:

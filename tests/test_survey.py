@@ -245,10 +245,56 @@ def test_local_weights_that_change_are_refused_and_broken_ones_can_be_mended(
     kept = tokenizer.read_text()
     tokenizer.write_text(kept.replace("bos", "boz"))
     (llama, *_) = survey(place / "survey.toml", out=out, only="tiny/llama").models
-    assert "the tokenizer or configuration at" in llama.message
+    assert "the tokenizer, configuration or base at" in llama.message
     tokenizer.write_text(kept)
     (llama, *_) = survey(place / "survey.toml", out=out, only="tiny/llama").models
     assert llama.status == "measured" and len(done) == 3  # what was measured at first stands
+
+
+def test_an_adapter_is_measured_and_its_base_watched(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    save(tmp_path / "base", "llama")
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    tuned = get_peft_model(base, LoraConfig(target_modules=["q_proj"], r=2, init_lora_weights=False))
+    tuned.save_pretrained(tmp_path / "adapter")
+    told = tmp_path / "adapter/adapter_config.json"
+    told.write_text(json.dumps({**json.loads(told.read_text()), "base_model_name_or_path": str(tmp_path / "base")}))
+    byte_tokenizer().save_pretrained(tmp_path / "adapter")
+    (tmp_path / "s.toml").write_text(HEAD + '[[model]]\npath = "adapter"\n')
+    (one,) = survey(tmp_path / "s.toml", out=tmp_path / "out").models
+    assert one.status == "measured", one.message
+    save(tmp_path / "base", "llama", seed=1)
+    (one,) = survey(tmp_path / "s.toml", out=tmp_path / "out").models
+    assert one.status == "failed" and "base at" in one.message and "no longer those locked" in one.message
+
+
+def test_pairs_that_change_are_noticed(models: Path, tmp_path: Path) -> None:
+    def pairs(word: str) -> None:
+        told = [{"prompt": f"question {i}?", "chosen": f"{word} {i} indeed", "rejected": f"no {i}"} for i in range(60)]
+        (tmp_path / "pairs/train.jsonl").write_text("\n".join(map(json.dumps, told)))
+
+    (tmp_path / "pairs").mkdir()
+    pairs("yes")
+    (tmp_path / "s.toml").write_text(HEAD + f'[[model]]\npath = "{models / "llama"}"\npreferences = "pairs"\n')
+    (one,) = survey(tmp_path / "s.toml", out=tmp_path / "out").models
+    assert one.status == "measured", one.message
+    assert survey(tmp_path / "s.toml", out=tmp_path / "out").models == (one,)
+    pairs("surely")
+    with pytest.raises(ResultError, match=r"made otherwise \(different: preferences\)"):
+        survey(tmp_path / "s.toml", out=tmp_path / "out")
+
+
+def test_a_damaged_measurement_is_made_anew(models: Path, tmp_path: Path) -> None:
+    first = survey(models / "survey.toml", out=tmp_path / "out", only="tiny/*")
+    (tmp_path / "out/tiny--llama/measurement.json").write_text("{")
+    with pytest.raises(ResultError, match="not of a survey, or of another version: choose another --out, or --force"):
+        survey(models / "survey.toml", out=tmp_path / "out", only="tiny/*")
+    (tmp_path / "out/tiny--llama/measurement.json").unlink()
+    again = survey(models / "survey.toml", out=tmp_path / "out", only="tiny/*")
+    assert [one.status for one in again.models] == [one.status for one in first.models]
+    assert again.models[0].measurement.estimates == first.models[0].measurement.estimates
 
 
 def test_a_model_is_gone_before_the_next_is_loaded(

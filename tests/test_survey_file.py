@@ -18,9 +18,9 @@ from infoplane.byte_budget import MIN_BYTES, limit_bytes, tokens_enough
 from infoplane.cli import app
 from infoplane.errors import ModelError, ResultError, SettingError
 from infoplane.survey_cost import CAPTURING, EACH_SET, THROUGHPUTS, costs, throughput_of
-from infoplane.survey_entries import choose
+from infoplane.survey_entries import Device, choose, decides, device_of
 from infoplane.survey_file import READY, parse_survey, read_survey, ready_text
-from infoplane.survey_lock import Hub, Lock, moved, resolve
+from infoplane.survey_lock import Hub, Lock, Locked, check_local, moved, resolve
 from infoplane.text import Document, read_text
 from infoplane.tokenize import make_windows
 
@@ -292,8 +292,21 @@ def test_a_hub_out_of_reach_is_asked_once_and_nothing_is_made_up(
 def test_a_folder_that_would_be_loaded_for_a_hub_id_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "o/a").mkdir(parents=True)
-    with pytest.raises(ModelError, match="'o/a' is a hub id, and a folder of that name lies where you are"):
-        resolve(entries_of("a")[0], Hub())
+    (a,) = entries_of("a")
+    locked = Locked("o/a", None, commit=SHA)
+    for refused in (lambda: resolve(a, Hub()), lambda: check_local(a, locked)):  # also where it lies there since
+        with pytest.raises(ModelError, match="'o/a' is a hub id, and a folder of that name lies where you are"):
+            refused()
+
+
+def test_devices_are_those_of_where_the_models_run() -> None:
+    locked = Locked("o/a", None, commit=SHA)
+    (a,) = entries_of("a", more='device = "cuda"')
+    told = decides(a, locked, "text", None, Device("cuda", "bfloat16"))
+    assert (told["device"], told["dtype"]) == ("cuda", "bfloat16")
+    assert "cannot be used" in device_of("cuda:99").problem
+    with pytest.raises(SettingError, match="device 'cuda:99' cannot be used"):
+        decides(a, locked, "text", None, device_of("cuda:99"))
 
 
 # ---------------------------------------------------------------------- what it costs

@@ -18,6 +18,7 @@ from tiny import byte_tokenizer, tiny_model
 
 import infoplane
 from infoplane import checkpoints as c
+from infoplane import tracing
 from infoplane.errors import ModelError, ResultError, SettingError
 from infoplane.measurement import Estimate, Measurement
 from infoplane.tracing import trace
@@ -265,6 +266,28 @@ def test_what_fails_is_recorded_and_the_others_go_on(run: Path, tmp_path: Path) 
     assert Trajectory.load(tmp_path / "out") == found
     with pytest.raises(ModelError, match=r"no checkpoint of .* could be measured; the first, checkpoint-1: NaN"):
         trace(place, out=tmp_path / "none", revisions="checkpoint-1,checkpoint-3", **SMALL)
+
+
+def test_an_error_of_any_kind_is_a_checkpoints_own_but_a_full_disk_ends_the_trace(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, raised = tracing.write_capture, list[Exception]()
+
+    def breaks(folder: Path, *more: Any, **settings: Any) -> Any:
+        if "checkpoint-3" in folder.parts and raised:
+            raise raised[0]
+        return write(folder, *more, **settings)
+
+    monkeypatch.setattr(tracing, "write_capture", breaks)
+    raised.append(RuntimeError("a kernel\nof its own"))
+    found = trace(run, out=tmp_path / "out", revisions="checkpoint-1,checkpoint-3,checkpoint-7", **SMALL)
+    assert [p.problem for p in found.points] == [None, "RuntimeError: a kernel of its own", None]
+    raised[0] = OSError(28, "No space left on device", "somewhere")
+    with pytest.raises(OSError, match="No space left"):
+        trace(run, out=tmp_path / "out", revisions="checkpoint-1,checkpoint-3,checkpoint-7", **SMALL)
+    raised.clear()
+    found = trace(run, out=tmp_path / "out", revisions="checkpoint-1,checkpoint-3,checkpoint-7", **SMALL)
+    assert [p.problem for p in found.points] == [None] * 3
 
 
 def synthetic(values: np.ndarray, steps: Any) -> Trajectory:

@@ -76,13 +76,15 @@ def claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
         there = {}
     if there is None:
         if folder.is_dir() and any(not p.name.endswith(".part") and p.name != WINDOWS for p in folder.iterdir()):
-            raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
+            if not force:
+                raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
+            throw_away(folder)  # of a capture that has lost its manifest
         _put_manifest(folder, manifest)
         return
     if not _same_run(there, manifest):
         if not force:
             raise _another(folder, there, manifest)
-        _throw_away(folder)
+        throw_away(folder)
         _put_manifest(folder, manifest)
 
 
@@ -112,15 +114,29 @@ def _another(folder: Path, there: Mapping[str, Any], manifest: Mapping[str, Any]
     )
 
 
-def _throw_away(folder: Path) -> None:
-    """Remove a capture, and nothing that is none of its files."""
+def throw_away(folder: Path) -> None:
+    """Remove the files of a capture.
+
+    Raises:
+        CaptureError: there are others too; nothing was removed.
+    """
+    for path in sorted(of_capture(folder), key=lambda p: p.name == MANIFEST):  # killed on the way, it is one still
+        path.unlink(missing_ok=True)
+
+
+def of_capture(folder: Path) -> list[Path]:
+    """What lies in a folder, if nothing but a capture does.
+
+    Raises:
+        CaptureError: something else does.
+    """
     ours = [p for p in folder.iterdir() if p.name in (MANIFEST, WINDOWS) or _OWN.fullmatch(p.name)]
     if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours}):
         raise CaptureError(
-            f"{folder} holds other files ({others[0]}) beside a {MANIFEST}: nothing was removed; choose another folder"
+            f"{folder} holds other files ({others[0]}) than those of a capture: nothing was removed; choose another "
+            "folder"
         )
-    for path in sorted(ours, key=lambda p: p.name != MANIFEST):  # without its manifest it is no capture
-        path.unlink(missing_ok=True)
+    return ours
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

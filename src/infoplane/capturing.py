@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from safetensors import numpy as st
 
 from infoplane import files
-from infoplane.addresses import place
+from infoplane.addresses import is_address, place
 from infoplane.capture import Capture, Progress, versions
 from infoplane.capture_folder import (
     ARRAYS,
@@ -141,9 +142,27 @@ def capture_with(
     for i, tokens in models.each(writing, missing, advance):
         batch.tokens = min(batch.tokens, tokens)
         forget(shard_path(folder, i))  # of what was there before, where a worker wrote it
-        if not shard_path(folder, i).exists():
-            raise CaptureError(unseen(folder))
+        if not _appears(shard_path(folder, i)):
+            raise CaptureError(
+                f"a worker wrote {shard_path(folder, i).name}, and it is not seen in {folder} here: name a folder on "
+                "storage that all nodes share"
+            )
     return Capture(folder, _with_batches(folder, manifest, batch), windows)
+
+
+_PATIENCE = 60  # seconds for which a shared folder may go on saying what it was asked before
+
+
+def _appears(path: Path) -> bool:
+    """Whether a file is there, or comes to be seen: a network's file system remembers that it was not."""
+    end = time.monotonic() + _PATIENCE
+    while not path.exists():
+        if time.monotonic() > end:
+            return False
+        if not is_address(path):
+            list(path.parent.iterdir())  # asks the server anew
+        time.sleep(0.5)
+    return True
 
 
 def _with_batches(folder: Path, manifest: dict[str, Any], size: BatchSize) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from infoplane.errors import ModelError, SettingError
 from infoplane.layers import Layer
-from infoplane.models import evaluating
+from infoplane.models import evaluating, out_of_memory
 from infoplane.points import ReferencePoints
 from infoplane.windows import Windows
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from infoplane.models import Model
 
 MAX_BATCH_TOKENS = 4096
-_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
 _LOGITS = 1 << 25  # numbers of logits held at once by the loss: 128 MiB in float32
 
 
@@ -145,16 +144,6 @@ def assign_windows(
                 progress(int(windows.starts[b] - windows.starts[a]))
             a = b
     return out
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or here."""
-    import torch
-
-    said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in said for words in _RAN_OUT)
-    )
 
 
 def _halve(size: BatchSize, shape: tuple[int, int], why: str, model: Model) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from infoplane import files
 from infoplane.errors import ModelError, SettingError
 from infoplane.gguf_once import read_once
-from infoplane.models import Model, checked
+from infoplane.models import Model, checked, out_of_memory
 from infoplane.tokenize import tokenizer_hash
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def load_model(
     adapter = None
     if path.is_dir() and (path / "adapter_config.json").is_file():
         _refuse_pickle(path, allow_pickle)
-        adapter, path = path, _adapter_base(path)
+        adapter, path = path, adapter_base(path)
         where["adapter_sha256"] = folder_hash(adapter)
     kwargs: dict[str, Any] = dict(given)
     if path.suffix.lower() == ".gguf":
@@ -120,9 +120,9 @@ def load_model(
         if adapter is not None:
             peft = _package("peft")
             module = peft.PeftModel.from_pretrained(module, str(adapter)).get_base_model()
-    if not device_map:
-        module = module.to(place)
-    ready = checked(module, words, where)
+        if not device_map:
+            module = module.to(place)
+        ready = checked(module, words, where)
     return ready if tokenizer is None else beside_its_own(ready, name, **kwargs)
 
 
@@ -225,7 +225,8 @@ def _commit(name: str, revision: str | None) -> str | None:
     return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
-def _adapter_base(folder: Path) -> Path:
+def adapter_base(folder: Path) -> Path:
+    """Where the model lies that an adapter was made for: a place here, or a hub id as a path."""
     try:
         base = files.parse_json((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -269,9 +270,9 @@ def _loading(name: str, expected: str = "the folder or hub id of a decoder-only 
         yield
     except ModelError:
         raise
-    except MemoryError:
-        raise ModelError(f"not enough memory to load {name}; try --dtype bfloat16 or --device-map auto") from None
     except Exception as error:  # the loaders raise OSError, ValueError, KeyError, SafetensorError and more
+        if out_of_memory(error):
+            raise ModelError(f"not enough memory to load {name}; try --dtype bfloat16 or --device-map auto") from None
         reason = " ".join(str(error).split())[:400] or type(error).__name__
         raise ModelError(f"cannot load {name!r}: {reason}; expected {expected}") from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -183,6 +184,29 @@ def _hash(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or here."""
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _RAN_OUT)
+    )
+
+
+_NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "torch_dtype")
+
+
+def _hash_of_config(config: Any) -> str:
+    """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight."""
+    told = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
+    told["attention"] = getattr(config, "_attn_implementation", None)
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def evaluating(module: torch.nn.Module) -> Iterator[None]:
     """Dropout off; each module's own mode is put back afterwards."""
@@ -219,6 +243,7 @@ def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
             "width": int(text.hidden_size),
             "blocks": sum(layer.name.startswith("block.") for layer in layers),
             "vocabulary": int(text.vocab_size),
+            "config_sha256": _hash_of_config(config),
             "dtype": str(parameter.dtype).removeprefix("torch."),
             "device": parameter.device.type,
         },

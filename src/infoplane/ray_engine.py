@@ -236,7 +236,9 @@ class _RayGroup(Group[S]):
     def _start(self, piece: Piece[Any] | None) -> Any:
         needs: dict[str, Any] = {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus}
         if piece is not None and piece.memory:
-            most = max(node.get("memory", 0.0) for node in nodes())
+            share = self._share
+            fit = [n for n in nodes() if n.get("CPU", 0.0) >= share.cpus and n.get("GPU", 0.0) >= share.gpus]
+            most = max((node.get("memory", 0.0) for node in fit), default=0.0)
             needs["memory"] = int(min(piece.memory, most))  # more than there is: it has a node to itself
         told = {name: os.environ[name] for name in _TOLD if name in os.environ}
         return (
@@ -269,7 +271,7 @@ class _RayGroup(Group[S]):
         nobody = all(slot.stage == "placing" for slot in at.values())
         if nobody and time.monotonic() - heard > PATIENCE:
             raise EngineError(
-                f"no worker found room for {PATIENCE:.0f} s: each needs {self._share.cpus:g} processors and "
-                f"{self._share.gpus:g} GPUs, and the Ray cluster has none free; stop what else runs there, or ask for "
-                "fewer workers"
+                f"no worker found room for {PATIENCE:.0f} s: each needs {self._share.cpus:g} processors, "
+                f"{self._share.gpus:g} GPUs, and memory for its model, and the Ray cluster has no node where all are "
+                "free; stop what else runs there, or ask for fewer workers"
             )

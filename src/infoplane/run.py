@@ -22,7 +22,7 @@ from infoplane.errors import ModelError, SettingError
 from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
 from infoplane.layers import select_names
 from infoplane.measurement import Measurement
-from infoplane.memory import capturing, parse
+from infoplane.memory import capturing, parse, reduction
 from infoplane.pair_windows import is_of_pairs, make_pair_windows
 from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
@@ -300,7 +300,7 @@ def capture_sizes(
     """Tokens of batches and shards for `write_capture`, where they are not its own.
 
     Raises:
-        SettingError: less memory than one window needs.
+        SettingError: less memory than one window needs, or than it takes to measure so many afterwards.
     """
     if memory is None:
         return {} if batch is None else {"max_batch_tokens": batch}
@@ -310,6 +310,10 @@ def capture_sizes(
         parse(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
         stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
         batch_is_asked=batch is not None or width == 0,
+    )  # fmt: skip
+    reduction(
+        parse(memory), stated=True, tokens=len(windows.tokens), positions=windows.n_positions, m=points[0].m,
+        documents=len(windows.documents), sets=1, threads=1, layers=1,
     )  # fmt: skip
     return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
 

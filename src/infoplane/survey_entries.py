@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from infoplane import files
 from infoplane.byte_budget import limit_bytes
 from infoplane.capture import versions
 from infoplane.errors import SettingError
+from infoplane.pairs import read_pairs
 from infoplane.survey_file import KEEPING, TEXT, Entry
 from infoplane.survey_lock import Locked, words_hash
 from infoplane.text import Text, read_text
@@ -80,22 +82,59 @@ def differences(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[
     return sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
 
 
-def decides(entry: Entry, locked: Locked, text: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Device:
+    """What a device is where the models run.
+
+    Attributes:
+        kind: `cpu`, `cuda`, `mps`.
+        dtype: the number type that is fast on it.
+        problem: why it cannot be used; empty where it can.
+    """
+
+    kind: str = ""
+    dtype: str = ""
+    problem: str = ""
+
+
+def device_of(name: str) -> Device:
+    """What a device is in this process."""
+    from infoplane.loading import _device, fast_dtype
+
+    try:
+        kind = _device(name).type
+    except SettingError as error:
+        return Device(problem=str(error))
+    return Device(kind, fast_dtype(kind))
+
+
+def pairs_key(entry: Entry) -> str | None:
+    """SHA-256 of the pairs that an entry reads beside its text; None where it reads none."""
+    source = entry.settings.get("preferences")
+    return None if source is None else str(read_pairs(source).provenance["sha256"])
+
+
+def decides(entry: Entry, locked: Locked, text: str, pairs: str | None, device: Device) -> dict[str, Any]:
     """Everything that decides the numbers of an entry, by name, so that a difference can be explained.
+
+    Args:
+        entry, locked: the model.
+        text, pairs: SHA-256 of what it reads.
+        device: that of its settings, where it runs.
 
     Raises:
         SettingError: the device cannot be used.
         ModelError: a tokenizer that is not there.
     """
-    from infoplane.loading import _device, fast_dtype
-
+    if device.problem:
+        raise SettingError(device.problem)
     told = {k: v for k, v in entry.settings.items() if k not in KEEPING and k not in TEXT}
-    device = _device(told["device"]).type
-    told["device"] = device
+    told["device"] = device.kind
     if told["dtype"] == "auto":
-        told["dtype"] = fast_dtype(device)
-    for key in ("tokenizer", "preferences"):
-        if key in told and Path(told[key]).is_absolute():
-            told[key] = words_hash(Path(told[key]))
+        told["dtype"] = device.dtype
+    if "tokenizer" in told and Path(told["tokenizer"]).is_absolute():
+        told["tokenizer"] = words_hash(Path(told["tokenizer"]))
+    if pairs is not None:
+        told["preferences"] = pairs
     name = None if entry.path else entry.id
     return {"id": name, **locked.weights, "text": text, **told, "versions": deciding_versions()}

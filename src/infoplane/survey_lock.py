@@ -16,7 +16,7 @@ from typing import Any
 
 from infoplane import files
 from infoplane.errors import ModelError, ResultError
-from infoplane.loading import BUILT_IN, built_in, folder_hash
+from infoplane.loading import BUILT_IN, adapter_base, built_in, folder_hash
 from infoplane.measurement import read_record
 from infoplane.survey_file import Entry
 
@@ -112,6 +112,10 @@ class Hub:
         try:
             return HfApi().model_info(name, revision=revision, timeout=TIMEOUT, **more)
         except (HfHubHTTPError, HFValidationError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", 0)
+            if status == 429 or status >= 500:  # it says nothing of the model
+                self.reachable = False
+                return None
             reason = " ".join(str(error).split())[:300]
             raise ModelError(
                 f"the hub does not give {name!r}, revision {revision or 'main'!r}: {reason}; check its name, or log "
@@ -131,11 +135,7 @@ def resolve(entry: Entry, hub: Hub) -> Locked:
     if entry.is_local:
         weights, words = _local_hashes(entry)
         return replace(_blank(entry), sha256=weights, words_sha256=words)
-    if Path(entry.id).exists():
-        raise ModelError(
-            f"{entry.id!r} is a hub id, and a folder of that name lies where you are, which would be loaded instead: "
-            "run the survey from elsewhere, or name the folder with path"
-        )
+    check_not_hidden(entry)
     if entry.revision and _COMMIT.fullmatch(entry.revision):
         return replace(_blank(entry), commit=entry.revision)
     found = hub.info(entry.id, entry.revision)
@@ -146,6 +146,19 @@ def resolve(entry: Entry, hub: Hub) -> Locked:
             f"{entry.revision or 'main'!r}: which commit it is cannot be told"
         )
     return replace(_blank(entry), commit=str(commit))
+
+
+def check_not_hidden(entry: Entry) -> None:
+    """Refuse a hub id that names a folder too.
+
+    Raises:
+        ModelError: it does.
+    """
+    if not entry.is_local and Path(entry.id).exists():
+        raise ModelError(
+            f"{entry.id!r} is a hub id, and a folder of that name lies where you are, which would be loaded instead: "
+            "run the survey from elsewhere, or name the folder with path"
+        )
 
 
 def moved(entry: Entry, locked: Locked, hub: Hub) -> str | None:
@@ -168,14 +181,15 @@ def check_local(entry: Entry, locked: Locked) -> None:
     """Refuse local weights, or a tokenizer beside them, that are no longer those locked; what is gone is not missed.
 
     Raises:
-        ModelError: they differ.
+        ModelError: they differ, or something local hides the model of a hub.
     """
+    check_not_hidden(entry)
     if not entry.is_local or (entry.path and not Path(entry.path).exists()):
         return
     weights, words = _local_hashes(entry)
     for what, now, then in (
         ("weights", weights, locked.sha256),
-        ("tokenizer or configuration", words, locked.words_sha256),
+        ("tokenizer, configuration or base", words, locked.words_sha256),
     ):
         if now != then:
             raise ModelError(
@@ -189,11 +203,17 @@ def _short(value: str | None) -> str:
 
 
 def _local_hashes(entry: Entry) -> tuple[str, str | None]:
-    """Of the weights, as a model's provenance has it, and of the small files that `folder_hash` leaves out."""
+    """Of the weights, and of the small files that `folder_hash` leaves out and a base that an adapter has here."""
     path = built_in() if entry.source == BUILT_IN else Path(entry.source)
     if not path.exists():
         raise ModelError(f"no model at {str(path)!r}: expected a folder, a .gguf file or an adapter folder that exists")
-    return (folder_hash(path), words_hash(path)) if path.is_dir() else (files.sha256_file(path), None)
+    if not path.is_dir():
+        return files.sha256_file(path), None
+    words = words_hash(path)
+    if (path / "adapter_config.json").is_file() and (base := adapter_base(path)).exists():
+        held = folder_hash(base) if base.is_dir() else files.sha256_file(base)
+        words = files.hash_of({"words": words, "base": held})
+    return folder_hash(path), words
 
 
 def words_hash(path: Path) -> str:

@@ -155,6 +155,22 @@ class Survey:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 
+def listed(folder: Path) -> tuple[list[str], dict[str, tuple[str, str]]]:
+    """Names of the models that a record says were measured, and of those that failed with why; they are not opened.
+
+    Raises:
+        ResultError: as for `Survey.load`.
+    """
+    source = folder / JSON_NAME
+    record = read_record(source, SCHEMA, "survey", "survey")
+    try:
+        checked(record, _RECORD)
+        measured = [str(one["name"]) for one in record["models"] if one["measurement"] is not None]
+        return measured, {str(one["name"]): (one["error"] or "", one["message"] or "") for one in record["failures"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
+
+
 def _row(one: Surveyed, found: Measurement) -> dict[str, Any]:
     p = found.provenance
     model, text, settings = p.get("model") or {}, p.get("text") or {}, p.get("settings") or {}

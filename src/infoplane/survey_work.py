@@ -16,10 +16,10 @@ from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import Measurement
 from infoplane.run import measure
 from infoplane.storage import working
-from infoplane.survey_entries import decides, differences, text_key
+from infoplane.survey_entries import Device, decides, device_of, differences, pairs_key, text_key
 from infoplane.survey_file import Entry
-from infoplane.survey_lock import LOCK_NAME, Locked
-from infoplane.text import Text
+from infoplane.survey_lock import LOCK_NAME, Locked, check_not_hidden
+from infoplane.text import BUILT_IN, Text
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,16 @@ class Todo:
     entry: Entry
     locked: Locked
     key: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The work of saying what devices are where it is done."""
+
+    names: tuple[str, ...]
+
+    def open(self, _: None) -> Callable[[None, Advance], list[Device]]:
+        return lambda _, advance: [device_of(name) for name in self.names]
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,10 @@ class Measuring:
 
     def _measure(self, todo: Todo, advance: Advance) -> Measurement:
         entry, locked = todo.entry, todo.locked
+        check_not_hidden(entry)
         s, text = entry.settings, self.texts[text_key(entry)]
-        if differs := differences(todo.key, decides(entry, locked, text.provenance["sha256"])):
+        here = decides(entry, locked, text.provenance["sha256"], pairs_key(entry), device_of(s["device"]))
+        if differs := differences(todo.key, here):
             raise ModelError(
                 f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
                 f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
@@ -58,10 +70,13 @@ class Measuring:
         more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
         if locked.commit:
             more["revision"] = locked.commit
+        # pairs are read in place of the text
+        documents = BUILT_IN if "preferences" in s else text
+        tokens = s.get("tokens", None if "preferences" in s else tokens_enough(text))
         with working(place / "capture", s.get("keep_captures", False)) as folder:
             found = measure(
-                entry.path or entry.id, text, tokenizer=s.get("tokenizer"),
-                tokens=s["tokens"] if "tokens" in s else tokens_enough(text), context=s["context"], seed=s["seed"],
+                entry.path or entry.id, documents, tokenizer=s.get("tokenizer"), tokens=tokens, context=s["context"],
+                seed=s["seed"],
                 orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
                 points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
                 layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
@@ -71,7 +86,8 @@ class Measuring:
                 trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
             )  # fmt: skip
             model = found.provenance["model"]
-            for key, want in (("commit", locked.commit), ("file_sha256", locked.sha256)):
+            weights = "adapter_sha256" if "adapter_sha256" in model else "file_sha256"
+            for key, want in (("commit", locked.commit), (weights, locked.sha256)):
                 if want and model.get(key) not in (None, want):
                     raise ModelError(
                         f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept"

@@ -23,11 +23,21 @@ from infoplane.measurement import Measurement
 from infoplane.memory import parse
 from infoplane.storage import reach
 from infoplane.survey_cost import memory_of
-from infoplane.survey_entries import choose, decides, deciding_versions, differences, read_entry_text, text_key
+from infoplane.survey_entries import (
+    Device,
+    choose,
+    decides,
+    deciding_versions,
+    device_of,
+    differences,
+    pairs_key,
+    read_entry_text,
+    text_key,
+)
 from infoplane.survey_file import Entry, read_survey
 from infoplane.survey_lock import Hub, Lock, Locked, check_local, moved, resolve
-from infoplane.survey_record import JSON_NAME, Survey, Surveyed
-from infoplane.survey_work import Measuring, Todo
+from infoplane.survey_record import JSON_NAME, Survey, Surveyed, listed
+from infoplane.survey_work import Devices, Measuring, Todo
 from infoplane.text import Text
 
 Say = Callable[[str], object]
@@ -76,9 +86,10 @@ def survey(
     run.check_folder(force)
     run.read_texts(chosen)
     run.resolve(chosen)
-    run.recall(chosen)
-    run.check_overwriting(chosen, force)
     with using(engine, workers) as running:
+        run.ask_devices(running)
+        run.recall(chosen)
+        run.check_overwriting(chosen, force)
         run.do(chosen, running)
     if progress is not None:
         progress("models", len(chosen), len(chosen))
@@ -105,6 +116,8 @@ class _Run:
         self.keys: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, tuple[str, str]] = {}
         self.engine: dict[str, Any] = {}
+        self.devices: dict[str, Device] = {}
+        self.pairs: dict[str, str | None] = {}
 
     # ------------------------------------------------------------------ before the first model
 
@@ -116,20 +129,20 @@ class _Run:
         if not (self.out / JSON_NAME).exists():
             return
         try:
-            before = Survey.load(self.out)
+            measured, failed = listed(self.out)
         except ResultError:
             if not force:
                 raise
             return
         ours = {entry.name for entry in self.entries}
-        others = [one.name for one in before.measured if one.name not in ours]
+        others = [name for name in measured if name not in ours]
         if others and not force:
             raise ResultError(
                 f"{self.out / JSON_NAME} lists {len(others)} measured models that this survey does not "
                 f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}): choose another --out, or --force to "
                 "leave them out of it (their folders stay)"
             )
-        self.failed = {one.name: (one.error or "", one.message or "") for one in before.failures if one.name in ours}
+        self.failed = {name: told for name, told in failed.items() if name in ours}
 
     def read_texts(self, chosen: Sequence[Entry]) -> None:
         """Read each text once."""
@@ -164,6 +177,22 @@ class _Run:
         if not hub.reachable:
             self.say("the hub cannot be reached: what is locked or in its cache here is used")
 
+    def ask_devices(self, engine: Engine) -> None:
+        """Learn what the devices named are where the models will run, which need not be here."""
+        names = sorted({str(entry.settings["device"]) for entry in self.entries})
+        if engine.sends:
+            with engine.group(Held(None), name="the devices", gpus=True, fresh=True) as group:
+                self.devices = dict(zip(names, group.ask(Devices(tuple(names)), "the devices"), strict=True))
+        else:
+            self.devices = {name: device_of(name) for name in names}
+
+    def _pairs(self, entry: Entry) -> str | None:
+        """What vouches for the pairs of an entry, read once."""
+        source = str(entry.settings.get("preferences"))
+        if source not in self.pairs:
+            self.pairs[source] = pairs_key(entry)
+        return self.pairs[source]
+
     def recall(self, chosen: Sequence[Entry]) -> None:
         """Find what is measured already, of all models of the survey, with what is asked for now."""
         asked = {entry.name for entry in chosen}
@@ -175,7 +204,8 @@ class _Run:
                 text = self.texts.get(text_key(entry))
                 stored = self._stored(entry)
                 sha = text.provenance["sha256"] if text is not None else _text_of(stored)
-                key = self.keys[entry.name] = decides(entry, locked, sha)
+                device = self.devices[entry.settings["device"]]
+                key = self.keys[entry.name] = decides(entry, locked, sha, self._pairs(entry), device)
             except InfoplaneError as error:
                 if entry.name in asked:
                     self._fail(entry, error)

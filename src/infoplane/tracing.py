@@ -23,7 +23,7 @@ from infoplane.bound import Bound, stored_or_fitted, with_a_bound
 from infoplane.capture import Progress, versions
 from infoplane.capturing import write_capture
 from infoplane.checkpoints import Checkpoint, find_checkpoints, gaps
-from infoplane.engine import Advance, Engine, Held, Piece, unseen
+from infoplane.engine import LASTING, Advance, Engine, Held, Piece, unseen
 from infoplane.engines import using
 from infoplane.errors import InfoplaneError, ModelError, ResultError
 from infoplane.layers import named_layers, select_layers
@@ -183,6 +183,10 @@ class _Tracing:
                 found, problem = self.run.measurement(checkpoint, self.text, self.cutting), None
             except InfoplaneError as error:
                 found, problem = None, str(error)
+            except Exception as error:  # a model's own code may raise anything, and the others can go on
+                if isinstance(error, OSError) and error.errno in LASTING:
+                    raise
+                found, problem = None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return found, problem, self.run.learned
 
         return do
@@ -295,13 +299,15 @@ class _Run:
 
     def _key(self, checkpoint: Checkpoint) -> str:
         """Hash of everything that decides the numbers of a checkpoint."""
-        from infoplane.loading import folder_hash
+        from infoplane.loading import _device, folder_hash
 
         assert self.learned is not None
+        device = _device(str(self.loading.get("device") or "auto")).type
         weights = checkpoint.commit if checkpoint.revision else folder_hash(Path(checkpoint.source))
         return files.hash_of({
             "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
             "windows": self.learned.windows.hash, "settings": self.settings, "step": checkpoint.step,
             "loading": {**{k: str(v) for k, v in self.loading.items()}, "dtype": self.learned.like["dtype"]},
+            "device": device,
             "versions": versions("infoplane", "torch", "transformers"),
         })  # fmt: skip

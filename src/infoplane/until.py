@@ -27,6 +27,7 @@ from infoplane.addresses import is_address
 from infoplane.asking import measure_capture
 from infoplane.budget import checked_error, spoken_tokens, tokens_for
 from infoplane.capture import Capture
+from infoplane.capture_folder import of_capture, throw_away
 from infoplane.errors import CaptureError, SettingError, TextError
 from infoplane.jackknife import MIN_DOCUMENTS
 from infoplane.tokenize import MIN_DEPTH
@@ -193,10 +194,12 @@ class Places:
             return self.folder
         if self.folder.is_file():
             raise CaptureError(f"{self.folder} is a file; expected a folder for the capture")
-        if not self.force and (held is None or held < budget) and self.folder.exists() and any(self.folder.iterdir()):
+        if self.folder.exists() and self.force:
+            of_capture(self.folder)
+        elif (held is None or held < budget) and self.folder.exists() and any(self.folder.iterdir()):
             raise CaptureError(
                 f"{self.folder} holds other files or the capture of another run: choose another folder, or --force to "
-                "throw it away"
+                "throw a capture away"
             )
         if not self.keep:  # nobody will go on with them: make room
             self._clear()
@@ -212,7 +215,7 @@ class Places:
                         f"{self.folder} holds the capture of another budget: choose another folder, or --force to "
                         "throw it away"
                     )
-                shutil.rmtree(self.folder)
+                throw_away(self.folder)
             stage.replace(self.folder)
         self._clear()
         return self.folder
