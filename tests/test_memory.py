@@ -63,6 +63,8 @@ def test_what_a_control_group_leaves_is_found(tmp_path: Path) -> None:
     assert memory._of_groups(proc, root) == [600]
     proc.write_text("9:cpu:/\n4:memory:/x\n0::/\n")
     assert memory._of_groups(proc, root) == [4900]
+    (root / "memory/x/memory.stat").write_text("cache 90\ninactive_file 10\ntotal_inactive_file 60\n")
+    assert memory._of_groups(proc, root) == [4960]  # of it and of those below
     assert memory._of_groups(tmp_path / "none", root) == []
     assert 0 < memory.free() < 1 << 50
 
@@ -73,6 +75,16 @@ MILLION: dict[str, Any] = {
     "stated": True, "tokens": 10**6, "positions": 10**6, "m": 100, "documents": 2000, "sets": 32, "threads": 2,
     "layers": 31,
 }  # fmt: skip
+
+
+def test_a_budget_that_does_not_measure_is_refused_before_the_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_LABELS", 1 << 20)
+    asked: dict[str, Any] = {"tokens": 6000, "context": 64, "m": 16, "orders": (1,), "memory": "2GiB"}
+    with pytest.raises(SettingError, match="too little to measure"):
+        run.measure(tiny_model(), tokenizer=byte_tokenizer(), capture=tmp_path / "c", **asked)
+    assert not (tmp_path / "c").exists()
 
 
 def test_more_memory_means_less_work() -> None:

@@ -204,7 +204,11 @@ def _hash_of_config(config: Any) -> str:
     """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight."""
     told = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
     told["attention"] = getattr(config, "_attn_implementation", None)
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+    def plain(value: Any) -> Any:
+        return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
+
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()
 
 
 @contextlib.contextmanager
