@@ -241,7 +241,7 @@ class _Run:
         """The model, known to be of the same run as the first."""
         from infoplane.loading import load_model
 
-        model = load_model(checkpoint.source, revision=checkpoint.revision, **self.loading)
+        model = load_model(checkpoint.source, revision=checkpoint.commit or checkpoint.revision, **self.loading)
         like = {name: model.provenance[name] for name in _SAME}
         words = tokenizer_hash(model.tokenizer)
         if self.learned is None:
