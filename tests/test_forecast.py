@@ -272,6 +272,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
         ("no column 'sise'; near names: size", {"baselines": ["sise"]}),
         ("'size' is asked as structure and as a baseline", {"baselines": ["size"], "structure": ["size"]}),
         ("level = 90: expected a share", {"level": 90}),
+        ("seed = -1", {"seed": -1}),
         ("draws = 0", {"draws": 0}),
         ("no structure to judge", {"baselines": ["size", "s0"]}),
         ("no column 'mmlu'", {"scores": ["mmlu"]}),

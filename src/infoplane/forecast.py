@@ -142,6 +142,8 @@ def forecast(
     for name, share in (("level", level), ("power", power), ("alpha", alpha)):
         if not 0 < share < 1:
             raise SettingError(f"{name} = {share}: expected a share between 0 and 1, such as 0.9")
+    if seed < 0:
+        raise SettingError(f"seed = {seed}: expected a whole number, 0 or more")
     if draws < 1:
         raise SettingError(f"draws = {draws}: expected 1 or more, such as {DRAWS}")
     asked = tuple(dict.fromkeys(baselines)), tuple(scores if scores is not None else cases.scores.columns)
