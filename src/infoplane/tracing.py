@@ -184,8 +184,8 @@ class _Tracing:
             except InfoplaneError as error:
                 found, problem = None, str(error)
             except Exception as error:  # a model's own code may raise anything, and the others can go on
-                if isinstance(error, OSError) and error.errno in LASTING:
-                    raise
+                if isinstance(error, OSError) and (self.run.sent or error.errno in LASTING):
+                    raise  # of the storage: the engine does the checkpoint again, where that can help
                 found, problem = None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return found, problem, self.run.learned
 
