@@ -294,7 +294,7 @@ def test_settings_that_cannot_be_are_refused_before_the_model_is_loaded(tmp_path
     refused(SettingError, "labels fit the positions of one budget", labels={"x": [0, 1]})
     refused(SettingError, "set until_se too", until_se=None, until_order=1)
     refused(TextError, "the text has 12 documents, and a standard error needs 40", read_text("c4-sample", limit=12))
-    with pytest.raises(SettingError, match="a capture alone has no more: name the model too"):
+    with pytest.raises(SettingError, match="so until_se can say nothing more: leave that out, or name the model too"):
         run.measure(None, capture=tmp_path, until_se=0.002)
 
 
@@ -350,7 +350,7 @@ def test_commands_measure_until_and_tell_the_price(folder: Path, error: Any, tmp
         (["measure", "./nowhere", "--until-se", "-0.1"], "until_se = -0.1: expected a number above 0"),
         (["measure", "./nowhere", "--until-se", "nan"], "until_se = nan: expected a number above 0"),
         (["measure", "./nowhere", "--until-order", "1"], "set until_se too"),
-        (["measure", "--capture", "cap", "--until-se", "0.1"], "a capture alone has no more: name the model too"),
+        (["measure", "--capture", "cap", "--until-se", "0.1"], "so --until-se can say nothing more"),
         (["budget", "nowhere"], "no measurement at nowhere"),
         (["budget", "few"], "no standard errors to plan by: 12 documents"),
         (["budget", "few", "--se", "small"], "expected numbers such as 0.005,0.002,0.001"),

@@ -46,7 +46,7 @@ from infoplane.report.several_page import write_several_report
 from infoplane.seeds import grouped
 from infoplane.survey_file import parse_survey
 from infoplane.survey_record import Survey
-from infoplane.tracing import _Run
+from infoplane.trace_work import Run
 from infoplane.trajectory import Trajectory
 
 RUN = "document.documentElement.dataset.ran=1"
@@ -148,7 +148,7 @@ def test_the_browser_would_show_it_if_a_name_were_not_escaped(payload: str, tmp_
 )
 @settings(max_examples=150, deadline=None)
 def test_a_checkpoint_of_any_name_has_a_folder_of_its_own_in_the_trace(name: str) -> None:
-    run = _Run(Path("/out"), {}, {}, False, None)
+    run = Run(Path("/out"), {}, {}, False, None)
     place = run.place(name)
     assert place.parent == Path("/out/checkpoints") and place.name not in (".", "..")
     assert len(os.fsencode(place.name)) <= 255 and not re.search(r"[/\\\0\x00-\x1f]", place.name)

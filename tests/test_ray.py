@@ -264,7 +264,7 @@ def once(flag: Path, do: Callable[[Any, Advance], Any]) -> Callable[[Any, Advanc
     return killing
 
 
-class TracingThatDies(tracing._Tracing):
+class TracingThatDies(tracing.Tracing):
     def open(self, state: None) -> Any:
         return once(self.run.out.parent / "die", super().open(state))
 
@@ -277,7 +277,7 @@ class MeasuringThatDies(surveying.Measuring):
 def test_a_trace_and_a_survey_keep_what_was_done_again(
     engine: RayEngine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracing, "_Tracing", TracingThatDies)
+    monkeypatch.setattr(tracing, "Tracing", TracingThatDies)
     monkeypatch.setattr(surveying, "Measuring", MeasuringThatDies)
     (tmp_path / "run").mkdir()
     for step in (1, 2):

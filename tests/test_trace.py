@@ -18,7 +18,7 @@ from tiny import byte_tokenizer, tiny_model
 
 import infoplane
 from infoplane import checkpoints as c
-from infoplane import tracing
+from infoplane import trace_work
 from infoplane.errors import ModelError, ResultError, SettingError
 from infoplane.measurement import Estimate, Measurement
 from infoplane.tracing import trace
@@ -242,7 +242,7 @@ def test_stored_measurements_are_used_only_for_the_same_question_and_weights(run
     second = trace(place, out=tmp_path / "out", **SMALL)
     changed = [a.measurement != b.measurement for a, b in zip(first.points, second.points, strict=True)]
     assert changed == [False, True, False]
-    third = trace(place, out=tmp_path / "out", **{**SMALL, "tokens": 4000})
+    third = trace(place, out=tmp_path / "out", force=True, **{**SMALL, "tokens": 4000})
     assert all(a.measurement != b.measurement for a, b in zip(second.points, third.points, strict=True))
 
 
@@ -271,14 +271,14 @@ def test_what_fails_is_recorded_and_the_others_go_on(run: Path, tmp_path: Path) 
 def test_an_error_of_any_kind_is_a_checkpoints_own_but_a_full_disk_ends_the_trace(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, raised = tracing.write_capture, list[Exception]()
+    write, raised = trace_work.write_capture, list[Exception]()
 
     def breaks(folder: Path, *more: Any, **settings: Any) -> Any:
         if "checkpoint-3" in folder.parts and raised:
             raise raised[0]
         return write(folder, *more, **settings)
 
-    monkeypatch.setattr(tracing, "write_capture", breaks)
+    monkeypatch.setattr(trace_work, "write_capture", breaks)
     raised.append(RuntimeError("a kernel\nof its own"))
     found = trace(run, out=tmp_path / "out", revisions="checkpoint-1,checkpoint-3,checkpoint-7", **SMALL)
     assert [p.problem for p in found.points] == [None, "RuntimeError: a kernel of its own", None]

@@ -17,8 +17,9 @@ from infoplane.errors import SettingError
 from infoplane.estimators import ESTIMATORS
 from infoplane.labels import Column
 from infoplane.measurement import Measurement
-from infoplane.questions import Question, Questions
+from infoplane.questions import Question, Questions, check_orders
 from infoplane.record import Record
+from infoplane.text_labels import Unit
 from infoplane.windows import Windows
 
 UNITS = ("efficiency", "bits", "nats")
@@ -69,6 +70,31 @@ def measure_capture(
     return asker.measure(capture, threads, progress, engine, memory)
 
 
+def check_asked(
+    orders: Sequence[int],
+    estimators: Sequence[str],
+    weights: Sequence[str] = ("frequency",),
+    unit: str = "efficiency",
+    text_labels: Sequence[str] = (),
+) -> None:
+    """Refuse what cannot be asked of any capture: known before there is one.
+
+    Raises:
+        SettingError: an order, estimator, weight, unit or label of the text that is not known.
+    """
+    for what, values, known in (("estimator", estimators, tuple(ESTIMATORS)), ("weight", weights, WEIGHTS)):
+        for value in values:
+            if value not in known:
+                raise SettingError(f"{what} {value!r} is not known; choose of {', '.join(known)}")
+        if not values:
+            raise SettingError(f"name at least one {what} of {', '.join(known)}")
+    if unit not in UNITS:
+        raise SettingError(f"unit {unit!r} is not known; choose one of {', '.join(UNITS)}")
+    check_orders(orders)
+    for text in text_labels:
+        Unit.parse(text)
+
+
 class Asker:
     """The questions of `measure_capture`, settled once for all captures of the same windows."""
 
@@ -83,14 +109,7 @@ class Asker:
         controls: bool = True,
         text_labels: Sequence[str] = (),
     ) -> None:
-        for what, values, known in (("estimator", estimators, tuple(ESTIMATORS)), ("weight", weights, WEIGHTS)):
-            for value in values:
-                if value not in known:
-                    raise SettingError(f"{what} {value!r} is not known; choose of {', '.join(known)}")
-            if not values:
-                raise SettingError(f"name at least one {what} of {', '.join(known)}")
-        if unit not in UNITS:
-            raise SettingError(f"unit {unit!r} is not known; choose one of {', '.join(UNITS)}")
+        check_asked(orders, estimators, weights, unit, text_labels)
         self.estimators = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
         self.weights, self.unit = tuple(weights), unit
         self.blocks = windows.blocks

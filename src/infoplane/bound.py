@@ -15,7 +15,7 @@ from infoplane.addresses import place
 from infoplane.capture import Progress, versions
 from infoplane.errors import ResultError, SettingError
 from infoplane.frontier import MAX_ORDER, Frontier, fit_frontiers
-from infoplane.measurement import read_record
+from infoplane.results import read_record
 from infoplane.shapes import checked
 from infoplane.storage import record_in
 from infoplane.tables import read_parquet, write_parquet

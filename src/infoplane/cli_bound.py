@@ -9,7 +9,7 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import bars, console, numbers, quiet, say
-from infoplane.errors import ResultError
+from infoplane.results import check_free
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
@@ -54,15 +54,10 @@ def bound(
     from infoplane.bound import bound as run
     from infoplane.loading import load_tokenizer
     from infoplane.report.bound_page import write_bound_report
-    from infoplane.report.page import PAGE_NAME
     from infoplane.text import read_text
 
     out = reach(out, "--out")
-    for name in (JSON_NAME, PAGE_NAME):  # a page alone is that of another result
-        if (out / name).exists() and not force:
-            raise ResultError(f"{out / name} exists: choose another --out, or --force to overwrite it")
-    if out.exists() and not out.is_dir():
-        raise ResultError(f"{out} is a file; expected a folder for --out")
+    check_free(out, JSON_NAME, force)
     with bars() as progress:
         quiet()
         documents = read_text(text, column=column, split=split, config=config, limit=limit, seed=seed)

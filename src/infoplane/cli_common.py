@@ -106,6 +106,18 @@ def short(source: object) -> str:
     return name.removesuffix(".gguf") or "model"
 
 
+def given(ctx: typer.Context, *panels: str) -> list[str]:
+    """The options of some panels of the help that stand on the command line, as they are spelled there."""
+    return [
+        max(option.opts, key=len)
+        for option in ctx.command.params
+        if getattr(option, "rich_help_panel", None) in panels
+        and option.name is not None
+        # by name: typer may bring its own copy of click
+        and getattr(ctx.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
+    ]
+
+
 def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 

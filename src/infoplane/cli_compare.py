@@ -11,7 +11,8 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import console, named_source, pair, say
-from infoplane.errors import ResultError, SettingError
+from infoplane.errors import SettingError
+from infoplane.results import check_free
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def compare(
 
     folder = reach(out or Path("infoplane-comparison"), "--out")
     writes = out is not None or not as_json
-    if writes and (folder / JSON_NAME).exists() and not force:
-        raise ResultError(f"{folder / JSON_NAME} exists: choose another --out, or --force to overwrite it")
+    if writes:
+        check_free(folder, JSON_NAME, force)
     found = put_together(_members(sources, family or []))
     if writes:
         from infoplane.report.compare_page import write_comparison_report

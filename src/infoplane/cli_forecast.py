@@ -9,7 +9,8 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import console, say, words
-from infoplane.errors import ResultError, SettingError
+from infoplane.errors import SettingError
+from infoplane.results import check_free
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
@@ -72,10 +73,7 @@ def forecast(
     from infoplane.forecast import forecast as run
 
     out = reach(out, "--out")
-    if (out / JSON_NAME).exists() and not force:
-        raise ResultError(f"{out / JSON_NAME} exists: choose another --out, or --force to overwrite it")
-    if out.exists() and not out.is_dir():
-        raise ResultError(f"{out} is a file; expected a folder for --out")
+    check_free(out, JSON_NAME, force)
     base, structure = words(baselines), words(features)
     scores = tuple(dict.fromkeys(name for one in score for name in words(one)))
     if not structure or not scores:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-TEXT, MODEL, ASK, OUT, WHERE = "Text", "Model", "Questions", "Results", "Workers"
+TEXT, MODEL, POINTS, ASK, OUT, WHERE = "Text", "Model", "Reference points", "Questions", "Results", "Workers"
 
 Text = Annotated[
     str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=TEXT)
@@ -48,8 +48,8 @@ Layers = Annotated[
 ]
 TrustRemoteCode = Annotated[bool, typer.Option(help="Run code that comes with the model.", rich_help_panel=MODEL)]
 AllowPickle = Annotated[bool, typer.Option(help="Load pickled weights, which can run code.", rich_help_panel=MODEL)]
-PointCount = Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=ASK)]
-PointsSeed = Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=ASK)]
+PointCount = Annotated[int, typer.Option("--points", "-m", help="Reference points.", rich_help_panel=POINTS)]
+PointsSeed = Annotated[int, typer.Option(help="Seed of the points.", rich_help_panel=POINTS)]
 Orders = Annotated[str, typer.Option(help="N-gram orders, of 1 to 4.", rich_help_panel=ASK)]
 Bounded = Annotated[
     bool,

@@ -55,6 +55,17 @@ def check_alone(text: str, column: str | None, include_first: bool) -> None:
             raise SettingError(f"--preferences reads pairs and no other text: leave {name} out")
 
 
+def check_none(chat_template: str, prompt_truncate: bool) -> None:
+    """Refuse what says how pairs are read where there are none.
+
+    Raises:
+        SettingError: such an option.
+    """
+    for name, there in (("--chat-template", chat_template != "auto"), ("--prompt-truncate", prompt_truncate)):
+        if there:
+            raise SettingError(f"{name} says how --preferences are read: set both, or leave it out")
+
+
 def show(found: Measurement) -> None:
     """The preference figures of the whole model."""
     from rich.table import Table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from infoplane.cli_common import named_source, say
 from infoplane.errors import ResultError, SettingError
+from infoplane.results import kind_at
 from infoplane.storage import reach
 
 
@@ -28,13 +30,9 @@ def report(
     Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
     are judged, and a phase is claimed if two thirds of them, and at least two, show it.
     """
-    from infoplane.bound import JSON_NAME as BOUND_NAME
     from infoplane.bound import Bound
-    from infoplane.comparison import JSON_NAME as COMPARISON_NAME
     from infoplane.comparison import Comparison, compare
-    from infoplane.forecast import JSON_NAME as FORECAST_NAME
     from infoplane.forecast import Forecast
-    from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
     from infoplane.measurement import Measurement
     from infoplane.report import write_report
     from infoplane.report.bound_page import write_bound_report
@@ -43,9 +41,8 @@ def report(
     from infoplane.report.run_page import write_run_report
     from infoplane.report.several_page import write_several_report
     from infoplane.seeds import grouped
-    from infoplane.survey_record import JSON_NAME as SURVEY_NAME
     from infoplane.survey_record import Survey
-    from infoplane.trajectory import JSON_NAME, Trajectory
+    from infoplane.trajectory import Trajectory
 
     named = [named_source(source) for source in sources]
     source = named[0][1]
@@ -54,18 +51,17 @@ def report(
     folder = reach(out, "--out") if out else source if source.is_dir() else source.parent
     if (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
+    drawers: dict[str | None, Callable[[], list[Path]]] = {
+        "trajectory.json": lambda: write_run_report(Trajectory.load(source), folder),
+        "comparison.json": lambda: write_comparison_report(Comparison.load(source), folder),
+        "forecast.json": lambda: write_forecast_report(Forecast.load(source), folder),
+        "survey.json": lambda: write_comparison_report(compare(Survey.load(source).members()), folder),
+        "bound.json": lambda: write_bound_report(Bound.load(source), folder),
+    }
     if len(named) > 1:
         drawn = write_several_report(grouped([(name, Trajectory.load(path)) for name, path in named]), folder)
-    elif source.name == JSON_NAME or (source / JSON_NAME).is_file():
-        drawn = write_run_report(Trajectory.load(source), folder)
-    elif source.name == COMPARISON_NAME or (source / COMPARISON_NAME).is_file():
-        drawn = write_comparison_report(Comparison.load(source), folder)
-    elif source.name == FORECAST_NAME or (source / FORECAST_NAME).is_file():
-        drawn = write_forecast_report(Forecast.load(source), folder)
-    elif source.name == BOUND_NAME or ((source / BOUND_NAME).is_file() and not (source / MEASUREMENT_NAME).exists()):
-        drawn = write_bound_report(Bound.load(source), folder)
-    elif source.name == SURVEY_NAME or (source / SURVEY_NAME).is_file():
-        drawn = write_comparison_report(compare(Survey.load(source).members()), folder)
+    elif kind := drawers.get(kind_at(source)):
+        drawn = kind()
     else:
         drawn = write_report(Measurement.load(source), folder)
     say(f"Wrote {drawn[0]}")

@@ -12,6 +12,7 @@ from infoplane.cli_common import bars, console, numbers, quiet, say, short, tell
 from infoplane.engines import using
 from infoplane.errors import ResultError
 from infoplane.files import parse_json
+from infoplane.results import check_kind
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def trace(
     """Measure a model at many checkpoints of its training, on the same text: does it fit, does it compress?
 
     Writes trajectory.json, trajectory.parquet, report.html, figures/ and one measurement a checkpoint to --out. An
-    interrupted command goes on where it stopped when it is repeated.
+    interrupted command goes on where it stopped when it is repeated. Exit status 1 where some checkpoints could not be
+    measured: the others stand, and a repeated command tries those again.
     """
     from infoplane.checkpoints import read_table
     from infoplane.report.run_page import write_run_report
@@ -79,8 +81,7 @@ def trace(
     from infoplane.trajectory import JSON_NAME, TABLE_NAME
 
     folder = reach(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
-    if folder.exists() and not folder.is_dir():
-        raise ResultError(f"{folder} is a file; expected a folder for --out")
+    check_kind(folder, JSON_NAME)
     if _finished(folder / JSON_NAME) and (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / JSON_NAME} is a finished trace: choose another --out, or --force to overwrite it")
     table = read_table(steps) if steps else None
@@ -93,7 +94,7 @@ def trace(
             orders=numbers(orders), estimators=words(estimator), unit=unit, m=points, points_seed=points_seed,
             layers=words(layers) if layers else None, windows={"add_bos": add_bos}, keep_captures=keep_captures,
             bound=with_bound, engine=running, memory=memory, batch=batch, progress=progress, tokenizer=tokenizer,
-            dtype=dtype, device=device,
+            dtype=dtype, device=device, force=force,
             trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **more,
         )  # fmt: skip
     if as_json:
@@ -103,13 +104,18 @@ def trace(
     page = write_run_report(found, folder)[0]
     for path in (folder / JSON_NAME, folder / TABLE_NAME, page):
         say(f"Wrote {path}", err=as_json)
+    if failed := [point.name for point in found.points if point.measurement is None]:
+        names = ", ".join(failed)
+        say(f"infoplane: {len(failed)} of {len(found.points)} checkpoints could not be measured: {names}", err=True)
+        raise typer.Exit(1)
 
 
 def _finished(path: Path) -> bool:
     """Whether a whole trace stands there; a part of one is gone on with."""
     try:
         record = parse_json(path.read_text("utf-8"))
-        return len(record["points"]) >= int(record["provenance"]["checkpoints"])
+        measured = [point for point in record["points"] if point["measurement"] is not None]
+        return len(measured) >= int(record["provenance"]["checkpoints"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

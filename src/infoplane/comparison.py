@@ -27,7 +27,8 @@ from infoplane import files
 from infoplane.addresses import place
 from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval, interval_of
-from infoplane.measurement import Estimate, Measurement, read_record
+from infoplane.measurement import Estimate, Measurement
+from infoplane.results import read_record
 from infoplane.shapes import checked
 from infoplane.storage import record_in
 from infoplane.tables import write_parquet

@@ -26,8 +26,7 @@ P_contra = TypeVar("P_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 Advance = Callable[[int], object]
 """Called with what was done since the last call, in the unit of `Piece.size`."""
-LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of the storage that every next piece would meet too, and that doing it again does not mend."""
+_LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Opening(Protocol[S_co]):
@@ -174,6 +173,11 @@ class Held(Generic[S]):
 
 def _nobody(done: int) -> None:
     """Nobody is told."""
+
+
+def lasting(error: Exception) -> bool:
+    """Whether the storage says what every next piece would meet too, and doing it again does not mend."""
+    return isinstance(error, OSError) and error.errno in _LASTING
 
 
 def unseen(path: Path) -> str:

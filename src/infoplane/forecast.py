@@ -22,11 +22,11 @@ from infoplane.capture import versions
 from infoplane.cases import Cases
 from infoplane.correlations import Correlation, correlations
 from infoplane.errors import ResultError, SettingError
-from infoplane.measurement import read_record
 from infoplane.partial import Partial, partials
 from infoplane.power import Power, design_effect, detectable, models_needed
 from infoplane.predicting import HeldOut, Prediction, Validation, predict, validate
 from infoplane.resampling import DRAWS, MIN_FAMILIES, Floats
+from infoplane.results import read_record
 from infoplane.ridge import families_for
 from infoplane.shapes import checked, fields_of
 from infoplane.storage import record_in

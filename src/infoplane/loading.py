@@ -72,6 +72,10 @@ def load_model(
         _refuse_pickle(path, allow_pickle)
         adapter, path = path, adapter_base(path)
         where["adapter_sha256"] = folder_hash(adapter)
+    if revision is not None and path.exists():
+        raise SettingError(
+            f"revision {revision!r}: {source} lies on this machine and has no revisions; leave it out, or name a hub id"
+        )
     kwargs: dict[str, Any] = dict(given)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():

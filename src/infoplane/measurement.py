@@ -20,9 +20,10 @@ import numpy as np
 import polars as pl
 
 from infoplane import files
-from infoplane.addresses import is_address, place
+from infoplane.addresses import place
 from infoplane.errors import ResultError
 from infoplane.jackknife import error_and_interval
+from infoplane.results import read_record
 from infoplane.shapes import checked, fields_of
 from infoplane.storage import record_in
 from infoplane.tables import read_parquet, write_parquet
@@ -246,32 +247,6 @@ class Measurement:
             return cls(rows, record["provenance"])
         except (KeyError, TypeError, ValueError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error}") from None
-
-
-def read_record(source: Path, known: str, what: str, command: str) -> dict[str, Any]:
-    """The JSON record in a file, if it has the schema that is known.
-
-    Raises:
-        ResultError: nothing there, not JSON, or another schema; `what` and `command` name it and what makes it.
-    """
-    try:
-        record = files.parse_json(source.read_text("utf-8"), finite=True)
-    except FileNotFoundError:
-        raise ResultError(f"no {what} at {source}: run `infoplane {command}` with --out") from None
-    except (OSError, ValueError) as error:
-        if is_address(source) and isinstance(error, OSError):  # it may be whole, and answer later
-            raise
-        raise ResultError(f"{source} is not a readable {what}: {error}") from None
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != known:
-        raise ResultError(
-            f"{source} has schema {schema!r}; this version reads {known!r}: {command} again, or use the "
-            "version of infoplane that wrote it"
-        )
-    try:
-        return files.check_seal(source, record)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ResultError(f"{source}: {error}; {command} again") from None
 
 
 def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:

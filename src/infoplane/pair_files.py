@@ -9,7 +9,7 @@ from typing import Any
 
 from infoplane.errors import TextError
 from infoplane.tables import read_parquet
-from infoplane.text import STREAM_LIMIT, load_rows, local_path
+from infoplane.text import STREAM_LIMIT, load_rows, local_path, refuse_parts
 from infoplane.text_files import LINES, decoded, parsed, reading
 
 Rows = Iterator[tuple[str, Any, str]]
@@ -22,13 +22,15 @@ def pair_rows(source: Any, split: str, found: dict[str, Any]) -> Rows:
     Raises:
         TextError: missing, unreadable or broken; the message says where.
     """
+    path = local_path(source) if isinstance(source, str | Path) else None
+    if not isinstance(source, str | Path) or (path is not None and not path.is_dir()):
+        refuse_parts(found["source"], split, found["config"], found["revision"])
     if not isinstance(source, str | Path):
         if isinstance(source, bytes | Mapping) or not isinstance(source, Iterable):
             raise TextError(f"cannot read pairs from {type(source).__name__}; expected a path or a list of rows")
         found["kind"] = "python"
         yield from ((f"pair:{n}", row, f"pair {n}") for n, row in enumerate(source, start=1))
         return
-    path = local_path(source)
     if path is None or path.is_dir():
         found |= {"kind": "dataset", "split": split}
         # a stream: of a large dataset only what is asked for is fetched

@@ -40,6 +40,16 @@ class Question:
     own: bool
 
 
+def check_orders(orders: Sequence[int]) -> None:
+    """Refuse orders of n-grams that there are not.
+
+    Raises:
+        SettingError: none, or one out of range.
+    """
+    if not orders or min(orders) < 1 or max(orders) > MAX_ORDER:
+        raise SettingError(f"orders {list(orders)}: expected some of 1 to {MAX_ORDER}")
+
+
 class Questions:
     """The questions about windows, and the labels that each is about.
 
@@ -65,8 +75,7 @@ class Questions:
     ) -> None:
         self.controls = controls
         self.orders = tuple(sorted(set(orders)))
-        if not self.orders or self.orders[0] < 1 or self.orders[-1] > MAX_ORDER:
-            raise SettingError(f"orders {list(orders)}: expected some of 1 to {MAX_ORDER}")
+        check_orders(orders)
         self.document = windows.position_document
         self._grams = NGrams(windows, self.orders[-1])
         self._columns = {name: column(values, windows, name) for name, values in columns.items()}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from infoplane.engine import LASTING, Advance, Engine, Group, Opening, P, Piece, R, S, Work
+from infoplane.engine import Advance, Engine, Group, Opening, P, Piece, R, S, Work, lasting
 from infoplane.errors import EngineError, SettingError
 from infoplane.ray_package import kill, nodes, put, ray_package, short, uninterrupted
 from infoplane.ray_share import Share, share_of
@@ -204,7 +204,7 @@ class _RayGroup(Group[S]):
                     if said.error is not None:
                         said.error.__cause__ = Elsewhere(said.trace)
                         outcome = said.error
-                        if isinstance(outcome, OSError) and outcome.errno not in LASTING:
+                        if isinstance(outcome, OSError) and not lasting(outcome):
                             outcome = self._lost(piece, 0, tries, short(outcome))
                             if outcome is None:
                                 waiting.appendleft(piece)

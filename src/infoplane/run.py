@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,22 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane.addresses import place
-from infoplane.asking import measure_capture
+from infoplane.asking import check_asked, measure_capture
 from infoplane.bound import bound_of, with_a_bound
 from infoplane.capture import Capture, Progress, open_capture
-from infoplane.capturing import SHARD_TOKENS, capture_with
+from infoplane.capturing import capture_with
 from infoplane.engine import Advance, Engine
 from infoplane.engines import using
 from infoplane.errors import ModelError, SettingError
-from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
+from infoplane.forward import BatchSize
+from infoplane.labels import column
 from infoplane.layers import select_names
 from infoplane.measurement import Measurement
-from infoplane.memory import capturing, parse, reduction
+from infoplane.memory import parse
 from infoplane.pair_windows import is_of_pairs, make_pair_windows
 from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
-from infoplane.points import ReferencePoints
 from infoplane.preference import with_preferences
+from infoplane.sizes import capture_sizes, draw_points
 from infoplane.storage import reach
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
@@ -39,6 +41,11 @@ if TYPE_CHECKING:
     from infoplane.windows import Windows
 
 MODEL = "smollm2-135m"
+FIXED = (
+    "documents", "preferences", "tokenizer", "tokens", "until_se", "until_order", "context", "seed", "m", "points_seed",
+    "calibration", "reference_sets", "layers", "loss", "windows", "batch",
+)  # fmt: skip
+"""What decides how a capture is made, and says nothing to one that is."""
 LOADING = ("revision", "dtype", "device", "device_map", "trust_remote_code", "allow_pickle", "random_init")
 
 
@@ -114,10 +121,10 @@ def measure(
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
+    told = {name: value for name, value in locals().items() if name not in ("engine", "workers", "loading")}
     if not isinstance(engine, Engine) or workers is not None:  # start it, and be called again with it
-        given = {name: value for name, value in locals().items() if name not in ("engine", "workers", "loading")}
         with using(engine, workers) as running:
-            return measure(**given, engine=running, **loading)
+            return measure(**told, engine=running, **loading)
     started, since = time.monotonic(), len(engine.retried)
     questions: dict[str, Any] = {
         "orders": orders, "estimators": estimators, "weights": weights, "labels": labels,
@@ -130,21 +137,20 @@ def measure(
         parse(memory)
     if batch is not None:
         BatchSize(batch)  # refuses what is no number of tokens
+    check_asked(orders, estimators, weights, unit, text_labels)  # not after hours of capturing
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
-        if preferences is not None:
-            raise SettingError("preferences are read by a model, and a capture has its own text: name the model too")
-        if until_se is not None:
-            raise SettingError("until_se reads more text, and a capture alone has no more: name the model too")
+        if there := [name for name in FIXED if told[name] != _DEFAULTS[name]] + list(loading):
+            raise SettingError(
+                f"a capture has its own text, model and reference points, so {', '.join(there)} can say nothing more: "
+                "leave that out, or name the model too"
+            )
         kept = open_capture(capture)
         found = measure_capture(kept, **questions)
         if is_of_pairs(kept.windows):
             found = with_preferences(found, kept, progress=progress)
         return _bounded(found, kept, orders, progress) if bound else found
-    for name, value in (("m", m), ("reference_sets", reference_sets)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SettingError(f"{name} = {value!r}: expected a whole number, 1 or more")
     if until_se is None and until_order is not None:
         raise SettingError("until_order says which order until_se judges: set until_se too")
     wanted = None
@@ -177,7 +183,7 @@ def measure(
             progress("loading", 1, 1)
         limit = facts.max_context
         chosen = select_names(facts.layers, None if layers is None else tuple(layers))
-        points = [ReferencePoints.make(facts.width, m, points_seed + r, calibration) for r in range(reference_sets)]
+        points = draw_points(facts.width, m, points_seed, calibration, reference_sets, memory)
 
         def cut(budget: int) -> Windows:
             sizes: dict[str, Any] = {"tokens": budget, "context": min(context, limit or context), "seed": seed}
@@ -196,6 +202,8 @@ def measure(
         stages: tuple[Stage, ...] = ()
         if wanted is None:
             read = cut(TOKENS if tokens is None else tokens)
+            for name, values in (labels or {}).items():
+                column(values, read, name)  # refuses what does not fit
             kept = keep(stack.enter_context(_folder(capture)), read)
         else:
             place = stack.enter_context(places(capture, force))
@@ -227,6 +235,9 @@ def measure(
         more["until_se"], missed = outcome(wanted, stages)
         warnings += [missed] if missed else []
     return dataclasses.replace(found, provenance={**found.provenance, **more})
+
+
+_DEFAULTS = {name: one.default for name, one in inspect.signature(measure).parameters.items()}
 
 
 def _pairs_alone(documents: Any, **others: Any) -> None:
@@ -286,36 +297,6 @@ def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model:
         name = str(getattr(model, "name_or_path", ""))
         ready = beside_its_own(ready, name, local_files_only=True, trust_remote_code=False) if name else ready
     return ready
-
-
-def capture_sizes(
-    facts: Facts,
-    windows: Windows,
-    points: Sequence[ReferencePoints],
-    layers: int,
-    loss: bool,
-    memory: int | str | None,
-    batch: int | None,
-) -> dict[str, int]:
-    """Tokens of batches and shards for `write_capture`, where they are not its own.
-
-    Raises:
-        SettingError: less memory than one window needs, or than it takes to measure so many afterwards.
-    """
-    if memory is None:
-        return {} if batch is None else {"max_batch_tokens": batch}
-    # states of another device are not held here
-    width = facts.width if str(facts.provenance["device"]).startswith("cpu") else 0
-    fit = capturing(
-        parse(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
-        stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
-        batch_is_asked=batch is not None or width == 0,
-    )  # fmt: skip
-    reduction(
-        parse(memory), stated=True, tokens=len(windows.tokens), positions=windows.n_positions, m=points[0].m,
-        documents=len(windows.documents), sets=1, threads=1, layers=1,
-    )  # fmt: skip
-    return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
 
 
 @contextlib.contextmanager

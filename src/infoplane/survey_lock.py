@@ -17,7 +17,7 @@ from typing import Any
 from infoplane import files
 from infoplane.errors import ModelError, ResultError
 from infoplane.loading import BUILT_IN, adapter_base, built_in, folder_hash
-from infoplane.measurement import read_record
+from infoplane.results import read_record
 from infoplane.survey_file import Entry
 
 SCHEMA = "infoplane/survey-lock/1"

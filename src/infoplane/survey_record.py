@@ -20,7 +20,8 @@ from infoplane import files
 from infoplane.addresses import place
 from infoplane.comparison import Member
 from infoplane.errors import ResultError
-from infoplane.measurement import Estimate, Measurement, read_record
+from infoplane.measurement import Estimate, Measurement
+from infoplane.results import read_record
 from infoplane.shapes import checked
 from infoplane.storage import inside, record_in
 from infoplane.tables import write_parquet

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.capture import Progress
-from infoplane.engine import LASTING, Engine, Held, Piece
+from infoplane.engine import Engine, Held, Piece, lasting
 from infoplane.engines import using
 from infoplane.errors import InfoplaneError, ResultError
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
 from infoplane.memory import parse
+from infoplane.results import check_kind
 from infoplane.storage import reach
 from infoplane.survey_cost import memory_of
 from infoplane.survey_entries import (
@@ -123,8 +124,7 @@ class _Run:
 
     def check_folder(self, force: bool) -> None:
         """Refuse a folder that holds another survey: its models would be gone from the index."""
-        if self.out.exists() and not self.out.is_dir():
-            raise ResultError(f"{self.out} is a file; expected a folder for --out")
+        check_kind(self.out, JSON_NAME)
         self.lock = Lock(self.out)
         if not (self.out / JSON_NAME).exists():
             return
@@ -265,7 +265,7 @@ class _Run:
                         self.found[entry.name] = outcome
                         self.say(f"{labels[entry.name]}: measured")
                     else:
-                        if isinstance(outcome, OSError) and outcome.errno in LASTING:
+                        if lasting(outcome):
                             raise outcome
                         self._fail(entry, outcome)  # a model's own code may raise anything, and the others can go on
                         self.say(f"{labels[entry.name]}: failed: {self.failed[entry.name][1]}")

@@ -108,7 +108,26 @@ def read_text(
         pairs = _dataset(path, str(source), column, streaming, seed, found)
     else:
         pairs = read_folder(path, column, found) if path.is_dir() else read_file(path, path.name, column, found)
-    return _gather(pairs, found)
+    if found["kind"] != "dataset":
+        refuse_parts(found["source"], split, config, revision)
+    text = _gather(pairs, found)
+    if column is not None and text.provenance["column"] is None:
+        raise SettingError(f"column {column!r}: {found['source']} is plain text and has no columns; leave it out")
+    return text
+
+
+def refuse_parts(source: str, split: str, config: str | None, revision: str | None) -> None:
+    """Refuse parts of a dataset where the source is none.
+
+    Raises:
+        SettingError: one was named.
+    """
+    for name, value in (("split", None if split == "train" else split), ("config", config), ("revision", revision)):
+        if value is not None:
+            raise SettingError(
+                f"{name} {value!r} is of a dataset, and {source} is none (owner/name, or a folder that datasets "
+                "knows): leave it out"
+            )
 
 
 def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:

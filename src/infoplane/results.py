@@ -1,0 +1,86 @@
+"""Which result lies in a folder, and the JSON record that each result has.
+
+Each kind of result has a record of its own name, and a folder holds one kind: all of them draw a `report.html`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infoplane import files
+from infoplane.addresses import is_address
+from infoplane.errors import ResultError
+
+KINDS: Mapping[str, str] = {
+    "trajectory.json": "a trace", "comparison.json": "a comparison", "forecast.json": "a forecast",
+    "survey.json": "a survey", "measurement.json": "a measurement", "bound.json": "a bound",
+    "manifest.json": "a capture",
+}  # fmt: skip
+"""Names of records, and of what; a capture may lie in the folder of a result."""
+_PAGE = "report.html"
+
+
+def kind_at(path: Path) -> str | None:
+    """The name of the record that a folder holds, or that a file is, None where there is none."""
+    if path.name in KINDS:
+        return path.name
+    return next((name for name in KINDS if (path / name).is_file()), None)
+
+
+def check_kind(folder: Path, own: str) -> None:
+    """Refuse a folder for results that is a file, or holds a result of another kind.
+
+    Args:
+        folder: of the results.
+        own: the name of the record that will be written there.
+
+    Raises:
+        ResultError: the message says what lies there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ResultError(f"{folder} is a file; expected a folder for --out")
+    for name, what in KINDS.items():
+        if name not in (own, "manifest.json") and (folder / name).exists():
+            raise ResultError(f"{folder} holds {what} ({name}), and its report would be lost: choose another --out")
+
+
+def check_free(folder: Path, own: str, force: bool) -> None:
+    """Refuse a folder in which something would be overwritten, unless `force` is set and it is of this kind.
+
+    Raises:
+        ResultError: the message says what would be.
+    """
+    check_kind(folder, own)
+    for name in (own, _PAGE):
+        if (folder / name).exists() and not force:
+            raise ResultError(f"{folder / name} exists: choose another --out, or --force to overwrite it")
+
+
+def read_record(source: Path, known: str, what: str, command: str) -> dict[str, Any]:
+    """The JSON record in a file, if it has the schema that is known.
+
+    Raises:
+        ResultError: nothing there, not JSON, or another schema; `what` and `command` name it and what makes it.
+    """
+    try:
+        record = files.parse_json(source.read_text("utf-8"), finite=True)
+    except FileNotFoundError:
+        other = kind_at(source.parent)
+        there = "" if other is None else f"; that folder holds {KINDS[other]} ({other})"
+        raise ResultError(f"no {what} at {source}{there}: run `infoplane {command}` with --out") from None
+    except (OSError, ValueError) as error:
+        if is_address(source) and isinstance(error, OSError):  # it may be whole, and answer later
+            raise
+        raise ResultError(f"{source} is not a readable {what}: {error}") from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != known:
+        raise ResultError(
+            f"{source} has schema {schema!r}; this version reads {known!r}: {command} again, or use the "
+            "version of infoplane that wrote it"
+        )
+    try:
+        return files.check_seal(source, record)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ResultError(f"{source}: {error}; {command} again") from None

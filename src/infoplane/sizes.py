@@ -1,0 +1,68 @@
+"""What fits in the memory: batches and shards of a capture, and reference points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from infoplane.capturing import SHARD_TOKENS
+from infoplane.errors import SettingError
+from infoplane.forward import MAX_BATCH_TOKENS
+from infoplane.memory import capturing, free, parse, reduction, spoken
+from infoplane.points import ReferencePoints
+
+if TYPE_CHECKING:
+    from infoplane.models import Facts
+    from infoplane.windows import Windows
+
+_DRAWN, _HELD = 3 * 8, 8 + 4  # bytes of a number of a set that is drawn, and of one that is kept and cast
+
+
+def capture_sizes(
+    facts: Facts,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: int,
+    loss: bool,
+    memory: int | str | None,
+    batch: int | None,
+) -> dict[str, int]:
+    """Tokens of batches and shards for `write_capture`, where they are not its own.
+
+    Raises:
+        SettingError: less memory than one window needs, or than it takes to measure so many afterwards.
+    """
+    if memory is None:
+        return {} if batch is None else {"max_batch_tokens": batch}
+    # states of another device are not held here
+    width = facts.width if str(facts.provenance["device"]).startswith("cpu") else 0
+    fit = capturing(
+        parse(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
+        stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
+        batch_is_asked=batch is not None or width == 0,
+    )  # fmt: skip
+    reduction(
+        parse(memory), stated=True, tokens=len(windows.tokens), positions=windows.n_positions, m=points[0].m,
+        documents=len(windows.documents), sets=1, threads=1, layers=1,
+    )  # fmt: skip
+    return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
+
+
+def draw_points(
+    width: int, m: int, points_seed: int, calibration: str, sets: int = 1, memory: int | str | None = None
+) -> list[ReferencePoints]:
+    """Sets of reference points; set r is drawn with points_seed + r.
+
+    Raises:
+        SettingError: no whole numbers, or more points than the memory that is stated, or free, can hold.
+    """
+    for name, value in (("m", m), ("reference_sets", sets)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SettingError(f"{name} = {value!r}: expected a whole number, 1 or more")
+    needed, there = m * width * (_DRAWN + sets * _HELD), free() if memory is None else parse(memory)
+    if needed > there:
+        raise SettingError(
+            f"{sets:,} sets of {m:,} reference points of width {width} take {spoken(needed)}, and "
+            f"{spoken(there)} {'are free' if memory is None else 'may be held'}: use fewer --points or --reference-sets"
+        )
+    return [ReferencePoints.make(width, m, points_seed + r, calibration) for r in range(sets)]

@@ -1,0 +1,197 @@
+"""What a worker of a trace does: measure a checkpoint, if its measurement is not stored already.
+
+The first model that loads cuts the windows of all, and says what all have in common.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infoplane import files
+from infoplane.addresses import is_address
+from infoplane.asking import measure_capture
+from infoplane.bound import Bound, stored_or_fitted, with_a_bound
+from infoplane.capture import Progress, versions
+from infoplane.capturing import write_capture
+from infoplane.checkpoints import Checkpoint, gaps
+from infoplane.engine import Advance, lasting, unseen
+from infoplane.errors import InfoplaneError, ModelError, ResultError
+from infoplane.layers import named_layers, select_layers
+from infoplane.measurement import JSON_NAME, Measurement
+from infoplane.placing import with_bound
+from infoplane.sizes import capture_sizes, draw_points
+from infoplane.storage import working
+from infoplane.tokenize import make_windows, tokenizer_hash
+
+if TYPE_CHECKING:
+    from infoplane.models import Model
+    from infoplane.text import Text
+    from infoplane.windows import Windows
+
+_SAME = ("architecture", "width", "blocks", "vocabulary", "dtype")
+DECIDING = ("infoplane", "torch", "transformers")
+"""Packages whose version decides numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What the first model that loads says of all: the windows, what they have in common, and their tokenizer."""
+
+    windows: Windows
+    like: dict[str, Any]
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Tracing:
+    """The work of a trace: a piece is a checkpoint."""
+
+    run: Run
+    text: Text
+    cutting: Mapping[str, Any]
+
+    def open(self, _: None) -> Callable[[Checkpoint, Advance], tuple[Measurement | None, str | None, Learned | None]]:
+        if self.run.sent and not is_address(self.run.out) and not self.run.out.is_dir():
+            raise ResultError(unseen(self.run.out))
+
+        def do(checkpoint: Checkpoint, advance: Advance) -> tuple[Measurement | None, str | None, Learned | None]:
+            try:
+                found, problem = self.run.measurement(checkpoint, self.text, self.cutting), None
+            except InfoplaneError as error:
+                found, problem = None, str(error)
+            except Exception as error:  # a model's own code may raise anything, and the others can go on
+                if isinstance(error, OSError) and (self.run.sent or lasting(error)):
+                    raise  # of the storage: the engine does the checkpoint again, where that can help
+                found, problem = None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return found, problem, self.run.learned
+
+        return do
+
+
+@dataclass(eq=False)
+class Run:
+    """What all checkpoints of a trace share."""
+
+    out: Path
+    loading: Mapping[str, Any]
+    settings: dict[str, Any]
+    keep: bool
+    progress: Progress | None
+    sent: bool = False
+    threads: int | None = None
+    learned: Learned | None = None
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    bound: Bound | None = None
+    memory: int | str | None = None
+    batch: int | None = None
+    decides: Mapping[str, Any] = field(default_factory=dict)
+
+    def place(self, name: str) -> Path:
+        """Folder of a checkpoint's measurement; names may hold what a folder's may not."""
+        safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[:60] or "_"
+        if safe != name:
+            safe += "-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return self.out / "checkpoints" / safe
+
+    def shared(self, model: str | Path, found: Sequence[Checkpoint]) -> dict[str, Any]:
+        """Provenance of the trajectory."""
+        w = None if self.learned is None else self.learned.windows
+        like = {} if self.learned is None else self.learned.like
+        return {
+            "model": str(model), "like": dict(like), "settings": dict(self.settings),
+            "text": None if w is None else w.provenance.get("text"),
+            "windows_hash": None if w is None else w.hash,
+            "checkpoints": len(found), "gaps": [list(g) for g in gaps([c.step for c in found])],
+            "versions": versions("infoplane", "torch", "transformers", "numpy"), "engine": dict(self.engine),
+            "decides": dict(self.decides),
+        }  # fmt: skip
+
+    def measurement(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Measurement:
+        """The checkpoint's measurement, stored or new; the first model loaded cuts the windows."""
+        model = self._load(checkpoint, text, cutting) if self.learned is None else None
+        key = self._key(checkpoint)  # once: it reads all the weights
+        stored = self._stored(checkpoint, key)
+        if stored is not None:
+            return stored
+        return self._measure(checkpoint, model or self._load(checkpoint, text, cutting), key)
+
+    def _load(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Model:
+        """The model, known to be of the same run as the first."""
+        from infoplane.loading import load_model
+
+        model = load_model(checkpoint.source, revision=checkpoint.commit or checkpoint.revision, **self.loading)
+        like = {name: model.provenance[name] for name in _SAME}
+        words = tokenizer_hash(model.tokenizer)
+        if self.learned is None:
+            limit = model.max_context
+            context = min(cutting["context"], limit or cutting["context"])
+            windows = make_windows(text, model.tokenizer, **{**cutting, "context": context})
+            self.learned = Learned(windows, like, words)
+        for name in _SAME:
+            if like[name] != self.learned.like[name]:
+                raise ModelError(
+                    f"{checkpoint.name} is another model: its {name} is {like[name]}, that of the first checkpoint "
+                    f"{self.learned.like[name]}; a trace is of one run"
+                )
+        if words != self.learned.words:
+            raise ModelError(
+                f"{checkpoint.name} has another tokenizer than the first checkpoint: their windows cannot be the same"
+            )
+        return model
+
+    def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
+        assert self.learned is not None
+        windows, s, place = self.learned.windows, self.settings, self.place(checkpoint.name)
+        layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
+        points = draw_points(model.width, s["m"], s["points_seed"], s["calibration"], memory=self.memory)
+        sizes = capture_sizes(model.facts, windows, points, len(layers), s["loss"], self.memory, self.batch)
+        with working(place / "capture", self.keep) as folder:
+            kept = write_capture(
+                folder, model, windows, points, layers, loss=s["loss"], force=True, progress=self.progress, **sizes
+            )
+            found = measure_capture(
+                kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], threads=self.threads,
+                memory=self.memory, progress=self.progress,
+            )  # fmt: skip
+            if s.get("bound"):
+                if self.bound is None:
+                    self.bound = stored_or_fitted(
+                        self.out / "bound", windows, with_a_bound(s["orders"]), m=s["m"], progress=self.progress
+                    )
+                found = with_bound(found, kept, self.bound.frontiers)
+            where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
+            more = {"trace_key": key, "checkpoint": where}
+            found = dataclasses.replace(found, provenance={**found.provenance, **more})
+            found.save(place)
+        return found
+
+    def _stored(self, checkpoint: Checkpoint, key: str) -> Measurement | None:
+        place = self.place(checkpoint.name)
+        if not (place / JSON_NAME).is_file():
+            return None
+        try:
+            found = Measurement.load(place)
+        except ResultError:
+            return None  # of another version, or damaged: it is made anew
+        return found if found.provenance.get("trace_key") == key else None
+
+    def _key(self, checkpoint: Checkpoint) -> str:
+        """Hash of everything that decides the numbers of a checkpoint."""
+        from infoplane.loading import _device, folder_hash
+
+        assert self.learned is not None
+        device = _device(str(self.loading.get("device") or "auto")).type
+        weights = checkpoint.commit if checkpoint.revision else folder_hash(Path(checkpoint.source))
+        return files.hash_of({
+            "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
+            "windows": self.learned.windows.hash, "settings": self.settings, "step": checkpoint.step,
+            "loading": {**{k: str(v) for k, v in self.loading.items()}, "dtype": self.learned.like["dtype"]},
+            "device": device,
+            "versions": versions(*DECIDING),
+        })  # fmt: skip
