@@ -127,7 +127,7 @@ class Cases:
                 fractions in one column.
         """
         paths = [path] if isinstance(path, str | Path) else list(path)
-        tables = [_table(place(REFERENCE.get(str(p), p))) for p in paths]
+        tables = [_table(p) for p in paths]
         table = pl.concat(tables, how="diagonal_relaxed") if len(tables) > 1 else tables[0]
         told = " and ".join(map(str, paths))
         names = [_column(table, name, told) for name in (model, family)]
@@ -211,17 +211,18 @@ class Cases:
         return None
 
 
-def _table(path: Path) -> pl.DataFrame:
+def _table(named: str | Path) -> pl.DataFrame:
+    path = place(REFERENCE.get(str(named), named))
     try:
         if path.suffix.lower() == ".parquet":
             return read_parquet(path)
         if path.suffix.lower() == ".csv":
             return pl.read_csv(local(path, fresh=True), infer_schema=False, null_values=_MISSING)
     except FileNotFoundError:
-        raise ResultError(f"no table at {path}") from None
+        raise ResultError(f"no table at {path}{_near_table(str(named))}") from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ResultError(f"{path} cannot be read: {error}") from None
-    raise ResultError(f"{path}: expected a .csv or .parquet file, one row a model")
+    raise ResultError(f"{path}: expected a .csv or .parquet file, one row a model{_near_table(str(named))}")
 
 
 def _column(table: pl.DataFrame, name: str, path: str) -> str:
@@ -273,6 +274,12 @@ def _one_unit(score: pl.Series, models: Sequence[str], unit: str | None) -> None
             f"{'lies' if len(odd) == 1 else 'lie'} at or below {small.max():g}, all others at or above "
             f"{large.min():g}; make the column one unit, or say that it is with --score-unit"
         )
+
+
+def _near_table(name: str) -> str:
+    """Whether a table that comes along may be meant."""
+    near = difflib.get_close_matches(name, REFERENCE, n=1)
+    return f"; did you mean {near[0]}, which comes along?" if near else ""
 
 
 def _near(name: str, known: Sequence[str]) -> str:

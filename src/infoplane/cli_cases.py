@@ -33,8 +33,7 @@ def cases(
     """
     from infoplane import files
     from infoplane.joining import join
-    from infoplane.published import TABLES, published
-    from infoplane.score_files import read_scores
+    from infoplane.published import TABLES, scores_from
     from infoplane.scores import concat
     from infoplane.tables import write_parquet
 
@@ -45,7 +44,8 @@ def cases(
     if out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
     found, told = _measurements(sources)
-    table = concat([published(s) if s in TABLES else read_scores(s, percent=percent, latest=latest) for s in scores])
+    # the two say how files are read; a table among them knows its own unit
+    table = concat([scores_from(s) if s in TABLES else scores_from(s, percent=percent, latest=latest) for s in scores])
     if task is not None:
         table = table.like(task=task)
     joined = join(found, table, told=told)

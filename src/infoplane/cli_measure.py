@@ -231,10 +231,14 @@ def _summary(found: Measurement) -> None:
     shown = Table(title=f"Whole model ({found.provenance['settings']['unit']})", title_justify="left")
     for name in ("quantity", "side", "order", "estimator", "value", "± 95 %", "permuted", "shifted", ""):
         shown.add_column(name, justify="left" if name in ("quantity", "side", "estimator", "") else "right")
+    marked: dict[tuple[str, str], dict[str, None]] = {}
     for row in found.select(layer="model"):
         own = row.position_set in (None, f"P_{row.order or 1}") or row.quantity == "information"
         if not own or row.quantity in ("share", "mean_ratio_optimality"):
             continue
+        if row.warning:
+            which = f"order {row.order}" if row.order else row.quantity
+            marked.setdefault((row.estimator or "", row.warning), {})[which] = None
         half = (row.interval[1] - row.interval[0]) / 2 if row.interval else None
         cells = [row.value, half, row.control_permuted, row.control_shifted]
         shown.add_row(
@@ -244,5 +248,7 @@ def _summary(found: Measurement) -> None:
     shell = console()
     shell.print(shown)
     pairs.show(found)
+    for (estimator, warning), orders in marked.items():
+        shell.print(f"! {estimator} ({', '.join(orders)}): {warning}")
     for warning in found.provenance["warnings"]:
         shell.print(f"Note: {warning}")

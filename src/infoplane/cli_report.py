@@ -10,7 +10,7 @@ import typer
 
 from infoplane.cli_common import named_source, say
 from infoplane.errors import ResultError, SettingError
-from infoplane.results import kind_at
+from infoplane.results import check_folder, kind_at
 from infoplane.storage import reach
 
 
@@ -49,6 +49,7 @@ def report(
     if out is None and len(named) > 1:
         raise SettingError("several traces: name a folder for their report with --out")
     folder = reach(out, "--out") if out else source if source.is_dir() else source.parent
+    check_folder(folder)
     if (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
     drawers: dict[str | None, Callable[[], list[Path]]] = {

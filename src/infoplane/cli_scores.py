@@ -14,12 +14,11 @@ from infoplane import cli_options as o
 from infoplane import files
 from infoplane.addresses import place
 from infoplane.cli_common import console, safe, say
-from infoplane.errors import ResultError, ScoreError, SettingError
+from infoplane.errors import ResultError, SettingError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from infoplane.scores import Scores
 
 FORMATS = ("table", "csv", "json")
 SHOWN = 40
@@ -61,7 +60,7 @@ def scores(
 ) -> None:
     """Show or export benchmark scores: those that come with infoplane, or result files of lm-eval and CSV tables."""
     from infoplane.model_names import find
-    from infoplane.published import TABLES
+    from infoplane.published import TABLES, scores_from
     from infoplane.published import facts as facts_of
 
     out = None if out is None else place(out)
@@ -77,6 +76,8 @@ def scores(
     if facts:
         if task is not None:
             raise SettingError("--facts are of models, not of tasks: leave out --task")
+        if source not in TABLES:
+            raise SettingError(f"--facts are told by published tables, and {source!r} is none: {', '.join(TABLES)}")
         told = facts_of(source)
         table, warnings = told.table, told.warnings
         if model is not None:
@@ -85,7 +86,7 @@ def scores(
             table = table.filter(table["model"].is_in(chosen))
         title = f"What {source} tells of {_count(table.height, 'model')}"
     else:
-        found = _read(source, percent, latest, model_name)
+        found = scores_from(source, percent=percent, latest=latest, model=model_name)
         more: tuple[str, ...] = ()
         if model is not None and _is_glob(model):
             found = found.like(model=model)
@@ -114,24 +115,6 @@ def _format(form: str | None, out: Path | None) -> str:
 
 def _is_glob(text: str) -> bool:
     return any(c in text for c in "*?[")
-
-
-def _read(source: str, percent: bool, latest: bool, model_name: str | None) -> Scores:
-    from infoplane.published import TABLES, published
-    from infoplane.score_files import read_scores
-    from infoplane.scores import near, spoken_near
-
-    if source in TABLES:
-        if percent or latest or model_name is not None:
-            raise SettingError(f"{source} is a published table: --percent, --latest and --model-name are for files")
-        return published(source)
-    if not Path(source).expanduser().exists():
-        close = near(source, TABLES)
-        raise ScoreError(
-            f"{source!r} is no file and no published table ({', '.join(TABLES)})"
-            + (f"; {spoken_near(close)}" if close else "")
-        )
-    return read_scores(source, percent=percent, latest=latest, model=model_name)
 
 
 def _list_tables(form: str) -> None:

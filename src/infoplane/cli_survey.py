@@ -29,7 +29,8 @@ def survey(
         typer.Option(help="Folder or address of the results; infoplane-survey-NAME by default.", rich_help_panel=o.OUT),
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Globs of ids, names or families, comma-separated.", rich_help_panel="Survey")
+        list[str] | None,
+        typer.Option(help="Globs of ids, names or families, comma-separated or repeated.", rich_help_panel="Survey"),
     ] = None,
     up_to: Annotated[
         float | None,
@@ -68,11 +69,16 @@ def survey(
     from infoplane.surveying import survey as run
 
     if show:
+        if Path(source).is_file():
+            raise SettingError(
+                f"{source} is a file of your own: --show prints a survey that ships, such as open-families"
+            )
         say(ready_text(source).rstrip("\n"))
         return
     entries = read_survey(source)
+    globs = ",".join(only) if only else None
     if dry_run:
-        _dry_run(choose(entries, only, up_to), throughput, as_json)
+        _dry_run(choose(entries, globs, up_to), throughput, as_json)
         return
     if throughput is not None:
         raise SettingError("--throughput is for --dry-run: set both")
@@ -80,7 +86,7 @@ def survey(
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         found = run(
-            entries, out=folder, only=only, up_to=up_to, force=force, engine=running, memory=memory, progress=progress,
+            entries, out=folder, only=globs, up_to=up_to, force=force, engine=running, memory=memory, progress=progress,
             source=source, say=tell,
         )  # fmt: skip
     if as_json:
@@ -89,7 +95,7 @@ def survey(
         _summary(found)
     for name in ("survey.json", "survey.parquet", "survey.lock.json"):
         say(f"Wrote {folder / name}", err=as_json)
-    chosen = {entry.name for entry in choose(entries, only, up_to)}
+    chosen = {entry.name for entry in choose(entries, globs, up_to)}
     if failed := [one for one in found.failures if one.name in chosen]:
         names = ", ".join(one.id for one in failed)
         say(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)

@@ -81,7 +81,10 @@ def _put_new(part: Path, path: Path) -> None:
 def _new_part(path: Path) -> tuple[int, Path]:
     """A new file beside `path`, locked for as long as its handle is open."""
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        except OSError as error:  # of a name that nobody gave
+            raise OSError(error.errno, error.strerror, str(path)) from None
         with contextlib.suppress(OSError):
             lock(handle)
         if os.fstat(handle).st_nlink:  # else it was swept away before it was locked

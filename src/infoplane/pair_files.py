@@ -22,7 +22,7 @@ def pair_rows(source: Any, split: str, found: dict[str, Any]) -> Rows:
     Raises:
         TextError: missing, unreadable or broken; the message says where.
     """
-    path = local_path(source) if isinstance(source, str | Path) else None
+    path = local_path(source, "") if isinstance(source, str | Path) else None
     if not isinstance(source, str | Path) or (path is not None and not path.is_dir()):
         refuse_parts(found["source"], split, found["config"], found["revision"])
     if not isinstance(source, str | Path):

@@ -119,9 +119,10 @@ def read_pairs(
         if len(kept) == limit:
             break
     if not kept:
+        why = f"{dropped['identical']} have chosen and rejected alike and {dropped['empty']} an empty answer"
         raise TextError(
-            f"no preference pair in {found['source']}: {dropped['identical']} have chosen and rejected alike and "
-            f"{dropped['empty']} an empty answer; give pairs whose answers differ"
+            f"no preference pair in {found['source']}: {why if sum(dropped.values()) else 'it is empty'}; give pairs "
+            "whose answers differ"
         )
     text = [[p.name, p.standard, *([[m.role, m.content] for m in part] for part in (p.prompt, p.chosen, p.rejected))]
             for p in kept]  # fmt: skip

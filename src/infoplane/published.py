@@ -17,8 +17,9 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.errors import ScoreError
-from infoplane.scores import SCHEMA, Remark, Scores, some
+from infoplane.errors import ScoreError, SettingError
+from infoplane.score_files import read_scores
+from infoplane.scores import SCHEMA, Remark, Scores, near, some, spoken_near
 
 FOLDER = Path(__file__).parent / "data" / "scores"
 FACTS: dict[str, Any] = {
@@ -267,6 +268,26 @@ def _table(name: str) -> Table:
     if name not in TABLES:
         raise ScoreError(f"no published table {name!r}; there are {some(list(TABLES), name)}")
     return TABLES[name]
+
+
+def scores_from(source: str, *, percent: bool = False, latest: bool = False, model: str | None = None) -> Scores:
+    """The scores of a published table, or those of a file or folder (`infoplane.score_files.read_scores`).
+
+    Raises:
+        ScoreError: neither; near names of tables are told.
+        SettingError: a setting of files with a table.
+    """
+    if source in TABLES:
+        if percent or latest or model is not None:
+            raise SettingError(f"{source} is a published table: --percent, --latest and --model-name are for files")
+        return published(source)
+    if not Path(source).expanduser().exists():
+        close = near(source, TABLES)
+        raise ScoreError(
+            f"{source!r} is no file and no published table ({', '.join(TABLES)})"
+            + (f"; {spoken_near(close)}" if close else "")
+        )
+    return read_scores(source, percent=percent, latest=latest, model=model)
 
 
 @functools.cache

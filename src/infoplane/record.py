@@ -23,6 +23,7 @@ from infoplane.estimators import ESTIMATORS, PLUGIN
 from infoplane.jackknife import MIN_DOCUMENTS, error_and_interval, standard_error_of
 from infoplane.marginal import without
 from infoplane.measurement import Estimate, Measurement
+from infoplane.pair_windows import is_of_pairs
 from infoplane.questions import SIDES, Question, Questions
 from infoplane.rows import Floats
 
@@ -227,8 +228,12 @@ class Record:
         if self.blocks is None:
             self.warnings.insert(
                 0,
-                f"{self.documents} documents: no interval is given with fewer than {MIN_DOCUMENTS}; read more",
+                f"{self.documents} {'pair' if is_of_pairs(w) else 'document'}{'' if self.documents == 1 else 's'}: "
+                f"no interval is given with fewer than {MIN_DOCUMENTS}; read more",
             )
+        if w.provenance.get("ended") and "bytes" not in (w.provenance.get("text") or {}):
+            budget = w.provenance["token_budget"]
+            self.warnings.append(f"the text ends after {w.provenance['tokens']:,} tokens, of {budget:,} to be read")
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         points = manifest["points"]
         return {

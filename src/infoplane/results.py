@@ -29,6 +29,16 @@ def kind_at(path: Path) -> str | None:
     return next((name for name in KINDS if (path / name).is_file()), None)
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a file where results are to be written.
+
+    Raises:
+        ResultError: it is one.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ResultError(f"{folder} is a file; expected a folder for --out")
+
+
 def check_kind(folder: Path, own: str) -> None:
     """Refuse a folder for results that is a file, or holds a result of another kind.
 
@@ -39,8 +49,7 @@ def check_kind(folder: Path, own: str) -> None:
     Raises:
         ResultError: the message says what lies there.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ResultError(f"{folder} is a file; expected a folder for --out")
+    check_folder(folder)
     for name, what in KINDS.items():
         if name not in (own, "manifest.json") and (folder / name).exists():
             raise ResultError(f"{folder} holds {what} ({name}), and its report would be lost: choose another --out")

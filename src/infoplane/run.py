@@ -161,7 +161,7 @@ def measure(
         wanted = Wanted.of(until_se, until_order, orders, weights, unit, most)
     pairs, text = None, None
     if preferences is not None:
-        _pairs_alone(documents, until_se=until_se, labels=labels, bound=bound)
+        _pairs_alone(documents, until_se=until_se, labels=labels, text_labels=text_labels, bound=bound)
         pairs = read_pairs(preferences)
     else:
         text = read_text(documents)
@@ -245,13 +245,21 @@ def _pairs_alone(documents: Any, **others: Any) -> None:
     if isinstance(documents, str) and documents == BUILT_IN:
         documents = None
     for name, value in {"documents": documents, **others}.items():
-        if value is not None and value is not False and not (name == "labels" and not value):
+        if value is not None and value is not False and not (name in ("labels", "text_labels") and not value):
             raise SettingError(f"preferences are measured without {name}: leave one of the two out")
 
 
 def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progress: Progress | None) -> Measurement:
     fitted = bound_of(capture.windows, with_a_bound(orders), m=capture.m, progress=progress)
-    return with_bound(found, capture, fitted.frontiers, progress=progress)
+    placed = with_bound(found, capture, fitted.frontiers, progress=progress)
+    if not (without := sorted(k for k in set(orders) if k not in fitted.provenance["settings"]["orders"])):
+        return placed
+    said = (
+        f"the bound is there for orders 1 to 3: the model is placed against it at order "
+        f"{', '.join(map(str, fitted.provenance['settings']['orders']))}, not at {', '.join(map(str, without))}"
+    )
+    provenance = {**placed.provenance, "warnings": [*placed.provenance["warnings"], said]}
+    return dataclasses.replace(placed, provenance=provenance)
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def choose(entries: Sequence[Entry], only: str | None = None, up_to: float | Non
         globs = [glob.strip() for glob in only.split(",") if glob.strip()]
         for glob in globs:
             if not any(_fits(entry, glob) for entry in entries):
-                some = ", ".join(entry.id for entry in entries[:5])
-                raise SettingError(f"--only {glob!r} fits no model of the survey; it has {some}, ...")
+                there = ", ".join(entry.id for entry in entries[:5]) + (", ..." if len(entries) > 5 else "")
+                raise SettingError(f"--only {glob!r} fits no model of the survey; it has {there}")
         chosen = tuple(entry for entry in entries if any(_fits(entry, glob) for glob in globs))
     if up_to is not None:
         untold = [entry.id for entry in chosen if "parameters_b" not in entry.facts]

@@ -151,7 +151,8 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
         if len(documents) == found["limit"]:
             break
     if not documents:
-        why = f"its {empty} documents hold white space only" if empty else "it is empty"
+        what = "its one document is" if empty == 1 else f"its {empty} documents are"
+        why = f"{what} empty, or white space only" if empty else "it is empty"
         raise TextError(f"no text in {found['source']}: {why}; give at least one document")
     found |= {"documents": len(documents), "empty": empty, "sha256": digest.hexdigest()}
     return Text(tuple(documents), found)
@@ -173,8 +174,13 @@ def _absorb(digest: Any, name: str, encoded: bytes) -> None:
 # ---------------------------------------------------------------------- where a source is
 
 
-def local_path(source: str | Path) -> Path | None:
-    """The existing file or folder that is meant, or None for what can only be a dataset id."""
+def local_path(source: str | Path, others: str = f", {BUILT_IN} (built in), - (standard input)") -> Path | None:
+    """The existing file or folder that is meant, or None for what can only be a dataset id.
+
+    Args:
+        source: as it was named.
+        others: what else could be, for messages.
+    """
     try:
         path = Path(source).expanduser()
         if str(source).strip() and path.exists():
@@ -187,8 +193,8 @@ def local_path(source: str | Path) -> Path | None:
     if is_id and not path.name.lower().endswith(FILES):
         return None
     raise TextError(
-        f"no file or folder {str(source)!r}; expected a path that exists, {BUILT_IN} (built in), - (standard input), "
-        "or a datasets id written owner/name, such as allenai/c4"
+        f"no file or folder {str(source)!r}; expected a path that exists{others} or a datasets "
+        "id written owner/name, such as allenai/c4"
     )
 
 

@@ -2,7 +2,8 @@
 
 A budget of tokens is spread over many documents first and then deeper into each ("water filling": every
 document gives its first L tokens, L as large as the budget allows), because documents are the unit of every
-error bar. Where even 64 tokens a document are more than the budget, the seed chooses which documents are read.
+error bar. Where even 64 tokens a document are more than the budget, the seed chooses which documents are read: one for
+each 64 tokens, and more where they are too short to fill it.
 """
 
 from __future__ import annotations
@@ -60,9 +61,16 @@ def make_windows(
     for name, value, smallest in (("tokens", tokens, min_window), ("context", context, least), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
             raise SettingError(f"{name} = {value!r}: expected a whole number, {smallest} or more")
-    chosen = _chosen(len(text), tokens, seed)
-    read = [text.documents[i].text[: _CHARACTERS_PER_TOKEN * tokens + 4096] for i in chosen]
-    encoded = [_encode(part, tokenizer) for part in read]
+    drawn = [int(i) for i in np.random.Generator(np.random.PCG64(seed)).permutation(len(text))]
+    read, encoded, held = list[str](), list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]](), 0
+    for i in drawn:  # in the order in which spare tokens are given out
+        if len(read) >= max(1, tokens // MIN_DEPTH) and held >= tokens:
+            break
+        read.append(text.documents[i].text[: _CHARACTERS_PER_TOKEN * tokens + 4096])
+        encoded.append(_encode(read[-1], tokenizer))
+        size = len(encoded[-1][0])
+        held += size if size >= min_window else 0
+    chosen = drawn[: len(read)]
     sizes = np.array([len(ids) for ids, _ in encoded])
     depths = water_level(sizes, tokens, min_window)
     order = np.argsort(chosen, kind="stable")  # windows and names follow the text, not the draw
@@ -114,6 +122,7 @@ def make_windows(
             "context": context,
             "token_budget": tokens,
             "tokens": int(np.count_nonzero(is_text)),
+            "ended": held < tokens,
             "seed": seed,
             "bos": [int(i) for i in prefix],
             "include_special": include_special,
@@ -169,12 +178,6 @@ def prefix_of(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
             raise SettingError("the tokenizer has no BOS token to put before a window; leave --add-bos out")
         prefix = [tokenizer.bos_token_id]
     return np.array(prefix, dtype=np.int64)
-
-
-def _chosen(documents: int, tokens: int, seed: int) -> list[int]:
-    """Indices of the documents to read, in the order in which spare tokens are given out."""
-    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(documents)
-    return [int(i) for i in drawn[: max(1, tokens // MIN_DEPTH)]]
 
 
 def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -39,6 +39,11 @@ DECIDING = ("infoplane", "torch", "transformers")
 """Packages whose version decides numbers."""
 
 
+def asked(loading: Mapping[str, Any]) -> dict[str, str]:
+    """What is not left to its default in loading models."""
+    return {name: str(value) for name, value in loading.items() if value not in (None, False, "auto")}
+
+
 @dataclass(frozen=True, eq=False)
 class Learned:
     """What the first model that loads says of all: the windows, what they have in common, and their tokenizer."""
@@ -191,7 +196,7 @@ class Run:
         return files.hash_of({
             "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
             "windows": self.learned.windows.hash, "settings": self.settings, "step": checkpoint.step,
-            "loading": {**{k: str(v) for k, v in self.loading.items()}, "dtype": self.learned.like["dtype"]},
+            "loading": {**asked(self.loading), "dtype": self.learned.like["dtype"]},
             "device": device,
             "versions": versions(*DECIDING),
         })  # fmt: skip

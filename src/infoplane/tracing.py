@@ -24,7 +24,7 @@ from infoplane.memory import parse
 from infoplane.results import check_kind, read_record
 from infoplane.storage import reach
 from infoplane.text import BUILT_IN, read_text
-from infoplane.trace_work import DECIDING, Run, Tracing
+from infoplane.trace_work import DECIDING, Run, Tracing, asked
 from infoplane.trajectory import JSON_NAME, SCHEMA, Point, Trajectory, outliers, twins
 
 TOKENS, CONTEXT = 16_384, 512
@@ -99,7 +99,7 @@ def trace(
     }  # fmt: skip
     decides = {
         "model": str(model), "text": text.provenance.get("sha256"), **settings, **cutting,
-        **{name: str(value) for name, value in loading.items() if value not in (None, False, "auto")},
+        **asked(loading),
         "versions": versions(*DECIDING),
     }  # fmt: skip
     if not force:

@@ -1,0 +1,339 @@
+"""What is refused before any work: what a capture cannot be asked, another result's folder, questions misspelt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import byte_tokenizer, tiny_model
+from typer.testing import CliRunner
+
+from infoplane import Measurement, measure
+from infoplane import sizes as sizing
+from infoplane.cli import app
+from infoplane.errors import InfoplaneError, LabelError, ResultError, SettingError, TextError
+from infoplane.pairs import read_pairs
+from infoplane.results import KINDS, check_free, kind_at, read_record
+from infoplane.text import Text, read_text
+from infoplane.tokenize import make_windows
+from infoplane.tracing import trace
+
+SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "16", "--dtype", "float32"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny`, a model; `run`, three checkpoints; `cap`, a capture of the model."""
+    place = tmp_path_factory.mktemp("models")
+    for name, seed in (("tiny", 0), ("run/step1", 1), ("run/step2", 2), ("run/step3", 3)):
+        tiny_model(seed=seed).save_pretrained(place / name)
+        byte_tokenizer().save_pretrained(place / name)
+    measure(place / "tiny", tokens=3000, context=64, orders=(1,), m=16, capture=place / "cap", dtype="float32")
+    return place
+
+
+def call(*arguments: str) -> Any:
+    return CliRunner().invoke(app, arguments)
+
+
+def refusal(*arguments: str) -> str:
+    """What the command says, which must be an error of ours."""
+    result = call(*arguments)
+    assert isinstance(result.exception, InfoplaneError), result.output
+    return str(result.exception)
+
+
+# ---------------------------------------------------------------------- a capture alone
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--points 100", "-m 16", "--points-seed 0", "--reference-sets 5", "--calibration exact", "--text c4-sample",
+        "--layers block.0", "--dtype float32", "--device cpu", "--batch 1", "--tokenizer x", "--baseline random-init",
+        "--loss", "--seed 0", "--context 64", "--tokens 3000", "--bytes 1000", "--revision main", "--limit 3",
+        "--preferences p.json", "--chat-template no", "--until-se 0.1", "--device_map auto", "--no-streaming",
+    ],
+)  # fmt: skip
+def test_what_says_how_a_capture_is_made_is_refused_of_one_that_is(option: str, models: Path, tmp_path: Path) -> None:
+    said = refusal("measure", "--capture", str(models / "cap"), "--out", str(tmp_path / "out"), *option.split())
+    name = {"-m": "--points", "--device_map": "--device-map", "--no-streaming": "--streaming"}.get(
+        option.split()[0], option.split()[0]
+    )
+    assert f"so {name} can say nothing more: leave that out, or name the model too" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_capture_is_asked_all_that_can_be_asked_of_one(models: Path, tmp_path: Path) -> None:
+    asked = ["--orders", "2", "--unit", "bits", "--estimator", "plugin", "--text-labels", "word", "--memory", "4GB"]
+    result = call("measure", "--capture", str(models / "cap"), "--out", str(tmp_path / "out"), *asked)
+    assert result.exit_code == 0, result.exception
+    found = Measurement.load(tmp_path / "out")
+    assert found.provenance["settings"]["unit"] == "bits" and found.provenance["settings"]["orders"] == [2]
+    with pytest.raises(SettingError, match="so m, layers can say nothing more"):
+        measure(None, capture=models / "cap", m=16, layers=["block.0"])
+    with pytest.raises(SettingError, match="so dtype can say nothing more"):
+        measure(None, capture=models / "cap", dtype="float32")
+
+
+def test_no_model_and_no_capture_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no model is named: name one, such as smollm2-135m" in refusal("measure")
+    assert "misspelt holds no capture to ask" in refusal("measure", "--capture", "misspelt")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- folders of results
+
+
+def commands(models: Path) -> dict[str, list[str]]:
+    tiny, run = str(models / "tiny"), str(models / "run")
+    survey = models / "survey.toml"
+    survey.write_text(f'[[model]]\npath = "{tiny}"\n')
+    table = ["small-models", "--score", "hellaswag", "--features", "optimality"]
+    return {
+        "measurement.json": ["measure", tiny, *SMALL], "trajectory.json": ["trace", run, *SMALL],
+        "comparison.json": ["compare", "a=nowhere", "b=nowhere"], "forecast.json": ["forecast", *table],
+        "survey.json": ["survey", str(survey)], "bound.json": ["bound", "c4-sample", "--tokenizer", tiny],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("own", [name for name in KINDS if name != "manifest.json"])
+def test_a_result_of_another_kind_is_never_overwritten(own: str, models: Path, tmp_path: Path) -> None:
+    for other, what in KINDS.items():
+        if other in (own, "manifest.json"):
+            continue
+        folder = tmp_path / other
+        folder.mkdir()
+        for name in (other, "report.html"):
+            (folder / name).write_text("kept")
+        for force in ([], ["--force"]):
+            said = refusal(*commands(models)[own], "--out", str(folder), *force)
+            assert f"holds {what} ({other}), and its report would be lost: choose another --out" in said
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {other: "kept", "report.html": "kept"}
+    (tmp_path / "file").write_text("kept")
+    assert "is a file; expected a folder for --out" in refusal(*commands(models)[own], "--out", str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_page_alone_is_overwritten_by_force_only(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("of several traces")
+    with pytest.raises(ResultError, match=r"report.html exists: choose another --out, or --force"):
+        check_free(tmp_path, "measurement.json", force=False)
+    check_free(tmp_path, "measurement.json", force=True)
+    (tmp_path / "manifest.json").write_text("{}")  # a capture may lie beside a result
+    check_free(tmp_path, "measurement.json", force=True)
+
+
+def test_a_folder_of_another_kind_is_called_what_it_is(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "trajectory.json").write_text("{}")
+    assert kind_at(tmp_path) == "trajectory.json" and kind_at(tmp_path / "bound.json") == "bound.json"
+    for command in (["budget", str(tmp_path)], ["cases", str(tmp_path), "--scores", "open-llm-leaderboard"]):
+        assert "no measurement at" in (said := refusal(*command)) and "holds a trace (trajectory.json)" in said
+    assert "holds a capture (manifest.json)" in refusal("report", str(models / "cap"))
+    with pytest.raises(ResultError, match=r"no trajectory at .*nowhere/trajectory.json: run `infoplane trace`"):
+        read_record(tmp_path / "nowhere" / "trajectory.json", "x", "trajectory", "trace")
+    assert kind_at(tmp_path / "nowhere") is None
+
+
+def test_a_folder_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path, monkeypatch: Any) -> None:
+    def refuse(*_: Any, **more: Any) -> Any:
+        raise PermissionError(13, "Permission denied", "/tmp/.x.csv.abc.part")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    result = call("scores", "open-llm-leaderboard", "--out", str(tmp_path / "x.csv"))
+    assert isinstance(result.exception, PermissionError) and result.exception.filename == str(tmp_path / "x.csv")
+
+
+# ---------------------------------------------------------------------- before the model is loaded
+
+
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        ("--unit furlongs", "unit 'furlongs' is not known; choose one of efficiency, bits, nats"),
+        ("--weights frequencies", "weight 'frequencies' is not known"),
+        ("--estimator best", "estimator 'best' is not known"),
+        ("--orders 1,5", "expected some of 1 to 4"),
+        ("--text-labels syllable", "text label 'syllable' is not known"),
+    ],
+)
+def test_a_misspelt_question_is_refused_before_the_model_is_loaded(option: str, message: str, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out"), *option.split()]
+    assert message in refusal("measure", "./nowhere", *out)
+    if option.split()[0] not in ("--weights", "--text-labels"):
+        assert message in refusal("trace", "./nowhere", *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_do_not_fit_are_refused_before_anything_is_captured(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="label 'x' has 3 values; expected"):
+        measure(models / "tiny", tokens=3000, labels={"x": np.arange(3)}, capture=tmp_path / "cap")
+    assert not (tmp_path / "cap").exists()
+
+
+@pytest.mark.parametrize("settings", [{"m": 10**8}, {"reference_sets": 10**6}, {"m": 10**6, "memory": "1GB"}])
+def test_more_points_than_memory_holds_are_refused(settings: dict[str, Any], models: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"reference points of width .* use fewer --points or --reference-sets"):
+        measure(models / "tiny", tokens=3000, capture=tmp_path / "cap", **{"m": 10**5, **settings})
+    assert not (tmp_path / "cap").exists()
+
+
+def test_points_that_just_fit_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 100 * 64 * (24 + 3 * 12)
+    assert len(sizing.draw_points(64, 100, 0, "exact", 3, needed)) == 3
+    monkeypatch.setattr(sizing, "free", lambda: needed - 1)
+    with pytest.raises(SettingError, match="375 KiB, and 375 KiB are free"):
+        sizing.draw_points(64, 100, 0, "exact", 3)
+
+
+def test_a_revision_of_a_folder_is_refused(models: Path) -> None:
+    assert "lies on this machine and has no revisions" in refusal(
+        "measure", str(models / "tiny"), "--revision", "main", *SMALL
+    )
+
+
+# ---------------------------------------------------------------------- texts and pairs
+
+
+def test_parts_of_a_dataset_are_refused_of_what_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a text of some words")
+    for settings, message in (
+        ({"split": "test"}, "split 'test' is of a dataset, and"),
+        ({"config": "en"}, "config 'en' is of a dataset"),
+        ({"revision": "v1"}, "revision 'v1' is of a dataset"),
+        ({"column": "body"}, "column 'body': .*a.txt is plain text and has no columns"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            read_text(tmp_path / "a.txt", **settings)
+    with pytest.raises(SettingError, match="split 'test' is of a dataset, and c4-sample is none"):
+        read_text("c4-sample", split="test")
+    pair = {"prompt": "a", "chosen": "b", "rejected": "c"}
+    (tmp_path / "pairs.json").write_text(json.dumps([pair]))
+    assert len(read_pairs(tmp_path / "pairs.json")) == 1
+    for source in (tmp_path / "pairs.json", [pair]):
+        with pytest.raises(SettingError, match="split 'test' is of a dataset"):
+            read_pairs(source, split="test")
+
+
+def test_pairs_that_are_not_there_are_said_as_that(tmp_path: Path) -> None:
+    with pytest.raises(TextError, match=r"no file or folder .*none.json'; expected a path that exists or a datasets"):
+        read_pairs(str(tmp_path / "none.json"))
+    (tmp_path / "empty.json").write_text("")
+    with pytest.raises(TextError, match=r"no preference pair in .*: it is empty; give pairs"):
+        read_pairs(tmp_path / "empty.json")
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(TextError, match="its one document is empty, or white space only"):
+        read_text(tmp_path / "empty.txt")
+
+
+def test_options_of_pairs_need_pairs(models: Path, tmp_path: Path) -> None:
+    tiny = str(models / "tiny")
+    assert "--chat-template says how --preferences are read" in refusal("measure", tiny, "--chat-template", "no")
+    assert "--prompt-truncate says how --preferences are read" in refusal("measure", tiny, "--prompt-truncate")
+    (tmp_path / "p.json").write_text(json.dumps([{"prompt": "a", "chosen": "b", "rejected": "c"}]))
+    said = refusal("measure", tiny, "--preferences", str(tmp_path / "p.json"), "--text-labels", "word")
+    assert "preferences are measured without text_labels" in said
+
+
+def test_near_names_are_told(tmp_path: Path) -> None:
+    assert "near names: open-llm-leaderboard" in refusal("scores", "open-llm-leaderbord")
+    asked = ["cases", str(tmp_path), "--out", str(tmp_path / "x.csv"), "--scores"]
+    (tmp_path / "survey.json").write_text("{}")
+    assert "did you mean small-models" in refusal("forecast", "small-model", "--score", "x", "--features", "y")
+    assert "is none: open-llm-leaderboard" in refusal("scores", str(tmp_path / "x.csv"), "--facts")
+    shutil.rmtree(tmp_path)
+    assert "no measurement at" in refusal(*asked, "open-llm-leaderbord")
+
+
+def test_a_survey_takes_only_several_times(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('[[model]]\nid = "a/a"\n[[model]]\nid = "b/b"\n')
+    said = refusal("survey", str(tmp_path / "s.toml"), "--only", "a/a", "--only", "zzz", "--dry-run")
+    assert said == "--only 'zzz' fits no model of the survey; it has a/a, b/b"
+    assert "is a file of your own: --show prints a survey that ships" in refusal(
+        "survey", str(tmp_path / "s.toml"), "--show"
+    )
+
+
+# ---------------------------------------------------------------------- what is said of a text
+
+
+def documents(sizes: list[int]) -> Text:
+    return read_text(["x" * size for size in sizes])
+
+
+def test_short_documents_are_read_until_the_budget_is_reached() -> None:
+    tokenizer = byte_tokenizer()
+    windows = make_windows(documents([20] * 100), tokenizer, tokens=640)
+    assert len(windows.documents) == 32 and int(windows.is_text.sum()) == 640
+    assert windows.provenance["ended"] is False
+    windows = make_windows(documents([20] * 100 + [5] * 100), tokenizer, tokens=4000)  # five are no window
+    assert len(windows.documents) == 100 and windows.provenance["ended"] is True
+    windows = make_windows(documents([200] * 100), tokenizer, tokens=640)
+    assert len(windows.documents) == 10 and set(windows.lengths) == {64}
+
+
+def test_a_text_that_ends_before_the_budget_is_said(models: Path) -> None:
+    asked: dict[str, Any] = {"orders": (1,), "m": 16, "dtype": "float32", "context": 64}
+    found = measure(models / "tiny", documents([100] * 41), tokens=5000, **asked)
+    assert "the text ends after 4,100 tokens, of 5,000 to be read" in found.provenance["warnings"]
+    found = measure(models / "tiny", documents([100] * 41), tokens=4100, **asked)
+    assert not [said for said in found.provenance["warnings"] if "the text ends" in said]
+
+
+def test_orders_without_a_bound_and_what_is_marked_are_said(models: Path, tmp_path: Path) -> None:
+    asked = [str(models / "tiny"), *SMALL, "--orders", "1,4", "--bound", "--out", str(tmp_path / "out")]
+    result = call("measure", *asked)
+    assert result.exit_code == 0, result.exception
+    said = " ".join(result.output.split())
+    assert "the model is placed against it at order 1, not at 4" in said
+    assert "! plugin (order 1, order 4): plugin is biased upward for rare labels: see its controls" in said
+
+
+# ---------------------------------------------------------------------- traces
+
+
+def test_a_trace_with_failures_exits_with_1_and_is_gone_on_with(models: Path, tmp_path: Path) -> None:
+    place, out = tmp_path / "run", str(tmp_path / "out")
+    shutil.copytree(models / "run", place)
+    whole = (place / "step2/model.safetensors").read_bytes()
+    (place / "step2/model.safetensors").write_bytes(b"nothing")
+    result = call("trace", str(place), *SMALL, "--out", out)
+    assert result.exit_code == 1
+    assert "infoplane: 1 of 3 checkpoints could not be measured: step2" in result.output
+    first = (tmp_path / "out/checkpoints/step1/measurement.json").read_bytes()
+    (place / "step2/model.safetensors").write_bytes(whole)
+    assert call("trace", str(place), *SMALL, "--out", out).exit_code == 0
+    assert (tmp_path / "out/checkpoints/step1/measurement.json").read_bytes() == first
+    assert "is a finished trace: choose another --out" in refusal("trace", str(place), *SMALL, "--out", out)
+
+
+def test_a_trace_of_something_else_is_not_measured_over(models: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
+    trace(models / "run", out=tmp_path, revisions="step1,step2", **asked)
+    before = (tmp_path / "checkpoints/step1/measurement.json").read_bytes()
+    for changed, what in (({"m": 8}, "m"), ({"seed": 1, "loss": False}, "loss, seed"), ({"dtype": "float64"}, "dtype")):
+        with pytest.raises(ResultError, match=rf"a trace of something else \(different: {what}\): choose another"):
+            trace(models / "run", out=tmp_path, **{**asked, **changed})
+    with pytest.raises(ResultError, match=r"something else \(different: text\)"):
+        trace(models / "run", documents([100] * 41), out=tmp_path, **asked)
+    assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() == before
+    assert len(trace(models / "run", out=tmp_path, device="auto", **asked).points) == 3  # more of the same run
+    assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() == before
+    trace(models / "run", out=tmp_path, force=True, **{**asked, "m": 8})
+    assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() != before
+
+
+def test_two_checkpoints_with_the_same_weights_are_flagged(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models / "run", tmp_path / "run")
+    shutil.copy(tmp_path / "run/step1/model.safetensors", tmp_path / "run/step3/model.safetensors")
+    found = trace(
+        tmp_path / "run", out=tmp_path / "out", tokens=3000, context=64, orders=(1,), m=16, dtype="float32"
+    )  # fmt: skip
+    assert [point.problem for point in found.points] == [
+        None, None, "it has the same weights as step1: was the right one uploaded?",
+    ]  # fmt: skip
