@@ -11,7 +11,7 @@ import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
-    "errors", "locks", "addresses", "copies", "storage", "files", "results", "shapes", "tables", "engine",
+    "errors", "machine", "locks", "addresses", "copies", "storage", "files", "results", "shapes", "tables", "engine",
     "ray_package", "ray_share", "ray_worker", "ray_engine", "engines", "calibration", "points", "assign",
     "jackknife", "text_files", "text", "windows", "tokenize", "pair_files", "pairs", "chat", "pair_windows",
     "layers", "models", "gguf_once", "loading", "forward", "capture_folder", "capture", "capturing", "labels",

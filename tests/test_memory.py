@@ -15,7 +15,7 @@ import torch
 from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
-from infoplane import answers, memory, run
+from infoplane import answers, machine, memory, run
 from infoplane.answers import settings
 from infoplane.asking import measure_capture
 from infoplane.capture import Capture, open_capture
@@ -24,9 +24,11 @@ from infoplane.cli import app
 from infoplane.errors import ModelError, SettingError
 from infoplane.forward import BatchSize, assign_windows, out_of_memory
 from infoplane.layers import named_layers
-from infoplane.memory import Reduction, capturing, parse, reduction
+from infoplane.machine import parse
+from infoplane.memory import Reduction, capturing, reduction
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
+from infoplane.ray_worker import Worker
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 
@@ -60,13 +62,13 @@ def test_what_a_control_group_leaves_is_found(tmp_path: Path) -> None:
         for name, value in zip(names, (most, used), strict=True):
             (root / folder / f"memory.{name}").write_text(value + "\n")
     proc.write_text("0::/a/b\n")
-    assert memory._of_groups(proc, root) == [600]
+    assert machine._of_groups(proc, root) == [600]
     proc.write_text("9:cpu:/\n4:memory:/x\n0::/\n")
-    assert memory._of_groups(proc, root) == [4900]
+    assert machine._of_groups(proc, root) == [4900]
     (root / "memory/x/memory.stat").write_text("cache 90\ninactive_file 10\ntotal_inactive_file 60\n")
-    assert memory._of_groups(proc, root) == [4960]  # of it and of those below
-    assert memory._of_groups(tmp_path / "none", root) == []
-    assert 0 < memory.free() < 1 << 50
+    assert machine._of_groups(proc, root) == [4960]  # of it and of those below
+    assert machine._of_groups(tmp_path / "none", root) == []
+    assert 0 < machine.free() < 1 << 50
 
 
 # ---------------------------------------------------------------------- settings
@@ -75,6 +77,20 @@ MILLION: dict[str, Any] = {
     "stated": True, "tokens": 10**6, "positions": 10**6, "m": 100, "documents": 2000, "sets": 32, "threads": 2,
     "layers": 31,
 }  # fmt: skip
+
+
+def test_what_is_free_is_shared_with_the_workers_of_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "free", lambda: 900)
+    monkeypatch.chdir(tmp_path)
+    assert machine.budget_of(None) == 450
+    try:
+        Worker(str(tmp_path), {}, 3)
+        assert machine.budget_of(None) == 150
+        assert machine.budget_of("1GB") == 10**9  # what is stated is of each
+    finally:
+        machine.shared_by(1)
 
 
 def test_a_budget_that_does_not_measure_is_refused_before_the_capture(
@@ -119,7 +135,7 @@ def test_too_little_is_refused_with_what_is_needed_and_why() -> None:
     )
     with pytest.raises(SettingError, match=said) as error:
         reduction(least - 1, **MILLION)
-    assert memory.spoken(least) in str(error.value)
+    assert machine.spoken(least) in str(error.value)
     assert reduction(1, **{**MILLION, "stated": False}).layers == 1  # a default is never refused
     fit: dict[str, Any] = {"tokens": 10**6, "longest": 512, "width": 576, "stored": 3100, "loss": False, "shard": 8192}
     assert capturing(4 * GIB, batch=4096, batch_is_asked=False, **fit) == memory.Capturing(4096, 8192)
@@ -358,6 +374,7 @@ def test_a_real_shortage_on_the_cpu(tmp_path: Path) -> None:
         from infoplane.layers import named_layers
         from infoplane.models import Model
         from infoplane.points import ReferencePoints
+from infoplane.ray_worker import Worker
         from infoplane.text import Document, read_text
         from infoplane.windows import Windows
         import numpy as np

@@ -164,7 +164,7 @@ def test_the_command_lists_shows_and_exports(tmp_path: Path) -> None:
         (["base-llm-benchmarks", "--out", "x.txt"], "expected csv or json"),
         (["--model", "gpt2"], "name one of"),
         (["--facts"], "name one of"),
-        (["nowhere", "--facts"], "no published table 'nowhere'"),
+        (["nowhere", "--facts"], "told by published tables, and 'nowhere' is none"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_do(args: list[str], said: str) -> None:

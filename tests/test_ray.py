@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane import capturing, run, surveying, tracing
+from infoplane import capturing, ray_engine, run, surveying, tracing
 from infoplane.capture import open_capture
 from infoplane.capturing import capture_with
 from infoplane.engine import Advance, Held, Local, Piece
@@ -35,6 +35,7 @@ from infoplane.models import Model
 from infoplane.points import ReferencePoints
 from infoplane.ray_engine import RayEngine
 from infoplane.ray_share import Share, share_of
+from infoplane.ray_worker import Worker
 from infoplane.survey_record import Survey
 from infoplane.surveying import survey
 from infoplane.text import read_text
@@ -293,6 +294,62 @@ def test_a_trace_and_a_survey_keep_what_was_done_again(
         assert said.startswith(f"{name} is done again (1 of 3): ")
 
 
+class TracingWithoutStorage(tracing.Tracing):
+    """Its storage is away once."""
+
+    def open(self, state: None) -> Any:
+        measurement, flag = self.run.measurement, self.run.out.parent / "away"
+
+        def measured(*given: Any) -> Any:
+            if flag.exists():
+                flag.unlink()
+                raise OSError(5, "the storage is away")
+            return measurement(*given)
+
+        self.run.measurement = measured  # type: ignore[method-assign]
+        return super().open(state)
+
+
+def test_a_checkpoint_whose_storage_fails_is_done_again(
+    engine: RayEngine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "Tracing", TracingWithoutStorage)
+    for step in (1, 2):
+        (tmp_path / f"run/checkpoint-{step}").mkdir(parents=True)
+        for path in folder.iterdir():
+            (tmp_path / f"run/checkpoint-{step}" / path.name).symlink_to(path)
+    (tmp_path / "away").touch()
+    asked: dict[str, Any] = {"tokens": 2000, "context": 64, "m": 16, "orders": (1,), "dtype": "float32"}
+    found = trace(tmp_path / "run", out=tmp_path / "trace", engine=engine, **asked)
+    assert len(found.measured) == 2
+    (said,) = found.provenance["engine"]["retried"]
+    assert said.startswith("checkpoint checkpoint-1 is done again (1 of 3): ") and "the storage is away" in said
+
+
+class Doing:
+    """Work that gives back what it is given."""
+
+    def open(self, state: None) -> Callable[[int, Advance], int]:
+        return lambda what, advance: what
+
+
+def test_what_finds_no_room_is_left_and_the_rest_goes_on(
+    engine: RayEngine, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.keep([], None)
+    monkeypatch.setattr(ray_engine, "PATIENCE", 1.0)
+    others = [ray.remote(num_cpus=1)(Worker).remote(".", {}) for _ in range(2)]
+    ray.get([other.here.remote() for other in others])  # all that there is
+    with engine.group(Held(None), name="the models", fresh=True) as group:
+        found = group.outcomes(Doing(), [Piece(str(i), i) for i in range(3)])
+        for want in (0, 1):
+            what, error = next(found)
+            assert what == want and isinstance(error, EngineError) and "no worker found room" in str(error)
+        for other in others:
+            ray.kill(other)
+        assert list(found) == [(2, 2)]
+
+
 class Dying:
     """Work that kills its worker at one piece, or has trouble with the storage at another."""
 
@@ -421,12 +478,12 @@ def test_a_worker_with_another_model_or_disk_is_found_out(engine: RayEngine, fol
     [
         ([(16, 0)], None, 1, Share(1, 16, 0)),
         ([(16, 0), (8, 0)], None, 1, Share(2, 8, 0)),
-        ([(16, 0), (8, 0)], 3, 1, Share(3, 8, 0)),
-        ([(2, 0)], 4, 1, Share(4, 0.5, 0)),
+        ([(16, 0), (8, 0)], 3, 1, Share(3, 8, 0, 2)),
+        ([(2, 0)], 4, 1, Share(4, 0.5, 0, 4)),
         ([(1, 0), (1, 0)], 2, 0, Share(2, 1, 0)),
-        ([(8, 0), (96, 8)], None, 1, Share(8, 12, 1)),
-        ([(96, 8), (96, 8)], None, 4, Share(4, 48, 4)),
-        ([(96, 8)], 2, 1, Share(2, 48, 1)),
+        ([(8, 0), (96, 8)], None, 1, Share(8, 12, 1, 8)),
+        ([(96, 8), (96, 8)], None, 4, Share(4, 48, 4, 2)),
+        ([(96, 8)], 2, 1, Share(2, 48, 1, 2)),
     ],
 )
 def test_workers_share_the_cluster(nodes: Any, workers: Any, gpus: float, share: Share) -> None:

@@ -22,8 +22,9 @@ from infoplane.estimators import Information, Tally, informations
 from infoplane.grouping import Grouping
 from infoplane.jackknife import MIN_DOCUMENTS
 from infoplane.label_sums import LabelSums, Summing
+from infoplane.machine import budget_of
 from infoplane.marginal import Adding, Marginal, NullCurve, Sample
-from infoplane.memory import Reduction, budget_of, reduction
+from infoplane.memory import Reduction, reduction
 from infoplane.questions import Question, Questions
 from infoplane.rows import Columns, Rows
 

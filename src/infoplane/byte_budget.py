@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.errors import SettingError
+from infoplane.errors import check_whole
 from infoplane.text import Document, Text, text_hash
 from infoplane.tokenize import MIN_DEPTH, water_level
 
@@ -38,8 +38,7 @@ def limit_bytes(text: Text, size: int, seed: int = 0) -> Text:
         SettingError: a number outside its range.
     """
     for name, value, least in (("bytes", size, MIN_BYTES), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise SettingError(f"{name} = {value!r}: expected a whole number, {least} or more")
+        check_whole(name, value, least)
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(len(text))
     encoded = [text.documents[i].text.encode() for i in drawn]
     floor = np.cumsum([min(len(b), MIN_BYTES) for b in encoded])  # each document read gets that, or all it has

@@ -140,7 +140,9 @@ def capture_with(
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
     writing = _Writing(folder.absolute(), manifest, windows, tuple(points), batch.asked)
     for i, tokens in models.each(writing, missing, advance):
-        batch.tokens = min(batch.tokens, tokens)
+        if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
+            batch.tokens = tokens
+            manifest = _with_batches(folder, manifest, batch)
         forget(shard_path(folder, i))  # of what was there before, where a worker wrote it
         if not _appears(shard_path(folder, i)):
             raise CaptureError(

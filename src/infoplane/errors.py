@@ -41,3 +41,21 @@ class ScoreError(InfoplaneError):
 
 class SettingError(InfoplaneError, ValueError):
     """An argument is outside what it can be."""
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuse what is no whole number of at least `least`.
+
+    Raises:
+        SettingError: of that name.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SettingError(f"{name} = {value!r}: expected a whole number, {least} or more")
+
+
+def spoken(error: Exception) -> str:
+    """What a record says of an error: our own message, or the kind of another's with the beginning of its own."""
+    said = " ".join(str(error).split())
+    if isinstance(error, InfoplaneError):
+        return said[:1000]
+    return f"{type(error).__name__}: {said[:300]}" if said else type(error).__name__

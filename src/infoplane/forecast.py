@@ -21,7 +21,7 @@ from infoplane.addresses import place
 from infoplane.capture import versions
 from infoplane.cases import Cases
 from infoplane.correlations import Correlation, correlations
-from infoplane.errors import ResultError, SettingError
+from infoplane.errors import ResultError, SettingError, check_whole
 from infoplane.partial import Partial, partials
 from infoplane.power import Power, design_effect, detectable, models_needed
 from infoplane.predicting import HeldOut, Prediction, Validation, predict, validate
@@ -142,8 +142,7 @@ def forecast(
     for name, share in (("level", level), ("power", power), ("alpha", alpha)):
         if not 0 < share < 1:
             raise SettingError(f"{name} = {share}: expected a share between 0 and 1, such as 0.9")
-    if seed < 0:
-        raise SettingError(f"seed = {seed}: expected a whole number, 0 or more")
+    check_whole("seed", seed, 0)
     if draws < 1:
         raise SettingError(f"draws = {draws}: expected 1 or more, such as {DRAWS}")
     asked = tuple(dict.fromkeys(baselines)), tuple(scores if scores is not None else cases.scores.columns)

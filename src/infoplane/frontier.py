@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.bottleneck import Code, anneal
-from infoplane.errors import SettingError, TextError
+from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.estimators import information
 from infoplane.grouping import Grouping
 from infoplane.halves import Ints, Positions, halves, saturation
@@ -168,8 +168,7 @@ class _Fitter:
             raise SettingError(f"orders {orders}: the bound is there for orders 1 to {MAX_ORDER}")
         if m < 2:
             raise SettingError(f"m = {m}: a code of one symbol, or of none, says nothing; expected 2 or more")
-        if settings["starts"] < 1:
-            raise SettingError(f"starts = {settings['starts']}: expected a whole number, 1 or more")
+        check_whole("starts", settings["starts"], 1)
         self.orders, self.m, self.betas, self.settings, self.hash = orders, m, betas, settings, windows.hash
         self.half = halves(windows)
         self.grams = NGrams(windows, orders[-1])

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.chat import PLAIN, Format, Written, formats, write
-from infoplane.errors import LabelError, SettingError, TextError
+from infoplane.errors import LabelError, SettingError, TextError, check_whole
 from infoplane.pairs import Pair, Pairs
 from infoplane.tokenize import CONTEXT, MIN_DEPTH, TOKENS, prefix_of, tokenizer_facts
 from infoplane.windows import Windows
@@ -63,8 +63,7 @@ def make_pair_windows(
         ("context", context, 2 * MIN_ANSWER),
         ("seed", seed, 0),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise SettingError(f"{name} = {value!r}: expected a whole number, {least} or more")
+        check_whole(name, value, least)
     if not getattr(tokenizer, "is_fast", False):
         raise SettingError(
             f"{type(tokenizer).__name__} does not say which characters a token covers, so the end of a prompt cannot "

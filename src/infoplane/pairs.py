@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from infoplane import files
-from infoplane.errors import SettingError, TextError
+from infoplane.errors import TextError, check_whole
 from infoplane.pair_files import pair_rows
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
@@ -102,8 +102,8 @@ def read_pairs(
     """
     if isinstance(source, Pairs):
         return source
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise SettingError(f"limit = {limit!r}: expected a whole number, 1 or more")
+    if limit is not None:
+        check_whole("limit", limit, 1)
     found: dict[str, Any] = {
         "source": str(source) if isinstance(source, str | Path) else "python", "kind": "", "split": None,
         "config": config, "revision": revision, "limit": limit,

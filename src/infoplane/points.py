@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.calibration import temperature
-from infoplane.errors import SettingError
+from infoplane.errors import SettingError, check_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,7 @@ class ReferencePoints:
         Raises:
             SettingError: m or d below 2, a negative seed, or an unknown calibration.
         """
-        if seed < 0:
-            raise SettingError(f"seed = {seed}: a seed is 0 or a positive whole number")
+        check_whole("seed", seed, 0)
         eps = temperature(m, d, calibration)
         normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((m, d))
         return cls(d, m, seed, calibration, eps, _frozen(normal))

@@ -13,13 +13,13 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from infoplane.engine import Advance, Engine, Group, Opening, P, Piece, R, S, Work, lasting
-from infoplane.errors import EngineError, SettingError
+from infoplane.errors import EngineError, SettingError, check_whole
 from infoplane.ray_package import kill, nodes, put, ray_package, short, uninterrupted
 from infoplane.ray_share import Share, share_of
 from infoplane.ray_worker import Elsewhere, Said, Worker
@@ -57,8 +57,8 @@ class RayEngine(Engine):
         say: Callable[[str], object] | None = None,
     ) -> None:
         super().__init__()
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-            raise SettingError(f"workers = {workers!r}: expected a whole number, 1 or more")
+        if workers is not None:
+            check_whole("workers", workers, 1)
         if gpus <= 0 or retries < 0:
             raise SettingError(
                 f"gpus = {gpus!r}, retries = {retries!r}: expected gpus above 0 and retries of 0 or more"
@@ -173,7 +173,9 @@ class _RayGroup(Group[S]):
                 self._hand_out(waiting, task, at)
                 ready, _ = ray.wait(list(at), timeout=5)
                 if not ready:
-                    self._check_patience(at, heard)
+                    for left, error in self._unplaced(at, heard):
+                        heard = time.monotonic()
+                        yield left.what, error
                     continue
                 heard = time.monotonic()
                 slot = at.pop(ready[0])
@@ -244,7 +246,7 @@ class _RayGroup(Group[S]):
         return (
             ray_package()
             .remote(**needs, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD")(Worker)
-            .remote(str(Path.cwd()), told)
+            .remote(str(Path.cwd()), told, self._share.beside)
         )
 
     def _lost(self, piece: Piece[Any] | None, deaths: int, tries: Counter[str], why: str) -> EngineError | None:
@@ -267,11 +269,20 @@ class _RayGroup(Group[S]):
             raise failed
         return failed
 
-    def _check_patience(self, at: Mapping[Any, _Slot], heard: float) -> None:
-        nobody = all(slot.stage == "placing" for slot in at.values())
-        if nobody and time.monotonic() - heard > PATIENCE:
-            raise EngineError(
-                f"no worker found room for {PATIENCE:.0f} s: each needs {self._share.cpus:g} processors, "
-                f"{self._share.gpus:g} GPUs, and memory for its model, and the Ray cluster has no node where all are "
-                "free; stop what else runs there, or ask for fewer workers"
-            )
+    def _unplaced(self, at: dict[Any, _Slot], heard: float) -> list[tuple[Piece[Any], EngineError]]:
+        """The pieces whose workers found no room for too long, where nobody works; that of no piece is an error."""
+        if any(slot.stage != "placing" for slot in at.values()) or time.monotonic() - heard <= PATIENCE:
+            return []
+        failed = EngineError(
+            f"no worker found room for {PATIENCE:.0f} s: each needs {self._share.cpus:g} processors, "
+            f"{self._share.gpus:g} GPUs, and memory for its model, and the Ray cluster has no node where all are "
+            "free; stop what else runs there, or ask for fewer workers"
+        )
+        lost = []
+        for key, slot in list(at.items()):
+            if slot.piece is None:
+                raise failed
+            lost.append((slot.piece, failed))
+            at.pop(key)
+            slot.stop()
+        return lost

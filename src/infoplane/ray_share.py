@@ -10,11 +10,18 @@ from infoplane.errors import EngineError
 
 @dataclass(frozen=True)
 class Share:
-    """What each of some workers gets of a cluster."""
+    """What each of some workers gets of a cluster.
+
+    Attributes:
+        workers: there are.
+        cpus, gpus: of each.
+        beside: workers that one node may have to carry, at most.
+    """
 
     workers: int
     cpus: float
     gpus: float
+    beside: int = 1
 
     @property
     def threads(self) -> int:
@@ -47,7 +54,7 @@ def share_of(nodes: Sequence[Mapping[str, float]], workers: int | None, gpus: fl
         wanted = min(wanted, fitting)
     sizes = [float(c) for c in range(int(max(cpu for cpu, _ in has)), 0, -1)] + [1 / k for k in range(2, wanted + 1)]
     for size in sizes:
-        room = sum(min(int(cpu / size + 1e-9), int(gpu // gpus) if gpus else wanted) for cpu, gpu in has)
-        if room >= wanted:
-            return Share(wanted, size, gpus)
-    return Share(wanted, sizes[-1], gpus)
+        room = [min(int(cpu / size + 1e-9), int(gpu // gpus) if gpus else wanted) for cpu, gpu in has]
+        if sum(room) >= wanted:
+            return Share(wanted, size, gpus, min(wanted, max(room)))
+    return Share(wanted, sizes[-1], gpus, wanted)

@@ -14,6 +14,7 @@ from typing import Any
 
 from infoplane.copies import forget as forget_copies
 from infoplane.engine import Advance, Opening, Work
+from infoplane.machine import shared_by
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Elsewhere(Exception):
 class Worker:
     """A process that opens, and does piece after piece."""
 
-    def __init__(self, folder: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: str, environment: Mapping[str, str], beside: int = 1) -> None:
         os.environ.update(environment)
+        shared_by(beside)
         with contextlib.suppress(OSError):  # names of files are meant as the caller sees them, where that is possible
             os.chdir(folder)
         self._state: Any = None

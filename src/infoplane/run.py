@@ -23,8 +23,8 @@ from infoplane.errors import ModelError, SettingError
 from infoplane.forward import BatchSize
 from infoplane.labels import column
 from infoplane.layers import select_names
+from infoplane.machine import parse
 from infoplane.measurement import Measurement
-from infoplane.memory import parse
 from infoplane.pair_windows import is_of_pairs, make_pair_windows
 from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infoplane.capturing import SHARD_TOKENS
-from infoplane.errors import SettingError
+from infoplane.errors import SettingError, check_whole
 from infoplane.forward import MAX_BATCH_TOKENS
-from infoplane.memory import capturing, free, parse, reduction, spoken
+from infoplane.machine import free, parse, spoken
+from infoplane.memory import capturing, reduction
 from infoplane.points import ReferencePoints
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def draw_points(
         SettingError: no whole numbers, or more points than the memory that is stated, or free, can hold.
     """
     for name, value in (("m", m), ("reference_sets", sets)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SettingError(f"{name} = {value!r}: expected a whole number, 1 or more")
+        check_whole(name, value, 1)
     needed, there = m * width * (_DRAWN + sets * _HELD), free() if memory is None else parse(memory)
     if needed > there:
         raise SettingError(

@@ -15,7 +15,7 @@ from infoplane import files
 from infoplane.byte_budget import limit_bytes
 from infoplane.capture import versions
 from infoplane.errors import SettingError
-from infoplane.pairs import read_pairs
+from infoplane.pairs import Pairs, read_pairs
 from infoplane.survey_file import KEEPING, TEXT, Entry
 from infoplane.survey_lock import Locked, words_hash
 from infoplane.text import Text, read_text
@@ -108,10 +108,15 @@ def device_of(name: str) -> Device:
     return Device(kind, fast_dtype(kind))
 
 
-def pairs_key(entry: Entry) -> str | None:
-    """SHA-256 of the pairs that an entry reads beside its text; None where it reads none."""
+def read_entry_pairs(entry: Entry) -> Pairs | None:
+    """The pairs that an entry reads in place of its text; None where it reads none."""
     source = entry.settings.get("preferences")
-    return None if source is None else str(read_pairs(source).provenance["sha256"])
+    return None if source is None else read_pairs(source)
+
+
+def pairs_key(pairs: Pairs | None) -> str | None:
+    """What vouches for pairs."""
+    return None if pairs is None else str(pairs.provenance["sha256"])
 
 
 def decides(entry: Entry, locked: Locked, text: str, pairs: str | None, device: Device) -> dict[str, Any]:

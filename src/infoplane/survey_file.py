@@ -24,7 +24,7 @@ from infoplane.estimators import ESTIMATORS
 from infoplane.labels import MAX_ORDER
 from infoplane.loading import BUILT_IN as BUILT_IN_MODEL
 from infoplane.loading import DTYPES
-from infoplane.memory import parse
+from infoplane.machine import parse
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text_files import FILES
 from infoplane.tokenize import CONTEXT, TOKENS

@@ -9,7 +9,8 @@ error, `_reference_error` that of the reference points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,21 +140,16 @@ class Survey:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
         source = record_in(path, JSON_NAME)
-        record = read_record(source, SCHEMA, "survey", "survey")
-        try:
-            failed = {one["name"]: (one["error"], one["message"]) for one in record["failures"]}
+        with _promised(source):
+            record, failed = _read(source)
             models = []
-            for one in checked(record, _RECORD)["models"]:
-                checked([one["name"], one["id"]], tuple[str, str], "a model")
-                checked(one, _MODEL, "a model")
+            for one in record["models"]:
                 at = one["measurement"]
                 found = None if at is None else Measurement.load(inside(source.parent, at))
                 weights = {k: one[k] for k in ("commit", "sha256", "words_sha256") if k in one}
                 told = failed.get(one["name"], (None, None))
                 models.append(Surveyed(one["name"], one["id"], one["revision"], weights, one["facts"], found, *told))
             return cls(tuple(models), record["provenance"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 
 def listed(folder: Path) -> tuple[list[str], dict[str, tuple[str, str]]]:
@@ -162,13 +158,25 @@ def listed(folder: Path) -> tuple[list[str], dict[str, tuple[str, str]]]:
     Raises:
         ResultError: as for `Survey.load`.
     """
-    source = folder / JSON_NAME
-    record = read_record(source, SCHEMA, "survey", "survey")
+    with _promised(folder / JSON_NAME):
+        record, failed = _read(folder / JSON_NAME)
+        return [one["name"] for one in record["models"] if one["measurement"] is not None], failed
+
+
+def _read(source: Path) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+    """The record, and of each model that failed the kind of its error and the message."""
+    record = checked(read_record(source, SCHEMA, "survey", "survey"), _RECORD)
+    for one in record["models"]:
+        checked([one["name"], one["id"]], tuple[str, str], "a model")
+        checked(one, _MODEL, "a model")
+    return record, {one["name"]: (one["error"] or "", one["message"] or "") for one in record["failures"]}
+
+
+@contextmanager
+def _promised(source: Path) -> Iterator[None]:
     try:
-        checked(record, _RECORD)
-        measured = [str(one["name"]) for one in record["models"] if one["measurement"] is not None]
-        return measured, {str(one["name"]): (one["error"] or "", one["message"] or "") for one in record["failures"]}
-    except (KeyError, TypeError, ValueError) as error:
+        yield
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 

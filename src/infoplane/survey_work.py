@@ -16,7 +16,7 @@ from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import Measurement
 from infoplane.run import measure
 from infoplane.storage import working
-from infoplane.survey_entries import Device, decides, device_of, differences, pairs_key, text_key
+from infoplane.survey_entries import Device, decides, device_of, differences, pairs_key, read_entry_pairs, text_key
 from infoplane.survey_file import Entry
 from infoplane.survey_lock import LOCK_NAME, Locked, check_not_hidden
 from infoplane.text import BUILT_IN, Text
@@ -60,23 +60,23 @@ class Measuring:
         entry, locked = todo.entry, todo.locked
         check_not_hidden(entry)
         s, text = entry.settings, self.texts[text_key(entry)]
-        here = decides(entry, locked, text.provenance["sha256"], pairs_key(entry), device_of(s["device"]))
+        pairs = read_entry_pairs(entry)
+        here = decides(entry, locked, text.provenance["sha256"], pairs_key(pairs), device_of(s["device"]))
         if differs := differences(todo.key, here):
             raise ModelError(
                 f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
                 f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
             )
         place = self.out / entry.name
-        more: dict[str, Any] = {k: s[k] for k in ("preferences", "device_map") if k in s}
+        more: dict[str, Any] = {"device_map": s["device_map"]} if "device_map" in s else {}
         if locked.commit:
             more["revision"] = locked.commit
-        # pairs are read in place of the text
-        documents = BUILT_IN if "preferences" in s else text
-        tokens = s.get("tokens", None if "preferences" in s else tokens_enough(text))
+        documents = text if pairs is None else BUILT_IN  # pairs are read in place of the text
+        tokens = s.get("tokens", tokens_enough(text) if pairs is None else None)
         with working(place / "capture", s.get("keep_captures", False)) as folder:
             found = measure(
-                entry.path or entry.id, documents, tokenizer=s.get("tokenizer"), tokens=tokens, context=s["context"],
-                seed=s["seed"],
+                entry.path or entry.id, documents, preferences=pairs, tokenizer=s.get("tokenizer"), tokens=tokens,
+                context=s["context"], seed=s["seed"],
                 orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
                 points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
                 layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),

@@ -17,10 +17,10 @@ from typing import Any
 from infoplane.capture import Progress
 from infoplane.engine import Engine, Held, Piece, lasting
 from infoplane.engines import using
-from infoplane.errors import InfoplaneError, ResultError
+from infoplane.errors import InfoplaneError, ResultError, spoken
+from infoplane.machine import parse
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
-from infoplane.memory import parse
 from infoplane.results import check_kind
 from infoplane.storage import reach
 from infoplane.survey_cost import memory_of
@@ -32,6 +32,7 @@ from infoplane.survey_entries import (
     device_of,
     differences,
     pairs_key,
+    read_entry_pairs,
     read_entry_text,
     text_key,
 )
@@ -190,7 +191,7 @@ class _Run:
         """What vouches for the pairs of an entry, read once."""
         source = str(entry.settings.get("preferences"))
         if source not in self.pairs:
-            self.pairs[source] = pairs_key(entry)
+            self.pairs[source] = pairs_key(read_entry_pairs(entry))
         return self.pairs[source]
 
     def recall(self, chosen: Sequence[Entry]) -> None:
@@ -284,11 +285,8 @@ class _Run:
         return locked
 
     def _fail(self, entry: Entry, error: Exception) -> None:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = (
-            " ".join(lines)[:1000] if isinstance(error, InfoplaneError) else (lines or [type(error).__name__])[0][:300]
-        )
-        self.failed[entry.name] = (type(error).__name__, said)
+        kind = type(error).__name__
+        self.failed[entry.name] = (kind, spoken(error).removeprefix(f"{kind}: "))
 
     # ------------------------------------------------------------------ what there is
 

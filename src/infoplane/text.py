@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from infoplane.errors import SettingError, TextError
+from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.text_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
 
 BUILT_IN = "c4-sample"
@@ -88,8 +88,8 @@ def read_text(
     if isinstance(source, Text):
         return source
     for name, value, least in (("limit", limit, 1), ("seed", seed, 0)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise SettingError(f"{name} = {value!r}: expected a whole number, {least} or more")
+        if value is not None:
+            check_whole(name, value, least)
     found: dict[str, Any] = {
         "source": str(source) if isinstance(source, str | Path) else "python", "kind": "", "column": None,
         "split": None, "config": None, "revision": None, "choice": "all" if limit is None else "first",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.errors import SettingError, TextError
+from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.text import Text
 from infoplane.windows import Windows
 
@@ -59,8 +59,7 @@ def make_windows(
     prefix = prefix_of(tokenizer, add_bos)
     least = min_window + len(prefix)
     for name, value, smallest in (("tokens", tokens, min_window), ("context", context, least), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-            raise SettingError(f"{name} = {value!r}: expected a whole number, {smallest} or more")
+        check_whole(name, value, smallest)
     drawn = [int(i) for i in np.random.Generator(np.random.PCG64(seed)).permutation(len(text))]
     read, encoded, held = list[str](), list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]](), 0
     for i in drawn:  # in the order in which spare tokens are given out

@@ -21,7 +21,7 @@ from infoplane.capture import Progress, versions
 from infoplane.capturing import write_capture
 from infoplane.checkpoints import Checkpoint, gaps
 from infoplane.engine import Advance, lasting, unseen
-from infoplane.errors import InfoplaneError, ModelError, ResultError
+from infoplane.errors import ModelError, ResultError, spoken
 from infoplane.layers import named_layers, select_layers
 from infoplane.measurement import JSON_NAME, Measurement
 from infoplane.placing import with_bound
@@ -68,12 +68,10 @@ class Tracing:
         def do(checkpoint: Checkpoint, advance: Advance) -> tuple[Measurement | None, str | None, Learned | None]:
             try:
                 found, problem = self.run.measurement(checkpoint, self.text, self.cutting), None
-            except InfoplaneError as error:
-                found, problem = None, str(error)
             except Exception as error:  # a model's own code may raise anything, and the others can go on
                 if isinstance(error, OSError) and (self.run.sent or lasting(error)):
                     raise  # of the storage: the engine does the checkpoint again, where that can help
-                found, problem = None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                found, problem = None, spoken(error)
             return found, problem, self.run.learned
 
         return do

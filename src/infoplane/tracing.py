@@ -20,7 +20,7 @@ from infoplane.checkpoints import Checkpoint, find_checkpoints
 from infoplane.engine import Engine, Held, Piece
 from infoplane.engines import using
 from infoplane.errors import ModelError, ResultError
-from infoplane.memory import parse
+from infoplane.machine import parse
 from infoplane.results import check_kind, read_record
 from infoplane.storage import reach
 from infoplane.text import BUILT_IN, read_text
