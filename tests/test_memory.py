@@ -374,7 +374,6 @@ def test_a_real_shortage_on_the_cpu(tmp_path: Path) -> None:
         from infoplane.layers import named_layers
         from infoplane.models import Model
         from infoplane.points import ReferencePoints
-from infoplane.ray_worker import Worker
         from infoplane.text import Document, read_text
         from infoplane.windows import Windows
         import numpy as np

@@ -477,7 +477,7 @@ def test_a_worker_with_another_model_or_disk_is_found_out(engine: RayEngine, fol
     "nodes, workers, gpus, share",
     [
         ([(16, 0)], None, 1, Share(1, 16, 0)),
-        ([(16, 0), (8, 0)], None, 1, Share(2, 8, 0)),
+        ([(16, 0), (8, 0)], None, 1, Share(2, 8, 0, 2)),
         ([(16, 0), (8, 0)], 3, 1, Share(3, 8, 0, 2)),
         ([(2, 0)], 4, 1, Share(4, 0.5, 0, 4)),
         ([(1, 0), (1, 0)], 2, 0, Share(2, 1, 0)),

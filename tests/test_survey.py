@@ -327,7 +327,7 @@ def test_an_error_of_any_kind_is_a_models_own_but_a_full_disk_stops_all(
 
     monkeypatch.setattr(survey_work, "measure", breaks)
     found = survey(models / "survey.toml", out=tmp_path / "out", only="tiny/*")
-    assert [(f.error, f.message) for f in found.failures] == [("RuntimeError", "CUDA out of memory")] * 2
+    assert [(f.error, f.message) for f in found.failures] == [("RuntimeError", "CUDA out of memory and much more")] * 2
 
     def full(model: Any, *_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device", "somewhere")
