@@ -338,6 +338,7 @@ def test_what_finds_no_room_is_left_and_the_rest_goes_on(
 ) -> None:
     engine.keep([], None)
     monkeypatch.setattr(ray_engine, "PATIENCE", 1.0)
+    monkeypatch.setattr(ray_engine, "SHORT", 1.0)
     others = [ray.remote(num_cpus=1)(Worker).remote(".", {}) for _ in range(2)]
     ray.get([other.here.remote() for other in others])  # all that there is
     with engine.group(Held(None), name="the models", fresh=True) as group:
@@ -345,6 +346,7 @@ def test_what_finds_no_room_is_left_and_the_rest_goes_on(
         for want in (0, 1):
             what, error = next(found)
             assert what == want and isinstance(error, EngineError) and "no worker found room" in str(error)
+            monkeypatch.setattr(ray_engine, "PATIENCE", 1000.0)  # of the next, less: they wait in vain too, most likely
         for other in others:
             ray.kill(other)
         assert list(found) == [(2, 2)]

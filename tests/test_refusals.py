@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
-from infoplane import Measurement, measure
+from infoplane import Measurement, loading, measure
 from infoplane import sizes as sizing
+from infoplane.byte_budget import limit_bytes
 from infoplane.cli import app
 from infoplane.errors import InfoplaneError, LabelError, ResultError, SettingError, TextError
 from infoplane.pairs import read_pairs
-from infoplane.results import KINDS, check_free, kind_at, read_record
+from infoplane.points import ReferencePoints
+from infoplane.results import KINDS, check_free, check_kind, kind_at, read_record
 from infoplane.text import Text, read_text
 from infoplane.tokenize import make_windows
 from infoplane.tracing import trace
@@ -105,7 +108,7 @@ def commands(models: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("own", [name for name in KINDS if name != "manifest.json"])
 def test_a_result_of_another_kind_is_never_overwritten(own: str, models: Path, tmp_path: Path) -> None:
     for other, what in KINDS.items():
-        if other in (own, "manifest.json"):
+        if other in (own, "manifest.json") or {own, other} == {"survey.json", "comparison.json"}:
             continue
         folder = tmp_path / other
         folder.mkdir()
@@ -129,7 +132,33 @@ def test_a_page_alone_is_overwritten_by_force_only(tmp_path: Path) -> None:
     check_free(tmp_path, "measurement.json", force=True)
 
 
-def test_a_folder_of_another_kind_is_called_what_it_is(models: Path, tmp_path: Path) -> None:
+def test_a_command_stopped_before_its_record_goes_on(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    command = ["measure", str(models / "tiny"), *SMALL, "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Measurement, "save", stopped)
+        call(*command)
+    assert (tmp_path / "report.html").is_file() and not (tmp_path / "measurement.json").exists()
+    assert call(*command).exit_code == 0
+    assert (tmp_path / "measurement.json").is_file()
+
+
+def test_a_survey_may_lie_beside_its_comparison(models: Path, tmp_path: Path) -> None:
+    for own in ("survey.json", "comparison.json"):
+        (tmp_path / own).write_text("{}")
+    for own in ("survey.json", "comparison.json"):
+        check_kind(tmp_path, own)
+    with pytest.raises(ResultError, match="holds a comparison"):
+        check_kind(tmp_path, "measurement.json")
+
+
+def test_a_folder_of_another_kind_is_called_what_it_is(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "trajectory.json").write_text("{}")
     assert kind_at(tmp_path) == "trajectory.json" and kind_at(tmp_path / "bound.json") == "bound.json"
     for command in (["budget", str(tmp_path)], ["cases", str(tmp_path), "--scores", "open-llm-leaderboard"]):
@@ -138,6 +167,8 @@ def test_a_folder_of_another_kind_is_called_what_it_is(models: Path, tmp_path: P
     with pytest.raises(ResultError, match=r"no trajectory at .*nowhere/trajectory.json: run `infoplane trace`"):
         read_record(tmp_path / "nowhere" / "trajectory.json", "x", "trajectory", "trace")
     assert kind_at(tmp_path / "nowhere") is None
+    monkeypatch.chdir(tmp_path)  # a name that is not there says nothing of the folder it would be in
+    assert refusal("report", "nothere") == "no measurement at nothere: run `infoplane measure` with --out"
 
 
 def test_a_folder_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path, monkeypatch: Any) -> None:
@@ -160,12 +191,20 @@ def test_a_folder_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path
         ("--estimator best", "estimator 'best' is not known"),
         ("--orders 1,5", "expected some of 1 to 4"),
         ("--text-labels syllable", "text label 'syllable' is not known"),
+        ("--calibration rough", "calibration 'rough' is not known"),
+        ("--reference-sets 0", "reference_sets = 0: expected a whole number, 1 or more"),
+        ("--points 1", "m = 1: expected a whole number, 2 or more"),
+        ("--points-seed -1", "points_seed = -1: expected a whole number, 0 or more"),
+        ("--context 3", "context = 3: expected a whole number, 8 or more"),
+        ("--tokens 2", "tokens = 2: expected a whole number, 8 or more"),
+        ("--seed -1", "seed = -1: expected a whole number, 0 or more"),
+        ("--batch 0", "batch = 0: expected a whole number of tokens, 1 or more"),
     ],
 )
 def test_a_misspelt_question_is_refused_before_the_model_is_loaded(option: str, message: str, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "out"), *option.split()]
     assert message in refusal("measure", "./nowhere", *out)
-    if option.split()[0] not in ("--weights", "--text-labels"):
+    if option.split()[0] not in ("--weights", "--text-labels", "--calibration", "--reference-sets"):
         assert message in refusal("trace", "./nowhere", *out)
     assert not (tmp_path / "out").exists()
 
@@ -191,6 +230,31 @@ def test_points_that_just_fit_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None
         sizing.draw_points(64, 100, 0, "exact", 3)
 
 
+@pytest.mark.parametrize("settings", [{"layers": ["x"]}, {"m": 10**8}, {"memory": "1MB"}])
+def test_a_setting_that_no_checkpoint_has_is_found_at_the_first(
+    settings: dict[str, Any], models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loaded = loading.load_model, list[str]()
+
+    def counted(source: Any, **more: Any) -> Any:
+        loaded.append(source)
+        return load(source, **more)
+
+    monkeypatch.setattr(loading, "load_model", counted)
+    with pytest.raises(InfoplaneError):
+        trace(models / "run", out=tmp_path, tokens=3000, context=64, orders=(1,), **settings)
+    assert len(loaded) == 1
+
+
+def test_numbers_of_other_kinds_are_numbers(models: Path) -> None:
+    asked: dict[str, Any] = {"tokens": 3000, "context": 64, "m": 16, "dtype": "float32"}
+    found = measure(models / "tiny", orders=np.array([1, 2]), **asked)
+    assert list(found) == list(measure(models / "tiny", orders=(k for k in (1, 2)), **asked))
+    assert ReferencePoints.make(8, 4, np.int64(3)) == ReferencePoints.make(8, 4, 3)
+    with pytest.raises(SettingError, match="so documents can say nothing more"):
+        measure(None, np.array(["a text", "another"]), capture=models / "cap")
+
+
 def test_a_revision_of_a_folder_is_refused(models: Path) -> None:
     assert "lies on this machine and has no revisions" in refusal(
         "measure", str(models / "tiny"), "--revision", "main", *SMALL
@@ -207,9 +271,15 @@ def test_parts_of_a_dataset_are_refused_of_what_is_none(tmp_path: Path) -> None:
         ({"config": "en"}, "config 'en' is of a dataset"),
         ({"revision": "v1"}, "revision 'v1' is of a dataset"),
         ({"column": "body"}, "column 'body': .*a.txt is plain text and has no columns"),
+        ({"column": "body", "limit": 1}, "is plain text and has no columns"),
     ):
         with pytest.raises(SettingError, match=message):
             read_text(tmp_path / "a.txt", **settings)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/a.txt").write_text("a text of some words")
+    (tmp_path / "folder/b.jsonl").write_text('{"body": "another"}')
+    assert len(read_text(tmp_path / "folder", column="body")) == 2
+    assert len(read_text(tmp_path / "folder", column="body", limit=1)) == 1
     with pytest.raises(SettingError, match="split 'test' is of a dataset, and c4-sample is none"):
         read_text("c4-sample", split="test")
     pair = {"prompt": "a", "chosen": "b", "rejected": "c"}
@@ -238,6 +308,8 @@ def test_options_of_pairs_need_pairs(models: Path, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(json.dumps([{"prompt": "a", "chosen": "b", "rejected": "c"}]))
     said = refusal("measure", tiny, "--preferences", str(tmp_path / "p.json"), "--text-labels", "word")
     assert "preferences are measured without text_labels" in said
+    said = refusal("measure", tiny, "--preferences", str(tmp_path / "p.json"), "--bytes", "1000")
+    assert "--preferences reads pairs and no other text: leave --bytes out" in said
 
 
 def test_near_names_are_told(tmp_path: Path) -> None:
@@ -283,6 +355,11 @@ def test_a_text_that_ends_before_the_budget_is_said(models: Path) -> None:
     assert "the text ends after 4,100 tokens, of 5,000 to be read" in found.provenance["warnings"]
     found = measure(models / "tiny", documents([100] * 41), tokens=4100, **asked)
     assert not [said for said in found.provenance["warnings"] if "the text ends" in said]
+    for size, ends in ((4100, True), (4099, False)):
+        text = limit_bytes(documents([100] * 41), size)
+        assert text.provenance["bytes"]["ended"] is ends
+    found = measure(models / "tiny", limit_bytes(documents([100] * 41), 5000), tokens=10_000, **asked)
+    assert "the text ends after 4,100 bytes, of 5,000 to be read" in found.provenance["warnings"]
 
 
 def test_orders_without_a_bound_and_what_is_marked_are_said(models: Path, tmp_path: Path) -> None:
@@ -312,17 +389,35 @@ def test_a_trace_with_failures_exits_with_1_and_is_gone_on_with(models: Path, tm
     assert "is a finished trace: choose another --out" in refusal("trace", str(place), *SMALL, "--out", out)
 
 
-def test_a_trace_of_something_else_is_not_measured_over(models: Path, tmp_path: Path) -> None:
+def test_a_trajectory_of_a_monitor_is_not_overwritten(models: Path, tmp_path: Path) -> None:
+    found = trace(models / "run", out=tmp_path / "a", tokens=3000, context=64, orders=(1,), m=16, dtype="float32")
+    told = {name: value for name, value in found.provenance.items() if name != "decides"}
+    found = dataclasses.replace(found, provenance=told)
+    shutil.copytree(tmp_path / "a/checkpoints", tmp_path / "b/checkpoints")
+    found.save(tmp_path / "b", {p.name: f"checkpoints/{p.name}" for p in found.points})
+    with pytest.raises(ResultError, match="does not say what it is of"):
+        trace(models / "run", out=tmp_path / "b", tokens=3000, context=64, orders=(1,), m=16, dtype="float32")
+
+
+def test_a_trace_of_something_else_is_not_measured_over(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
     trace(models / "run", out=tmp_path, revisions="step1,step2", **asked)
     before = (tmp_path / "checkpoints/step1/measurement.json").read_bytes()
-    for changed, what in (({"m": 8}, "m"), ({"seed": 1, "loss": False}, "loss, seed"), ({"dtype": "float64"}, "dtype")):
+    for changed, what in (({"m": 8}, "m"), ({"seed": 1, "loss": False}, "loss, seed")):
         with pytest.raises(ResultError, match=rf"a trace of something else \(different: {what}\): choose another"):
             trace(models / "run", out=tmp_path, **{**asked, **changed})
+    with pytest.raises(ResultError, match="on another device or with other settings than asked for now"):
+        trace(models / "run", out=tmp_path, **{**asked, "dtype": "float64"})
+    with pytest.raises(ResultError, match="was measured of other weights"):  # the step is of another table
+        trace(models / "run", out=tmp_path, table={"step1": (7, None), "step2": (8, None), "step3": (9, None)}, **asked)
     with pytest.raises(ResultError, match=r"something else \(different: text\)"):
         trace(models / "run", documents([100] * 41), out=tmp_path, **asked)
     assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() == before
-    assert len(trace(models / "run", out=tmp_path, device="auto", **asked).points) == 3  # more of the same run
+    monkeypatch.chdir(models)
+    same = trace("./run/", out=tmp_path, device="cpu", **{**asked, "dtype": "auto"})  # more of the same run
+    assert len(same.points) == 3
     assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() == before
     trace(models / "run", out=tmp_path, force=True, **{**asked, "m": 8})
     assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() != before
@@ -331,9 +426,10 @@ def test_a_trace_of_something_else_is_not_measured_over(models: Path, tmp_path: 
 def test_two_checkpoints_with_the_same_weights_are_flagged(models: Path, tmp_path: Path) -> None:
     shutil.copytree(models / "run", tmp_path / "run")
     shutil.copy(tmp_path / "run/step1/model.safetensors", tmp_path / "run/step3/model.safetensors")
+    (tmp_path / "run/step3/generation_config.json").write_text("{}")  # what decides no number
     found = trace(
         tmp_path / "run", out=tmp_path / "out", tokens=3000, context=64, orders=(1,), m=16, dtype="float32"
     )  # fmt: skip
     assert [point.problem for point in found.points] == [
-        None, None, "it has the same weights as step1: was the right one uploaded?",
+        None, None, "its numbers are all those of step1, so its weights are too: was the right one uploaded?",
     ]  # fmt: skip

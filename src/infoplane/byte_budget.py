@@ -52,7 +52,8 @@ def limit_bytes(text: Text, size: int, seed: int = 0) -> Text:
             kept[i] = Document(text.documents[i].name, head)
             read += len(head.encode())
     documents = tuple(kept[i] for i in sorted(kept))
-    budget: dict[str, Any] = {"budget": size, "read": read, "seed": seed}
+    ended = sum(map(len, encoded)) <= size
+    budget: dict[str, Any] = {"budget": size, "read": read, "seed": seed, "ended": ended}
     more = {"bytes": budget, "documents": len(documents), "sha256": text_hash(documents)}
     return Text(documents, {**text.provenance, **more})
 

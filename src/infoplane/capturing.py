@@ -141,8 +141,8 @@ def capture_with(
     writing = _Writing(folder.absolute(), manifest, windows, tuple(points), batch.asked)
     for i, tokens in models.each(writing, missing, advance):
         if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
-            batch.tokens = tokens
-            manifest = _with_batches(folder, manifest, batch)
+            before, batch.tokens = batch.warning, tokens
+            manifest = _with_batches(folder, manifest, batch, before)
         forget(shard_path(folder, i))  # of what was there before, where a worker wrote it
         if not _appears(shard_path(folder, i)):
             raise CaptureError(
@@ -167,10 +167,16 @@ def _appears(path: Path) -> bool:
     return True
 
 
-def _with_batches(folder: Path, manifest: dict[str, Any], size: BatchSize) -> dict[str, Any]:
-    """The manifest, with what must be said of the batches of all shards, those of an earlier start included."""
+def _with_batches(
+    folder: Path, manifest: dict[str, Any], size: BatchSize, instead: str | None = None
+) -> dict[str, Any]:
+    """The manifest, with what must be said of the batches of all shards, those of an earlier start included.
+
+    Args:
+        instead: what was said of this start before.
+    """
     there = read_manifest(folder) or manifest
-    said = list(dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]))
+    said = [one for one in dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]) if one != instead]
     before = there.get("batch_tokens", size.asked)
     if before != size.asked:
         said.append(f"captured in batches of {before} tokens, then of {size.asked}: last bits of states may be others")

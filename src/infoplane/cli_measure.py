@@ -152,7 +152,7 @@ def measure(
             part: dict[str, Any] = {"split": split, "config": config, "revision": text_revision, "limit": limit}
             cut: dict[str, Any] = {"add_bos": add_bos, "include_special": include_special}
             if preferences is not None:
-                pairs.check_alone(text, column, include_first)
+                pairs.check_alone(text, column, include_first, bytes_)
                 documents: Any = text
                 asked["preferences"] = read_pairs(preferences, **part)
                 cut |= {"chat_template": chat_template, "prompt_truncate": prompt_truncate}

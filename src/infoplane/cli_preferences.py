@@ -40,16 +40,17 @@ PromptTruncate = Annotated[
 ]
 
 
-def check_alone(text: str, column: str | None, include_first: bool) -> None:
+def check_alone(text: str, column: str | None, include_first: bool, size: int | None) -> None:
     """Refuse what goes with a text and not with pairs.
 
     Raises:
-        SettingError: a text, a column or the first tokens of windows were asked for too.
+        SettingError: a text, a column, a budget of bytes or the first tokens of windows were asked for too.
     """
     for name, given in (
         ("--text", text != "c4-sample"),
         ("--column", column is not None),
         ("--include-first", include_first),
+        ("--bytes", size is not None),
     ):
         if given:
             raise SettingError(f"--preferences reads pairs and no other text: leave {name} out")

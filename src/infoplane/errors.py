@@ -6,6 +6,8 @@ message alone and exits with status 2. Anything else that escapes is a bug of ou
 
 from __future__ import annotations
 
+from numbers import Integral
+
 
 class InfoplaneError(Exception):
     """Base class of every error that infoplane raises on purpose."""
@@ -43,14 +45,15 @@ class SettingError(InfoplaneError, ValueError):
     """An argument is outside what it can be."""
 
 
-def check_whole(name: str, value: object, least: int) -> None:
-    """Refuse what is no whole number of at least `least`.
+def check_whole(name: str, value: object, least: int) -> int:
+    """A whole number of at least `least`, of whatever kind.
 
     Raises:
         SettingError: of that name.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise SettingError(f"{name} = {value!r}: expected a whole number, {least} or more")
+    return int(value)
 
 
 def spoken(error: Exception) -> str:

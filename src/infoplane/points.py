@@ -45,7 +45,7 @@ class ReferencePoints:
         Raises:
             SettingError: m or d below 2, a negative seed, or an unknown calibration.
         """
-        check_whole("seed", seed, 0)
+        seed = check_whole("seed", seed, 0)
         eps = temperature(m, d, calibration)
         normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((m, d))
         return cls(d, m, seed, calibration, eps, _frozen(normal))

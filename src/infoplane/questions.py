@@ -46,7 +46,7 @@ def check_orders(orders: Sequence[int]) -> None:
     Raises:
         SettingError: none, or one out of range.
     """
-    if not orders or min(orders) < 1 or max(orders) > MAX_ORDER:
+    if len(orders) == 0 or min(orders) < 1 or max(orders) > MAX_ORDER:
         raise SettingError(f"orders {list(orders)}: expected some of 1 to {MAX_ORDER}")
 
 

@@ -25,7 +25,8 @@ from infoplane.ray_share import Share, share_of
 from infoplane.ray_worker import Elsewhere, Said, Worker
 
 RETRIES = 3
-PATIENCE = 600.0
+PATIENCE, SHORT = 600.0, 30.0
+"""Seconds to wait for room on the cluster; and for the next pieces where one found none."""
 """Seconds that are waited for room for a first worker: a cluster may have to grow."""
 _TOLD = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TRANSFORMERS_VERBOSITY", "HF_HUB_DISABLE_PROGRESS_BARS",
          "TOKENIZERS_PARALLELISM", "TQDM_DISABLE")  # fmt: skip
@@ -149,6 +150,7 @@ class _RayGroup(Group[S]):
         self._engine, self._name, self._share, self._fresh = engine, name, share, fresh
         self.workers, self.threads = share.workers, share.threads
         self._opening = put(opening, name)
+        self._full = False
         self._slots = [_Slot(idle[i] if i < len(idle) else None) for i in range(share.workers)]
 
     def end(self) -> None:
@@ -191,6 +193,7 @@ class _RayGroup(Group[S]):
                         waiting.appendleft(piece)
                     continue
                 if stage == "placing":
+                    self._full = False
                     slot.stage, at[slot.actor.begin.remote(self._opening, task)] = "opening", slot
                 elif stage == "opening":
                     if said.error is not None:
@@ -271,10 +274,11 @@ class _RayGroup(Group[S]):
 
     def _unplaced(self, at: dict[Any, _Slot], heard: float) -> list[tuple[Piece[Any], EngineError]]:
         """The pieces whose workers found no room for too long, where nobody works; that of no piece is an error."""
-        if any(slot.stage != "placing" for slot in at.values()) or time.monotonic() - heard <= PATIENCE:
+        patience = min(PATIENCE, SHORT) if self._full else PATIENCE
+        if any(slot.stage != "placing" for slot in at.values()) or time.monotonic() - heard <= patience:
             return []
         failed = EngineError(
-            f"no worker found room for {PATIENCE:.0f} s: each needs {self._share.cpus:g} processors, "
+            f"no worker found room for {patience:.0f} s: each needs {self._share.cpus:g} processors, "
             f"{self._share.gpus:g} GPUs, and memory for its model, and the Ray cluster has no node where all are "
             "free; stop what else runs there, or ask for fewer workers"
         )
@@ -285,4 +289,5 @@ class _RayGroup(Group[S]):
             lost.append((slot.piece, failed))
             at.pop(key)
             slot.stop()
+        self._full = True
         return lost

@@ -231,9 +231,11 @@ class Record:
                 f"{self.documents} {'pair' if is_of_pairs(w) else 'document'}{'' if self.documents == 1 else 's'}: "
                 f"no interval is given with fewer than {MIN_DOCUMENTS}; read more",
             )
-        if w.provenance.get("ended") and "bytes" not in (w.provenance.get("text") or {}):
-            budget = w.provenance["token_budget"]
-            self.warnings.append(f"the text ends after {w.provenance['tokens']:,} tokens, of {budget:,} to be read")
+        text = w.provenance.get("text") or {}
+        unit, read = ("bytes", text["bytes"]) if "bytes" in text else ("tokens", w.provenance)
+        if read.get("ended"):
+            most, there = (read["budget"], read["read"]) if unit == "bytes" else (read["token_budget"], read["tokens"])
+            self.warnings.append(f"the text ends after {there:,} {unit}, of {most:,} to be read")
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         points = manifest["points"]
         return {

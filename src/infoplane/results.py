@@ -1,6 +1,6 @@
 """Which result lies in a folder, and the JSON record that each result has.
 
-Each kind of result has a record of its own name, and a folder holds one kind: all of them draw a `report.html`.
+Each kind of result has a record of its own name, and a folder holds one kind, for they draw a `report.html`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ KINDS: Mapping[str, str] = {
     "survey.json": "a survey", "measurement.json": "a measurement", "bound.json": "a bound",
     "manifest.json": "a capture",
 }  # fmt: skip
-"""Names of records, and of what; a capture may lie in the folder of a result."""
+"""Names of records, and of what."""
+_TOGETHER: Mapping[str, tuple[str, ...]] = {
+    "survey.json": ("comparison.json",), "comparison.json": ("survey.json",),
+}  # fmt: skip
+"""What may lie in one folder; a capture may lie anywhere."""
 _PAGE = "report.html"
 
 
@@ -51,7 +55,7 @@ def check_kind(folder: Path, own: str) -> None:
     """
     check_folder(folder)
     for name, what in KINDS.items():
-        if name not in (own, "manifest.json") and (folder / name).exists():
+        if name not in (own, "manifest.json", *_TOGETHER.get(own, ())) and (folder / name).exists():
             raise ResultError(f"{folder} holds {what} ({name}), and its report would be lost: choose another --out")
 
 
@@ -62,9 +66,17 @@ def check_free(folder: Path, own: str, force: bool) -> None:
         ResultError: the message says what would be.
     """
     check_kind(folder, own)
+    if force:
+        return
     for name in (own, _PAGE):
-        if (folder / name).exists() and not force:
+        if (folder / name).exists() and not (name == _PAGE and _left_by(folder / name, KINDS[own])):
             raise ResultError(f"{folder / name} exists: choose another --out, or --force to overwrite it")
+
+
+def _left_by(page: Path, what: str) -> bool:
+    """Whether a page without its record is of a command that was stopped before that: records are written last."""
+    kind = what.removeprefix("a ")
+    return f'<p class="eyebrow">infoplane {kind}</p>' in page.read_text("utf-8", "replace")
 
 
 def read_record(source: Path, known: str, what: str, command: str) -> dict[str, Any]:
@@ -76,7 +88,7 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
     try:
         record = files.parse_json(source.read_text("utf-8"), finite=True)
     except FileNotFoundError:
-        other = kind_at(source.parent)
+        other = kind_at(source.parent) if source.name in KINDS else None
         there = "" if other is None else f"; that folder holds {KINDS[other]} ({other})"
         raise ResultError(f"no {what} at {source}{there}: run `infoplane {command}` with --out") from None
     except (OSError, ValueError) as error:

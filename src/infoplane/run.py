@@ -20,7 +20,6 @@ from infoplane.capturing import capture_with
 from infoplane.engine import Advance, Engine
 from infoplane.engines import using
 from infoplane.errors import ModelError, SettingError
-from infoplane.forward import BatchSize
 from infoplane.labels import column
 from infoplane.layers import select_names
 from infoplane.machine import parse
@@ -29,7 +28,7 @@ from infoplane.pair_windows import is_of_pairs, make_pair_windows
 from infoplane.pairs import read_pairs
 from infoplane.placing import with_bound
 from infoplane.preference import with_preferences
-from infoplane.sizes import capture_sizes, draw_points
+from infoplane.sizes import capture_sizes, check_sizes, draw_points
 from infoplane.storage import reach
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
@@ -121,6 +120,7 @@ def measure(
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
+    orders = tuple(orders)
     told = {name: value for name, value in locals().items() if name not in ("engine", "workers", "loading")}
     if not isinstance(engine, Engine) or workers is not None:  # start it, and be called again with it
         with using(engine, workers) as running:
@@ -135,18 +135,22 @@ def measure(
         capture = reach(capture, "capture", writes=model is not None)
     if memory is not None:
         parse(memory)
-    if batch is not None:
-        BatchSize(batch)  # refuses what is no number of tokens
     check_asked(orders, estimators, weights, unit, text_labels)  # not after hours of capturing
+    check_sizes(
+        m=m, points_seed=points_seed, calibration=calibration, tokens=tokens, context=context, seed=seed,
+        windows=windows, batch=batch, reference_sets=reference_sets,
+    )  # fmt: skip
     if model is None:
         if capture is None:
             raise SettingError("without a model there must be a capture: name one of the two")
-        if there := [name for name in FIXED if told[name] != _DEFAULTS[name]] + list(loading):
+        if there := [name for name in FIXED if not _is_default(name, told[name])] + list(loading):
             raise SettingError(
                 f"a capture has its own text, model and reference points, so {', '.join(there)} can say nothing more: "
                 "leave that out, or name the model too"
             )
         kept = open_capture(capture)
+        if is_of_pairs(kept.windows):
+            _pairs_alone(None, labels=labels, text_labels=text_labels, bound=bound)
         found = measure_capture(kept, **questions)
         if is_of_pairs(kept.windows):
             found = with_preferences(found, kept, progress=progress)
@@ -238,6 +242,11 @@ def measure(
 
 
 _DEFAULTS = {name: one.default for name, one in inspect.signature(measure).parameters.items()}
+
+
+def _is_default(name: str, value: Any) -> bool:
+    default = _DEFAULTS[name]
+    return value is default or (type(value) is type(default) and bool(value == default))
 
 
 def _pairs_alone(documents: Any, **others: Any) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from infoplane.calibration import CALIBRATIONS
 from infoplane.capturing import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole
-from infoplane.forward import MAX_BATCH_TOKENS
+from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
 from infoplane.machine import free, parse, spoken
 from infoplane.memory import capturing, reduction
 from infoplane.points import ReferencePoints
+from infoplane.tokenize import MIN_WINDOW
 
 if TYPE_CHECKING:
     from infoplane.models import Facts
@@ -49,20 +51,48 @@ def capture_sizes(
     return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
 
 
+def check_sizes(
+    *,
+    m: int,
+    points_seed: int,
+    calibration: str,
+    tokens: int | None,
+    context: int,
+    seed: int,
+    windows: Mapping[str, Any] | None,
+    batch: int | None,
+    reference_sets: int = 1,
+) -> None:
+    """Refuse what no model can be measured with: known before one is loaded.
+
+    Raises:
+        SettingError: a number outside its range, or a calibration that is not known.
+    """
+    shortest = (windows or {}).get("min_window", MIN_WINDOW)
+    for name, value, least in (
+        ("m", m, 2), ("points_seed", points_seed, 0), ("reference_sets", reference_sets, 1),
+        ("context", context, shortest), ("tokens", shortest if tokens is None else tokens, shortest), ("seed", seed, 0),
+    ):  # fmt: skip
+        check_whole(name, value, least)
+    if calibration not in CALIBRATIONS:
+        raise SettingError(f"calibration {calibration!r} is not known; choose one of {', '.join(CALIBRATIONS)}")
+    if batch is not None:
+        BatchSize(batch)
+
+
 def draw_points(
     width: int, m: int, points_seed: int, calibration: str, sets: int = 1, memory: int | str | None = None
 ) -> list[ReferencePoints]:
     """Sets of reference points; set r is drawn with points_seed + r.
 
     Raises:
-        SettingError: no whole numbers, or more points than the memory that is stated, or free, can hold.
+        SettingError: more points than the memory that is stated, or free, can hold.
     """
-    for name, value in (("m", m), ("reference_sets", sets)):
-        check_whole(name, value, 1)
     needed, there = m * width * (_DRAWN + sets * _HELD), free() if memory is None else parse(memory)
     if needed > there:
+        which, how = ("1 set" if sets == 1 else f"{sets:,} sets"), ("are free" if memory is None else "may be held")
         raise SettingError(
-            f"{sets:,} sets of {m:,} reference points of width {width} take {spoken(needed)}, and "
-            f"{spoken(there)} {'are free' if memory is None else 'may be held'}: use fewer --points or --reference-sets"
+            f"{which} of {m:,} reference points of width {width} take {spoken(needed)}, and {spoken(there)} {how}: use "
+            "fewer --points or --reference-sets"
         )
     return [ReferencePoints.make(width, m, points_seed + r, calibration) for r in range(sets)]

@@ -140,8 +140,9 @@ class Survey:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
         source = record_in(path, JSON_NAME)
+        content = read_record(source, SCHEMA, "survey", "survey")
         with _promised(source):
-            record, failed = _read(source)
+            record, failed = _checked(content)
             models = []
             for one in record["models"]:
                 at = one["measurement"]
@@ -158,14 +159,15 @@ def listed(folder: Path) -> tuple[list[str], dict[str, tuple[str, str]]]:
     Raises:
         ResultError: as for `Survey.load`.
     """
+    content = read_record(folder / JSON_NAME, SCHEMA, "survey", "survey")
     with _promised(folder / JSON_NAME):
-        record, failed = _read(folder / JSON_NAME)
+        record, failed = _checked(content)
         return [one["name"] for one in record["models"] if one["measurement"] is not None], failed
 
 
-def _read(source: Path) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
-    """The record, and of each model that failed the kind of its error and the message."""
-    record = checked(read_record(source, SCHEMA, "survey", "survey"), _RECORD)
+def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+    """A record that holds what it promises, and of each model that failed the kind of its error and the message."""
+    record = checked(content, _RECORD)
     for one in record["models"]:
         checked([one["name"], one["id"]], tuple[str, str], "a model")
         checked(one, _MODEL, "a model")

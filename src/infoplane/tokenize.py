@@ -21,6 +21,8 @@ from infoplane.windows import Windows
 
 TOKENS = 32_768
 CONTEXT = 512
+MIN_WINDOW = 8
+"""Tokens of the shortest window: states of a shorter one have hardly any context."""
 MIN_DEPTH = 64
 """Tokens that are worth reading of a document before one document fewer is read."""
 _CHARACTERS_PER_TOKEN = 16  # far more than any tokenizer reaches on prose: only the surplus is cut off
@@ -36,7 +38,7 @@ def make_windows(
     add_bos: bool | None = None,
     include_special: bool = False,
     include_first: bool = False,
-    min_window: int = 8,
+    min_window: int = MIN_WINDOW,
 ) -> Windows:
     """Cut documents into windows of at most `context` tokens.
 

@@ -21,7 +21,7 @@ from infoplane.capture import Progress, versions
 from infoplane.capturing import write_capture
 from infoplane.checkpoints import Checkpoint, gaps
 from infoplane.engine import Advance, lasting, unseen
-from infoplane.errors import ModelError, ResultError, spoken
+from infoplane.errors import ModelError, ResultError, SettingError, spoken
 from infoplane.layers import named_layers, select_layers
 from infoplane.measurement import JSON_NAME, Measurement
 from infoplane.placing import with_bound
@@ -40,8 +40,11 @@ DECIDING = ("infoplane", "torch", "transformers")
 
 
 def asked(loading: Mapping[str, Any]) -> dict[str, str]:
-    """What is not left to its default in loading models."""
-    return {name: str(value) for name, value in loading.items() if value not in (None, False, "auto")}
+    """What is not left to its default in loading models; not device and dtype, which are settled when one loads."""
+    return {
+        name: str(value) for name, value in loading.items()
+        if name not in ("device", "dtype") and value not in (None, False, "auto")
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,8 @@ class Tracing:
         def do(checkpoint: Checkpoint, advance: Advance) -> tuple[Measurement | None, str | None, Learned | None]:
             try:
                 found, problem = self.run.measurement(checkpoint, self.text, self.cutting), None
+            except (SettingError, ResultError):
+                raise  # of all checkpoints alike; or one would be measured over
             except Exception as error:  # a model's own code may raise anything, and the others can go on
                 if isinstance(error, OSError) and (self.run.sent or lasting(error)):
                     raise  # of the storage: the engine does the checkpoint again, where that can help
@@ -94,6 +99,7 @@ class Run:
     memory: int | str | None = None
     batch: int | None = None
     decides: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
 
     def place(self, name: str) -> Path:
         """Folder of a checkpoint's measurement; names may hold what a folder's may not."""
@@ -182,7 +188,14 @@ class Run:
             found = Measurement.load(place)
         except ResultError:
             return None  # of another version, or damaged: it is made anew
-        return found if found.provenance.get("trace_key") == key else None
+        if found.provenance.get("trace_key") == key:
+            return found
+        if self.force:
+            return None
+        raise ResultError(
+            f"{place / JSON_NAME} was measured of other weights, on another device or with other settings than asked "
+            "for now: choose another --out, or --force to measure it again"
+        )
 
     def _key(self, checkpoint: Checkpoint) -> str:
         """Hash of everything that decides the numbers of a checkpoint."""

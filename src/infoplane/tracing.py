@@ -22,6 +22,7 @@ from infoplane.engines import using
 from infoplane.errors import ModelError, ResultError
 from infoplane.machine import parse
 from infoplane.results import check_kind, read_record
+from infoplane.sizes import check_sizes
 from infoplane.storage import reach
 from infoplane.text import BUILT_IN, read_text
 from infoplane.trace_work import DECIDING, Run, Tracing, asked
@@ -87,7 +88,12 @@ def trace(
     out = reach(out, "out").absolute()
     if memory is not None:
         parse(memory)
+    orders = tuple(orders)
     check_asked(orders, estimators, unit=unit)
+    check_sizes(
+        m=m, points_seed=points_seed, calibration=calibration, tokens=tokens, context=context, seed=seed,
+        windows=windows, batch=batch,
+    )  # fmt: skip
     check_kind(out, JSON_NAME)
     found = find_checkpoints(model, revisions, table)
     text = read_text(documents)
@@ -97,14 +103,14 @@ def trace(
         "layers": None if layers is None else list(layers), "m": m, "points_seed": points_seed,
         "calibration": calibration, **({"bound": True} if bound else {}),
     }  # fmt: skip
+    at = Path(model).expanduser()
     decides = {
-        "model": str(model), "text": text.provenance.get("sha256"), **settings, **cutting,
-        **asked(loading),
-        "versions": versions(*DECIDING),
+        "model": str(at.resolve() if at.is_dir() else model), "text": text.provenance.get("sha256"),
+        **settings, **cutting, **asked(loading), "versions": versions(*DECIDING),
     }  # fmt: skip
     if not force:
         _check_same(out, decides)
-    run = Run(out, loading, settings, keep_captures, progress, memory=memory, batch=batch, decides=decides)
+    run = Run(out, loading, settings, keep_captures, progress, memory=memory, batch=batch, decides=decides, force=force)
     done: dict[str, Point] = {}
     pieces = [Piece(f"checkpoint {one.name}", one) for one in found]
     with using(engine, workers) as running, running.group(Held(None), name="the checkpoints", gpus=True) as group:
@@ -145,10 +151,14 @@ def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
     if not (out / JSON_NAME).exists():
         return
     try:
-        told = read_record(out / JSON_NAME, SCHEMA, "trajectory", "trace")["provenance"]
-        then = dict(told["decides"])
-    except (ResultError, KeyError, TypeError, ValueError):
+        then = read_record(out / JSON_NAME, SCHEMA, "trajectory", "trace")["provenance"].get("decides")
+    except ResultError:
         return  # damaged: what is stored beside it says itself what it is of
+    if not isinstance(then, dict):
+        raise ResultError(
+            f"{out / JSON_NAME} does not say what it is of (a monitor wrote it, or an earlier version): choose another "
+            "--out, or --force to overwrite it"
+        )
     if differs := sorted(k for k in {*then, *decides} if then.get(k) != decides.get(k)):
         raise ResultError(
             f"{out / JSON_NAME} is a trace of something else (different: {', '.join(differs)}): choose another --out, "
@@ -166,7 +176,7 @@ def _store(
             outliers(trajectory), "it looks like a checkpoint from elsewhere in training: was the right one uploaded?"
         )
         for name, other in twins(trajectory).items():
-            said[name] = f"it has the same weights as {other}: was the right one uploaded?"
+            said[name] = f"its numbers are all those of {other}, so its weights are too: was the right one uploaded?"
         points = [dataclasses.replace(p, problem=said.get(p.name, p.problem)) for p in points]
         trajectory = dataclasses.replace(trajectory, points=tuple(points))
     trajectory.save(run.out, {p.name: run.place(p.name).relative_to(run.out).as_posix() for p in points})

@@ -235,15 +235,14 @@ def _row(found: Measurement, quantity: str, layer: str, order: int | None, field
 
 
 def twins(trajectory: Trajectory) -> dict[str, str]:
-    """Checkpoints that have the same weights as an earlier one, by name, with the name of that."""
-    first: dict[str, str] = {}
+    """Checkpoints whose numbers are all those of an earlier one, by name, with the name of that: the same weights."""
+    first: dict[tuple[Any, ...], str] = {}
     found = {}
     for point in trajectory.measured:
         assert point.measurement is not None
-        model = point.measurement.provenance.get("model") or {}
-        weights = model.get("file_sha256") or model.get("commit")
-        if weights and first.setdefault(weights, point.name) != point.name:
-            found[point.name] = first[weights]
+        numbers = tuple((row.value, row.replicates) for row in point.measurement)
+        if first.setdefault(numbers, point.name) != point.name:
+            found[point.name] = first[numbers]
     return found
 
 
