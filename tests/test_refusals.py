@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from infoplane import Measurement, loading, measure
 from infoplane import sizes as sizing
+from infoplane.addresses import place
 from infoplane.byte_budget import limit_bytes
 from infoplane.cli import app
 from infoplane.errors import InfoplaneError, LabelError, ResultError, SettingError, TextError
 from infoplane.pairs import read_pairs
 from infoplane.points import ReferencePoints
 from infoplane.results import KINDS, check_free, check_kind, kind_at, read_record
+from infoplane.storage import put
 from infoplane.text import Text, read_text
 from infoplane.tokenize import make_windows
 from infoplane.tracing import trace
@@ -145,6 +147,19 @@ def test_a_command_stopped_before_its_record_goes_on(
     assert (tmp_path / "report.html").is_file() and not (tmp_path / "measurement.json").exists()
     assert call(*command).exit_code == 0
     assert (tmp_path / "measurement.json").is_file()
+
+
+def test_pages_at_an_address_are_looked_at_too() -> None:
+    folder = place("memory://refusals/here")
+    put(folder / "report.html", b'<p class="eyebrow">infoplane traces</p>')
+    with pytest.raises(ResultError, match=r"report.html exists"):
+        check_free(folder, "measurement.json", force=False)
+    put(folder / "report.html", b'<p class="eyebrow">infoplane measurement</p>')
+    check_free(folder, "measurement.json", force=False)
+    put(folder / "trajectory.json", b"{}")
+    with pytest.raises(ResultError, match="memory://refusals/here holds a trace"):
+        check_free(folder, "measurement.json", force=False)
+    assert kind_at(folder) == "trajectory.json"
 
 
 def test_a_survey_may_lie_beside_its_comparison(models: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def check_free(folder: Path, own: str, force: bool) -> None:
 def _left_by(page: Path, what: str) -> bool:
     """Whether a page without its record is of a command that was stopped before that: records are written last."""
     kind = what.removeprefix("a ")
-    return f'<p class="eyebrow">infoplane {kind}</p>' in page.read_text("utf-8", "replace")
+    return f'<p class="eyebrow">infoplane {kind}</p>'.encode() in page.read_bytes()
 
 
 def read_record(source: Path, known: str, what: str, command: str) -> dict[str, Any]:
