@@ -95,7 +95,7 @@ def soak(place: Path, kills: int, seed: int, seconds: float, pages: bool = False
     import torch
     import transformers  # noqa: F401
 
-    import infoplane.cli
+    import infoplane.cli_measure
     import infoplane.report  # noqa: F401
 
     torch.set_num_threads(1)
@@ -216,7 +216,7 @@ def _make(model: Path) -> None:
 def _command(
     place: Path, out: str, capture: str | None = None, pages: bool = False, imports: Path | None = None
 ) -> None:
-    import infoplane.cli
+    import infoplane.cli_measure
     import infoplane.report
     from infoplane.cli import main
 
@@ -227,10 +227,11 @@ def _command(
         return draw(found, folder)
 
     infoplane.report.write_report = write
-    infoplane.cli.bars = _told
+    infoplane.cli_measure.bars = _told
 
     kept = ("--capture", str(place / capture)) if capture else ()
-    more = ("--force",) if out == "R" else ()  # a run that was killed at its very end is repeated all the same
+    # a run that was killed at its very end is repeated all the same; any other has to go on without
+    more = ("--force",) if (place / out / "measurement.json").exists() else ()
     sys.argv = ["infoplane", "measure", str(place / "model"), "--text", str(place / "text.jsonl"), *ASKED, *kept, *more]
     sys.argv += ["--out", str(place / out)]
     try:
@@ -243,7 +244,7 @@ def _command(
 def _stand_in(found: Any, folder: Path) -> list[Path]:
     from infoplane import files
 
-    page = json.dumps(found.to_dict()).encode()
+    page = b'<p class="eyebrow">infoplane measurement</p>' + json.dumps(found.to_dict()).encode()
     paths = [folder / "figures" / f"{name}.svg" for name in ("plane", "profiles", "controls")] + [
         folder / "report.html"
     ]
