@@ -377,6 +377,38 @@ def test_a_text_that_ends_before_the_budget_is_said(models: Path) -> None:
     assert "the text ends after 4,100 bytes, of 5,000 to be read" in found.provenance["warnings"]
 
 
+def test_the_table_tells_rows_apart(models: Path, tmp_path: Path) -> None:
+    asked = [
+        "--text-labels",
+        "word",
+        "--weights",
+        "frequency,uniform",
+        "--reference-sets",
+        "2",
+        "--estimator",
+        "plugin",
+    ]
+    result = call("measure", str(models / "tiny"), *SMALL, *asked, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.exception
+    found = Measurement.load(tmp_path / "out")
+    for row in (r for r in found.select(layer="model", quantity="complexity") if r.position_set in ("P_1", "word:1")):
+        assert row.reference_error is not None
+        cells = [row.weight or "", f"{row.value:.4f}", f"{row.reference_error:.4f}"]
+        lines = [line for line in result.output.splitlines() if all(cell in line for cell in cells)]
+        assert any(("word:1" in line) is (row.position_set == "word:1") for line in lines), cells
+
+
+def test_one_plain_text_is_told_to_be_one_document(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a text of some words, and then some more " * 50)
+    out = str(tmp_path / "out")
+    said = call("measure", str(models / "tiny"), *SMALL, "--text", str(tmp_path / "a.txt"), "--out", out)
+    note = "1 document: no interval is given with fewer than 40; a plain text is one document: give a folder of files"
+    assert note in " ".join(said.output.split())
+    assert "no standard errors to plan by: 1 documents were read, and 40 are needed" in refusal("budget", out)
+    asked = ["cases", out, "--scores", "open-llm-leaderboard", "--latest", "--out", str(tmp_path / "x.csv")]
+    assert "--percent and --latest are for files" in refusal(*asked)
+
+
 def test_orders_without_a_bound_and_what_is_marked_are_said(models: Path, tmp_path: Path) -> None:
     asked = [str(models / "tiny"), *SMALL, "--orders", "1,4", "--bound", "--out", str(tmp_path / "out")]
     result = call("measure", *asked)
@@ -402,6 +434,27 @@ def test_a_trace_with_failures_exits_with_1_and_is_gone_on_with(models: Path, tm
     assert call("trace", str(place), *SMALL, "--out", out).exit_code == 0
     assert (tmp_path / "out/checkpoints/step1/measurement.json").read_bytes() == first
     assert "is a finished trace: choose another --out" in refusal("trace", str(place), *SMALL, "--out", out)
+
+
+def test_a_finished_trace_takes_new_checkpoints_and_tells_of_halves(models: Path, tmp_path: Path) -> None:
+    place, out = tmp_path / "run", str(tmp_path / "out")
+    shutil.copytree(models / "run", place)
+    moved = place.rename(tmp_path / "all")
+    for step in (1, 2):
+        shutil.copytree(moved / f"step{step}", place / f"step{step}")
+    assert call("trace", str(place), *SMALL, "--out", out).exit_code == 0
+    assert "is a finished trace" in refusal("trace", str(place), *SMALL, "--out", out)
+    first = (tmp_path / "out/checkpoints/step1/measurement.json").read_bytes()
+    shutil.copytree(moved / "step3", place / "step3")
+    (place / "step3/config.json").unlink()  # half of it
+    result = call("trace", str(place), *SMALL, "--out", out)
+    assert result.exit_code == 1 and "1 of 3 checkpoints could not be measured: step3" in result.output
+    shutil.copy(moved / "step3/config.json", place / "step3/config.json")
+    assert call("trace", str(place), *SMALL, "--out", out).exit_code == 0
+    assert (tmp_path / "out/checkpoints/step1/measurement.json").read_bytes() == first
+    assert not list((tmp_path / "out/checkpoints").glob("*/capture"))
+    said = refusal("report", f"s={out}", f"s={out}", "--out", str(tmp_path / "page"))
+    assert "runs 1 and 2 have the same numbers: they are one trace, not two seeds" in said
 
 
 def test_a_trajectory_of_a_monitor_is_not_overwritten(models: Path, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_runs_of_two_configurations_are_not_seeds_of_one() -> None:
     ):
         Seeds("both", (a, b))
     Seeds("with and without the bound", (a, run(seed=1, like={"width": 32}, settings={"orders": [1], "bound": True})))
-    assert [g.name for g in grouped([("x", a), ("y", b), ("x", a)])] == ["x", "y"]
+    assert [g.name for g in grouped([("x", a), ("y", b), ("x", run(seed=1, like={"width": 32}))])] == ["x", "y"]
     with pytest.raises(SettingError, match="none: no runs"):
         Seeds("none", ())
     apart = Seeds("apart", (Trajectory(a.points[:4], {}), Trajectory(a.points[4:], {})))

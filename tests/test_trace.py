@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -224,8 +225,16 @@ def test_traces_are_reported_together(traced: Any, tmp_path: Path) -> None:
 
     from infoplane.cli import app
 
-    place = str(traced[1])
-    asked = ["report", f"twins={place}", f"twins={place}", place, "--out", str(tmp_path / "page")]
+    place, noise = str(traced[1]), np.random.default_rng(0)
+    points = []
+    for point in traced[0].points:  # another seed of the same: other numbers
+        rows = (dataclasses.replace(row, value=row.value * noise.normal(1, 0.01)) for row in point.measurement)
+        found = dataclasses.replace(point.measurement, estimates=tuple(rows))
+        found.save(tmp_path / "other" / point.name)
+        points.append(dataclasses.replace(point, measurement=found))
+    seed = Trajectory(tuple(points), traced[0].provenance)
+    seed.save(tmp_path / "other", {p.name: p.name for p in points})
+    asked = ["report", f"twins={place}", f"twins={tmp_path / 'other'}", place, "--out", str(tmp_path / "page")]
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
     page = (tmp_path / "page/report.html").read_text("utf-8")

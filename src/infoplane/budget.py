@@ -86,9 +86,10 @@ def costs(found: Measurement, wanted: Sequence[float]) -> tuple[Cost, ...]:
     weights = [row.weight for row in rows]
     weight = "frequency" if "frequency" in weights else next(iter(weights), None)
     rows = [row for row in rows if row.weight == weight]
-    if not rows:
+    few = (found.provenance.get("documents") or MIN_DOCUMENTS) < MIN_DOCUMENTS
+    if not rows and not few:
         raise ResultError("no row of the whole model by the estimator corrected: measure with --estimator corrected")
-    if any(row.standard_error is None for row in rows):
+    if few or any(row.standard_error is None for row in rows):
         raise ResultError(
             f"no standard errors to plan by: {found.provenance.get('documents')} documents were read, and "
             f"{MIN_DOCUMENTS} are needed; measure on more documents"

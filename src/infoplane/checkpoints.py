@@ -72,6 +72,12 @@ def parse_name(name: str) -> tuple[int, int | None, tuple[int, int]] | None:
     return int(found["step"]), tokens, (int(found["stage"] or 0), int(found["ingredient"] or 0))
 
 
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is one; half of one, with weights and a step in its name, is to be told of."""
+    half = parse_name(folder.name) is not None and any(folder.glob("*.safetensors"))
+    return (folder / "config.json").is_file() or half
+
+
 def find_checkpoints(
     source: str | Path, revisions: str | None = None, table: Mapping[str, tuple[int, int | None]] | None = None
 ) -> tuple[Checkpoint, ...]:
@@ -89,7 +95,7 @@ def find_checkpoints(
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        names: dict[str, str | None] = {p.name: None for p in path.iterdir() if (p / "config.json").is_file()}
+        names: dict[str, str | None] = {p.name: None for p in path.iterdir() if _is_checkpoint(p)}
         if not names:
             own = " (it is a single model: name the folder that holds the checkpoints)"
             raise ModelError(

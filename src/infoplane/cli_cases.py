@@ -44,6 +44,8 @@ def cases(
     if out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
     found, told = _measurements(sources)
+    if (percent or latest) and all(s in TABLES for s in scores):
+        raise SettingError("--percent and --latest are for files, and only published tables are named: leave them out")
     # the two say how files are read; a table among them knows its own unit
     table = concat([scores_from(s) if s in TABLES else scores_from(s, percent=percent, latest=latest) for s in scores])
     if task is not None:
@@ -57,7 +59,8 @@ def cases(
         say(f"Note: {warning}", err=True)
     for one in joined.unmatched:
         say(f"Left out: {one}", err=True)
-    say(f"Wrote {out}: {joined.table.height} models, {joined.table.width} columns")
+    models = "1 model" if joined.table.height == 1 else f"{joined.table.height} models"
+    say(f"Wrote {out}: {models}, {joined.table.width} columns")
 
 
 def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]:

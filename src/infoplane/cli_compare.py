@@ -86,6 +86,7 @@ def _show(found: Comparison) -> None:
     from rich.table import Table
 
     from infoplane.comparison import PREFERENCES, SHOWN
+    from infoplane.jackknife import MIN_DOCUMENTS
 
     shell = console(140)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}
@@ -104,7 +105,11 @@ def _show(found: Comparison) -> None:
                 cells.append("" if r is None else f"{r['value']:.{digits}f}{half}")
             shown.add_row(*cells)
         shell.print(shown)
-    claimed = found.differences.filter(found.differences["claimed"]) if len(found.differences) else found.differences
-    shell.print(f"{len(claimed)} of {len(found.differences)} differences from {found.names[0]} are beyond their error.")
+    every = found.differences
+    known = every.filter(every["standard_error"].is_not_null()) if len(every) else every
+    claimed = known.filter(known["claimed"]) if len(known) else known
+    shell.print(f"{len(claimed)} of {len(known)} differences from {found.names[0]} are beyond their error.")
+    if len(known) < len(every):
+        shell.print(f"{len(every) - len(known)} differences have no error: of fewer than {MIN_DOCUMENTS} documents.")
     for warning in found.warnings:
         shell.print(f"Note: {warning}", highlight=False)

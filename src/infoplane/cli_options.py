@@ -9,7 +9,12 @@ import typer
 TEXT, MODEL, POINTS, ASK, OUT, WHERE = "Text", "Model", "Reference points", "Questions", "Results", "Workers"
 
 Text = Annotated[
-    str, typer.Option(help="c4-sample (built in), a file, a folder, - or a datasets id.", rich_help_panel=TEXT)
+    str,
+    typer.Option(
+        help="c4-sample (built in), a file, a folder, - or a datasets id. A text file is one document; so is a row of "
+        "JSONL or Parquet.",
+        rich_help_panel=TEXT,
+    ),
 ]
 Tokens = Annotated[int, typer.Option(help="Budget of tokens.", rich_help_panel=TEXT)]
 MostTokens = Annotated[

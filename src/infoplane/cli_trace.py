@@ -74,7 +74,7 @@ def trace(
     interrupted command goes on where it stopped when it is repeated. Exit status 1 where some checkpoints could not be
     measured: the others stand, and a repeated command tries those again.
     """
-    from infoplane.checkpoints import read_table
+    from infoplane.checkpoints import find_checkpoints, read_table
     from infoplane.report.run_page import write_run_report
     from infoplane.text import read_text
     from infoplane.tracing import trace as run
@@ -82,9 +82,10 @@ def trace(
 
     folder = reach(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
     check_kind(folder, JSON_NAME)
-    if _finished(folder / JSON_NAME) and (folder / "report.html").exists() and not force:
-        raise ResultError(f"{folder / JSON_NAME} is a finished trace: choose another --out, or --force to overwrite it")
     table = read_table(steps) if steps else None
+    there = _measured(folder / JSON_NAME) if not force and (folder / "report.html").exists() else set()
+    if there and {checkpoint.name for checkpoint in find_checkpoints(model, revisions, table)} <= there:
+        raise ResultError(f"{folder / JSON_NAME} is a finished trace: choose another --out, or --force to overwrite it")
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         documents = read_text(text, column=column, split=split, config=config, limit=limit, seed=seed)
@@ -110,14 +111,12 @@ def trace(
         raise typer.Exit(1)
 
 
-def _finished(path: Path) -> bool:
-    """Whether a whole trace stands there; a part of one is gone on with."""
+def _measured(path: Path) -> set[str]:
+    """The checkpoints that a stored trace has measured; where some are missing it is gone on with."""
     try:
-        record = parse_json(path.read_text("utf-8"))
-        measured = [point for point in record["points"] if point["measurement"] is not None]
-        return len(measured) >= int(record["provenance"]["checkpoints"])
+        return {p["name"] for p in parse_json(path.read_text("utf-8"))["points"] if p["measurement"] is not None}
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return set()
 
 
 def _summary(found: Trajectory) -> None:

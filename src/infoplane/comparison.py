@@ -125,6 +125,16 @@ class Comparison:
         record = read_record(source, SCHEMA, "comparison", "compare")
         try:
             checked(record, _RECORD)
+            for m in record["members"]:
+                checked([m["name"], m["parameters"]], tuple[str, int | None], "a model")
+                if m["parameters"] is not None and m["parameters"] < 1:
+                    raise ValueError(f"{m['name']} has {m['parameters']} parameters")
+            for row in (*record["values"], *record["differences"]):
+                value = row["difference" if "difference" in row else "value"]
+                told = [row["name"], row["quantity"], row["position_set"], row["unit"], value]
+                checked(told, tuple[str, str, str, str, float], "a row")
+                if (row["low"] is None) != (row["high"] is None):
+                    raise ValueError(f"half an interval of {row['quantity']}")
             return cls(
                 pl.DataFrame(record["members"], schema=_MEMBER),
                 pl.DataFrame(record["values"], schema=_VALUE),

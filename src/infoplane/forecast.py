@@ -101,11 +101,16 @@ class Forecast:
             rows = {
                 name: tuple(_row(kind, r) for r in record[name]) for name, kind in _ROWS.items() if name != "held_out"
             }
-            return cls(
-                **rows, held_out=tuple(held), verdicts=tuple(record["verdicts"]), provenance=record["provenance"]
-            )
+            p = record["provenance"]
+            promised = [p["models"], p["families"], p["warnings"], p["settings"], p["reference"], record["verdicts"]]
+            checked(promised, _PROMISED, "what is said of it")
+            checked([p["settings"]["structure"], p["settings"]["baselines"]], tuple[list[str], list[str]], "settings")
+            return cls(**rows, held_out=tuple(held), verdicts=tuple(record["verdicts"]), provenance=p)
         except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
+
+
+_PROMISED = tuple[list[str], list[str], list[str], dict[str, Any], dict[str, tuple[float, float]], list[str]]
 
 
 def forecast(

@@ -26,6 +26,7 @@ from infoplane.measurement import Estimate, Measurement
 from infoplane.pair_windows import is_of_pairs
 from infoplane.questions import SIDES, Question, Questions
 from infoplane.rows import Floats
+from infoplane.windows import Windows
 
 
 class Record:
@@ -229,7 +230,7 @@ class Record:
             self.warnings.insert(
                 0,
                 f"{self.documents} {'pair' if is_of_pairs(w) else 'document'}{'' if self.documents == 1 else 's'}: "
-                f"no interval is given with fewer than {MIN_DOCUMENTS}; read more",
+                f"no interval is given with fewer than {MIN_DOCUMENTS}; {_more_documents(w)}",
             )
         text = w.provenance.get("text") or {}
         unit, read = ("bytes", text["bytes"]) if "bytes" in text else ("tokens", w.provenance)
@@ -284,3 +285,13 @@ def _doubt(row: Estimate, m: int, scale: float) -> str | None:
     if row.repeated_mass is not None and row.repeated_mass < 0.25 and row.order is not None:
         said.append(f"only {row.repeated_mass:.0%} of the positions have a label that recurs")
     return "; ".join(said) or None
+
+
+def _more_documents(windows: Windows) -> str:
+    """What to do about too few documents."""
+    if len(windows.documents) == 1 and str((windows.provenance.get("text") or {}).get("kind")) in _ONE_DOCUMENT:
+        return "a plain text is one document: give a folder of files, or a row of JSONL for each"
+    return "read more"
+
+
+_ONE_DOCUMENT = ("text", "txt", "md", "rst", "csv", "gz", "stdin text")

@@ -46,6 +46,16 @@ class Seeds:
                     f"{self.name}: runs 1 and {odd + 1} are not seeds of one configuration, their {key} differ "
                     f"({_short(found[0])}, {_short(found[odd])}); give them different names"
                 )
+        numbers = [
+            tuple((p.step, tuple(row.value for row in p.measurement)) for p in run.measured if p.measurement)
+            for run in self.runs
+        ]
+        for i, own in enumerate(numbers):
+            if own in numbers[:i]:
+                raise SettingError(
+                    f"{self.name}: runs {numbers.index(own) + 1} and {i + 1} have the same numbers: they are one "
+                    "trace, not two seeds; leave one out"
+                )
 
     def series(self, quantity: str, **fields: Any) -> tuple[Series, ...]:
         """A quantity of each run, at the checkpoints that all of them have.

@@ -177,7 +177,7 @@ class Run:
             where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
             more = {"trace_key": key, "checkpoint": where}
             found = dataclasses.replace(found, provenance={**found.provenance, **more})
-            found.save(place)
+        found.save(place)  # once the capture is gone: a trace that is stopped in between leaves none behind
         return found
 
     def _stored(self, checkpoint: Checkpoint, key: str) -> Measurement | None:
