@@ -133,6 +133,8 @@ class Comparison:
                 value = row["difference" if "difference" in row else "value"]
                 told = [row["name"], row["quantity"], row["position_set"], row["unit"], value]
                 checked(told, tuple[str, str, str, str, float], "a row")
+                if "difference" in row:
+                    checked([row["from"], row["reference_error"]], tuple[str, str], "a difference")
                 if (row["low"] is None) != (row["high"] is None):
                     raise ValueError(f"half an interval of {row['quantity']}")
             return cls(
