@@ -107,11 +107,22 @@ def _forecast(folder: Path) -> list[Path]:
     return write_forecast_report(forecast(hostile, baselines=[renamed["size"]], new=hostile, draws=20), folder)
 
 
+def _another_seed(run: Trajectory) -> Trajectory:
+    """The same with other numbers."""
+    points = []
+    for point in run.points:
+        assert point.measurement is not None
+        rows = tuple(dataclasses.replace(row, value=row.value * 1.01) for row in point.measurement)
+        points.append(dataclasses.replace(point, measurement=dataclasses.replace(point.measurement, estimates=rows)))
+    return dataclasses.replace(run, points=tuple(points))
+
+
 PAGES: dict[str, Callable[[Path], list[Path]]] = {
     "measure": lambda folder: write_report(_measurement(), folder),
     "trace": lambda folder: write_run_report(_trajectory(), folder),
     "several": lambda folder: write_several_report(
-        grouped([(EVIL, _trajectory()), (EVIL, _trajectory(f"b {EVIL}")), (f"c {EVIL}", _trajectory())]), folder
+        grouped([(EVIL, _trajectory()), (EVIL, _another_seed(_trajectory(f"b {EVIL}"))), (f"c {EVIL}", _trajectory())]),
+        folder,
     ),
     "bound": lambda folder: write_bound_report(made(**{k: poisoned(v) for k, v in made().provenance.items()}), folder),
     "compare": lambda folder: write_comparison_report(_comparison(), folder),

@@ -57,7 +57,8 @@ def test_a_budget_of_bytes_is_spread_over_documents_and_cuts_no_character(seed: 
     cut = [n for name, n in read.items() if n < every[name]]
     level = max(read.values()) if cut else 0
     assert all(level - n <= 4 for n in cut)  # one level for all that are cut, but for a token's rest and a character
-    assert found.provenance["bytes"] == {"budget": size, "read": total, "seed": 0}
+    ended = sum(every.values()) <= size
+    assert found.provenance["bytes"] == {"budget": size, "read": total, "seed": 0, "ended": ended}
     assert found.provenance["sha256"] == read_text(list(found.documents)).provenance["sha256"]
 
 
