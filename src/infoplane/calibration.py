@@ -70,6 +70,16 @@ def kl_lower_bound(kappa: float, d: int) -> float:
     return below - log_f_above
 
 
+def check_calibration(calibration: str) -> None:
+    """Refuse a calibration that is not known.
+
+    Raises:
+        SettingError: it is not.
+    """
+    if calibration not in CALIBRATIONS:
+        raise SettingError(f"calibration {calibration!r} is not known; choose one of {', '.join(CALIBRATIONS)}")
+
+
 @lru_cache(maxsize=256)
 def temperature(m: int, d: int, calibration: str = "exact") -> float:
     """The `eps` of m reference points in d dimensions.
@@ -82,8 +92,7 @@ def temperature(m: int, d: int, calibration: str = "exact") -> float:
     Raises:
         SettingError: m, d or the calibration is outside what it can be.
     """
-    if calibration not in CALIBRATIONS:
-        raise SettingError(f"calibration {calibration!r} is not known; choose one of {', '.join(CALIBRATIONS)}")
+    check_calibration(calibration)
     least = 3 if calibration == "amos-lower" else 2
     if m < 2 or d < least:
         raise SettingError(f"m = {m}, d = {d}: {calibration} needs m of at least 2 and d of at least {least}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from infoplane.calibration import CALIBRATIONS
+from infoplane.calibration import check_calibration
 from infoplane.capturing import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole
 from infoplane.forward import MAX_BATCH_TOKENS, BatchSize
@@ -74,8 +74,7 @@ def check_sizes(
         ("context", context, shortest), ("tokens", shortest if tokens is None else tokens, shortest), ("seed", seed, 0),
     ):  # fmt: skip
         check_whole(name, value, least)
-    if calibration not in CALIBRATIONS:
-        raise SettingError(f"calibration {calibration!r} is not known; choose one of {', '.join(CALIBRATIONS)}")
+    check_calibration(calibration)
     if batch is not None:
         BatchSize(batch)
 

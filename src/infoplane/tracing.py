@@ -24,6 +24,7 @@ from infoplane.machine import parse
 from infoplane.results import check_kind, read_record
 from infoplane.sizes import check_sizes
 from infoplane.storage import reach
+from infoplane.survey_entries import differences
 from infoplane.text import BUILT_IN, read_text
 from infoplane.trace_work import DECIDING, Run, Tracing, asked
 from infoplane.trajectory import JSON_NAME, SCHEMA, Point, Trajectory, outliers, twins
@@ -159,7 +160,7 @@ def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
             f"{out / JSON_NAME} does not say what it is of (a monitor wrote it, or an earlier version): choose another "
             "--out, or --force to overwrite it"
         )
-    if differs := sorted(k for k in {*then, *decides} if then.get(k) != decides.get(k)):
+    if differs := differences(then, decides):
         raise ResultError(
             f"{out / JSON_NAME} is a trace of something else (different: {', '.join(differs)}): choose another --out, "
             "or --force to measure its checkpoints again"
