@@ -19,7 +19,6 @@ CASES = [("float32", 6_000, 4_096), ("float32", 6_000, 1_024), ("float32", 24_00
 
 def one(dtype: str, tokens: int, batch: int) -> None:
     from infoplane.capturing import write_capture
-    from infoplane.layers import named_layers
     from infoplane.loading import load_model
     from infoplane.points import ReferencePoints
     from infoplane.text import read_text
@@ -30,7 +29,7 @@ def one(dtype: str, tokens: int, batch: int) -> None:
     weights = sum(p.numel() * p.element_size() for p in model.module.parameters()) / (1 << 20)
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = resident("VmRSS")
-    points, layers = [ReferencePoints.make(model.width)], named_layers(model.backbone)
+    points, layers = [ReferencePoints.make(model.width)], model.layers
     with tempfile.TemporaryDirectory() as folder:
         write_capture(folder, model, windows, points, layers, max_batch_tokens=batch)
     peak = resident("VmHWM")

@@ -17,7 +17,6 @@ def one(tokens: int) -> None:
 
     from infoplane.asking import measure_capture
     from infoplane.capturing import write_capture
-    from infoplane.layers import named_layers
     from infoplane.models import Model
     from infoplane.points import ReferencePoints
     from infoplane.windows import Windows
@@ -40,7 +39,7 @@ def one(tokens: int) -> None:
         documents=tuple(map(str, range(count))),
     )
     with tempfile.TemporaryDirectory() as folder:
-        kept = write_capture(folder, model, windows, [ReferencePoints.make(64)], named_layers(model.backbone))
+        kept = write_capture(folder, model, windows, [ReferencePoints.make(64)], model.layers)
         measure_capture(kept)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

@@ -103,14 +103,13 @@ def _resident(pid: int) -> int:
 def _one(given: argparse.Namespace, tool: str, tokens: int, order: int) -> dict[str, Any]:
     import torch
 
-    from infoplane.layers import named_layers
     from infoplane.loading import load_model
     from infoplane.text import read_text
     from infoplane.tokenize import make_windows
 
     model = load_model(given.model, dtype="float32")
     windows = make_windows(read_text(given.text), model.tokenizer, tokens=tokens, context=given.context)
-    layers = named_layers(model.backbone)
+    layers = model.layers
     with torch.inference_mode():
         model.run(torch.from_numpy(_padded(windows, 0, 1)[0]))  # allocated and warmed up before the clock starts
     wall, processor = time.perf_counter(), time.process_time()

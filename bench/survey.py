@@ -21,7 +21,6 @@ import torch
 from infoplane.asking import measure_capture
 from infoplane.capturing import write_capture
 from infoplane.forward import MAX_BATCH_TOKENS, _padded, batches
-from infoplane.layers import named_layers
 from infoplane.loading import load_model
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
@@ -42,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = load_model(given.model, dtype=given.dtype, device="cpu")
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=given.tokens)
-    layers = named_layers(model.backbone)
+    layers = model.layers
     orders = [int(k) for k in given.orders.split(",")]
     counts = [int(s) for s in given.sets.split(",")]
     times: dict[str, list[float]] = {}

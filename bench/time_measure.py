@@ -20,7 +20,6 @@ import torch
 from infoplane.asking import measure_capture
 from infoplane.capturing import write_capture
 from infoplane.forward import MAX_BATCH_TOKENS, _padded, batches
-from infoplane.layers import named_layers
 from infoplane.loading import load_model
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
@@ -39,7 +38,7 @@ def main() -> None:
     given = parser.parse_args()
     model = load_model(given.model, dtype=given.dtype)
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=given.tokens)
-    points, layers = [ReferencePoints.make(model.width)], named_layers(model.backbone)
+    points, layers = [ReferencePoints.make(model.width)], model.layers
     real, run = int(windows.starts[-1]), sum((b - a) * int(windows.lengths[a:b].max()) for a, b in _batches(windows))
     print(
         f"{model.provenance['dtype']}, {real} tokens, {run / real - 1:.1%} padding, {torch.get_num_threads()} threads"

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from infoplane.forward import MAX_BATCH_TOKENS, _padded, assign_windows, batches
-from infoplane.layers import named_layers
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
 from infoplane.windows import Windows
@@ -42,7 +41,7 @@ def main() -> None:
     for d in given.widths:
         model = _block(d, getattr(torch, given.dtype)).to(given.device)
         wrapped = Model.from_module(model.eval())
-        points, layers = [ReferencePoints.make(d, M)], named_layers(wrapped.backbone)
+        points, layers = [ReferencePoints.make(d, M)], wrapped.layers
 
         def bare(ready: Model = wrapped) -> None:
             with torch.no_grad():

@@ -14,7 +14,7 @@ ORDER = [
     "errors", "machine", "locks", "addresses", "copies", "storage", "files", "results", "shapes", "tables", "engine",
     "ray_package", "ray_share", "ray_worker", "ray_engine", "engines", "calibration", "points", "assign",
     "jackknife", "text_files", "text", "windows", "tokenize", "pair_files", "pairs", "chat", "pair_windows",
-    "layers", "models", "gguf_once", "loading", "forward", "capture_folder", "capture", "capturing", "labels",
+    "layers", "running", "structure", "models", "gguf_once", "loading", "forward", "capture_folder", "capture", "capturing", "labels",
     "text_labels", "grouping", "rows", "memory", "uniform_mean", "label_sums", "marginal", "estimators", "ladder",
     "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "comparison", "budget", "swaps",
     "preference", "placing", "record", "asking", "sizes", "bound", "until", "run", "byte_budget", "survey_file",

@@ -25,7 +25,6 @@ from infoplane.capture import open_capture
 from infoplane.capturing import plan_shards, write_capture
 from infoplane.errors import CaptureError, LabelError, ModelError, SettingError
 from infoplane.labels import NGrams, column, read_column
-from infoplane.layers import named_layers
 from infoplane.measurement import Measurement
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
@@ -46,7 +45,7 @@ def windows(model: Model) -> Any:
 def capture(folder: Path, model: Model, windows: Any, **more: Any) -> Any:
     points = [ReferencePoints.make(32, 16, s) for s in range(more.pop("sets", 1))]
     settings = {"shard_tokens": 1500, "loss": True, **more}
-    return write_capture(folder, model, windows, points, named_layers(model.backbone), **settings)
+    return write_capture(folder, model, windows, points, model.layers, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def test_adding_orders_layers_labels_and_estimators_changes_no_other_number(
     own = [row for row in few if row.quantity != "share" or row.order is not None]
     assert own and all(many[row.key] == row.value for row in own if row.quantity != "share")
     points = [ReferencePoints.make(32, 16)]
-    layers = named_layers(model.backbone)[1:3]
+    layers = model.layers[1:3]
     part = write_capture(tmp_path / "c", model, windows, points, layers, loss=True, shard_tokens=1500)
     some = measure_capture(part, orders=(1,), estimators=("corrected",))
     all_ = values(few)
@@ -146,7 +145,7 @@ def test_reference_sets_give_their_error(tmp_path: Path, model: Model, windows: 
     singles = []
     for s in range(3):
         one = write_capture(
-            tmp_path / f"s{s}", model, windows, [ReferencePoints.make(32, 16, s)], named_layers(model.backbone)
+            tmp_path / f"s{s}", model, windows, [ReferencePoints.make(32, 16, s)], model.layers
         )
         singles.append(measure_capture(one, orders=(1,)).get("complexity", order=1).value)
     row = found.get("complexity", order=1)
@@ -225,7 +224,6 @@ _SCRIPT = """
     sys.path[:0] = {path!r}
     from tiny import byte_tokenizer, tiny_model
     from infoplane import capturing as c
-    from infoplane.layers import named_layers
     from infoplane.models import Model
     from infoplane.points import ReferencePoints
     from infoplane.text import read_text
@@ -234,7 +232,7 @@ _SCRIPT = """
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=6000, context=64)
     def progress(stage, done, total):
         print(done, flush=True); time.sleep(0.05)
-    c.write_capture({folder!r}, model, windows, [ReferencePoints.make(32, 16)], named_layers(model.backbone),
+    c.write_capture({folder!r}, model, windows, [ReferencePoints.make(32, 16)], model.layers,
                     loss=True, shard_tokens=1500, max_batch_tokens=300, progress=progress)
 """
 

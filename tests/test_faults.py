@@ -29,7 +29,6 @@ from infoplane.capture_folder import content
 from infoplane.capturing import write_capture
 from infoplane.cli import main
 from infoplane.errors import CaptureError, InfoplaneError, ResultError
-from infoplane.layers import named_layers
 from infoplane.measurement import Measurement
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
@@ -139,7 +138,7 @@ def test_a_mutated_capture_gives_the_right_numbers_or_an_error(
 def test_the_windows_of_a_capture_are_mended_when_it_is_named_again(good: Path, tmp_path: Path) -> None:
     model = Model.from_module(tiny_model(), byte_tokenizer(), "tiny")
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=2000, context=64)
-    more = [ReferencePoints.make(32, 8)], named_layers(model.backbone)
+    more = [ReferencePoints.make(32, 8)], model.layers
     write_capture(tmp_path / "c", model, windows, *more)
     wanted = values(tmp_path / "c")
     (tmp_path / "c" / "windows.safetensors").write_bytes(b"x")
@@ -241,7 +240,6 @@ from pathlib import Path
 sys.path[:0] = {path!r}
 from tiny import byte_tokenizer, tiny_model
 from infoplane.capturing import write_capture
-from infoplane.layers import named_layers
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
 from infoplane.asking import measure_capture
@@ -255,7 +253,7 @@ sys.stdin.readline()
 for number, seed in enumerate({seeds!r}):
     try:
         kept = write_capture({folder!r} + str(number), model, windows, [ReferencePoints.make(32, 8, seed)],
-                             named_layers(model.backbone), shard_tokens=800)
+                             model.layers, shard_tokens=800)
         rows = measure_capture(kept, orders=(1,), threads=1)
         print(kept.run_id, [r.value for r in rows], flush=True)
     except CaptureError as error:

@@ -12,7 +12,7 @@ from tiny import CONFIGS, byte_tokenizer, tiny_model
 from infoplane.assign import soft_assign
 from infoplane.errors import ModelError, SettingError, TextError
 from infoplane.forward import assign_windows, batches
-from infoplane.layers import named_layers, select_layers
+from infoplane.layers import select_layers
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
 from infoplane.text import read_text
@@ -30,7 +30,7 @@ def test_states_and_loss_are_those_of_single_unpadded_passes(family: str) -> Non
     model = Model.from_module(tiny_model(family), byte_tokenizer())
     windows = _windows()
     points = [ReferencePoints.make(32, 16, seed) for seed in (0, 1)]
-    layers = named_layers(model.backbone)
+    layers = model.layers
     assert [layer.name for layer in layers[:4]] == ["embed", "block.0", "block.1", "block.2"]
     assert layers[-1].name == "final_norm"
     found = assign_windows(model, windows, points, layers=layers, first=0, last=len(windows), loss=True)
@@ -60,13 +60,13 @@ def test_the_last_block_is_read_before_the_norm() -> None:
     windows, points = _windows(), [ReferencePoints.make(32, 16)]
     with torch.no_grad():
         model.backbone.norm.weight.copy_(torch.linspace(-2, 2, 32))
-    found = assign_windows(model, windows, points, layers=named_layers(model.backbone), first=0, last=2)
+    found = assign_windows(model, windows, points, layers=model.layers, first=0, last=2)
     assert np.abs(found["block.2/0"].astype(float) - found["final_norm/0"]).max() > 0.05
 
 
 def test_a_part_of_the_windows_gives_the_same_rows_and_padding_side_does_not_matter() -> None:
     model, windows = Model.from_module(tiny_model()), _windows()
-    points, layers = [ReferencePoints.make(32, 16)], named_layers(model.backbone)
+    points, layers = [ReferencePoints.make(32, 16)], model.layers
     whole = assign_windows(model, windows, points, layers=layers, first=0, last=len(windows))
     rows = windows.row_starts
     part = assign_windows(model, windows, points, layers=layers, first=2, last=4, max_batch_tokens=1)
@@ -84,7 +84,7 @@ def test_the_model_is_left_as_it_was() -> None:
     modes = [m.training for m in module.modules()]
     found = [
         assign_windows(
-            model, windows, [ReferencePoints.make(32, 16)], layers=named_layers(model.backbone), first=0, last=3
+            model, windows, [ReferencePoints.make(32, 16)], layers=model.layers, first=0, last=3
         )["block.1/0"]
         for _ in range(2)
     ]
@@ -100,7 +100,7 @@ def test_nan_names_layer_and_document() -> None:
         model.backbone.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match=r"NaN or infinity in layer block\.1 on document 'document:\d'"):
         assign_windows(
-            model, windows, [ReferencePoints.make(32, 16)], layers=named_layers(model.backbone), first=0, last=3
+            model, windows, [ReferencePoints.make(32, 16)], layers=model.layers, first=0, last=3
         )
 
 
@@ -118,7 +118,7 @@ def test_encoders_are_refused_for_what_they_do() -> None:
 
 
 def test_layers_are_chosen_by_name() -> None:
-    layers = named_layers(Model.from_module(tiny_model()).backbone)
+    layers = Model.from_module(tiny_model()).layers
     assert [x.name for x in select_layers(layers, ("block.1", "embed"))] == ["embed", "block.1"]
     with pytest.raises(SettingError, match=r"no layer 'block\.9'.*block\.0 to block\.2"):
         select_layers(layers, ("block.9",))

@@ -23,7 +23,6 @@ from infoplane.capturing import hold_capture, write_capture
 from infoplane.cli import app
 from infoplane.errors import ModelError, SettingError
 from infoplane.forward import BatchSize, assign_windows, out_of_memory
-from infoplane.layers import named_layers
 from infoplane.machine import parse
 from infoplane.memory import Reduction, capturing, reduction
 from infoplane.models import Model
@@ -161,7 +160,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Capture:
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=4000, context=64)
     points = [ReferencePoints.make(32, 40, s) for s in range(2)]
     folder = tmp_path_factory.mktemp("capture") / "c"
-    return write_capture(folder, model, windows, points, named_layers(model.backbone)[1:3], shard_tokens=1500)
+    return write_capture(folder, model, windows, points, model.layers[1:3], shard_tokens=1500)
 
 
 @pytest.mark.parametrize("long", [False, True])
@@ -203,7 +202,7 @@ def test_labels_that_go_along_with_others_get_the_sums_of_their_own(
 def test_rows_read_by_columns_are_those_of_the_whole(captured: Capture, model: Model) -> None:
     whole = captured.read("block.1", 1)
     assert np.array_equal(captured.read("block.1", 1, slice(32, 40)), whole[:, 32:40])
-    points, layers = [ReferencePoints.make(32, 40)], named_layers(model.backbone)[1:3]
+    points, layers = [ReferencePoints.make(32, 40)], model.layers[1:3]
     kept = hold_capture(model, captured.windows, points, layers)
     assert np.array_equal(kept.read("block.1", 0, slice(3, 5)), kept.read("block.1")[:, 3:5])
 
@@ -304,7 +303,7 @@ def _small(model: Model, monkeypatch: pytest.MonkeyPatch, most: int, error: Exce
 def test_a_batch_that_does_not_fit_is_halved_and_the_rest_goes_on(
     error: Exception, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    windows, points, layers = _windows(model), [ReferencePoints.make(32, 16)], named_layers(model.backbone)
+    windows, points, layers = _windows(model), [ReferencePoints.make(32, 16)], model.layers
     asked: dict[str, Any] = {"layers": layers, "first": 0, "last": len(windows), "loss": True}
     want = assign_windows(model, windows, points, **asked)
     seen: list[int] = []
@@ -322,7 +321,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_rest_goes_on(
 def test_other_errors_are_not_taken_for_it(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     _small(model, monkeypatch, 0, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        assign_windows(model, _windows(model), [ReferencePoints.make(32, 16)], layers=named_layers(model.backbone),
+        assign_windows(model, _windows(model), [ReferencePoints.make(32, 16)], layers=model.layers,
                        first=0, last=2)  # fmt: skip
     assert not out_of_memory(ValueError("out of memory"))
 
@@ -332,13 +331,13 @@ def test_a_single_window_that_does_not_fit_says_what_to_lower(model: Model, monk
     with pytest.raises(
         ModelError, match=r"memory ran out on cpu with a single window of 64 tokens: use a shorter --con"
     ):
-        assign_windows(model, _windows(model), [ReferencePoints.make(32, 16)], layers=named_layers(model.backbone),
+        assign_windows(model, _windows(model), [ReferencePoints.make(32, 16)], layers=model.layers,
                        first=0, last=9)  # fmt: skip
     assert sizes[-1] == 64
 
 
 def test_it_is_said_and_remembered(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    windows, points, layers = _windows(model), [ReferencePoints.make(32, 16)], named_layers(model.backbone)
+    windows, points, layers = _windows(model), [ReferencePoints.make(32, 16)], model.layers
     sizes = _small(model, monkeypatch, 700, MemoryError())
     asked: dict[str, Any] = {"shard_tokens": 1000, "max_batch_tokens": 1024}
     made = write_capture(tmp_path / "c", model, windows, points, layers, **asked)
@@ -353,7 +352,7 @@ def test_it_is_said_and_remembered(model: Model, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_interrupted_capture_goes_on_with_other_memory(model: Model, tmp_path: Path) -> None:
-    windows, points, layers = _windows(model), [ReferencePoints.make(32, 16)], named_layers(model.backbone)
+    windows, points, layers = _windows(model), [ReferencePoints.make(32, 16)], model.layers
     first = write_capture(tmp_path / "c", model, windows, points, layers, shard_tokens=1000, max_batch_tokens=512)
     (tmp_path / "c" / "shard-00001.safetensors").unlink()
     kept = (tmp_path / "c" / "shard-00000.safetensors").stat().st_mtime_ns
@@ -371,7 +370,6 @@ def test_a_real_shortage_on_the_cpu(tmp_path: Path) -> None:
         import resource, sys, json, torch, transformers as t
         torch.set_num_threads(1)
         from infoplane.forward import BatchSize, assign_windows
-        from infoplane.layers import named_layers
         from infoplane.models import Model
         from infoplane.points import ReferencePoints
         from infoplane.text import Document, read_text
@@ -384,7 +382,7 @@ def test_a_real_shortage_on_the_cpu(tmp_path: Path) -> None:
         position = np.ones(count * length, bool)
         windows = Windows(np.arange(count * length, dtype=np.int32) % 257, np.arange(count + 1) * length,
             np.arange(count, dtype=np.int32), position, position, np.full(count, length), tuple(map(str, range(count))))
-        asked = dict(layers=named_layers(model.backbone), first=0)
+        asked = dict(layers=model.layers, first=0)
         points = [ReferencePoints.make(32, 16)]
         assign_windows(model, windows, points, last=1, **asked)
         now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

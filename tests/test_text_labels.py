@@ -16,7 +16,6 @@ import infoplane
 from infoplane.capture import open_capture
 from infoplane.capturing import write_capture
 from infoplane.errors import CaptureError, LabelError, SettingError
-from infoplane.layers import named_layers
 from infoplane.models import Model
 from infoplane.points import ReferencePoints
 from infoplane.text import read_text
@@ -121,7 +120,7 @@ def captured(folder: Path, model: Model) -> Any:
     sample = read_text("c4-sample", limit=60)
     w = make_windows(sample, model.tokenizer, tokens=9000, context=150)
     points = [ReferencePoints.make(model.width, 12, 0)]
-    return write_capture(folder, model, w, points, named_layers(model.backbone)[1:3])
+    return write_capture(folder, model, w, points, model.layers[1:3])
 
 
 def test_a_capture_keeps_its_text_and_answers_later(tmp_path: Path, model: Model) -> None:

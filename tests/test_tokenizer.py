@@ -81,7 +81,6 @@ def test_ids_past_the_embedding_are_refused_before_anything_runs(
 def test_the_check_stands_before_what_torch_would_say(places: Path) -> None:
     """Without it the model is run and fails within: that is what the check saves from."""
     model = Model.from_module(tiny_model(), shifted(200))
-    from infoplane.layers import named_layers
     from infoplane.points import ReferencePoints
     from infoplane.text import read_text
     from infoplane.tokenize import make_windows
@@ -89,7 +88,7 @@ def test_the_check_stands_before_what_torch_would_say(places: Path) -> None:
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=1000, context=64)
     with pytest.raises(IndexError, match="out of range"):
         assign_windows(
-            model, windows, [ReferencePoints.make(32, 8)], layers=named_layers(model.backbone), first=0, last=1
+            model, windows, [ReferencePoints.make(32, 8)], layers=model.layers, first=0, last=1
         )
 
 

@@ -200,10 +200,10 @@ class _Writing:
 
     def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
         from infoplane.forward import BatchSize, assign_windows
-        from infoplane.layers import named_layers, select_layers
+        from infoplane.layers import select_layers
 
         self._check(model)
-        layers = select_layers(named_layers(model.backbone), tuple(self.manifest["layers"]))
+        layers = select_layers(model.layers, tuple(self.manifest["layers"]))
 
         batch = BatchSize(self.batch_tokens)  # once it is halved it stays so, for this worker
 

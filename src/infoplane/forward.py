@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from infoplane.errors import ModelError, SettingError
 from infoplane.layers import Layer
-from infoplane.models import evaluating, out_of_memory
 from infoplane.points import ReferencePoints
+from infoplane.running import evaluating, out_of_memory
+from infoplane.structure import state_in
 from infoplane.windows import Windows
 
 if TYPE_CHECKING:
@@ -218,24 +219,27 @@ class _Reader:
         try:
             for layer in layers:
                 if layer.is_input:
-                    hook = self._before(layer.name)
+                    hook = self._before(layer)
                     handles.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True))
                 else:
-                    handles.append(layer.module.register_forward_hook(self._after(layer.name)))
+                    handles.append(layer.module.register_forward_hook(self._after(layer)))
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _before(self, name: str) -> Callable[..., None]:
+    def _before(self, layer: Layer) -> Callable[..., None]:
         def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._read(name, args[0] if args else kwargs["hidden_states"])
+            if layer.name not in self.found:  # of blocks that run several times, what entered first
+                states = state_in(args, kwargs)
+                assert states is not None
+                self._read(layer.name, layer.states(states))
 
         return hook
 
-    def _after(self, name: str) -> Callable[..., None]:
+    def _after(self, layer: Layer) -> Callable[..., None]:
         def hook(module: Any, args: tuple[Any, ...], output: Any) -> None:
-            self._read(name, output[0] if isinstance(output, tuple | list) else output)
+            self._read(layer.name, layer.states(output[0] if isinstance(output, tuple | list) else output))
 
         return hook
 
@@ -254,9 +258,12 @@ class _Reader:
     def _on(self, device: torch.device, d: int, dtype: torch.dtype, name: str) -> torch.Tensor:
         import torch
 
+        if d != self.points[0].d:
+            raise ModelError(
+                f"layer {name} is {d} wide, the reference points {self.points[0].d}: they must agree; leave that layer "
+                "out with --layers"
+            )
         if device not in self._directions:
-            if d != self.points[0].d:
-                raise ModelError(f"layer {name} is {d} wide, the reference points {self.points[0].d}: they must agree")
             stacked = np.concatenate([p.directions / p.eps for p in self.points])
             self._directions[device] = torch.from_numpy(np.ascontiguousarray(stacked.T)).to(device, dtype)
         return self._directions[device]

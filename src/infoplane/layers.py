@@ -2,12 +2,13 @@
 
 `embed` is what enters the first block, `block.N` what leaves block N, `final_norm` what leaves the
 last norm. Blocks are read with hooks, not from `hidden_states`, whose last entry many models norm already.
+Where they are is found by `infoplane.structure`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.errors import ModelError, SettingError
 
@@ -18,32 +19,71 @@ EMBED, FINAL_NORM = "embed", "final_norm"
 
 
 @dataclass(frozen=True)
+class Streams:
+    """Parallel residual streams of one layer, and the rule that makes one state of them.
+
+    Of AltUp (Gemma 3n) the state is the stream that the config names as active, the one that a block computes on. Of
+    hyper-connections (DeepSeek V4) it is the mean over streams: their sum is what the original reads out (Zhu et al.
+    2024, arXiv 2409.19606), and the code sees directions only.
+
+    Attributes:
+        axis: of the streams, in what the block passes on: 0 or 2; -1 where they stand side by side in the last axis.
+        count: how many there are.
+        active: number of the active stream; None for the mean.
+    """
+
+    axis: int
+    count: int
+    active: int | None = None
+
+
+@dataclass(frozen=True)
 class Layer:
-    """A name, and where its states pass: the input of `module`, or its output."""
+    """A name, and where its states pass: the input of `module`, or its output.
+
+    Attributes:
+        streams: where several streams pass instead of one state (batch, tokens, d).
+    """
 
     name: str
     module: torch.nn.Module
     is_input: bool = False
+    streams: Streams | None = None
+
+    def states(self, passed: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, d) states, or (batch * tokens, d), of what was passed."""
+        if self.streams is None:
+            return passed
+        axis, active = self.streams.axis, self.streams.active
+        if axis == -1:
+            axis, passed = -2, passed.unflatten(-1, (self.streams.count, -1))
+        return passed.mean(axis) if active is None else passed.select(axis, active)
 
 
-def named_layers(backbone: torch.nn.Module) -> tuple[Layer, ...]:
-    """All layers of a decoder without its head, in the order of the data.
+def streams_of(shape: tuple[int, ...], batch: int, tokens: int, config: object) -> Streams | None:
+    """How states of this shape are read; None where they are (batch, tokens, d), or flat (batch * tokens, d).
+
+    Args:
+        shape: of what a layer passed on for `batch` windows of `tokens` tokens each, two different numbers.
+        batch, tokens: of the windows.
+        config: of the decoder, which may name the number of streams, and the active one.
 
     Raises:
-        ModelError: no list of blocks was found.
+        ModelError: no rule for it.
     """
-    path, blocks = _blocks(backbone)
-    layers = [Layer(EMBED, blocks[0], is_input=True)]
-    layers += [Layer(f"block.{i}", block) for i, block in enumerate(blocks)]
-    parent = backbone.get_submodule(path.rpartition(".")[0])
-    norms = [
-        module
-        for name, module in parent.named_children()
-        if "norm" in type(module).__name__.lower() and "embed" not in name
-    ]
-    if norms:  # the last one declared; some models have none
-        layers.append(Layer(FINAL_NORM, norms[-1]))
-    return tuple(layers)
+    active = getattr(config, "altup_active_idx", None)
+    if shape[:-1] in ((batch, tokens), (batch * tokens,)):
+        count = getattr(config, "hc_count", None) or getattr(config, "hc_mult", None) or 1
+        beside = count > 1 and shape[-1] == count * getattr(config, "hidden_size", 0)
+        return Streams(-1, count) if beside else None
+    if len(shape) == 4 and shape[1:3] == (batch, tokens):
+        return Streams(0, shape[0], active)
+    if len(shape) == 4 and shape[:2] == (batch, tokens):
+        return Streams(2, shape[2], active)
+    raise ModelError(
+        f"the states of {batch} windows of {tokens} tokens have the shape {shape}; expected ({batch}, {tokens}, width), "
+        "or several streams of it: which rows are which tokens is not known, so this architecture is not supported"
+    )
 
 
 def select_layers(layers: tuple[Layer, ...], names: tuple[str, ...] | None) -> tuple[Layer, ...]:
@@ -59,26 +99,6 @@ def select_names(layers: tuple[str, ...], names: tuple[str, ...] | None) -> tupl
     for name in names:
         if name not in layers:
             last = sum(one.startswith("block.") for one in layers) - 1
-            raise SettingError(f"no layer {name!r}; the model has embed, block.0 to block.{last}, final_norm")
+            norm = ", final_norm" if FINAL_NORM in layers else " (its last norm is not a layer of its own)"
+            raise SettingError(f"no layer {name!r}; the model has embed, block.0 to block.{last}{norm}")
     return tuple(layer for layer in layers if layer in names)
-
-
-def _blocks(backbone: torch.nn.Module) -> tuple[str, list[torch.nn.Module]]:
-    """Path and members of the list of blocks: the outermost list as long as the config says."""
-    from torch import nn
-
-    config: Any = getattr(backbone, "config", None)
-    sizes = (getattr(config, name, None) for name in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"))
-    wanted = {size for size in sizes if isinstance(size, int)}
-    found = [
-        (path, list(module))
-        for path, module in backbone.named_modules()
-        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 0
-    ]
-    fits = [entry for entry in found if len(entry[1]) in wanted] if wanted else found
-    if not fits:
-        raise ModelError(
-            f"{type(backbone).__name__}: no list of blocks was found (the config says {sorted(wanted) or 'nothing'}); "
-            "expected a decoder whose blocks stand in one nn.ModuleList"
-        )
-    return min(fits, key=lambda entry: (entry[0].count("."), -len(entry[1])))

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from infoplane import files
 from infoplane.errors import ModelError, SettingError
 from infoplane.gguf_once import read_once
-from infoplane.models import Model, checked, out_of_memory
+from infoplane.models import Model, checked
+from infoplane.running import out_of_memory
 from infoplane.tokenize import tokenizer_hash
 
 if TYPE_CHECKING:

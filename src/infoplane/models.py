@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from infoplane.errors import ModelError
-from infoplane.layers import named_layers
+from infoplane.layers import Layer
+from infoplane.structure import Structure, find_structure, logits_by, run_decoder
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,7 @@ class Facts:
         layers: names of all its layers, in their order.
         embedding_rows: ids lie below.
         max_context: longest window that it has positions for, where its config says so.
+        no_head, no_loss: why there is no next-token loss, where there is none; see `infoplane.structure.Structure`.
     """
 
     provenance: Mapping[str, Any]
@@ -39,6 +41,8 @@ class Facts:
     layers: tuple[str, ...]
     embedding_rows: int
     max_context: int | None
+    no_head: str | None = None
+    no_loss: str | None = None
 
     @property
     def width(self) -> int:
@@ -61,23 +65,49 @@ class Facts:
             )
 
 
+    def check_loss(self, loss: bool) -> tuple[bool, tuple[str, ...]]:
+        """Whether the loss that is asked for is computed, and what a result says where it is not.
+
+        Raises:
+            ModelError: it is asked for, and the model has no head.
+        """
+        if loss and self.no_head is not None:
+            raise ModelError(
+                f"the next-token loss was asked for, and {self.no_head}: measure without loss (leave --loss out, or name "
+                "--no-loss), or give the whole causal language model"
+            )
+        if loss and self.no_loss is not None:
+            return False, (f"measured without the next-token loss: {self.no_loss}",)
+        return loss, ()
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A decoder ready to run.
 
     Attributes:
         module: the whole model, head included.
-        backbone: the decoder without its head.
+        structure: its parts: the decoder without its head, the layers, how the head is reached.
         tokenizer: what turns text to its tokens; None for a module that came without one.
         provenance: where it comes from and what decides its numbers, JSON values only.
         warnings: what a reader of its numbers should know; every capture of it keeps them.
     """
 
     module: Any
-    backbone: Any
+    structure: Structure
     tokenizer: Any
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def backbone(self) -> Any:
+        """The decoder without its head."""
+        return self.structure.backbone
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, in the order of the data."""
+        return self.structure.layers
 
     @classmethod
     def from_module(cls, module: torch.nn.Module, tokenizer: Any = None, name: str | None = None) -> Model:
@@ -114,8 +144,11 @@ class Model:
     @property
     def facts(self) -> Facts:
         """All that is to be known of it without its weights."""
-        names = tuple(layer.name for layer in named_layers(self.backbone))
-        return Facts(self.provenance, self.warnings, self.tokenizer, names, self.embedding_rows, self.max_context)
+        names, s = tuple(layer.name for layer in self.layers), self.structure
+        return Facts(
+            self.provenance, self.warnings, self.tokenizer, names, self.embedding_rows, self.max_context, s.no_head,
+            s.no_loss,
+        )  # fmt: skip
 
     def check_tokens(self, windows: Windows) -> None:
         """Refuse windows with a token that the embedding does not have, before anything is run.
@@ -134,44 +167,11 @@ class Model:
 
     def run(self, ids: torch.Tensor) -> torch.Tensor:
         """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
-        out = self.backbone(input_ids=ids, use_cache=False, return_dict=True)
-        states: torch.Tensor = out[0]
-        return states
+        return run_decoder(self.backbone, ids)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The head on states (1, n, d), with whatever scaling or capping the model puts around it."""
-        import torch
-
-        def stand_in(*args: Any, **kwargs: Any) -> Any:
-            return _States(states)
-
-        ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
-        with _replaced(self.backbone, stand_in):
-            out: torch.Tensor = self.module(input_ids=ids, use_cache=False, return_dict=True).logits
-        return out
-
-
-class _States:
-    """What a decoder would return had it only states; whatever else a head asks for is None."""
-
-    def __init__(self, states: torch.Tensor) -> None:
-        self.last_hidden_state = states
-
-    def __getattr__(self, name: str) -> None:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-    def __getitem__(self, index: Any) -> Any:
-        return (self.last_hidden_state,)[index]
-
-
-@contextlib.contextmanager
-def _replaced(module: Any, forward: Any) -> Iterator[None]:
-    module.forward = forward  # an attribute of the object, which hides the method of its class
-    try:
-        yield
-    finally:
-        del module.forward
+        return logits_by(self.module, self.structure.head, states)
 
 
 def _hash(module: torch.nn.Module) -> str:
@@ -182,19 +182,6 @@ def _hash(module: torch.nn.Module) -> str:
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or here."""
-    import torch
-
-    said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in said for words in _RAN_OUT)
-    )
 
 
 _NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "torch_dtype")
@@ -211,18 +198,6 @@ def _hash_of_config(config: Any) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()
 
 
-@contextlib.contextmanager
-def evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Dropout off; each module's own mode is put back afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
 def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
     """A Model with its provenance complete, once it is known to be causal."""
     config = getattr(module, "config", None)
@@ -232,30 +207,25 @@ def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
         )
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{type(module).__name__} is an encoder-decoder; expected a decoder-only language model")
-    backbone = _backbone(module)
-    layers = named_layers(backbone)
+    structure = find_structure(module)
+    layers = structure.layers
     text = config.get_text_config()
-    parameter = next(backbone.parameters())
-    model = Model(
-        module,
-        backbone,
-        tokenizer,
-        {
-            **where,
-            "architecture": type(module).__name__,
-            "parameters": sum(p.numel() for p in module.parameters()),
-            "width": int(text.hidden_size),
-            "blocks": sum(layer.name.startswith("block.") for layer in layers),
-            "vocabulary": int(text.vocab_size),
-            "config_sha256": _hash_of_config(config),
-            "dtype": str(parameter.dtype).removeprefix("torch."),
-            "device": parameter.device.type,
-        },
-    )
-    _check_causal(model)
-    return (
-        model if tokenizer is None else replace(model, warnings=_compared_sizes(len(tokenizer), model.embedding_rows))
-    )
+    parameter = next(structure.backbone.parameters())
+    facts = {
+        **where,
+        "architecture": type(module).__name__,
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "width": structure.width,
+        "blocks": sum(layer.name.startswith("block.") for layer in layers),
+        "vocabulary": int(text.vocab_size),
+        "config_sha256": _hash_of_config(config),
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "device": parameter.device.type,
+    }
+    model = Model(module, structure, tokenizer, facts)
+    if tokenizer is None:
+        return model
+    return replace(model, warnings=_compared_sizes(len(tokenizer), model.embedding_rows))
 
 
 def _compared_sizes(tokens: int, rows: int) -> tuple[str, ...]:
@@ -274,27 +244,3 @@ def _compared_sizes(tokens: int, rows: int) -> tuple[str, ...]:
     else:
         return ()
     return (f"the tokenizer has {tokens:,} tokens and the model's embedding {rows:,} rows: {why}",)
-
-
-def _backbone(module: Any) -> Any:
-    for found in (getattr(module, "get_decoder", lambda: None)(), getattr(module, "base_model", None)):
-        if found is not None and found is not module:
-            return found
-    return module
-
-
-def _check_causal(model: Model) -> None:
-    import torch
-
-    ids = torch.arange(2, 10, device=model.device)[None] % model.vocabulary
-    other = ids.clone()
-    other[0, -1] = (int(ids[0, -1]) + 7) % model.vocabulary
-    # Rounding alone may differ, since a mixture of experts batches its tokens anew.
-    slack = 1e-4 if model.provenance["dtype"] in ("float32", "float64") else 0.02
-    with torch.no_grad(), evaluating(model.module):
-        a, b = model.run(ids)[0, :-1].float(), model.run(other)[0, :-1].float()
-    if not bool((a - b).norm() <= slack * a.norm()) and bool(a.isfinite().all()):
-        raise ModelError(
-            f"{type(model.module).__name__} is not causal: a later token changes an earlier state, as in an encoder; "
-            "expected a decoder-only language model"
-        )

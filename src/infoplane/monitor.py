@@ -18,7 +18,7 @@ from infoplane.addresses import place
 from infoplane.asking import Asker
 from infoplane.capturing import hold_capture
 from infoplane.errors import SettingError
-from infoplane.layers import named_layers, select_layers
+from infoplane.layers import select_layers
 from infoplane.points import ReferencePoints
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows
@@ -81,8 +81,7 @@ class Monitor:
         )
         self.model.check_tokens(self.windows)
         self.points = [ReferencePoints.make(self.model.width, m, points_seed)]
-        found = named_layers(self.model.backbone)
-        self.layers = select_layers(found, None if layers is None else tuple(layers))
+        self.layers = select_layers(self.model.layers, None if layers is None else tuple(layers))
         self.order, self.loss = min(orders), loss
         self._asker = Asker(self.windows, orders, ("corrected",), controls=controls)
         self._probes: list[Point] = []

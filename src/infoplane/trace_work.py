@@ -22,7 +22,7 @@ from infoplane.capturing import write_capture
 from infoplane.checkpoints import Checkpoint, gaps
 from infoplane.engine import Advance, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
-from infoplane.layers import named_layers, select_layers
+from infoplane.layers import select_layers
 from infoplane.measurement import JSON_NAME, Measurement
 from infoplane.placing import with_bound
 from infoplane.sizes import capture_sizes, draw_points
@@ -157,7 +157,7 @@ class Run:
     def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
         assert self.learned is not None
         windows, s, place = self.learned.windows, self.settings, self.place(checkpoint.name)
-        layers = select_layers(named_layers(model.backbone), None if s["layers"] is None else tuple(s["layers"]))
+        layers = select_layers(model.layers, None if s["layers"] is None else tuple(s["layers"]))
         points = draw_points(model.width, s["m"], s["points_seed"], s["calibration"], memory=self.memory)
         sizes = capture_sizes(model.facts, windows, points, len(layers), s["loss"], self.memory, self.batch)
         with working(place / "capture", self.keep) as folder:

@@ -146,7 +146,7 @@ def states_of(
     cut = make_windows(_text(long), model.tokenizer, tokens=tokens, context=context)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    chosen = _spread(model.backbone, layers)
+    chosen = _spread(model.layers, layers)
     _run(model, cut, chosen, folder)
     (folder / "done").write_text(" ".join(layer.name for layer in chosen), "utf-8")
     return States(name, cut, tuple(layer.name for layer in chosen), folder)
@@ -175,10 +175,7 @@ def _loaded(source: str, dtype: str, random_init: bool) -> Any:
     return load_model(source, dtype=dtype, random_init=random_init)
 
 
-def _spread(backbone: Any, count: int) -> list[Any]:
-    from infoplane.layers import named_layers
-
-    named = named_layers(backbone)
+def _spread(named: Sequence[Any], count: int) -> list[Any]:
     blocks = [layer for layer in named if layer.name.startswith("block.")]
     at = np.unique(np.linspace(0, len(blocks) - 1, count).round().astype(int))
     return [named[0], *(blocks[i] for i in at)]
@@ -188,7 +185,7 @@ def _run(model: Any, windows: Windows, layers: Sequence[Any], folder: Path) -> N
     import torch
 
     from infoplane.forward import batches
-    from infoplane.models import evaluating
+    from infoplane.running import evaluating
 
     rows = windows.row_starts
     shape = (int(rows[-1]), model.width)
