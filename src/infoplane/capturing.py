@@ -117,7 +117,9 @@ def capture_with(
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
     folder = place(folder)
     facts.check_tokens(windows)
+    loss, said = facts.check_loss(loss)
     manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens) | {"batch_tokens": batch.asked}
+    manifest["warnings"] += said
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
     claim(folder, manifest, force)
     arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_of(windows)
@@ -251,13 +253,14 @@ def hold_capture(
     from infoplane.forward import BatchSize, assign_windows
 
     model.check_tokens(windows)
+    loss, said = model.facts.check_loss(loss)
     size, to = BatchSize(), len(windows)
     held = assign_windows(
         model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size
     )  # fmt: skip
     names = [layer.name for layer in layers]
     manifest = _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS) | {"batch_tokens": size.asked}
-    manifest["warnings"] += [size.warning] if size.warning else []
+    manifest["warnings"] += [*said, *([size.warning] if size.warning else [])]
     return Capture(None, manifest, windows, held)
 
 

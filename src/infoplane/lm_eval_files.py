@@ -19,11 +19,13 @@ from typing import Any
 
 from infoplane import files
 from infoplane.errors import ScoreError
+from infoplane.score_metrics import is_fraction
 from infoplane.scores import Remark, step_of
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples", "bypass")
 _MODEL_KEYS = ("peft", "delta", "pretrained", "model", "path", "engine")  # the order in which the harness looks
 _DATED = re.compile(r"results_(\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?)")
+_NOT_RUN = -1  # what RULER writes for a length that was not run
 _SHORT = {"half": "float16", "fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "float": "float32"}
 
 
@@ -111,24 +113,31 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
         "model": named, "revision": revision, "step": step_of(revision, named), "precision": _precision(config, args),
         "chat_template": bool(record["chat_template"]) if "chat_template" in record else None, "source": str(path),
     }  # fmt: skip
-    rows, left_out = [], []
+    rows, left_out, not_run = [], list[str](), list[str]()
     for task, metrics in tables.items():
         if not isinstance(metrics, dict):
             raise ScoreError(f"{path}: results of {task!r} are {metrics!r}; expected metrics and their values")
         for metric, value, error in _metrics(metrics):
-            if not isinstance(value, int | float) or isinstance(value, bool):
+            if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
                 left_out.append(f"{task}:{metric}")
+                continue
+            if value == _NOT_RUN and is_fraction(task, metric, strict=False):
+                not_run.append(f"{task}:{metric}")
                 continue
             about = {"n": _n(record, task, metrics), "n_shot": _n_shot(record, config, task)}
             rows.append(
                 {**common, **about, "task": task, "metric": metric, "value": float(value), "standard_error": error}
             )
     if not rows:
-        raise ScoreError(f"{path} holds no score: `results` is empty, or no metric in it is a number")
+        what = f"not numbers: {', '.join(left_out[:5])}" if left_out else "`results` is empty"
+        what = f"{_NOT_RUN}, which is to say not run: {', '.join(not_run[:5])}" if not_run else what
+        raise ScoreError(f"{path} holds no score ({what}); leave the file out, or score the model again")
     remarks = []
     where = (("source", str(path)),)
     if left_out:
         remarks.append(Remark(f"{path}: not numbers, left out: {', '.join(left_out[:5])}", where))
+    if not_run:
+        remarks.append(Remark(f"{path}: {_NOT_RUN}, which is to say not run, left out: {', '.join(not_run[:5])}", where))
     limit = config.get("limit")
     if isinstance(limit, float) and limit.is_integer():  # a number of items; below 1 it is a share
         limit = int(limit)

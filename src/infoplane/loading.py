@@ -6,16 +6,19 @@ Safe by default: remote code is off, and pickled weights are refused, unless nam
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane import files
+from infoplane.adapters import CONFIG, base_of, check_kind, is_adapter, own_tokenizer, with_adapter
+from infoplane.checkpoints import parse_name
 from infoplane.errors import ModelError, SettingError
 from infoplane.gguf_once import read_once
+from infoplane.missing_weights import Lack, check_block_count, check_report
 from infoplane.models import Model, checked
 from infoplane.running import out_of_memory
 from infoplane.tokenize import tokenizer_hash
@@ -68,11 +71,14 @@ def load_model(
     given = {"revision": revision, "trust_remote_code": trust_remote_code}
     path = built_in() if str(source) == BUILT_IN else Path(source).expanduser()
     where: dict[str, Any] = {"source": str(source), "revision": revision}
-    adapter = None
-    if path.is_dir() and (path / "adapter_config.json").is_file():
+    adapter, words = None, None
+    if path.is_dir() and is_adapter(path):
         _refuse_pickle(path, allow_pickle)
+        _package("peft")
+        check_kind(path)
         adapter, path = path, adapter_base(path)
         where["adapter_sha256"] = folder_hash(adapter)
+        words = own_tokenizer(adapter)
     if revision is not None and path.exists():
         raise SettingError(
             f"revision {revision!r}: {source} lies on this machine and has no revisions; leave it out, or name a hub id"
@@ -93,23 +99,28 @@ def load_model(
     else:
         name = str(path) if adapter else str(source)
         if _is_a_place(name):
+            whose = f", the base of the adapter {adapter}" if adapter else ""
+            more_to_do = f"; put it there, or correct base_model_name_or_path in {adapter}/{CONFIG}" if adapter else ""
             raise ModelError(
-                f"no model at {name!r}: expected a folder or .gguf file that exists, or a hub id owner/name"
+                f"no model at {name!r}{whose}: expected a folder or .gguf file that exists, or a hub id owner/name"
+                + more_to_do
             )
-    with read_once() if "gguf_file" in kwargs else contextlib.nullcontext(), _loading(name):
+    shown = f"{name} (the base of the adapter {adapter})" if adapter else str(path) if path.exists() else name
+    with read_once() if "gguf_file" in kwargs else contextlib.nullcontext(), _loading(shown):
         config = transformers.AutoConfig.from_pretrained(name, **kwargs)
         _refuse_config(config, name)
         commit = None if Path(name).expanduser().exists() else _commit(name, revision)
         if commit:
             kwargs["revision"] = commit  # all further files are of that one, should the branch move meanwhile
         # before the weights: where it cannot be loaded, that is known at once
-        words = load_tokenizer(tokenizer) if tokenizer else transformers.AutoTokenizer.from_pretrained(name, **kwargs)
+        cut_by = load_tokenizer(tokenizer or words) if tokenizer or words else _tokenizer_of(name, path, kwargs)
         auto = transformers.AutoModelForCausalLM
         if random_init:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 module = auto.from_config(config, trust_remote_code=trust_remote_code)
             where |= {"random_init": True, "init_seed": seed}
+            lack = Lack()
             where.pop("file_sha256", None)
             module = module.to(number_type)
         else:
@@ -118,17 +129,43 @@ def load_model(
             more: dict[str, Any] = {} if "gguf_file" in kwargs else {"use_safetensors": None if allow_pickle else True}
             if device_map:
                 more["device_map"] = device_map
-            module = auto.from_pretrained(name, dtype=first, **kwargs, **more)
+            # shapes that differ are told, in place of an error that names none
+            told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+            module, report = auto.from_pretrained(name, dtype=first, **kwargs, **more, **told)
+            lack = check_report(report, module, shown)
             if "gguf_file" in kwargs:
                 module = module.to(number_type)
+                lack = replace(lack, warnings=(*lack.warnings, *_blocks_of_gguf(path, config)))
             where["commit"] = commit
         if adapter is not None:
-            peft = _package("peft")
-            module = peft.PeftModel.from_pretrained(module, str(adapter)).get_base_model()
+            module, no_head = with_adapter(module, adapter)
+            lack = replace(lack, no_head=lack.no_head or no_head)
         if not device_map:
             module = module.to(place)
-        ready = checked(module, words, where)
-    return ready if tokenizer is None else beside_its_own(ready, name, **kwargs)
+        ready = checked(module, cut_by, where, lack.no_head)
+    ready = replace(ready, warnings=(*lack.warnings, *ready.warnings))
+    return ready if tokenizer is None else beside_its_own(ready, str(words or name), **({} if words else kwargs))
+
+
+def _tokenizer_of(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:
+    """The tokenizer beside the weights, or of the run whose checkpoint this is: a Trainer may save it there alone."""
+    auto = _package("transformers").AutoTokenizer
+    if not path.is_dir() or own_tokenizer(path):
+        return auto.from_pretrained(name, **kwargs)
+    if own_tokenizer(path.parent) and (parse_name(path.name) is not None or (path / "trainer_state.json").is_file()):
+        return load_tokenizer(path.parent)
+    raise ModelError(
+        f"{path} holds no tokenizer (tokenizer.json, tokenizer_config.json), nor does the folder around it as that of a "
+        "training run: name one with --tokenizer"
+    )
+
+
+def _blocks_of_gguf(path: Path, config: Any) -> tuple[str, ...]:
+    import gguf
+
+    said = getattr(config.get_text_config(), "num_hidden_layers", None)
+    names = [tensor.name for tensor in gguf.GGUFReader(str(path)).tensors]  # read once: see gguf_once
+    return check_block_count(names, said) if isinstance(said, int) else ()
 
 
 def beside_its_own(model: Model, name: str, **kwargs: Any) -> Model:
@@ -149,7 +186,7 @@ def beside_its_own(model: Model, name: str, **kwargs: Any) -> Model:
         f"the text was cut by the tokenizer {given}, which differs from the one beside the weights ({name}): unless "
         "the model was trained with it, it reads tokens that mean something else to it"
     )
-    return dataclasses.replace(model, warnings=(*model.warnings, said))
+    return replace(model, warnings=(*model.warnings, said))
 
 
 def load_tokenizer(source: str | Path) -> Any:
@@ -232,13 +269,8 @@ def _commit(name: str, revision: str | None) -> str | None:
 
 def adapter_base(folder: Path) -> Path:
     """Where the model lies that an adapter was made for: a place here, or a hub id as a path."""
-    try:
-        base = files.parse_json((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}/adapter_config.json does not name its base model: {error!r}") from None
-    if not base:
-        raise ModelError(f"{folder}/adapter_config.json does not name its base model")
-    return built_in() if base == BUILT_IN else Path(str(base)).expanduser()
+    base = base_of(folder)
+    return built_in() if base == BUILT_IN else Path(base).expanduser()
 
 
 def _refuse_pickle(folder: Path, allowed: bool) -> None:
@@ -279,6 +311,11 @@ def _loading(name: str, expected: str = "the folder or hub id of a decoder-only 
         if out_of_memory(error):
             raise ModelError(f"not enough memory to load {name}; try --dtype bfloat16 or --device-map auto") from None
         reason = " ".join(str(error).split())[:400] or type(error).__name__
+        if isinstance(error, KeyError):  # its whole message is the key
+            reason = (
+                f"its config or files name {reason}, which transformers {_package('transformers').__version__} does not "
+                "know: of an older or a newer version; convert the config, or use that version"
+            )
         raise ModelError(f"cannot load {name!r}: {reason}; expected {expected}") from None
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from infoplane.adapters import refuse_wrapped
 from infoplane.errors import ModelError
 from infoplane.layers import Layer
 from infoplane.structure import Structure, find_structure, logits_by, run_decoder
@@ -187,10 +188,24 @@ def _hash(module: torch.nn.Module) -> str:
 _NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "torch_dtype")
 
 
-def _hash_of_config(config: Any) -> str:
-    """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight."""
+def _adapters(module: Any) -> list[Any]:
+    """Configs of the adapters that are active in a module of PEFT."""
+    configs, active = getattr(module, "peft_config", None), getattr(module, "active_adapters", None)
+    if not isinstance(configs, Mapping) or active is None:
+        return []
+    names = active() if callable(active) else active
+    return [configs[name] for name in names if name in configs]
+
+
+def _hash_of_config(config: Any, adapters: Sequence[Any] = ()) -> str:
+    """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight.
+
+    Nor is the scale of an adapter: those of a module that came with some are told too.
+    """
     told = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
     told["attention"] = getattr(config, "_attn_implementation", None)
+    if adapters:
+        told["adapters"] = [adapter.to_dict() for adapter in adapters]
 
     def plain(value: Any) -> Any:
         return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
@@ -198,8 +213,13 @@ def _hash_of_config(config: Any) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()
 
 
-def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
-    """A Model with its provenance complete, once it is known to be causal."""
+def checked(module: Any, tokenizer: Any, where: Mapping[str, Any], no_head: str | None = None) -> Model:
+    """A Model with its provenance complete, once it is known to be causal.
+
+    Args:
+        module, tokenizer, where: of the model, and where it comes from.
+        no_head: why there is no loss, where its files lack the head.
+    """
     config = getattr(module, "config", None)
     if config is None or not hasattr(config, "get_text_config"):
         raise ModelError(
@@ -207,7 +227,11 @@ def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
         )
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{type(module).__name__} is an encoder-decoder; expected a decoder-only language model")
+    for adapter in _adapters(module):
+        refuse_wrapped(adapter, type(module).__name__)
     structure = find_structure(module)
+    if no_head is not None:
+        structure = replace(structure, no_head=no_head)
     layers = structure.layers
     text = config.get_text_config()
     parameter = next(structure.backbone.parameters())
@@ -218,7 +242,7 @@ def checked(module: Any, tokenizer: Any, where: Mapping[str, Any]) -> Model:
         "width": structure.width,
         "blocks": sum(layer.name.startswith("block.") for layer in layers),
         "vocabulary": int(text.vocab_size),
-        "config_sha256": _hash_of_config(config),
+        "config_sha256": _hash_of_config(config, _adapters(module)),
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "device": parameter.device.type,
     }

@@ -80,6 +80,7 @@ class Monitor:
             read_text(documents), tokenizer, tokens=tokens, context=min(context, limit or context), seed=seed
         )
         self.model.check_tokens(self.windows)
+        self.model.facts.check_loss(loss)
         self.points = [ReferencePoints.make(self.model.width, m, points_seed)]
         self.layers = select_layers(self.model.layers, None if layers is None else tuple(layers))
         self.order, self.loss = min(orders), loss

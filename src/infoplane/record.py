@@ -210,7 +210,13 @@ class Record:
         )
         n = int(counts[0])
         rows = [self._estimate("loss", "model", sums / counts, "nats/token", n=n)]
-        if (sizes > 0).all():
+        if not (sizes > 0).all():
+            name = (w.provenance.get("tokenizer") or {}).get("name") or "given"
+            self.warnings.append(
+                f"bits per byte are left out: the tokenizer {name} has no offsets, and its tokens do not decode to the "
+                "text that they were made of, so their bytes are not known"
+            )
+        else:
             rows.append(self._estimate("bits_per_byte", "model", sums / math.log(2) / sizes, "bits/byte", n=n))
         return rows
 
@@ -237,6 +243,8 @@ class Record:
         if read.get("ended"):
             most, there = (read["budget"], read["read"]) if unit == "bytes" else (read["token_budget"], read["tokens"])
             self.warnings.append(f"the text ends after {there:,} {unit}, of {most:,} to be read")
+        if skipped := text.get("skipped"):
+            self.warnings.append(_skipped(skipped))
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         points = manifest["points"]
         return {
@@ -294,4 +302,12 @@ def _more_documents(windows: Windows) -> str:
     return "read more"
 
 
-_ONE_DOCUMENT = ("text", "txt", "md", "rst", "csv", "gz", "stdin text")
+def _skipped(names: Sequence[str]) -> str:
+    packed = [name for name in names if name.lower().endswith(_PACKED)]
+    first = f"{', '.join((packed or names)[:3])}{', ...' if len(names) > 3 else ''}"
+    hint = " (unpack them, or pack them as .gz, to have them read)" if packed else ""
+    return f"{len(names)} files of the folder are no text and were left out: {first}{hint}"
+
+
+_PACKED = (".zst", ".xz", ".bz2", ".zip", ".7z", ".tar", ".tgz", ".lz4", ".br", ".rar")
+_ONE_DOCUMENT = ("text", "txt", "md", "rst", "gz", "stdin text")

@@ -183,6 +183,7 @@ def measure(
         holding = stack.enter_context(contextlib.ExitStack())
         models = holding.enter_context(engine.group(_Source(model, tokenizer, loading), name="the model", gpus=True))
         facts = models.ask(_Facts(), "the model")
+        facts.check_loss(loss)
         if progress is not None:
             progress("loading", 1, 1)
         limit = facts.max_context

@@ -7,7 +7,6 @@ one above 1 is an error unless the caller says that they are per cent, for 0.9 m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,8 @@ import polars as pl
 from infoplane.errors import ScoreError
 from infoplane.lm_eval_files import ResultFile, is_result, read_json, read_result
 from infoplane.score_csv import read_csv
+from infoplane.score_metrics import is_fraction
 from infoplane.scores import SCHEMA, Remark, Scores, constant_columns
-
-_FRACTION = re.compile(r"(acc|acc_\w+|\w*accuracy\w*|\w+_acc|exact_match|em|mc[12]|pass@\d+|score|normalised|raw)")
-_FREE = re.compile(
-    r"(?:^|[_:\s,-])(ppl|\w*perplexity|bits_per_byte|loss|nll|bleu|rouge\w*|chrf|ter|mcc|brier_score|likelihood\w*|elo)"
-    r"(?:$|[_:\s,-])",
-    re.IGNORECASE,
-)
 
 
 def read_scores(path: str | Path, *, percent: bool = False, latest: bool = False, model: str | None = None) -> Scores:
@@ -128,13 +121,6 @@ def _newest(files: Sequence[ResultFile]) -> list[dict[str, Any]]:
 
 
 # ---------------------------------------------------------------------- per cent
-
-
-def is_fraction(task: str, metric: str, strict: bool) -> bool:
-    """Whether a score must lie in 0 to 1; one that no rule knows must if `strict`."""
-    if _FREE.search(metric) or (metric == "score" and _FREE.search(task)):
-        return False
-    return strict or _FRACTION.fullmatch(metric.partition(",")[0]) is not None
 
 
 def as_fractions(table: pl.DataFrame, percent: bool, strict: bool) -> tuple[pl.DataFrame, tuple[Remark, ...]]:

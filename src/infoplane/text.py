@@ -1,7 +1,7 @@
 """Reading documents: files, folders, standard input, `datasets` and Python strings, all as one `Text`.
 
 A document is the unit of every error bar, so what counts as one is fixed here: a plain text file is one document,
-a row of a table (JSONL, JSON, Parquet, a dataset) is one document. Names are relative to the source, so that the
+a row of a table (JSONL, JSON, CSV, Parquet, a dataset) is one document. Names are relative to the source, so that the
 same text in another place is the same text. Empty documents say nothing and are left out, but counted.
 """
 
@@ -67,7 +67,7 @@ def read_text(
     """Read documents.
 
     Args:
-        source: `c4-sample` (ships with the package); a file (.jsonl, .ndjson, .json, .parquet, or any UTF-8 text;
+        source: `c4-sample` (ships with the package); a file (.jsonl, .ndjson, .json, .csv, .tsv, .parquet, or any UTF-8 text;
             all but .parquet also as .gz); a folder of such files; `-` for standard input; a `datasets` id
             `owner/name`; a folder that `datasets` saved, or one laid out as a dataset (`train-00000-of-00001.*`,
             or configurations in its README.md), or any folder when `config` is named or `split` is not `train`;

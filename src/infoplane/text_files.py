@@ -6,7 +6,9 @@ Each reader yields (name, text) and writes into `found`, the provenance in the m
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +22,8 @@ from infoplane.tables import no_panic
 COLUMNS = ("text", "content", "document", "raw_content", "body")
 LINES = (".jsonl", ".ndjson")
 # no dataset id ends so
-FILES = (*LINES, ".json", ".parquet", ".txt", ".md", ".text", ".rst", ".csv", ".gz")
+TABLES = (".csv", ".tsv")
+FILES = (*LINES, *TABLES, ".json", ".parquet", ".txt", ".md", ".text", ".rst", ".gz")
 Pairs = Iterator[tuple[str, str]]
 
 
@@ -60,7 +63,9 @@ def read_file(path: Path, label: str, column: str | None, found: dict[str, Any])
             yield from read_lines(cast("IO[bytes]", file), label, column, found)
             return
         text = decoded(file.read(), label).removeprefix("\ufeff")
-    if suffix == ".json":
+    if suffix in TABLES:
+        yield from _table(text, "\t" if suffix == ".tsv" else ",", label, column, found)
+    elif suffix == ".json":
         yield from _json_list(text, label, column, found)
     else:
         yield label, text
@@ -95,6 +100,32 @@ def _json_list(text: str, label: str, column: str | None, found: dict[str, Any])
         raise TextError(f"{label} holds a JSON {type(rows).__name__}; expected a list of rows or of strings")
     for number, row in enumerate(rows, start=1):
         yield f"{label}:{number}", row if isinstance(row, str) else pick(row, f"{label}, entry {number}")
+
+
+def _table(text: str, delimiter: str, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+    """Rows of a CSV under a header; a row is named by its number, since a cell may go over several lines."""
+    pick = Picker(column, found)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))  # a document may be longer than 128 KiB
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        header = next(lines, [])
+        name = pick.choose(header, f"{label}, its header") if header else ""
+        at = header.index(name) if header else 0
+        for number, cells in enumerate(lines, start=1):
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise TextError(
+                    f"{label}, row {number}: {len(cells)} cells, but the header has {len(header)}; mend or remove it, or "
+                    "rename the file .txt to read it as one plain text"
+                )
+            yield f"{label}:{number}", cells[at]
+    except csv.Error as error:
+        raise TextError(
+            f"{label}, row {number + 1}: no table as text: {error}; mend it, or rename the file .txt to read it as one "
+            "plain text"
+        ) from None
 
 
 def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) -> Pairs:

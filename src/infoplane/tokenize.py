@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.text import Text
+from infoplane.token_bytes import bytes_by_decoding, bytes_by_offsets
 from infoplane.windows import Windows
 
 TOKENS = 32_768
@@ -63,7 +64,7 @@ def make_windows(
     for name, value, smallest in (("tokens", tokens, min_window), ("context", context, least), ("seed", seed, 0)):
         check_whole(name, value, smallest)
     drawn = [int(i) for i in np.random.Generator(np.random.PCG64(seed)).permutation(len(text))]
-    read, encoded, held = list[str](), list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]](), 0
+    read, encoded, held = list[str](), list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]](), 0
     for i in drawn:  # in the order in which spare tokens are given out
         if len(read) >= max(1, tokens // MIN_DEPTH) and held >= tokens:
             break
@@ -105,8 +106,10 @@ def make_windows(
     is_position = is_position | (offset == 0) if include_first else is_position & (offset > 0)
     if not is_position.any():
         raise TextError("no position is left to measure: the windows hold special tokens only")
-    bytes_of, ends = _text(pieces, read, [before for _, before in encoded], len(prefix))
-    located = bool(getattr(tokenizer, "is_fast", False))
+    before = [before for _, before in encoded if before is not None]
+    counted = len(before) == len(encoded)
+    located = bool(getattr(tokenizer, "is_fast", False)) and counted
+    bytes_of, ends = _text(pieces, read, before, len(prefix)) if located else (None, None)
     return Windows(
         tokens=flat,
         starts=starts,
@@ -114,7 +117,8 @@ def make_windows(
         is_text=is_text,
         is_position=is_position,
         byte_count=np.array(
-            [encoded[k][1][b] - encoded[k][1][a if len(prefix) else a + 1] for k, a, b in pieces], dtype=np.int64
+            [before[k][b] - before[k][a if len(prefix) else a + 1] if counted else 0 for k, a, b in pieces],
+            dtype=np.int64,
         ),
         documents=tuple(names),
         provenance={
@@ -131,8 +135,8 @@ def make_windows(
             "min_window": min_window,
             "documents": len(names),
         },
-        text=bytes_of if located else None,
-        ends=ends if located else None,
+        text=bytes_of,
+        ends=ends,
     )
 
 
@@ -166,12 +170,19 @@ def tokenizer_hash(tokenizer: Any) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_SAMPLES = ("a", "1", ".", "e", "\u00e9", "\u4e2d", "\u0430", "\u0627", "\u0939", "\u3042", "\uac00")
+"""Texts of one character: a vocabulary may lack any of them."""
+
+
 def prefix_of(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
     """What the tokenizer puts before a text; an EOS that it puts after is left out everywhere."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    full = tokenizer("a")["input_ids"]
-    at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
-    prefix = full[:at]
+    prefix: list[int] = []
+    for sample in _SAMPLES:
+        if bare := list(tokenizer(sample, add_special_tokens=False)["input_ids"]):
+            full = list(tokenizer(sample)["input_ids"])
+            at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
+            prefix = full[:at]
+            break
     if add_bos is False:
         prefix = []
     elif add_bos and not prefix:
@@ -181,23 +192,16 @@ def prefix_of(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
     return np.array(prefix, dtype=np.int64)
 
 
-def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Token ids, and for every boundary between tokens the UTF-8 bytes before it, (n,) and (n + 1,)."""
+def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+    """Token ids, and for every boundary between tokens the UTF-8 bytes before it, where they are known: (n,), (n + 1,)."""
     fast = bool(getattr(tokenizer, "is_fast", False))
     out = tokenizer(
         text, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=fast, verbose=False
     )
     ids = np.array(out["input_ids"], dtype=np.int64)
     if fast:
-        # The end of a token closes it: white space that no token covers is paid for by the next one.
-        width = [len(c.encode("utf-8", "surrogatepass")) for c in text]
-        before = np.concatenate(([0], np.cumsum(width)))
-        ends = np.array([end for _, end in out["offset_mapping"]], dtype=np.int64)
-        bytes_before = before[np.maximum.accumulate(ends)] if len(ends) else ends
-    else:
-        pieces = [len(tokenizer.decode([int(i)]).encode("utf-8", "replace")) for i in ids]
-        bytes_before = np.cumsum(pieces)
-    return ids, np.concatenate(([0], bytes_before)).astype(np.int64)
+        return ids, bytes_by_offsets(text, np.array([end for _, end in out["offset_mapping"]], dtype=np.int64))
+    return ids, bytes_by_decoding(text, ids, tokenizer)
 
 
 def water_level(sizes: npt.NDArray[np.int64], tokens: int, min_window: int) -> npt.NDArray[np.int64]:
