@@ -39,7 +39,8 @@ SECONDS = 120
 SIZES: dict[str, Any] = {
     **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "text_vocab_size"), VOCABULARY),
     **dict.fromkeys(
-        ("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "n_embed", "word_embed_proj_dim"), WIDTH
+        ("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "emb_dim", "n_embed", "word_embed_proj_dim"),
+        WIDTH,
     ),
     **dict.fromkeys(
         ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers", "num_blocks",
@@ -69,11 +70,13 @@ SIZES: dict[str, Any] = {
     "n_group": 1, "topk_group": 1, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0,
 }  # fmt: skip
 _MLA = {"num_key_value_heads": 4}
+_MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16}
+_ROTARY = {"rotary_dim": 4}
 OWN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("axk1", "axk2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "longcat_flash", "youtu",
                     "dots3_note_text"), _MLA),
-    **dict.fromkeys(("bamba", "granitemoehybrid"), {"mamba_n_heads": 4, "mamba_d_head": 16}),
-    **dict.fromkeys(("codegen", "gptj"), {"rotary_dim": 4}),
+    **dict.fromkeys(("bamba", "granitemoehybrid"), _MAMBA),
+    **dict.fromkeys(("codegen", "gptj"), _ROTARY),
     "bailing_hybrid": {"num_expert_group": 1, "topk_group": 1, "num_experts_per_token": 2},
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "gpt_neo": {"num_layers": 2, "attention_types": [[["global", "local"], 1]]},
@@ -219,19 +222,21 @@ def check(module: Any) -> str:
             whole = module(input_ids=ids, use_cache=False, output_hidden_states=True, return_dict=True)
         if names[-1] == "final_norm":
             want = soft_assign(states[0].numpy()[keep], points[0])
-            assert np.abs(read["final_norm/0"][own].astype(float) - want).max() < 2e-3, "final_norm is not the last state"
+            assert np.abs(read["final_norm/0"][own].astype(float) - want).max() < 2e-3, (
+                "final_norm is not the last state"
+            )
         entries = [e for e in (whole.hidden_states or ()) if e is not None]
         listed = _matched(entries, states, model, read, points[0], own, keep)
         if loss:
             want = torch.nn.functional.cross_entropy(whole.logits[0, :-1].double(), ids[0, 1:], reduction="sum")
-            assert abs(read["loss_sum"][w] - float(want)) < 1e-3 * float(want), f"loss {read['loss_sum'][w]}, not {want}"
+            assert abs(read["loss_sum"][w] - float(want)) < 1e-3 * float(want), (
+                f"loss {read['loss_sum'][w]}, not {want}"
+            )
     blocks = sum(name.startswith("block.") for name in names)
     return f"{blocks} blocks, {len(listed)} listed states, " + ("loss" if loss else f"no loss: {said[0]}")
 
 
-def _matched(
-    entries: Any, last: Any, model: Any, read: Any, points: Any, own: slice, keep: Any
-) -> list[str]:
+def _matched(entries: Any, last: Any, model: Any, read: Any, points: Any, own: slice, keep: Any) -> list[str]:
     """The layers that the entries of `hidden_states` are, in order; of blocks that run several times, the last ones."""
     from infoplane.assign import soft_assign
 

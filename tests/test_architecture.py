@@ -11,20 +11,21 @@ import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
-    "errors", "machine", "locks", "addresses", "copies", "storage", "files", "results", "shapes", "tables", "engine",
-    "ray_package", "ray_share", "ray_worker", "ray_engine", "engines", "calibration", "points", "assign",
-    "jackknife", "text_files", "text", "windows", "token_bytes", "tokenize", "pair_files", "pairs", "chat", "pair_windows",
-    "layers", "running", "structure", "adapters", "models", "missing_weights", "checkpoints", "gguf_once", "loading", "forward", "capture_folder", "capture", "capturing", "labels",
+    "errors", "machine", "locks", "addresses", "copies", "storage", "files", "results", "shapes", "tables",
+    "engine", "ray_package", "ray_share", "ray_worker", "ray_engine", "engines", "calibration", "points",
+    "assign", "jackknife", "text_files", "text", "windows", "token_bytes", "tokenize", "pair_files", "pairs",
+    "chat", "pair_windows", "layers", "running", "structure", "adapters", "models", "missing_weights",
+    "checkpoints", "gguf_once", "loading", "forward", "capture_folder", "capture", "capturing", "labels",
     "text_labels", "grouping", "rows", "memory", "uniform_mean", "label_sums", "marginal", "estimators", "ladder",
     "halves", "bottleneck", "frontier", "questions", "answers", "measurement", "comparison", "budget", "swaps",
     "preference", "placing", "record", "asking", "sizes", "bound", "until", "run", "byte_budget", "survey_file",
     "survey_lock", "survey_record", "survey_entries", "survey_cost", "survey_work", "surveying", "phase_types",
-    "wandering", "phase_shape", "phases", "trajectory", "seeds", "trace_work", "tracing", "monitor",
-    "callback", "scores", "score_metrics", "lm_eval_files", "score_csv", "score_files", "published", "name_keys", "model_names",
-    "joining", "cases", "resampling", "paper_correlations", "correlations", "partial", "ridge", "predicting", "power",
-    "verdicts", "forecast", "report", "cli_common", "cli_options", "cli_bound", "cli_budget", "cli_cases",
-    "cli_compare", "cli_forecast", "cli_preferences", "cli_measure", "cli_report", "cli_scores", "cli_survey",
-    "cli_trace", "cli",
+    "wandering", "phase_shape", "phases", "trajectory", "seeds", "trace_work", "tracing", "monitor", "callback",
+    "scores", "score_metrics", "lm_eval_files", "score_csv", "score_files", "published", "name_keys",
+    "model_names", "joining", "cases", "resampling", "paper_correlations", "correlations", "partial", "ridge",
+    "predicting", "power", "verdicts", "forecast", "report", "cli_common", "cli_options", "cli_repeat",
+    "cli_bound", "cli_budget", "cli_cases", "cli_compare", "cli_forecast", "cli_preferences", "cli_measure",
+    "cli_report", "cli_scores", "cli_survey", "cli_trace", "cli",
 ]  # fmt: skip
 
 

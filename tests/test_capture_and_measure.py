@@ -144,9 +144,7 @@ def test_reference_sets_give_their_error(tmp_path: Path, model: Model, windows: 
     found = measure_capture(kept, orders=(1,))
     singles = []
     for s in range(3):
-        one = write_capture(
-            tmp_path / f"s{s}", model, windows, [ReferencePoints.make(32, 16, s)], model.layers
-        )
+        one = write_capture(tmp_path / f"s{s}", model, windows, [ReferencePoints.make(32, 16, s)], model.layers)
         singles.append(measure_capture(one, orders=(1,)).get("complexity", order=1).value)
     row = found.get("complexity", order=1)
     assert row.value == pytest.approx(singles[0], abs=1e-6)

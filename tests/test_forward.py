@@ -83,9 +83,9 @@ def test_the_model_is_left_as_it_was() -> None:
     state = torch.get_rng_state()
     modes = [m.training for m in module.modules()]
     found = [
-        assign_windows(
-            model, windows, [ReferencePoints.make(32, 16)], layers=model.layers, first=0, last=3
-        )["block.1/0"]
+        assign_windows(model, windows, [ReferencePoints.make(32, 16)], layers=model.layers, first=0, last=3)[
+            "block.1/0"
+        ]
         for _ in range(2)
     ]
     assert np.array_equal(*found)  # dropout is off
@@ -99,9 +99,7 @@ def test_nan_names_layer_and_document() -> None:
     with torch.no_grad():
         model.backbone.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match=r"NaN or infinity in layer block\.1 on document 'document:\d'"):
-        assign_windows(
-            model, windows, [ReferencePoints.make(32, 16)], layers=model.layers, first=0, last=3
-        )
+        assign_windows(model, windows, [ReferencePoints.make(32, 16)], layers=model.layers, first=0, last=3)
 
 
 def test_encoders_are_refused_for_what_they_do() -> None:

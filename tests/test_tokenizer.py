@@ -87,9 +87,7 @@ def test_the_check_stands_before_what_torch_would_say(places: Path) -> None:
 
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=1000, context=64)
     with pytest.raises(IndexError, match="out of range"):
-        assign_windows(
-            model, windows, [ReferencePoints.make(32, 8)], layers=model.layers, first=0, last=1
-        )
+        assign_windows(model, windows, [ReferencePoints.make(32, 8)], layers=model.layers, first=0, last=1)
 
 
 def test_far_more_tokens_than_rows_are_refused() -> None:

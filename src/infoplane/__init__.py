@@ -48,6 +48,10 @@ _PLACE = {
 __all__ = ["__version__", *sorted(_PLACE)]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACE})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _PLACE:
         raise AttributeError(f"module 'infoplane' has no attribute {name!r}")

@@ -63,9 +63,10 @@ def refuse_wrapped(config: Any, name: str) -> None:
     else:
         return
     raise ModelError(
-        f"{name} is an adapter of the kind {kind}, which {why}, in a forward pass of its own: the decoder alone does not "
-        "show it, so its numbers would be those of the base; expected LoRA or another kind that changes weights, or the "
-        "base model by its own name"
+        f"{name} is an adapter of the kind {kind}, which {why}, in a forward pass of its own: the decoder alone does "
+        "not "
+        "show it, so its numbers would be those of the base; expected LoRA or another kind that changes weights, or "
+        "the base model by its own name"
     )
 
 
@@ -112,7 +113,8 @@ def with_adapter(module: Any, folder: Path) -> tuple[Any, str | None]:
         adapted = peft.PeftModel.from_pretrained(module, str(folder))
     lacking = next((str(w.message) for w in told if "missing adapter keys" in str(w.message)), None)
     # again, for what it tells: keys that fit nothing, once those of older versions have their names of today
-    if astray := peft.set_peft_model_state_dict(adapted, dict(weights)).unexpected_keys:
+    loaded: Any = peft.set_peft_model_state_dict(adapted, dict(weights))
+    if astray := loaded.unexpected_keys:
         raise ModelError(_astray(folder, astray, len(weights), adapted.state_dict()))
     if lacking:
         raise ModelError(
@@ -130,9 +132,13 @@ def _astray(folder: Path, astray: Collection[str], count: int, places: Collectio
     if any("_orig_mod." in key for key in astray):
         what = "they were saved from a compiled model: save the inner module, or rename the keys without '_orig_mod.'"
     elif any("language_model." in key for key in astray):
-        what = "it was trained on the multimodal class of the model, and this is its text decoder: train it on that, or rename its keys"
+        what = (
+            "it was trained on the multimodal class of the model, and this is its text decoder: train it on that, or "
+            "rename its keys"
+        )
     expected = f" ({wanted} was expected)" if wanted else ""
-    return f"{folder}: {len(astray)} of {count} weights of the adapter have no place in its base: {shown}{expected}; {what}"
+    lost = f"{len(astray)} of {count} weights of the adapter have no place in its base"
+    return f"{folder}: {lost}: {shown}{expected}; {what}"
 
 
 def _resize(module: Any, weights: Mapping[str, Any]) -> str | None:

@@ -49,6 +49,10 @@ class Bound:
     frontiers: tuple[Frontier, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        orders = sorted({f.order for f in self.frontiers})
+        return f"<Bound of orders {', '.join(map(str, orders)) or 'none'}: {len(self.frontiers)} frontiers>"
+
     def get(self, order: int, positions: str = "all", target: int = 1) -> Frontier:
         """One frontier.
 

@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from infoplane.errors import SettingError
 from infoplane.monitor import EVERY, Monitor
+from infoplane.running import refuse_sharded
 from infoplane.storage import reach
 
 
@@ -38,6 +39,9 @@ class InfoplaneCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Cut the windows, and probe what training begins with."""
+        for model in (kwargs["model"], getattr(self.trainer, "model_wrapped", None)):
+            if model is not None:
+                refuse_sharded(model)  # on every process, or the others would wait for the first
         if not state.is_world_process_zero:
             return
         self.step = self.every if isinstance(self.every, int) else max(1, round(self.every * state.max_steps))

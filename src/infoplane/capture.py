@@ -49,6 +49,13 @@ class Capture:
     windows: Windows
     held: Mapping[str, npt.NDArray[Any]] | None = None
 
+    def __repr__(self) -> str:
+        where = "in memory" if self.folder is None else f"in {self.folder}"
+        return (
+            f"<Capture {where}: {len(self.layers)} layers, {self.sets} x {self.m} reference points, "
+            f"{self.windows.n_positions:,} positions>"
+        )
+
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers, in the order of the model."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from infoplane import __version__
 from infoplane.cli_bound import bound
@@ -22,7 +24,30 @@ from infoplane.cli_survey import survey
 from infoplane.cli_trace import trace
 from infoplane.errors import InfoplaneError
 
+_GOES_ON = ("measure", "trace", "survey")
+"""Commands that keep what they have done, and go on from there."""
+
+
+class _Commands(TyperGroup):
+    """The commands; one that is interrupted says how to go on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            name = ctx.invoked_subcommand
+            nothing = "nothing was written; repeat the command to begin again"
+            if name in _GOES_ON:
+                nothing = "repeat the same command to go on where it stopped"
+                words = sys.argv[1:]
+                if "--json" in words and not any(word.startswith(("--out", "--capture")) for word in words):
+                    nothing = "--json alone keeps nothing on the way; name --capture or --out to go on from there"
+            say(f"infoplane: interrupted: {nothing}", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="infoplane",
     help="Measure how a language model has compressed its training data.",
     no_args_is_help=True,

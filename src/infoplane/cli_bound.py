@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +10,16 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import bars, console, numbers, quiet, say
-from infoplane.results import check_free
+from infoplane.cli_repeat import done, refuse_other, request_of, stored_request
 from infoplane.storage import reach
+from infoplane.tokenize import tokenizer_hash
 
 if TYPE_CHECKING:
     from infoplane.bound import Bound
 
 
 def bound(
+    ctx: typer.Context,
     text: Annotated[str, typer.Argument(help="c4-sample (built in), a file, a folder, - or a datasets id.")],
     tokenizer: Annotated[
         str,
@@ -50,21 +53,30 @@ def bound(
     Codes of k-grams are fitted on one half of the documents and judged on the other. Writes bound.json, bound.parquet,
     report.html and figures/ to --out. No model is needed. `infoplane measure --bound` places a model against it.
     """
-    from infoplane.bound import JSON_NAME
+    from infoplane.bound import JSON_NAME, Bound
     from infoplane.bound import bound as run
     from infoplane.loading import load_tokenizer
     from infoplane.report.bound_page import write_bound_report
     from infoplane.text import read_text
 
     out = reach(out, "--out")
-    check_free(out, JSON_NAME, force)
+    before = stored_request(out, JSON_NAME, force)
     with bars() as progress:
         quiet()
         documents = read_text(text, column=column, split=split, config=config, limit=limit, seed=seed)
+        cut_by = load_tokenizer(tokenizer)
+        request = request_of(ctx, read=documents.provenance["sha256"], tokenizer=tokenizer_hash(cut_by))
+        if before is not None:
+            refuse_other(out, JSON_NAME, before, request)
+            found = Bound.load(out)
+            say((out / JSON_NAME).read_text("utf-8").rstrip()) if as_json else _summary(found)
+            say(done(out), err=as_json)
+            return
         found = run(
-            documents, load_tokenizer(tokenizer), tokens=tokens, context=context, seed=seed, orders=numbers(orders),
+            documents, cut_by, tokens=tokens, context=context, seed=seed, orders=numbers(orders),
             m=symbols, windows={"add_bos": add_bos}, wide=wide, starts=restarts, forward=forward, progress=progress,
         )  # fmt: skip
+    found = replace(found, provenance={**found.provenance, "request": request})
     page = write_bound_report(found, out)[0]
     written = [*found.save(out), page]  # the record last: where it stands, everything stands
     if as_json:

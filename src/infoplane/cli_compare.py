@@ -11,8 +11,9 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import console, named_source, pair, say
+from infoplane.cli_repeat import check_new, done
 from infoplane.errors import SettingError
-from infoplane.results import check_free
+from infoplane.results import check_kind
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
@@ -45,9 +46,13 @@ def compare(
     folder = reach(out or Path("infoplane-comparison"), "--out")
     writes = out is not None or not as_json
     if writes:
-        check_free(folder, JSON_NAME, force)
+        check_kind(folder, JSON_NAME)
     found = put_together(_members(sources, family or []))
-    if writes:
+    if writes and check_new(folder, JSON_NAME, force, found.to_dict()):
+        if not as_json:
+            _show(found)
+        say(done(folder), err=as_json)
+    elif writes:
         from infoplane.report.compare_page import write_comparison_report
 
         page = write_comparison_report(found, folder)[0]
@@ -71,7 +76,9 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
     members = []
     for name, path in map(named_source, sources):
         if path.name == SURVEY_NAME or (path / SURVEY_NAME).is_file():
-            members += [replace(m, family=told.pop(m.name, None) or m.family) for m in Survey.load(path).members()]
+            for m in Survey.load(path).members():
+                source = str((m.measurement.provenance.get("model") or {}).get("source"))
+                members.append(replace(m, family=told.pop(m.name, None) or m.family or family_of(source)))
             continue
         found = Measurement.load(path)
         source = str((found.provenance.get("model") or {}).get("source"))

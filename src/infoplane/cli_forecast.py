@@ -9,8 +9,9 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import console, say, words
+from infoplane.cli_repeat import check_new, done
 from infoplane.errors import SettingError
-from infoplane.results import check_free
+from infoplane.results import check_kind
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def forecast(
     from infoplane.forecast import forecast as run
 
     out = reach(out, "--out")
-    check_free(out, JSON_NAME, force)
+    check_kind(out, JSON_NAME)
     base, structure = words(baselines), words(features)
     scores = tuple(dict.fromkeys(name for one in score for name in words(one)))
     if not structure or not scores:
@@ -87,16 +88,18 @@ def forecast(
     )  # fmt: skip
     from infoplane.report.forecast_page import write_forecast_report
 
-    page = write_forecast_report(found, out)[0]
-    written = (*found.save(out), page)
+    written: tuple[Path, ...] = ()
+    if not check_new(out, JSON_NAME, force, found.to_dict()):
+        page = write_forecast_report(found, out)[0]
+        written = (*found.save(out), page)
     if as_json:
-        say(written[0].read_text("utf-8").rstrip())
+        say((out / JSON_NAME).read_text("utf-8").rstrip())
         return
-
-    shell = console(160, highlight=False)
-    show(found, shell)
+    show(found, console(160, highlight=False))
     for path in written:
         say(f"Wrote {path}")
+    if not written:
+        say(done(out))
 
 
 def show(found: Forecast, shell: Console) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from infoplane import cli_options as o
 from infoplane import cli_preferences as pairs
+from infoplane import files
 from infoplane.addresses import is_address
 from infoplane.cli_common import bars, console, given, numbers, pair, quiet, say, short, tell, words
+from infoplane.cli_repeat import done, refuse_other, request_of, stored_request
 from infoplane.engines import using
 from infoplane.errors import SettingError
-from infoplane.results import check_free
 from infoplane.storage import reach, remove
+from infoplane.survey_lock import words_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from infoplane.measurement import Estimate, Measurement
 
@@ -121,6 +125,7 @@ def measure(
     """
     from infoplane.byte_budget import limit_bytes, tokens_enough
     from infoplane.labels import read_column
+    from infoplane.loading import weights_of
     from infoplane.measurement import JSON_NAME
     from infoplane.pairs import read_pairs
     from infoplane.run import measure as run
@@ -135,19 +140,26 @@ def measure(
         pairs.check_none(chat_template, prompt_truncate)
     writes = out is not None or not as_json
     folder = reach(out or Path(f"infoplane-{short(model or capture)}"), "--out")
-    if writes:
-        check_free(folder, JSON_NAME, force)
+    before = stored_request(folder, JSON_NAME, force) if writes else None
     asked: dict[str, Any] = {
         "orders": numbers(orders), "estimators": words(estimator), "weights": words(weights), "unit": unit,
         "labels": {name: read_column(path) for name, path in map(pair, label or [])},
         "text_labels": words(text_labels) if text_labels else (), "memory": memory,
     }  # fmt: skip
+    documents: Any = None
+    vouched: dict[str, str] = {}
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         asked["engine"] = running
         # what is made on the way does not travel, but workers have to share it
         shared = model is not None and writes and (running.sends or not is_address(folder))
         if model is None:
             asked |= {"bound": with_bound, "progress": progress}
+            assert capture is not None
+            vouched = {"capture": str(files.parse_json((capture / "manifest.json").read_text("utf-8")).get("run_id"))}
+            if before is not None:
+                refuse_other(folder, JSON_NAME, before, _request(ctx, asked, None, vouched))
+                _show_done(folder, as_json)
+                return
             found = run(None, capture=capture, **asked)
         else:
             quiet()
@@ -155,7 +167,7 @@ def measure(
             cut: dict[str, Any] = {"add_bos": add_bos, "include_special": include_special}
             if preferences is not None:
                 pairs.check_alone(text, column, include_first, bytes_)
-                documents: Any = text
+                documents = text
                 asked["preferences"] = read_pairs(preferences, **part)
                 cut |= {"chat_template": chat_template, "prompt_truncate": prompt_truncate}
             else:
@@ -175,6 +187,12 @@ def measure(
                 "trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle,
                 "windows": cut,
             }  # fmt: skip
+            if before is not None:
+                may: dict[str, Any] = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+                vouched = weights_of(model, revision, **may)
+                refuse_other(folder, JSON_NAME, before, _request(ctx, asked, documents, vouched))
+                _show_done(folder, as_json)
+                return
             place = capture or (folder / "capture" if shared else None)
             until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
             found = run(model, documents, capture=place, tokens=tokens, **until, **asked)
@@ -184,6 +202,10 @@ def measure(
             again: dict[str, Any] = {"capture": twin_place, "tokens": tokens, "random_init": True}
             twin = run(model, documents, **again, **asked) if baseline else None
     if writes:
+        told = found.provenance["model"]
+        vouched = vouched or {k: told[k] for k in ("file_sha256", "adapter_sha256", "commit") if told.get(k)}
+        request = _request(ctx, asked, documents, vouched)
+        found = replace(found, provenance={**found.provenance, "request": request})
         written = _write(found, folder)
         if model is not None and twin is not None:
             written += _write(twin, folder / "baseline")
@@ -197,6 +219,36 @@ def measure(
             say(f"Wrote {path}", err=as_json)
     if as_json:
         say(found.to_json())
+
+
+def _request(
+    ctx: typer.Context, asked: Mapping[str, Any], documents: Any, weights: Mapping[str, str]
+) -> dict[str, Any]:
+    """What decides the numbers: options, and hashes of the weights (or the capture), text, labels and tokenizer."""
+    from infoplane.survey_entries import device_of
+
+    options = ctx.params
+    read = asked.get("preferences") or documents
+    labels = {name: files.hash_of(np.asarray(column).tolist()) for name, column in asked["labels"].items()}
+    device = device_of(options["device"]) if documents is not None else None
+    words = Path(options["tokenizer"] or "").expanduser()
+    return request_of(
+        ctx, weights=dict(weights), read=dict(getattr(read, "provenance", {})).get("sha256"), label=labels,
+        device=device and device.kind,
+        dtype=device and (device.dtype if options["dtype"] == "auto" else options["dtype"]),
+        tokenizer=words_hash(words) if words.is_dir() or words.is_file() else options["tokenizer"],
+    )  # fmt: skip
+
+
+def _show_done(folder: Path, as_json: bool) -> None:
+    from infoplane.measurement import Measurement
+
+    found = Measurement.load(folder)
+    if as_json:
+        say(found.to_json())
+    else:
+        _summary(found)
+    say(done(folder), err=as_json)
 
 
 def _check_capture_only(ctx: typer.Context, capture: Path | None) -> None:

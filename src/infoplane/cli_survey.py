@@ -16,6 +16,7 @@ from infoplane.errors import SettingError
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
+    from infoplane.measurement import Estimate
     from infoplane.survey_cost import Cost
     from infoplane.survey_record import Survey
 
@@ -105,26 +106,35 @@ def survey(
 def _summary(found: Survey) -> None:
     from rich.table import Table
 
+    from infoplane.model_names import family_of
+    from infoplane.survey_record import figures
+
     orders = sorted(
         {min(one.measurement.provenance["settings"]["orders"]) for one in found.measured if one.measurement}
     )
     order = orders[0] if orders else 1
-    shown = Table(title=f"Whole models, order {order}", title_justify="left")
+    shown = Table(title=f"Whole models, order {order} (± 95 %)", title_justify="left")
     for name in ("model", "family", "parameters", "complexity", "expressivity", "optimality", "bits/byte", ""):
         shown.add_column(name, justify="left" if name in ("model", "family", "") else "right")
-    rows: dict[str, dict[str, Any]] = {row["name"]: row for row in found.table().iter_rows(named=True)}
     for one in found.models:
-        row = rows.get(one.name, {})
-        figures = [row.get(f"{q}_{order}") for q in ("complexity", "expressivity", "optimality")]
-        figures.append(row.get("bits_per_byte"))
+        by_name = figures(one.measurement) if one.measurement else {}
+        model = one.measurement.provenance["model"] if one.measurement else {}
+        names = (f"complexity_{order}", f"expressivity_{order}", f"optimality_{order}", "bits_per_byte")
         shown.add_row(
-            one.id, one.facts.get("family", ""), _spoken(row.get("parameters")),
-            *("" if x is None else f"{x:.4f}" for x in figures), "" if one.status == "measured" else one.status,
+            one.id, one.facts.get("family") or family_of(one.id) or "", _spoken(model.get("parameters")),
+            *(_with_interval(by_name.get(name)) for name in names), "" if one.status == "measured" else one.status,
         )  # fmt: skip
     console = _console()
     console.print(shown)
     for one in found.failures:
         console.print(f"Note: {one.id}: {one.error}: {one.message}", highlight=False)
+
+
+def _with_interval(row: Estimate | None) -> str:
+    if row is None:
+        return ""
+    half = "" if row.interval is None else f" ± {(row.interval[1] - row.interval[0]) / 2:.4f}"
+    return f"{row.value:.4f}{half}"
 
 
 # ---------------------------------------------------------------------- what it would cost

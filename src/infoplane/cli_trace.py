@@ -9,8 +9,8 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane.cli_common import bars, console, numbers, quiet, say, short, tell, words
+from infoplane.cli_repeat import done
 from infoplane.engines import using
-from infoplane.errors import ResultError
 from infoplane.files import parse_json
 from infoplane.results import check_kind
 from infoplane.storage import reach
@@ -84,8 +84,7 @@ def trace(
     check_kind(folder, JSON_NAME)
     table = read_table(steps) if steps else None
     there = _measured(folder / JSON_NAME) if not force and (folder / "report.html").exists() else set()
-    if there and {checkpoint.name for checkpoint in find_checkpoints(model, revisions, table)} <= there:
-        raise ResultError(f"{folder / JSON_NAME} is a finished trace: choose another --out, or --force to overwrite it")
+    nothing_left = there and {checkpoint.name for checkpoint in find_checkpoints(model, revisions, table)} <= there
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         documents = read_text(text, column=column, split=split, config=config, limit=limit, seed=seed)
@@ -102,9 +101,12 @@ def trace(
         say((folder / JSON_NAME).read_text("utf-8").rstrip())
     else:
         _summary(found)
-    page = write_run_report(found, folder)[0]
-    for path in (folder / JSON_NAME, folder / TABLE_NAME, page):
-        say(f"Wrote {path}", err=as_json)
+    if nothing_left:
+        say(done(folder), err=as_json)
+    else:
+        page = write_run_report(found, folder)[0]
+        for path in (folder / JSON_NAME, folder / TABLE_NAME, page):
+            say(f"Wrote {path}", err=as_json)
     if failed := [point.name for point in found.points if point.measurement is None]:
         names = ", ".join(failed)
         say(f"infoplane: {len(failed)} of {len(found.points)} checkpoints could not be measured: {names}", err=True)

@@ -86,6 +86,10 @@ class Comparison:
     fairness: Mapping[str, tuple[bool, str]]
     warnings: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.names[:4]) + (", ..." if len(self.names) > 4 else "")
+        return f"<Comparison of {len(self.names)} models: {names}>"
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of the models, in the order given."""

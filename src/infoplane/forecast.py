@@ -59,6 +59,13 @@ class Forecast:
     verdicts: tuple[str, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        scores = dict.fromkeys(row.score for row in self.correlations)
+        return (
+            f"<Forecast of {', '.join(scores) or '?'}: {len(self.provenance.get('models', ()))} models, "
+            f"{len(self.predictions)} predictions>"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values; `held_out` lives in the table."""
         rows = {name: [dataclasses.asdict(row) for row in getattr(self, name)] for name in _ROWS if name != "held_out"}

@@ -56,7 +56,7 @@ class Layer:
             return passed
         axis, active = self.streams.axis, self.streams.active
         if axis == -1:
-            axis, passed = -2, passed.unflatten(-1, (self.streams.count, -1))
+            axis, passed = -2, passed.reshape(*passed.shape[:-1], self.streams.count, -1)
         return passed.mean(axis) if active is None else passed.select(axis, active)
 
 
@@ -81,7 +81,8 @@ def streams_of(shape: tuple[int, ...], batch: int, tokens: int, config: object) 
     if len(shape) == 4 and shape[:2] == (batch, tokens):
         return Streams(2, shape[2], active)
     raise ModelError(
-        f"the states of {batch} windows of {tokens} tokens have the shape {shape}; expected ({batch}, {tokens}, width), "
+        f"the states of {batch} windows of {tokens} tokens have the shape {shape}; expected ({batch}, {tokens}, "
+        "width), "
         "or several streams of it: which rows are which tokens is not known, so this architecture is not supported"
     )
 

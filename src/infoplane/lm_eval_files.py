@@ -137,7 +137,9 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
     if left_out:
         remarks.append(Remark(f"{path}: not numbers, left out: {', '.join(left_out[:5])}", where))
     if not_run:
-        remarks.append(Remark(f"{path}: {_NOT_RUN}, which is to say not run, left out: {', '.join(not_run[:5])}", where))
+        remarks.append(
+            Remark(f"{path}: {_NOT_RUN}, which is to say not run, left out: {', '.join(not_run[:5])}", where)
+        )
     limit = config.get("limit")
     if isinstance(limit, float) and limit.is_integer():  # a number of items; below 1 it is a share
         limit = int(limit)

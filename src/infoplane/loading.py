@@ -9,7 +9,7 @@ import contextlib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,43 +68,11 @@ def load_model(
         raise SettingError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
     place = _device(device)
     number_type = getattr(torch, fast_dtype(place.type) if dtype == "auto" else dtype)
-    given = {"revision": revision, "trust_remote_code": trust_remote_code}
-    path = built_in() if str(source) == BUILT_IN else Path(source).expanduser()
-    where: dict[str, Any] = {"source": str(source), "revision": revision}
-    adapter, words = None, None
-    if path.is_dir() and is_adapter(path):
-        _refuse_pickle(path, allow_pickle)
-        _package("peft")
-        check_kind(path)
-        adapter, path = path, adapter_base(path)
-        where["adapter_sha256"] = folder_hash(adapter)
-        words = own_tokenizer(adapter)
-    if revision is not None and path.exists():
-        raise SettingError(
-            f"revision {revision!r}: {source} lies on this machine and has no revisions; leave it out, or name a hub id"
-        )
-    kwargs: dict[str, Any] = dict(given)
-    if path.suffix.lower() == ".gguf":
-        if not path.is_file():
-            raise ModelError(f"no file {path}: expected a .gguf file that exists")
-        where["file_sha256"] = files.sha256_file(path)
-        name, kwargs["gguf_file"] = str(path.parent), path.name
-    elif path.exists():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{path} holds no config.json: expected a model folder, a .gguf file or a hub id")
-        name = str(path)
-        if not random_init:
-            _refuse_pickle(path, allow_pickle)
-            where["file_sha256"] = folder_hash(path)
-    else:
-        name = str(path) if adapter else str(source)
-        if _is_a_place(name):
-            whose = f", the base of the adapter {adapter}" if adapter else ""
-            more_to_do = f"; put it there, or correct base_model_name_or_path in {adapter}/{CONFIG}" if adapter else ""
-            raise ModelError(
-                f"no model at {name!r}{whose}: expected a folder or .gguf file that exists, or a hub id owner/name"
-                + more_to_do
-            )
+    at = _locate(source, revision, allow_pickle, random_init)
+    name, path, adapter = at.name, at.path, at.adapter
+    where: dict[str, Any] = {"source": str(source), "revision": revision, **at.hashes}
+    words = None if adapter is None else own_tokenizer(adapter)
+    kwargs: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code, **at.more}
     shown = f"{name} (the base of the adapter {adapter})" if adapter else str(path) if path.exists() else name
     with read_once() if "gguf_file" in kwargs else contextlib.nullcontext(), _loading(shown):
         config = transformers.AutoConfig.from_pretrained(name, **kwargs)
@@ -113,7 +81,8 @@ def load_model(
         if commit:
             kwargs["revision"] = commit  # all further files are of that one, should the branch move meanwhile
         # before the weights: where it cannot be loaded, that is known at once
-        cut_by = load_tokenizer(tokenizer or words) if tokenizer or words else _tokenizer_of(name, path, kwargs)
+        beside = tokenizer or words
+        cut_by = _tokenizer_of(name, path, kwargs) if beside is None else load_tokenizer(beside)
         auto = transformers.AutoModelForCausalLM
         if random_init:
             with torch.random.fork_rng():
@@ -147,6 +116,69 @@ def load_model(
     return ready if tokenizer is None else beside_its_own(ready, str(words or name), **({} if words else kwargs))
 
 
+@dataclass(frozen=True)
+class _Located:
+    """Where a model lies: what `from_pretrained` is told, and the hashes of the files here that decide it."""
+
+    name: str
+    path: Path
+    adapter: Path | None
+    hashes: Mapping[str, str]
+    more: Mapping[str, str]
+
+
+def _locate(source: str | Path, revision: str | None, allow_pickle: bool, random_init: bool) -> _Located:
+    path, adapter = built_in() if str(source) == BUILT_IN else Path(source).expanduser(), None
+    hashes, more = dict[str, str](), dict[str, str]()
+    if path.is_dir() and is_adapter(path):
+        _refuse_pickle(path, allow_pickle)
+        _package("peft")
+        check_kind(path)
+        adapter, path = path, adapter_base(path)
+        hashes["adapter_sha256"] = folder_hash(adapter)
+    if revision is not None and path.exists():
+        raise SettingError(
+            f"revision {revision!r}: {source} lies on this machine and has no revisions; leave it out, or name a hub id"
+        )
+    name = str(path) if adapter or path.exists() else str(source)
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"no file {path}: expected a .gguf file that exists")
+        hashes["file_sha256"] = files.sha256_file(path)
+        name, more["gguf_file"] = str(path.parent), path.name
+    elif path.exists():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{path} holds no config.json: expected a model folder, a .gguf file or a hub id")
+        if not random_init:
+            _refuse_pickle(path, allow_pickle)
+            hashes["file_sha256"] = folder_hash(path)
+    elif _is_a_place(name):
+        whose = f", the base of the adapter {adapter}" if adapter else ""
+        mend = f"; put it there, or correct base_model_name_or_path in {adapter}/{CONFIG}" if adapter else ""
+        raise ModelError(
+            f"no model at {name!r}{whose}: expected a folder or .gguf file that exists, or a hub id owner/name{mend}"
+        )
+    return _Located(name, path, adapter, hashes, more)
+
+
+def weights_of(
+    source: str | Path, revision: str | None = None, *, trust_remote_code: bool = False, allow_pickle: bool = False
+) -> dict[str, str]:
+    """What vouches for the weights of a model, as its provenance has it, without loading them.
+
+    Raises:
+        ModelError: as for `load_model`.
+    """
+    at = _locate(source, revision, allow_pickle, False)
+    if at.path.exists():
+        return dict(at.hashes)
+    with _loading(at.name):
+        config = _package("transformers").AutoConfig  # asks the hub which commit a branch is at now
+        config.from_pretrained(at.name, revision=revision, trust_remote_code=trust_remote_code)
+    commit = _commit(at.name, revision)
+    return {**at.hashes, **({"commit": commit} if commit else {})}
+
+
 def _tokenizer_of(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:
     """The tokenizer beside the weights, or of the run whose checkpoint this is: a Trainer may save it there alone."""
     auto = _package("transformers").AutoTokenizer
@@ -155,8 +187,8 @@ def _tokenizer_of(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:
     if own_tokenizer(path.parent) and (parse_name(path.name) is not None or (path / "trainer_state.json").is_file()):
         return load_tokenizer(path.parent)
     raise ModelError(
-        f"{path} holds no tokenizer (tokenizer.json, tokenizer_config.json), nor does the folder around it as that of a "
-        "training run: name one with --tokenizer"
+        f"{path} holds no tokenizer (tokenizer.json, tokenizer_config.json), nor does the folder around it as that "
+        "of a training run: name one with --tokenizer"
     )
 
 
@@ -313,8 +345,8 @@ def _loading(name: str, expected: str = "the folder or hub id of a decoder-only 
         reason = " ".join(str(error).split())[:400] or type(error).__name__
         if isinstance(error, KeyError):  # its whole message is the key
             reason = (
-                f"its config or files name {reason}, which transformers {_package('transformers').__version__} does not "
-                "know: of an older or a newer version; convert the config, or use that version"
+                f"its config or files name {reason}, which transformers {_package('transformers').__version__} does "
+                "not know: of an older or a newer version; convert the config, or use that version"
             )
         raise ModelError(f"cannot load {name!r}: {reason}; expected {expected}") from None
 

@@ -9,6 +9,7 @@ with the jackknife replicates that paired differences need).
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,6 +108,14 @@ class Measurement:
     estimates: tuple[Estimate, ...]
     provenance: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        model, p = self.provenance.get("model") or {}, self.provenance
+        name = model.get("source") or model.get("name") or ("a difference" if p.get("difference") else "?")
+        return (
+            f"<Measurement of {name}: {len(self.estimates)} rows, {len(self.layers)} layers, {p.get('tokens', 0):,} "
+            f"tokens of {p.get('documents', 0):,} documents>"
+        )
+
     def __len__(self) -> int:
         return len(self.estimates)
 
@@ -137,9 +146,22 @@ class Measurement:
         if len(rows) != 1:
             raise ResultError(
                 f"{len(rows)} rows fit quantity={quantity!r}, layer={layer!r}, {fields}; expected one: "
-                "name more fields (side, order, position_set, estimator, weight)"
+                + (
+                    self._hint(quantity, layer, fields)
+                    or "name more fields (side, order, position_set, estimator, weight)"
+                )
             )
         return rows[0]
+
+    def _hint(self, quantity: str, layer: str, fields: Mapping[str, Any]) -> str:
+        """What is there in place of a value that no row has; nothing where each value alone is had by some row."""
+        for name, value in {"quantity": quantity, "layer": layer, **fields}.items():
+            there = list(dict.fromkeys(getattr(row, name) for row in self.estimates))
+            if value not in there:
+                near = difflib.get_close_matches(str(value), [str(v) for v in there if v is not None], n=1)
+                shown = f"did you mean {near[0]!r}? " if near else ""
+                return f"{shown}there is {name} {', '.join(map(repr, there[:12]))}{', ...' if len(there) > 12 else ''}"
+        return ""
 
     @property
     def layers(self) -> tuple[str, ...]:

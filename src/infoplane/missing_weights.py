@@ -18,7 +18,9 @@ _WRAPPERS = {
     "_orig_mod": "torch.compile", "module": "DataParallel or DeepSpeed", "_forward_module": "Lightning",
     "_fsdp_wrapped_module": "FSDP", "_checkpoint_wrapped_module": "activation checkpointing",
 }  # fmt: skip
-_OTHER_SENSES = re.compile(r"vision|visual|image|audio|speech|video|projector|connector|merger|resampler|^mtp\.|\.mtp\.")
+_OTHER_SENSES = re.compile(
+    r"vision|visual|image|audio|speech|video|projector|connector|merger|resampler|^mtp\.|\.mtp\."
+)
 _NO_DECODER = re.compile(r"(^|\.)(lm_head|score|classifier|v_head|value_head|pooler|summary|reward_head)\.")
 _BUFFERS = re.compile(r"\.(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
 _TRAINED_BUFFERS = ("e_score_correction_bias",)
@@ -67,7 +69,9 @@ def check_report(report: Mapping[str, Any], module: Any, name: str) -> Lack:
     head = _head_keys(module)
     if decoder := [key for key in lacked if key not in head]:
         raise ModelError(_missing(decoder, unexpected, module, name))
-    no_head = f"{name} holds no weights of the head ({lacked[0]}), which is not tied to the embedding" if lacked else None
+    no_head = (
+        f"{name} holds no weights of the head ({lacked[0]}), which is not tied to the embedding" if lacked else None
+    )
     return Lack(no_head, _left_over(unexpected, module))
 
 
@@ -86,8 +90,8 @@ def _refuse_shapes(mismatched: Collection[Any], name: str) -> None:
     key, file, model = min((str(k), tuple(a), tuple(b)) for k, a, b in mismatched)
     empty = any(0 in tuple(shape) for _, shape, _ in mismatched)
     what = (
-        "it is empty, as of a run under ZeRO-3 that saved without gathering: convert the checkpoint with zero_to_fp32.py, "
-        "or save with stage3_gather_16bit_weights_on_model_save"
+        "it is empty, as of a run under ZeRO-3 that saved without gathering: convert the checkpoint with "
+        "zero_to_fp32.py, or save with stage3_gather_16bit_weights_on_model_save"
         if empty
         else "its config is of another model: expected the config.json that was saved with these weights"
     )
@@ -109,23 +113,24 @@ def _missing(keys: Collection[str], unexpected: Collection[str], module: Any, na
     said = f"{name} lacks {len(keys)} weights of the model ({_few(keys)}), which would be drawn at random: "
     if part := re.search(r"-(\d{5})-of-(\d{5})\.gguf$", name):
         return (
-            f"{said}it is part {int(part[1])} of {int(part[2])} of a split file; merge them first, with llama-gguf-split "
-            "--merge"
+            f"{said}it is part {int(part[1])} of {int(part[2])} of a split file; merge them first, with "
+            "llama-gguf-split --merge"
         )
     wanted = set(keys)
     for wrapper, maker in _WRAPPERS.items():
         bare = {".".join(part for part in key.split(".") if part != wrapper) for key in unexpected}
         if len(bare & wanted) > len(wanted) // 2:
             return (
-                f"{said}the keys of the file hold {wrapper!r}, which {maker} puts there ({_few(unexpected, 1)}); save the "
-                "inner module, or rename the keys without it"
+                f"{said}the keys of the file hold {wrapper!r}, which {maker} puts there ({_few(unexpected, 1)}); "
+                "save the inner module, or rename the keys without it"
             )
     if prefix := _common_prefix(wanted, unexpected):
         return f"{said}the keys of the file begin with {prefix!r} ({_few(unexpected, 1)}); rename them without it"
     have, blocks = _block_numbers(unexpected), _block_numbers(keys)
     others = f"; it holds {_few(unexpected)} in their place" if unexpected else ""
     if blocks and not have:
-        return f"{said}they are of block {_ranges(blocks)} of {_count(module)}{others}; get the whole model, or mend its config"
+        of = f"block {_ranges(blocks)} of {_count(module)}"
+        return f"{said}they are of {of}{others}; get the whole model, or mend its config"
     return f"{said}expected all of them in its files{others}; get the whole model, or the config that belongs to it"
 
 
@@ -150,8 +155,8 @@ def _left_over(unexpected: Collection[str], module: Any) -> tuple[str, ...]:
 
 def _more_blocks(numbers: Collection[int], said: int) -> str:
     return (
-        f"the config says {said} blocks, and the file holds weights of block {_ranges([n for n in numbers if n >= said])} "
-        "too: they were left out, so this is a part of the model"
+        f"the config says {said} blocks, and the file holds weights of block "
+        f"{_ranges([n for n in numbers if n >= said])} too: they were left out, so this is a part of the model"
     )
 
 
@@ -164,7 +169,9 @@ def _head_keys(module: Any) -> set[str]:
     except Exception:  # not every class has one to name
         head = None
     own = {id(p) for p in head.parameters()} if head is not None else set()
-    own -= {id(p) for p in module.get_input_embeddings().parameters()} if own else set()  # tied: the embedding is missing
+    own -= (
+        {id(p) for p in module.get_input_embeddings().parameters()} if own else set()
+    )  # tied: the embedding is missing
     return {key for key, p in module.named_parameters(remove_duplicate=False) if id(p) in own}
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from infoplane.adapters import refuse_wrapped
 from infoplane.errors import ModelError
 from infoplane.layers import Layer
+from infoplane.running import refuse_sharded
 from infoplane.structure import Structure, find_structure, logits_by, run_decoder
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ class Facts:
                 "--tokenizer out, or name the one that the model was trained with"
             )
 
-
     def check_loss(self, loss: bool) -> tuple[bool, tuple[str, ...]]:
         """Whether the loss that is asked for is computed, and what a result says where it is not.
 
@@ -74,8 +74,8 @@ class Facts:
         """
         if loss and self.no_head is not None:
             raise ModelError(
-                f"the next-token loss was asked for, and {self.no_head}: measure without loss (leave --loss out, or name "
-                "--no-loss), or give the whole causal language model"
+                f"the next-token loss was asked for, and {self.no_head}: measure without loss (leave --loss out, or "
+                "name --no-loss), or give the whole causal language model"
             )
         if loss and self.no_loss is not None:
             return False, (f"measured without the next-token loss: {self.no_loss}",)
@@ -100,6 +100,13 @@ class Model:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        p = self.provenance
+        return (
+            f"<Model {p.get('source', '?')}: {p.get('architecture')}, {p.get('parameters', 0):,} parameters, "
+            f"{p.get('blocks')} blocks of width {p.get('width')}, {p.get('dtype')} on {p.get('device')}>"
+        )
+
     @property
     def backbone(self) -> Any:
         """The decoder without its head."""
@@ -113,6 +120,7 @@ class Model:
     @classmethod
     def from_module(cls, module: torch.nn.Module, tokenizer: Any = None, name: str | None = None) -> Model:
         """Wrap a loaded model; its weights are hashed, since no file vouches for them."""
+        refuse_sharded(module)
         provenance = {"source": "module", "name": name or type(module).__name__, "weights_sha256": _hash(module)}
         return checked(module, tokenizer, provenance)
 

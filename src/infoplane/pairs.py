@@ -76,6 +76,9 @@ class Pairs:
     pairs: tuple[Pair, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Pairs: {len(self.pairs):,} from {self.provenance.get('source', 'python')}>"
+
     def __len__(self) -> int:
         return len(self.pairs)
 

@@ -38,6 +38,9 @@ class ReferencePoints:
     eps: float
     directions: npt.NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return f"<ReferencePoints: {self.m} in {self.d} dimensions, seed {self.seed}, eps {self.eps:.4g}>"
+
     @classmethod
     def make(cls, d: int, m: int = 100, seed: int = 0, calibration: str = "exact") -> ReferencePoints:
         """Draw the points of `(seed, m, d)` and calibrate their temperature.

@@ -150,9 +150,10 @@ def correlation_of(products: Floats) -> Floats:
 
     r = -P_01 / sqrt(P_00 P_11), P the inverse. NaN where a column is determined by the others.
     """
-    scale = np.sqrt(np.einsum("kii->ki", products))
-    flat = ~(scale > 0).all(axis=1)
-    scale = np.where(flat[:, None], 1.0, scale)
+    squares = np.einsum("kii->ki", products)
+    # of a column that is constant in a draw rounding leaves a sum of either sign
+    flat = ~(squares > _ROUNDING * squares.max(axis=0)).all(axis=1)
+    scale = np.sqrt(np.where(flat[:, None], 1.0, squares))
     r = products / (scale[:, :, None] * scale[:, None, :])
     if r.shape[1] == 2:
         return np.asarray(np.where(flat, np.nan, np.clip(r[:, 0, 1], -1, 1)))
@@ -170,6 +171,7 @@ def correlation_of(products: Floats) -> Floats:
     return np.asarray(np.where(singular, np.nan, np.clip(found, -1, 1)))
 
 
+_ROUNDING = 1e-13  # of the largest sum of squares over draws
 _SINGULAR = 1e-8  # share of a variance, below which a column counts as determined by others
 
 

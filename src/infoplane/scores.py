@@ -101,6 +101,9 @@ class Scores:
 
     # ------------------------------------------------------------------ what is here
 
+    def __repr__(self) -> str:
+        return f"<Scores: {self.table.height:,} of {len(self.models):,} models on {len(self.tasks):,} tasks>"
+
     def __len__(self) -> int:
         return self.table.height
 

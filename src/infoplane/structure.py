@@ -211,8 +211,8 @@ def _decoder(module: Any, ids: torch.Tensor, whole: _Whole) -> tuple[Any, torch.
     if not why:
         raise ModelError(f"{name}: {_no_blocks(module)}")
     raise ModelError(
-        f"{name}: no part of it can be run alone on token ids as its decoder ({'; '.join(why)}); expected a decoder-only "
-        "language model of text"
+        f"{name}: no part of it can be run alone on token ids as its decoder ({'; '.join(why)}); expected a "
+        "decoder-only language model of text"
     )
 
 
@@ -228,7 +228,7 @@ def _check_causal(module: Any, states: torch.Tensor) -> None:
 
 
 def _sizes(backbone: Any) -> set[int]:
-    config = getattr(backbone, "config", None)
+    config: Any = getattr(backbone, "config", None)
     with contextlib.suppress(Exception):
         config = config.get_text_config()
     told = []
@@ -288,8 +288,9 @@ def _layers(backbone: Any, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
     config = getattr(backbone, "config", None)
 
     def layer(name: str, part: Any, states: Any, is_input: bool = False) -> Layer:
+        batch, tokens = ids.shape
         try:
-            return Layer(name, part, is_input, streams_of(tuple(states.shape), *ids.shape, config))
+            return Layer(name, part, is_input, streams_of(tuple(states.shape), batch, tokens, config))
         except ModelError as error:
             raise ModelError(f"{type(backbone).__name__}, {name}: {error}") from None
 
@@ -336,7 +337,8 @@ def _head(module: Any, backbone: Any, ids: torch.Tensor, whole: _Whole, states: 
 
 
 def _between(module: Any, backbone: Any) -> list[Any]:
-    """The backbone, and the parts around it up to the module, inside out: a stand-in for one of them reaches the head."""
+    """The backbone, and the parts around it up to the module, inside out: a stand-in for one of them reaches the "
+    "head."""
     around = [part for part in module.modules() if part is not module and any(p is backbone for p in part.modules())]
     return around[::-1]
 

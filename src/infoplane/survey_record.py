@@ -87,6 +87,9 @@ class Survey:
     models: tuple[Surveyed, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Survey of {len(self.models)} models: {len(self.measured)} measured, {len(self.failures)} failed>"
+
     @property
     def measured(self) -> tuple[Surveyed, ...]:
         """Those that were measured."""

@@ -48,6 +48,9 @@ class Text:
     documents: tuple[Document, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Text of {len(self.documents):,} documents from {self.provenance.get('source', 'python')}>"
+
     def __len__(self) -> int:
         return len(self.documents)
 
@@ -67,8 +70,8 @@ def read_text(
     """Read documents.
 
     Args:
-        source: `c4-sample` (ships with the package); a file (.jsonl, .ndjson, .json, .csv, .tsv, .parquet, or any UTF-8 text;
-            all but .parquet also as .gz); a folder of such files; `-` for standard input; a `datasets` id
+        source: `c4-sample` (ships with the package); a file (.jsonl, .ndjson, .json, .csv, .tsv, .parquet, or any UTF-8
+            text; all but .parquet also as .gz); a folder of such files; `-` for standard input; a `datasets` id
             `owner/name`; a folder that `datasets` saved, or one laid out as a dataset (`train-00000-of-00001.*`,
             or configurations in its README.md), or any folder when `config` is named or `split` is not `train`;
             or an iterable of strings, `Document`s or rows.

@@ -117,8 +117,8 @@ def _table(text: str, delimiter: str, label: str, column: str | None, found: dic
                 continue
             if len(cells) != len(header):
                 raise TextError(
-                    f"{label}, row {number}: {len(cells)} cells, but the header has {len(header)}; mend or remove it, or "
-                    "rename the file .txt to read it as one plain text"
+                    f"{label}, row {number}: {len(cells)} cells, but the header has {len(header)}; mend or remove "
+                    "it, or rename the file .txt to read it as one plain text"
                 )
             yield f"{label}:{number}", cells[at]
     except csv.Error as error:

@@ -193,7 +193,8 @@ def prefix_of(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
 
 
 def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
-    """Token ids, and for every boundary between tokens the UTF-8 bytes before it, where they are known: (n,), (n + 1,)."""
+    """Token ids, and for every boundary between tokens the UTF-8 bytes before it, where they are known: (n,), (n + "
+    "1,)."""
     fast = bool(getattr(tokenizer, "is_fast", False))
     out = tokenizer(
         text, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=fast, verbose=False

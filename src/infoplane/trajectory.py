@@ -124,6 +124,13 @@ class Trajectory:
     points: tuple[Point, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        steps = f", steps {self.points[0].step:,} to {self.points[-1].step:,}" if self.points else ""
+        return (
+            f"<Trajectory of {self.provenance.get('model', '?')}: {len(self.measured)} of {len(self.points)} "
+            f"checkpoints measured{steps}>"
+        )
+
     def __post_init__(self) -> None:
         steps = [p.step for p in self.points]
         if any(b <= a for a, b in itertools.pairwise(steps)):

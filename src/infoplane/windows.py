@@ -58,6 +58,9 @@ class Windows:
         """(W,) tokens of each window."""
         return np.diff(self.starts)
 
+    def __repr__(self) -> str:
+        return f"<Windows: {len(self):,} of {len(self.documents):,} documents, {len(self.tokens):,} tokens>"
+
     @property
     def n_positions(self) -> int:
         """Number of measured positions, which is the number of rows of a capture."""
