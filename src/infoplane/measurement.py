@@ -156,9 +156,10 @@ class Measurement:
     def _hint(self, quantity: str, layer: str, fields: Mapping[str, Any]) -> str:
         """What is there in place of a value that no row has; nothing where each value alone is had by some row."""
         for name, value in {"quantity": quantity, "layer": layer, **fields}.items():
-            there = list(dict.fromkeys(getattr(row, name) for row in self.estimates))
-            if value not in there:
-                near = difflib.get_close_matches(str(value), [str(v) for v in there if v is not None], n=1)
+            every = dict.fromkeys(getattr(row, name) for row in self.estimates)
+            if value not in every:
+                there = [one for one in every if one is not None]
+                near = difflib.get_close_matches(str(value), list(map(str, there)), n=1)
                 shown = f"did you mean {near[0]!r}? " if near else ""
                 return f"{shown}there is {name} {', '.join(map(repr, there[:12]))}{', ...' if len(there) > 12 else ''}"
         return ""

@@ -198,11 +198,11 @@ _NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "tor
 
 def _adapters(module: Any) -> list[Any]:
     """Configs of the adapters that are active in a module of PEFT."""
-    configs, active = getattr(module, "peft_config", None), getattr(module, "active_adapters", None)
-    if not isinstance(configs, Mapping) or active is None:
+    configs = getattr(module, "peft_config", None)
+    if not isinstance(configs, Mapping):
         return []
-    names = active() if callable(active) else active
-    return [configs[name] for name in names if name in configs]
+    active = getattr(module, "active_adapters", None)  # of transformers' own modules a method, which names none here
+    return [config for name, config in configs.items() if not isinstance(active, list) or name in active]
 
 
 def _hash_of_config(config: Any, adapters: Sequence[Any] = ()) -> str:
