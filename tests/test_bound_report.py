@@ -244,6 +244,8 @@ def test_bound_writes_the_page_and_report_draws_it_again(tmp_path: Path) -> None
     again = run_cli("report", str(out))
     assert isinstance(again.exception, ResultError) and "--force to overwrite it" in str(again.exception)
     again = run_cli(*asked)
+    assert again.exit_code == 0 and "Nothing was left to do" in again.output
+    again = run_cli(*asked, "--seed", "1")
     assert isinstance(again.exception, ResultError) and "bound.json exists" in str(again.exception)
     (out / "bound.json").unlink()
     (out / "report.html").write_text("another result's")
