@@ -82,7 +82,9 @@ def test_scaled_float8_without_its_quantisation_config_is_refused(tmp_path: Path
         scales = {k + "_scale_inv": torch.ones(1, 1) for k, v in weights.items() if v.ndim == 2 and "proj" in k}
         return {**narrow, **scales}
 
-    said = r"quantised weights .*weight_scale_inv, \.\.\.\), and its config.json does not say how \(quantization_config\)"
+    said = (
+        r"quantised weights .*weight_scale_inv, \.\.\.\), and its config.json does not say how \(quantization_config\)"
+    )
     with pytest.raises(ModelError, match=said):
         load_model(saved(tmp_path / "scaled", scaled))
     # without scales a narrow number is the number that it is
@@ -259,16 +261,18 @@ def test_adapter_weights_without_a_place_are_refused(base: Path, tmp_path: Path)
         save_file(change(load_file(weights)), weights, metadata={"format": "pt"})
         return place
 
-    with pytest.raises(ModelError, match="12 of 12 weights of the adapter have no place .* from a compiled model"):
+    with pytest.raises(ModelError, match=r"12 of 12 weights of the adapter have no place .* from a compiled model"):
         load_model(changed("compiled", renamed("model.model.", "model._orig_mod.model.")))
-    with pytest.raises(ModelError, match="no place in its base: .* was trained on the multimodal class of the model"):
+    with pytest.raises(ModelError, match=r"no place in its base: .* was trained on the multimodal class of the model"):
         load_model(changed("multimodal", renamed("model.model.", "model.model.language_model.")))
     with pytest.raises(ModelError, match="holds an adapter without weights: its file is empty"):
         load_model(changed("empty", lambda w: {}))
     with pytest.raises(ModelError, match="weights of the adapter are missing, and would be as they are before"):
         load_model(changed("half", without("layers.1.")))
     with pytest.raises(ModelError, match="1 of 13 weights of the adapter have no place"):
-        load_model(changed("more", lambda w: {**w, "base_model.model.model.layers.9.x.lora_A.weight": torch.zeros(4, 32)}))
+        load_model(
+            changed("more", lambda w: {**w, "base_model.model.model.layers.9.x.lora_A.weight": torch.zeros(4, 32)})
+        )
 
 
 def test_the_tokenizer_and_the_tokens_of_an_adapter_are_its_own(base: Path, tmp_path: Path) -> None:
@@ -300,7 +304,9 @@ def test_a_base_that_has_moved_is_the_adapters_base(base: Path, tmp_path: Path) 
     shutil.copytree(base, moved)
     place = adapted(tmp_path / "lora", moved, lora())
     shutil.rmtree(moved)
-    with pytest.raises(ModelError, match=r"the base of the adapter .*lora: .* correct base_model_name_or_path in .*lora"):
+    with pytest.raises(
+        ModelError, match=r"the base of the adapter .*lora: .* correct base_model_name_or_path in .*lora"
+    ):
         load_model(place)
     told = json.loads((place / "adapter_config.json").read_text())
     (place / "adapter_config.json").write_text(json.dumps({**told, "peft_type": "NEVER_HEARD_OF"}))
@@ -329,7 +335,9 @@ def test_a_checkpoint_of_a_trainer_takes_the_tokenizer_of_its_run(tmp_path: Path
         load_model(tmp_path / "run" / "checkpoint-500")
     byte_tokenizer().save_pretrained(tmp_path / "run")
     assert len(load_model(tmp_path / "run" / "checkpoint-500").tokenizer) == VOCABULARY
-    tiny_model().save_pretrained(tmp_path / "run" / "best")  # no checkpoint by its name: whose tokens they are is a guess
+    tiny_model().save_pretrained(
+        tmp_path / "run" / "best"
+    )  # no checkpoint by its name: whose tokens they are is a guess
     with pytest.raises(ModelError, match="best holds no tokenizer"):
         load_model(tmp_path / "run" / "best")
 

@@ -103,7 +103,9 @@ def test_a_trace_a_bound_a_comparison_and_a_forecast_that_are_repeated_are_done(
         if name in others:
             assert "choose another --out, or --force" in refusal(*command, *others[name], *out)
     tiny_model(seed=5).save_pretrained(tmp_path / "run/step2")
-    assert "step2/measurement.json was measured of other weights" in refusal(*commands["trace"], "--out", tmp_path / "trace")
+    assert "step2/measurement.json was measured of other weights" in refusal(
+        *commands["trace"], "--out", tmp_path / "trace"
+    )
 
 
 def test_an_interrupted_command_says_how_to_go_on(model: Path, tmp_path: Path) -> None:
@@ -153,7 +155,8 @@ def test_names_of_the_package_are_listed() -> None:
 
 def test_a_forecast_of_columns_that_are_constant_in_a_draw_warns_of_nothing(tmp_path: Path) -> None:
     rows = [
-        {"model": f"m{i}", "family": f"f{i % 4}", "x": 0.1 if i % 4 == 0 else i / 7, "y": float(i % 5)} for i in range(12)
+        {"model": f"m{i}", "family": f"f{i % 4}", "x": 0.1 if i % 4 == 0 else i / 7, "y": float(i % 5)}
+        for i in range(12)
     ]
     pl.DataFrame(rows).write_csv(tmp_path / "cases.csv")
     command = ["forecast", tmp_path / "cases.csv", "--score", "y", "--features", "x", "--out", tmp_path / "out"]

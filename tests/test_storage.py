@@ -260,7 +260,9 @@ def test_measuring_to_an_address_gives_the_files_of_measuring_to_a_folder(
     again = CliRunner().invoke(app, ["measure", str(model), *OPTIONS, "--out", str(remote)])
     assert again.exit_code == 0 and f"Nothing was left to do: {remote} holds the result" in again.output
     other = CliRunner().invoke(app, ["measure", str(model), *OPTIONS, "--unit", "bits", "--out", str(remote)])
-    assert isinstance(other.exception, ResultError) and "(different: unit): choose another --out" in str(other.exception)
+    assert isinstance(other.exception, ResultError) and "(different: unit): choose another --out" in str(
+        other.exception
+    )
     page = (remote / "report.html").read_bytes()
     (remote / "report.html").unlink()
     assert CliRunner().invoke(app, ["report", str(remote)]).exit_code == 0

@@ -19,7 +19,7 @@ from infoplane.models import Model
 from infoplane.running import replaced
 
 sys.path.append(str(Path(__file__).parents[1] / "bench"))
-import decoders  # noqa: E402
+import decoders
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16}
 
@@ -185,7 +185,9 @@ def test_modules_without_a_head_of_a_language_model_say_so() -> None:
     for kind in (t.LlamaModel, t.LlamaForSequenceClassification):
         torch.manual_seed(0)
         module = kind(config).eval()
-        with pytest.raises(ModelError, match=rf"loss was asked for, and {kind.__name__} gives no logits of the next token"):
+        with pytest.raises(
+            ModelError, match=rf"loss was asked for, and {kind.__name__} gives no logits of the next token"
+        ):
             infoplane.measure(module, tokenizer=byte_tokenizer(), **SMALL, loss=True)
         with pytest.raises(ModelError, match="gives no logits of the next token"):
             infoplane.Monitor(module, byte_tokenizer(), tokens=3000, context=64, loss=True)

@@ -19,7 +19,10 @@ from infoplane.text import read_text
 from infoplane.token_bytes import bytes_by_decoding
 from infoplane.tokenize import make_windows
 
-TEXTS = ["Zwölf Boxkämpfer – 東京タワー 🗼 العربية é\u0301 over  it all\n again" * 2, "plain ASCII text, of some length, twice"]
+TEXTS = [
+    "Zwölf Boxkämpfer – 東京タワー 🗼 العربية é\u0301 over  it all\n again" * 2,
+    "plain ASCII text, of some length, twice",
+]
 
 
 def byte_fallback() -> Any:
@@ -134,8 +137,8 @@ def test_files_of_a_folder_that_are_left_out_are_said(tmp_path: Path) -> None:
     )
     said = [warning for warning in found.provenance["warnings"] if "left out" in warning]
     assert said == [
-        "2 files of the folder are no text and were left out: more.jsonl.zst (unpack them, or pack them as .gz, to have "
-        "them read)"
+        "2 files of the folder are no text and were left out: more.jsonl.zst (unpack them, or pack them as .gz, to "
+        "have them read)"
     ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,11 @@ from infoplane.addresses import is_address
 from infoplane.copies import local
 from infoplane.errors import CaptureError
 from infoplane.windows import Windows
+from infoplane.work_folders import MARK, OF_A_CAPTURE
 
 SCHEMA = "infoplane/capture/1"
 MANIFEST, WINDOWS = "manifest.json", "windows.safetensors"
 ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
-_OWN = re.compile(r"shard-\d{5}\.safetensors|\..*\.part")
 PROMISED: Mapping[str, Any] = {
     "run_id": str, "model": dict[str, Any], "windows": {"text": dict[str, Any]}, "windows_hash": str,
     "documents": list[str], "text": str, "layers": list[str], "loss": bool, "warnings": list[str],
@@ -75,7 +74,9 @@ def claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
             raise
         there = {}
     if there is None:
-        if folder.is_dir() and any(not p.name.endswith(".part") and p.name != WINDOWS for p in folder.iterdir()):
+        if folder.is_dir() and any(
+            not p.name.endswith(".part") and p.name not in (WINDOWS, MARK) for p in folder.iterdir()
+        ):
             if not force:
                 raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
             throw_away(folder)  # of a capture that has lost its manifest
@@ -130,8 +131,8 @@ def of_capture(folder: Path) -> list[Path]:
     Raises:
         CaptureError: something else does.
     """
-    ours = [p for p in folder.iterdir() if p.name in (MANIFEST, WINDOWS) or _OWN.fullmatch(p.name)]
-    if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours}):
+    ours = [p for p in folder.iterdir() if OF_A_CAPTURE.fullmatch(p.name) and p.name != MARK]
+    if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours} - {MARK}):
         raise CaptureError(
             f"{folder} holds other files ({others[0]}) than those of a capture: nothing was removed; choose another "
             "folder"

@@ -11,13 +11,13 @@ import typer
 
 from infoplane import cli_options as o
 from infoplane import cli_preferences as pairs
-from infoplane import files
+from infoplane import files, work_folders
 from infoplane.addresses import is_address
 from infoplane.cli_common import bars, console, given, numbers, pair, quiet, say, short, tell, words
 from infoplane.cli_repeat import done, refuse_other, request_of, stored_request
 from infoplane.engines import using
 from infoplane.errors import SettingError
-from infoplane.storage import reach, remove
+from infoplane.storage import reach
 from infoplane.survey_lock import words_hash
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def measure(
     }  # fmt: skip
     documents: Any = None
     vouched: dict[str, str] = {}
+    made: list[Path] = []
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         asked["engine"] = running
         # what is made on the way does not travel, but workers have to share it
@@ -193,10 +194,11 @@ def measure(
                 refuse_other(folder, JSON_NAME, before, _request(ctx, asked, documents, vouched))
                 _show_done(folder, as_json)
                 return
-            place = capture or (folder / "capture" if shared else None)
+            made = [work_folders.beside(folder / name) for name in ("capture", "baseline-capture")] if shared else []
+            place = capture or (work_folders.make(made[0]) if shared else None)
             until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
             found = run(model, documents, capture=place, tokens=tokens, **until, **asked)
-            twin_place = folder / "baseline-capture" if shared else None
+            twin_place = work_folders.make(made[1]) if shared and baseline else None
             if until_se is not None:
                 tokens = found.provenance["windows"]["token_budget"]  # the twin reads the same windows
             again: dict[str, Any] = {"capture": twin_place, "tokens": tokens, "random_init": True}
@@ -209,10 +211,8 @@ def measure(
         written = _write(found, folder)
         if model is not None and twin is not None:
             written += _write(twin, folder / "baseline")
-        # what this command made and no other: a folder of that name may be the user's
-        for name, made in (("capture", capture is None), ("baseline-capture", bool(baseline))):
-            if shared and made:
-                remove(folder / name)
+        for one in made:
+            work_folders.discard(one)
         if not as_json:
             _summary(found)
         for path in written:

@@ -6,17 +6,14 @@ They go with their process, or with the next one where it was killed.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import hashlib
-import os
 import shutil
-import tempfile
 import threading
 from pathlib import Path
 from typing import cast
 
 from infoplane.addresses import Address, is_address, place, reaching
-from infoplane.locks import lock, locked
+from infoplane.temporary import new_folder
 
 _COPIES = "infoplane-copies-"
 _SAME = ("http", "https")
@@ -58,17 +55,7 @@ class _Copies:
 
     def _folder(self) -> Path:
         if self.folder is None:
-            top = Path(tempfile.gettempdir())
-            for old in top.glob(f"{_COPIES}*"):
-                with contextlib.suppress(OSError), locked(old / "lock"):  # of a process that was killed
-                    shutil.rmtree(old, ignore_errors=True)
-            while self.folder is None:
-                made = Path(tempfile.mkdtemp(prefix=_COPIES, dir=top))
-                with contextlib.suppress(FileNotFoundError):  # else it was swept away before it was locked
-                    handle = os.open(made / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-                    with contextlib.suppress(OSError):
-                        lock(handle)  # for as long as the process is
-                    self.folder = made if os.fstat(handle).st_nlink else None
+            self.folder, self.handle = new_folder(_COPIES)  # the handle holds its lock
             atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         return self.folder
 

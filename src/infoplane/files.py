@@ -22,6 +22,7 @@ from infoplane.copies import local
 from infoplane.errors import ResultError
 from infoplane.locks import fcntl, lock, locked
 from infoplane.storage import put
+from infoplane.temporary import temporary
 
 
 @contextlib.contextmanager
@@ -36,8 +37,8 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
         new: replace no file: of several writers the first succeeds, the others get a FileExistsError.
     """
     if is_address(path):
-        with tempfile.TemporaryDirectory(prefix="infoplane-") as folder:
-            yield (part := Path(folder) / path.name)
+        with temporary() as folder:
+            yield (part := folder / path.name)
             put(path, part.read_bytes(), new)
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from infoplane.placing import with_bound
 from infoplane.preference import with_preferences
 from infoplane.sizes import capture_sizes, check_sizes, draw_points
 from infoplane.storage import reach
+from infoplane.temporary import temporary
 from infoplane.text import BUILT_IN, Text, read_text
 from infoplane.tokenize import CONTEXT, TOKENS, make_windows
 from infoplane.until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
@@ -322,8 +322,8 @@ def _folder(capture: str | Path | None) -> Iterator[Path]:
     if capture is not None:
         yield place(capture)
         return
-    with tempfile.TemporaryDirectory(prefix="infoplane-") as folder:
-        yield Path(folder)
+    with temporary() as folder:
+        yield folder
 
 
 __all__ = ["Text", "measure"]

@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 import uuid
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -103,30 +100,3 @@ def put(path: Path, content: bytes, new: bool = False) -> None:
             with contextlib.suppress(Exception):
                 part.unlink()
             raise
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder and all in it, if it is there; what cannot be removed stays."""
-    if not is_address(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    address = cast(Address, place(folder))
-    if not STRANGE.search(address.url):  # what removes all takes patterns
-        with contextlib.suppress(Exception):
-            address.storage.rm(address.path, recursive=True)
-    forget(folder)
-
-
-@contextlib.contextmanager
-def working(folder: Path, keep: bool) -> Iterator[Path]:
-    """A folder for what is made on the way: `folder`, removed after success unless it is kept.
-
-    What is not kept does not travel: for an address it is a temporary folder of this machine.
-    """
-    if not keep and is_address(folder):
-        with tempfile.TemporaryDirectory(prefix="infoplane-") as temporary:
-            yield Path(temporary) / folder.name
-        return
-    yield folder
-    if not keep:
-        remove(folder)

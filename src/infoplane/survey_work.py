@@ -15,11 +15,11 @@ from infoplane.engine import Advance, unseen
 from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import Measurement
 from infoplane.run import measure
-from infoplane.storage import working
 from infoplane.survey_entries import Device, decides, device_of, differences, pairs_key, read_entry_pairs, text_key
 from infoplane.survey_file import Entry
 from infoplane.survey_lock import LOCK_NAME, Locked, check_not_hidden
 from infoplane.text import BUILT_IN, Text
+from infoplane.work_folders import working
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Measuring:
     threads: int | None
     progress: Progress | None
     memory: int | str | None
+    force: bool = False
 
     def open(self, _: None) -> Callable[[Todo, Advance], Measurement]:
         if not (self.out / LOCK_NAME).exists():
@@ -73,7 +74,8 @@ class Measuring:
             more["revision"] = locked.commit
         documents = text if pairs is None else BUILT_IN  # pairs are read in place of the text
         tokens = s.get("tokens", tokens_enough(text) if pairs is None else None)
-        with working(place / "capture", s.get("keep_captures", False)) as folder:
+        kept = bool(s.get("keep_captures", False))
+        with working(place / "capture", kept) as folder:
             found = measure(
                 entry.path or entry.id, documents, preferences=pairs, tokenizer=s.get("tokenizer"), tokens=tokens,
                 context=s["context"], seed=s["seed"],
@@ -82,7 +84,8 @@ class Measuring:
                 layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
                 memory=self.memory or s.get("memory"), batch=s.get("batch"),
                 windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
-                capture=folder, force=True, progress=self.progress, dtype=s["dtype"], device=s["device"],
+                capture=folder, force=self.force or not kept, progress=self.progress, dtype=s["dtype"],
+                device=s["device"],
                 trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
             )  # fmt: skip
             model = found.provenance["model"]

@@ -92,7 +92,7 @@ def survey(
         run.ask_devices(running)
         run.recall(chosen)
         run.check_overwriting(chosen, force)
-        run.do(chosen, running)
+        run.do(chosen, running, force)
     if progress is not None:
         progress("models", len(chosen), len(chosen))
     return run.store()
@@ -243,7 +243,7 @@ class _Run:
 
     # ------------------------------------------------------------------ the models
 
-    def do(self, chosen: Sequence[Entry], engine: Engine) -> None:
+    def do(self, chosen: Sequence[Entry], engine: Engine, force: bool) -> None:
         """Measure those that are still to be done, and write what there is after each."""
         labels = {entry.name: f"{number + 1}/{len(chosen)} {entry.name}" for number, entry in enumerate(chosen)}
         todo = [entry for entry in chosen if entry.name not in self.found and entry.name not in self.failed]
@@ -251,7 +251,7 @@ class _Run:
         with engine.group(Held(None), name="the models", gpus=True, fresh=True) as group:
             measuring = Measuring(
                 self.out.absolute(), {text_key(entry): self.texts[text_key(entry)] for entry in todo}, group.threads,
-                None if engine.sends else self.progress, self.memory,
+                None if engine.sends else self.progress, self.memory, force,
             )  # fmt: skip
             pieces = [Piece(entry.name, Todo(entry, self._locked(entry), self.keys[entry.name])) for entry in todo]
             pieces = [replace(piece, memory=memory_of(piece.what.entry)) for piece in pieces]

@@ -26,8 +26,8 @@ from infoplane.layers import select_layers
 from infoplane.measurement import JSON_NAME, Measurement
 from infoplane.placing import with_bound
 from infoplane.sizes import capture_sizes, draw_points
-from infoplane.storage import working
 from infoplane.tokenize import make_windows, tokenizer_hash
+from infoplane.work_folders import working
 
 if TYPE_CHECKING:
     from infoplane.models import Model
@@ -162,8 +162,9 @@ class Run:
         sizes = capture_sizes(model.facts, windows, points, len(layers), s["loss"], self.memory, self.batch)
         with working(place / "capture", self.keep) as folder:
             kept = write_capture(
-                folder, model, windows, points, layers, loss=s["loss"], force=True, progress=self.progress, **sizes
-            )
+                folder, model, windows, points, layers, loss=s["loss"], force=self.force or not self.keep,
+                progress=self.progress, **sizes,
+            )  # fmt: skip
             found = measure_capture(
                 kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], threads=self.threads,
                 memory=self.memory, progress=self.progress,

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import glob
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infoplane import files
+from infoplane import files, work_folders
 from infoplane.addresses import is_address
 from infoplane.asking import measure_capture
 from infoplane.budget import checked_error, spoken_tokens, tokens_for
@@ -30,6 +28,7 @@ from infoplane.capture import Capture
 from infoplane.capture_folder import of_capture, throw_away
 from infoplane.errors import CaptureError, SettingError, TextError
 from infoplane.jackknife import MIN_DOCUMENTS
+from infoplane.temporary import temporary
 from infoplane.tokenize import MIN_DEPTH
 from infoplane.windows import Windows
 
@@ -203,7 +202,7 @@ class Places:
             )
         if not self.keep:  # nobody will go on with them: make room
             self._clear()
-        return self._stage(budget)
+        return work_folders.make(self._stage(budget))
 
     def settle(self, budget: int) -> Path:
         """Give the last stage's capture its own folder, and remove the others."""
@@ -217,6 +216,7 @@ class Places:
                     )
                 throw_away(self.folder)
             stage.replace(self.folder)
+            work_folders.keep(self.folder)
         self._clear()
         return self.folder
 
@@ -225,7 +225,7 @@ class Places:
 
     def _clear(self) -> None:
         for path in self.folder.parent.glob(f"{glob.escape(self.folder.name)}.until-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            work_folders.discard(path)
 
 
 @contextmanager
@@ -239,8 +239,8 @@ def places(capture: str | Path | None, force: bool) -> Iterator[Places]:
             )
         yield Places(Path(capture).absolute(), True, force)
         return
-    with tempfile.TemporaryDirectory(prefix="infoplane-") as temporary:
-        yield Places(Path(temporary) / "capture", False, force)
+    with temporary() as made:
+        yield Places(made / "capture", False, force)
 
 
 def _budget_of(folder: Path) -> int | None:
