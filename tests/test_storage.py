@@ -22,7 +22,7 @@ from tiny import save_tiny
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane import copies, files, run, storage
+from infoplane import copies, files, run, storage, work_folders
 from infoplane.addresses import Address, is_address, place, reaching
 from infoplane.capture import open_capture
 from infoplane.capture_folder import shard_path
@@ -217,7 +217,8 @@ def test_where_files_grow_a_file_is_moved_to_its_name_when_it_is_whole(
 
 
 def test_a_copy_is_made_again_where_the_file_has_changed_and_removed_with_its_folder(bucket: str) -> None:
-    path: Any = place(f"{bucket}/copies/a.bin")
+    path: Any = place(f"{bucket}/copies/manifest.json")
+    work_folders.make(path.parent)
     storage.put(path, b"first")
     assert copies.local(path).read_bytes() == b"first"
     path.storage.pipe_file(path.path, b"of another")
@@ -226,8 +227,10 @@ def test_a_copy_is_made_again_where_the_file_has_changed_and_removed_with_its_fo
     storage.put(path, b"own")
     copy = copies.local(path)
     assert copy.read_bytes() == b"own"
-    storage.remove(path.parent)
+    storage.put(path.parent / "notes.txt", b"mine")
+    work_folders.discard(path.parent)
     assert not copy.exists() and not path.exists()
+    assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
 
 
 def test_copies_go_with_their_process_or_with_the_next_one(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane import loading, survey_entries, survey_work
+from infoplane import loading, survey_entries, survey_work, weight_files
 from infoplane.byte_budget import limit_bytes
 from infoplane.cli import app
 from infoplane.errors import ResultError, SettingError, TextError
@@ -119,7 +119,7 @@ def test_each_model_is_measured_as_by_itself_and_failures_are_recorded(models: P
     assert again == found and again.measured[0].measurement == Measurement.load(out / "tiny--llama")
     lock = json.loads((out / "survey.lock.json").read_text())
     hashes = {one["id"]: one["sha256"] for one in lock["models"]}
-    assert hashes["tiny/llama"] == loading.folder_hash(models / "llama")
+    assert hashes["tiny/llama"] == weight_files.folder_hash(models / "llama")
     assert hashes["tiny/llama"] == found.models[0].measurement.provenance["model"]["file_sha256"]
 
 

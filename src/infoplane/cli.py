@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -28,13 +30,21 @@ _GOES_ON = ("measure", "trace", "survey")
 """Commands that keep what they have done, and go on from there."""
 
 
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM: as from the keyboard, so that what is made on the way is removed."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
 class _Commands(TyperGroup):
     """The commands; one that is interrupted says how to go on."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             name = ctx.invoked_subcommand
             nothing = "nothing was written; repeat the command to begin again"
             if name in _GOES_ON:
@@ -42,8 +52,9 @@ class _Commands(TyperGroup):
                 words = sys.argv[1:]
                 if "--json" in words and not any(word.startswith(("--out", "--capture")) for word in words):
                     nothing = "--json alone keeps nothing on the way; name --capture or --out to go on from there"
-            say(f"infoplane: interrupted: {nothing}", err=True)
-            raise typer.Exit(130) from None
+            stopped = isinstance(error, _Stopped)
+            say(f"infoplane: {'stopped' if stopped else 'interrupted'}: {nothing}", err=True)
+            raise typer.Exit(143 if stopped else 130) from None
 
 
 app = typer.Typer(
@@ -63,6 +74,8 @@ app = typer.Typer(
 def main() -> None:
     """Entry point."""
     show_what_cannot_be_encoded()
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except InfoplaneError as error:

@@ -22,6 +22,7 @@ from infoplane.missing_weights import Lack, check_block_count, check_report
 from infoplane.models import Model, checked
 from infoplane.running import out_of_memory
 from infoplane.tokenize import tokenizer_hash
+from infoplane.weight_files import check_inside, folder_hash, refuse_pickle, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +84,8 @@ def load_model(
         # before the weights: where it cannot be loaded, that is known at once
         beside = tokenizer or words
         cut_by = _tokenizer_of(name, path, kwargs) if beside is None else load_tokenizer(beside)
+        if not path.exists() and not random_init:
+            _check_hub_index(name, kwargs, allow_pickle)
         auto = transformers.AutoModelForCausalLM
         if random_init:
             with torch.random.fork_rng():
@@ -131,7 +134,7 @@ def _locate(source: str | Path, revision: str | None, allow_pickle: bool, random
     path, adapter = built_in() if str(source) == BUILT_IN else Path(source).expanduser(), None
     hashes, more = dict[str, str](), dict[str, str]()
     if path.is_dir() and is_adapter(path):
-        _refuse_pickle(path, allow_pickle)
+        refuse_pickle(weight_files(path), path, allow_pickle)
         _package("peft")
         check_kind(path)
         adapter, path = path, adapter_base(path)
@@ -150,7 +153,7 @@ def _locate(source: str | Path, revision: str | None, allow_pickle: bool, random
         if not (path / "config.json").is_file():
             raise ModelError(f"{path} holds no config.json: expected a model folder, a .gguf file or a hub id")
         if not random_init:
-            _refuse_pickle(path, allow_pickle)
+            refuse_pickle(weight_files(path), path, allow_pickle)
             hashes["file_sha256"] = folder_hash(path)
     elif _is_a_place(name):
         whose = f", the base of the adapter {adapter}" if adapter else ""
@@ -177,6 +180,22 @@ def weights_of(
         config.from_pretrained(at.name, revision=revision, trust_remote_code=trust_remote_code)
     commit = _commit(at.name, revision)
     return {**at.hashes, **({"commit": commit} if commit else {})}
+
+
+def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -> None:
+    """Refuse an index of safetensors on the hub that names pickles, or files elsewhere."""
+    from transformers.utils import cached_file
+
+    index = cached_file(
+        name, "model.safetensors.index.json", revision=kwargs.get("revision"),
+        _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+    )  # fmt: skip
+    if index is None:
+        return
+    named = sorted({str(shard) for shard in files.parse_json(Path(index).read_text("utf-8"))["weight_map"].values()})
+    for shard in named:
+        check_inside(shard, f"model.safetensors.index.json of {name}")
+    refuse_pickle(named, name, allow_pickle)
 
 
 def _tokenizer_of(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:
@@ -303,29 +322,6 @@ def adapter_base(folder: Path) -> Path:
     """Where the model lies that an adapter was made for: a place here, or a hub id as a path."""
     base = base_of(folder)
     return built_in() if base == BUILT_IN else Path(base).expanduser()
-
-
-def _refuse_pickle(folder: Path, allowed: bool) -> None:
-    if any(folder.glob("*.safetensors")) or allowed:
-        return
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
-    if pickles:
-        raise ModelError(
-            f"{folder} holds its weights as pickle ({pickles[0]}), which can run code: convert them to safetensors, "
-            "or name --allow-pickle if you trust their source"
-        )
-    raise ModelError(f"{folder} holds no weights: expected *.safetensors")
-
-
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over the names and hashes of the files that decide the weights."""
-    named = {
-        p.name: files.sha256_file(p)
-        for p in sorted(folder.iterdir())
-        if p.is_file()
-        and (p.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt") or p.name.endswith("config.json"))
-    }
-    return files.hash_of(named)
 
 
 def _is_a_place(name: str) -> bool:

@@ -3,7 +3,7 @@
 A branch of the hub moves, and a folder can be written anew, so at the first run each model is resolved, and the answer
 is kept in `survey.lock.json`; later runs measure what is locked. Nothing is made up: a commit comes from the hub, from
 the hub's own cache on this machine where the hub cannot be reached, or from the survey file if it names one; local
-weights are hashed as their provenance is (`infoplane.loading.folder_hash`).
+weights are hashed as their provenance is (`infoplane.weight_files.folder_hash`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 
 from infoplane import files
 from infoplane.errors import ModelError, ResultError
-from infoplane.loading import BUILT_IN, adapter_base, built_in, folder_hash
+from infoplane.loading import BUILT_IN, adapter_base, built_in
 from infoplane.results import read_record
 from infoplane.survey_file import Entry
+from infoplane.weight_files import folder_hash
 
 SCHEMA = "infoplane/survey-lock/1"
 LOCK_NAME = "survey.lock.json"

@@ -50,14 +50,15 @@ def sweep(prefix: str) -> None:
 
 @contextlib.contextmanager
 def temporary(prefix: str = "infoplane-tmp-") -> Iterator[Path]:
-    """A folder that is removed at the end.
+    """An empty folder that is removed at the end.
 
     Raises:
         OSError: the temporary disk is full, or not there.
     """
     folder, handle = new_folder(prefix)
     try:
-        yield folder
+        (empty := folder / "files").mkdir()
+        yield empty
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)

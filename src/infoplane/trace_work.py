@@ -200,11 +200,12 @@ class Run:
 
     def _key(self, checkpoint: Checkpoint) -> str:
         """Hash of everything that decides the numbers of a checkpoint."""
-        from infoplane.loading import _device, folder_hash
+        from infoplane.loading import _device, weights_of
 
         assert self.learned is not None
         device = _device(str(self.loading.get("device") or "auto")).type
-        weights = checkpoint.commit if checkpoint.revision else folder_hash(Path(checkpoint.source))
+        allowed = bool(self.loading.get("allow_pickle"))
+        weights = checkpoint.commit if checkpoint.revision else weights_of(checkpoint.source, allow_pickle=allowed)
         return files.hash_of({
             "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
             "windows": self.learned.windows.hash, "settings": self.settings, "step": checkpoint.step,

@@ -181,6 +181,7 @@ class Places:
 
     def __init__(self, folder: Path, keep: bool, force: bool) -> None:
         self.folder, self.keep, self.force = folder, keep, force
+        self.own = work_folders.is_marked(folder)  # the last one's folder is not the user's either
 
     def of(self, budget: int) -> Path:
         """The folder for a budget's capture: the last one's own, where a capture of that budget lies there.
@@ -195,7 +196,7 @@ class Places:
             raise CaptureError(f"{self.folder} is a file; expected a folder for the capture")
         if self.folder.exists() and self.force:
             of_capture(self.folder)
-        elif (held is None or held < budget) and self.folder.exists() and any(self.folder.iterdir()):
+        elif (held is None or held < budget) and not self.own and self.folder.exists() and any(self.folder.iterdir()):
             raise CaptureError(
                 f"{self.folder} holds other files or the capture of another run: choose another folder, or --force to "
                 "throw a capture away"
@@ -208,7 +209,9 @@ class Places:
         """Give the last stage's capture its own folder, and remove the others."""
         stage = self._stage(budget)
         if stage.exists() and _budget_of(self.folder) != budget:
-            if self.folder.exists() and any(self.folder.iterdir()):
+            if self.own:
+                work_folders.discard(self.folder)
+            elif self.folder.exists() and any(self.folder.iterdir()):
                 if not self.force:
                     raise CaptureError(
                         f"{self.folder} holds the capture of another budget: choose another folder, or --force to "
@@ -216,7 +219,8 @@ class Places:
                     )
                 throw_away(self.folder)
             stage.replace(self.folder)
-            work_folders.keep(self.folder)
+            if not self.own:
+                work_folders.keep(self.folder)
         self._clear()
         return self.folder
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infoplane import files
 from infoplane.addresses import is_address
+from infoplane.copies import forget
 from infoplane.errors import ResultError
 from infoplane.temporary import temporary
 
@@ -63,6 +64,7 @@ def discard(folder: Path) -> None:
         for path in sorted(folder.iterdir(), key=lambda p: p.name == MARK):
             if OF_A_CAPTURE.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+        forget(folder)
         if not is_address(folder) and not any(folder.iterdir()):
             folder.rmdir()
 

@@ -1,0 +1,162 @@
+"""Nothing of the user's is removed: what goes bears a mark that infoplane wrote itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import save_tiny
+from typer.testing import CliRunner
+
+from infoplane import temporary, work_folders
+from infoplane.cli import app
+from infoplane.errors import InfoplaneError, ResultError
+
+SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "8", "--dtype", "float32"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("models") / "tiny"
+    save_tiny(place)
+    return place
+
+
+def call(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def listed(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+# ---------------------------------------------------------------------- folders of the user
+
+
+def test_folders_called_like_stages_stay(model: Path, tmp_path: Path) -> None:
+    """`--until-se --capture cap` removed every `cap.until-*`, `--out` every `capture.until-*`."""
+    for name in ("cap.until-2026", "cap.until-notes", "out/capture.until-1", "out/.capture-in-progress.until-x"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "notes.md").write_text("mine")
+    assert call("measure", model, *SMALL, "--json", "--capture", tmp_path / "cap.until-kept").exit_code == 0
+    before = listed(tmp_path)
+    until = [*SMALL, "--until-se", "0.5", "--tokens", "3000"]
+    assert call("measure", model, *until, "--json", "--capture", tmp_path / "cap").exit_code == 0
+    assert call("measure", model, *until, "--out", tmp_path / "out").exit_code == 0
+    after = listed(tmp_path)
+    assert before.items() <= after.items()
+    assert not [name for name in after if "in-progress/" in name or work_folders.MARK in name]
+
+
+def test_a_stage_that_is_somebodys_folder_is_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "cap.until-3000").mkdir()
+    (tmp_path / "cap.until-3000" / "notes.md").write_text("mine")
+    command = ["measure", model, *SMALL, "--until-se", "1e-9", "--json", "--capture", tmp_path / "cap"]
+    for force in ([], ["--force"]):
+        said = call(*command, *force).exception
+        assert isinstance(said, ResultError) and "cap.until-3000 is there, and infoplane did not make it" in str(said)
+    assert listed(tmp_path) == {"cap.until-3000/notes.md": b"mine"}
+
+
+def test_a_kept_capture_survives_a_later_out_beside_it(model: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "run1/capture"
+    assert call("measure", model, *SMALL, "--json", "--capture", kept).exit_code == 0
+    before = listed(kept)
+    for more in ([], ["--force"], ["--force", "--seed", "3"]):
+        assert call("measure", model, *SMALL, *more, "--out", tmp_path / "run1").exit_code == 0
+        assert listed(kept) == before
+    assert call("measure", model, *SMALL, "--baseline", "random-init", "--out", tmp_path / "run2").exit_code == 0
+    assert {p.name for p in (tmp_path / "run2").iterdir()} >= {"measurement.json", "baseline"}
+    assert not list((tmp_path / "run2").glob("*in-progress"))
+
+
+def test_captures_that_a_trace_and_a_survey_kept_stay(model: Path, tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_tiny(tmp_path / f"run/step{step}")
+    assert call("trace", tmp_path / "run", *SMALL, "--keep-captures", "--out", tmp_path / "trace").exit_code == 0
+    kept = tmp_path / "trace/checkpoints/step1/capture"
+    before = listed(kept)
+    assert call("trace", tmp_path / "run", *SMALL, "--force", "--seed", "2", "--out", tmp_path / "trace").exit_code == 0
+    assert listed(kept) == before
+    other = ["--seed", "3", "--keep-captures", "--out", tmp_path / "trace"]
+    for name in ("trajectory.json", "checkpoints/step1/measurement.json", "checkpoints/step2/measurement.json"):
+        (tmp_path / "trace" / name).unlink()
+    refused = call("trace", tmp_path / "run", *SMALL, *other)
+    assert "holds the capture of another run" in str(refused.exception) + refused.output
+    assert listed(kept) == before
+    assert call("trace", tmp_path / "run", *SMALL, *other, "--force").exit_code == 0
+    assert listed(kept) != before
+
+
+def test_force_removes_only_what_infoplane_made(model: Path, tmp_path: Path) -> None:
+    cap = tmp_path / "cap"
+    assert call("measure", model, *SMALL, "--json", "--capture", cap).exit_code == 0
+    (cap / "notes.md").write_text("mine")
+    result = call("measure", model, *SMALL, "--seed", "1", "--json", "--capture", cap, "--force")
+    assert isinstance(result.exception, InfoplaneError) and "nothing was removed" in str(result.exception)
+    assert (cap / "notes.md").read_text() == "mine" and (cap / "manifest.json").exists()
+
+
+def test_of_a_marked_folder_only_what_infoplane_writes_goes(tmp_path: Path) -> None:
+    made = work_folders.make(tmp_path / "x")
+    for name in ("manifest.json", "windows.safetensors", "shard-00001.safetensors", ".a.part", "notes.md"):
+        (made / name).write_text("x")
+    work_folders.discard(made)
+    assert listed(tmp_path) == {"x/notes.md": b"x"}
+    with pytest.raises(ResultError, match=r"x is there, and infoplane did not make it"):
+        work_folders.make(tmp_path / "x")
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / work_folders.MARK).write_text("a mark of somebody else")
+    work_folders.discard(tmp_path / "y")
+    assert (tmp_path / "y" / work_folders.MARK).exists()
+
+
+# ---------------------------------------------------------------------- the temporary disk
+
+
+def test_folders_of_killed_processes_are_swept_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, content in (("infoplane-tmp-notes", None), ("infoplane-tmp-lock", b"of somebody else")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.md").write_text("mine")
+        if content is not None:
+            (tmp_path / name / "lock").write_bytes(content)
+    code = "import sys, os; from infoplane.temporary import new_folder; new_folder('infoplane-tmp-'); os._exit(1)"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert len(list(tmp_path.iterdir())) == 3
+    with temporary.temporary() as one, temporary.temporary() as two:
+        assert one.is_dir() and two.is_dir() and not any(one.iterdir())
+        assert len(list(tmp_path.iterdir())) == 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["infoplane-tmp-lock", "infoplane-tmp-notes"]
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_measurement_that_is_stopped_leaves_nothing_for_ever(
+    sent: signal.Signals, status: int, model: Path, tmp_path: Path
+) -> None:
+    """SIGTERM and SIGKILL of `measure --json` left the whole capture on the temporary disk."""
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", "from infoplane.cli import main; main()", "measure", str(model), "--json"]
+    run = subprocess.Popen(
+        [*command, "--tokens", "150000", "--context", "64"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("infoplane-tmp-*/files/**/shard-*")) and time.monotonic() < end:
+        time.sleep(0.02)
+    run.send_signal(sent)
+    _, error = run.communicate(timeout=60)
+    assert run.returncode == status, error
+    if sent == signal.SIGTERM:
+        assert b"infoplane: stopped: " in error and b"Traceback" not in error
+        assert not list(tmp_path.glob("infoplane-*"))
+    else:
+        assert list(tmp_path.glob("infoplane-tmp-*"))
+        small = [*command, "--tokens", "2000", "--context", "64", "--orders", "1", "--points", "8"]
+        assert subprocess.run(small, env=env, capture_output=True).returncode == 0
+        assert not list(tmp_path.glob("infoplane-*"))
