@@ -25,6 +25,8 @@ import polars as pl
 from infoplane.addresses import place
 from infoplane.copies import local
 from infoplane.errors import ResultError, SettingError
+from infoplane.files import reason
+from infoplane.readable import read_bytes
 from infoplane.tables import read_parquet
 
 MIN_MODELS = 10
@@ -217,11 +219,11 @@ def _table(named: str | Path) -> pl.DataFrame:
         if path.suffix.lower() == ".parquet":
             return read_parquet(path)
         if path.suffix.lower() == ".csv":
-            return pl.read_csv(local(path, fresh=True), infer_schema=False, null_values=_MISSING)
+            return pl.read_csv(read_bytes(local(path, fresh=True)), infer_schema=False, null_values=_MISSING)
     except FileNotFoundError:
         raise ResultError(f"no table at {path}{_near_table(str(named))}") from None
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ResultError(f"{path} cannot be read: {error}") from None
+        raise ResultError(f"{path} cannot be read: {reason(error)}") from None
     raise ResultError(f"{path}: expected a .csv or .parquet file, one row a model{_near_table(str(named))}")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import difflib
 import fnmatch
+import io
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infoplane.errors import ModelError, SettingError
+from infoplane.files import reason
+from infoplane.readable import read_text
 
 _NAME = re.compile(
     r"(?:stage(?P<stage>\d+)[-_])?(?:ingredient(?P<ingredient>\d+)[-_])?"
@@ -211,10 +214,9 @@ def read_table(path: str | Path) -> dict[str, tuple[int, int | None]]:
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingError(f"the table of steps {path} cannot be read: {error}") from None
+        raise SettingError(f"the table of steps {path} cannot be read: {reason(error)}") from None
     if any(None in row or None in row.values() for row in rows):
         raise SettingError(f"{path} has lines with more or fewer cells than its header: expected name,step,tokens")
     if not rows or not {"name", "step"} <= rows[0].keys():

@@ -90,6 +90,12 @@ def main() -> None:
         if error.errno is None:
             raise
         _fail(f"cannot read or write {error.filename or 'a file'}: {error.strerror}; choose another --out or --capture")
+    except MemoryError:
+        _fail("memory ran out: read less (--limit, --tokens), name less with --memory, or use a machine with more")
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of polars, which is no Exception
+            raise
+        _fail(f"a file cannot be made sense of ({' '.join(str(error).split())[:150]}): check that it is whole")
 
 
 _AGAIN = "allow more, or choose another place, and repeat the command"

@@ -195,10 +195,10 @@ def measure(
                 _show_done(folder, as_json)
                 return
             made = [work_folders.beside(folder / name) for name in ("capture", "baseline-capture")] if shared else []
-            place = capture or (work_folders.make(made[0]) if shared else None)
+            place = capture or (made[0] if shared else None)
             until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
             found = run(model, documents, capture=place, tokens=tokens, **until, **asked)
-            twin_place = work_folders.make(made[1]) if shared and baseline else None
+            twin_place = made[1] if shared and baseline else None
             if until_se is not None:
                 tokens = found.provenance["windows"]["token_budget"]  # the twin reads the same windows
             again: dict[str, Any] = {"capture": twin_place, "tokens": tokens, "random_init": True}

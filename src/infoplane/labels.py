@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import LabelError, SettingError
-from infoplane.files import parse_json
+from infoplane.files import parse_json, reason
+from infoplane.readable import check, read_text
 from infoplane.windows import Windows
 
 MAX_ORDER = 4
@@ -170,12 +171,13 @@ def read_column(path: str | Path) -> Column:
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
+            check(path)
             return np.asarray(np.load(path, allow_pickle=False))
-        text = path.read_text("utf-8")
+        text = read_text(path)
         found = parse_json(text) if path.suffix.lower() == ".json" else text.splitlines()
     except Exception as error:  # numpy raises tokenizer and syntax errors, or MemoryError, for a bad header
         raise LabelError(
-            f"labels {path} cannot be read: {error}; expected .npy, .json or a number or word on each line"
+            f"labels {path} cannot be read: {reason(error)}; expected .npy, .json or a number or word on each line"
         ) from None
     if isinstance(found, dict):
         if wrong := next((k for k, v in found.items() if not isinstance(v, str)), None):

@@ -19,6 +19,7 @@ from typing import Any
 
 from infoplane import files
 from infoplane.errors import ScoreError
+from infoplane.readable import read_text
 from infoplane.score_metrics import is_fraction
 from infoplane.scores import Remark, step_of
 
@@ -62,9 +63,9 @@ def read_json(path: Path) -> Any:
         ScoreError: unreadable, not JSON, or the samples of a run in place of its results.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ScoreError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise ScoreError(f"cannot read {path}: {files.reason(error)}") from None
     try:
         record = files.parse_json(text)
         if "\\ud" in text.lower():

@@ -184,7 +184,7 @@ def weights_of(
 
 def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -> None:
     """Refuse an index of safetensors on the hub that names pickles, or files elsewhere."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     index = cached_file(
         name, "model.safetensors.index.json", revision=kwargs.get("revision"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from infoplane.errors import TextError
+from infoplane.files import reason
+from infoplane.readable import check, opened
 from infoplane.tables import read_parquet
 from infoplane.text import STREAM_LIMIT, load_rows, local_path, refuse_parts
 from infoplane.text_files import LINES, decoded, parsed, reading
@@ -58,7 +59,7 @@ def _file(path: Path, found: dict[str, Any]) -> Rows:
         raise TextError(
             f"{label}: preference pairs are read from .json, .jsonl or .parquet files, not {suffix or 'this'!r}"
         )
-    with reading(label), gzip.open(path) if gz else path.open("rb") as file:
+    with reading(label), opened(path, gz) as file:
         text = decoded(file.read(), label).removeprefix("\ufeff")
     if suffix == ".json":
         rows = parsed(text, label) if text.strip() else []
@@ -75,7 +76,8 @@ def _parquet(path: Path, label: str) -> Rows:
     import polars as pl
 
     try:
-        rows = read_parquet(path).iter_rows(named=True)
+        check(path)
+        rows = read_parquet(path).iter_rows(named=True, buffer_size=64)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise TextError(f"cannot read {label} as Parquet: {error}; check that the file is whole") from None
+        raise TextError(f"cannot read {label} as Parquet: {reason(error)}; check that the file is whole") from None
     yield from ((f"{label}:{n}", row, f"{label}, row {n}") for n, row in enumerate(rows, start=1))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infoplane import work_folders
 from infoplane.addresses import place
 from infoplane.asking import check_asked, measure_capture
 from infoplane.bound import bound_of, with_a_bound
@@ -320,7 +321,8 @@ def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model:
 @contextlib.contextmanager
 def _folder(capture: str | Path | None) -> Iterator[Path]:
     if capture is not None:
-        yield place(capture)
+        folder = place(capture)
+        yield work_folders.make(folder) if work_folders.is_beside(folder) else folder
         return
     with temporary() as folder:
         yield folder

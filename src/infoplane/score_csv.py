@@ -15,6 +15,8 @@ from typing import Any
 import polars as pl
 
 from infoplane.errors import ScoreError
+from infoplane.files import reason
+from infoplane.readable import read_text
 from infoplane.scores import SCHEMA, Remark, step_of
 
 _LONG = ("model", "task", "metric", "value")
@@ -65,9 +67,9 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, tuple[Remark, ...]]:
 
 def _cells(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ScoreError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}; expected UTF-8") from None
+        raise ScoreError(f"cannot read {path}: {reason(error)}; expected UTF-8") from None
     if "\0" in text:
         raise ScoreError(f"{path} is not a table as text: it holds NUL bytes; expected CSV in UTF-8")
     try:

@@ -8,6 +8,7 @@ disk is an `OSError` when a table is written, as for every other file.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ import polars as pl
 
 from infoplane import files
 from infoplane.copies import local
+from infoplane.readable import check, most
+
+_CELL = 16  # bytes that polars holds for a value, at least
 
 
 @contextlib.contextmanager
@@ -36,8 +40,17 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         polars.exceptions.PolarsError: it is damaged.
     """
     here = local(path, fresh=True)
+    check(here)
     with no_panic():
-        return pl.read_parquet(here, columns=columns)
+        frame = pl.scan_parquet(here) if columns is None else pl.scan_parquet(here).select(columns)
+        rows, names = int(frame.select(pl.len()).collect().item()), frame.collect_schema().names()
+        if rows * len(names) * _CELL > most():
+            raise OSError(
+                errno.EFBIG,
+                f"it holds {rows:,} rows of {len(names)} columns, more than the memory that is free",
+                str(path),
+            )
+        return frame.collect()
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:

@@ -20,6 +20,8 @@ from typing import IO, Any
 import numpy as np
 
 from infoplane.errors import SettingError, TextError, check_whole
+from infoplane.machine import spoken
+from infoplane.readable import Bounded, most
 from infoplane.text_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
 
 BUILT_IN = "c4-sample"
@@ -138,7 +140,7 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
     """Take documents until the limit is reached; the rest of a long source is never read."""
     documents: list[Document] = []
     digest = hashlib.sha256()
-    empty = 0
+    empty, held, may = 0, 0, most()
     for name, text in pairs:
         if not text.strip():
             empty += 1
@@ -150,6 +152,13 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
                 f"{name}: character {error.start} is half of a surrogate pair, which no text holds: the document was "
                 "cut or wrongly decoded before it came here"
             ) from None
+        held += len(encoded)
+        if held > may:
+            raise TextError(
+                f"{found['source']} holds more than may be held: {spoken(held)} in {len(documents):,} documents so "
+                "far, "
+                f"and {spoken(may)} is half of the memory that is free; take fewer with --limit, or give a part of it"
+            )
         _absorb(digest, name, encoded)
         documents.append(Document(name, text))
         if len(documents) == found["limit"]:
@@ -224,7 +233,7 @@ def _is_dataset(path: Path, split: str, config: str | None) -> bool:
 
 def _standard_input(stdin: IO[Any], column: str | None, found: dict[str, Any]) -> Pairs:
     with reading("standard input"):
-        data = stdin.read()
+        data: Any = stdin.read() if hasattr(stdin, "encoding") else Bounded(stdin, most()).read()
     data = (data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data).removeprefix(b"\xef\xbb\xbf")
     lines = data.split(b"\n")
     if data.strip() and all(line.lstrip().startswith(b"{") for line in lines if line.strip()):

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
+import errno
 import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from infoplane.errors import TextError
-from infoplane.files import parse_json
+from infoplane.files import parse_json, reason
+from infoplane.readable import check, kind_of, opened, pieces
 from infoplane.tables import no_panic
 
 COLUMNS = ("text", "content", "document", "raw_content", "body")
@@ -25,15 +26,16 @@ LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv")
 FILES = (*LINES, *TABLES, ".json", ".parquet", ".txt", ".md", ".text", ".rst", ".gz")
 Pairs = Iterator[tuple[str, str]]
+_TOLD = (errno.EINVAL, errno.EFBIG)  # whose message says what to do
 
 
 @contextlib.contextmanager
 def reading(label: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TextError(f"cannot read {label}: {reason}; check that the file is whole and yours to read") from None
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        end = "" if getattr(error, "errno", None) in _TOLD else "; check that the file is whole and yours to read"
+        raise TextError(f"cannot read {label}: {reason(error)}{end}") from None
 
 
 def decoded(data: bytes, label: str, offset: int = 0) -> str:
@@ -58,9 +60,9 @@ def read_file(path: Path, label: str, column: str | None, found: dict[str, Any])
     if suffix == ".parquet" and not gz:
         yield from _parquet(path, label, column, found)
         return
-    with reading(label), gzip.open(path) if gz else path.open("rb") as file:
+    with reading(label), opened(path, gz) as file:
         if suffix in LINES:
-            yield from read_lines(cast("IO[bytes]", file), label, column, found)
+            yield from read_lines(file, label, column, found)
             return
         text = decoded(file.read(), label).removeprefix("\ufeff")
     if suffix in TABLES:
@@ -133,17 +135,19 @@ def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) 
 
     pick = Picker(column, found)
     try:
+        check(path)
         with no_panic():
             schema = pl.read_parquet_schema(path)
         name = pick.choose(list(schema), label)
         frame = pl.scan_parquet(path).select(name)
         step, row = 8192, 0
         while not (rows := _collected(frame.slice(row, step))[name]).is_empty():
-            for value in rows.to_list():
-                row += 1
-                yield f"{label}:{row}", pick({name: value}, f"{label}, row {row}")
+            for values in pieces(rows):
+                for value in values:
+                    row += 1
+                    yield f"{label}:{row}", pick({name: value}, f"{label}, row {row}")
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise TextError(f"cannot read {label} as Parquet: {error}; check that the file is whole") from None
+        raise TextError(f"cannot read {label} as Parquet: {reason(error)}; check that the file is whole") from None
 
 
 def _collected(frame: Any) -> Any:
@@ -159,6 +163,9 @@ def read_folder(folder: Path, column: str | None, found: dict[str, Any]) -> Pair
         paths += [Path(top, name) for name in names if not name.startswith(".")]
     for path in sorted(paths, key=lambda path: path.relative_to(folder).parts):
         label = path.relative_to(folder).as_posix()
+        if _kind(path):
+            found["skipped"].append(label)
+            continue
         try:
             yield from read_file(path, label, column, found)
         except TextError as error:
@@ -166,6 +173,13 @@ def read_folder(folder: Path, column: str | None, found: dict[str, Any]) -> Pair
             if path.name.lower().endswith(FILES) or "is not text" not in str(error):
                 raise TextError(f"in folder {folder}: {error}") from None
             found["skipped"].append(label)
+
+
+def _kind(path: Path) -> str | None:
+    try:
+        return kind_of(path)
+    except OSError:  # a link that leads nowhere: who reads it says so
+        return None
 
 
 def _refuse(error: OSError) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,16 +65,19 @@ def make_windows(
     for name, value, smallest in (("tokens", tokens, min_window), ("context", context, least), ("seed", seed, 0)):
         check_whole(name, value, smallest)
     drawn = [int(i) for i in np.random.Generator(np.random.PCG64(seed)).permutation(len(text))]
-    read, encoded, held = list[str](), list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]](), 0
-    for i in drawn:  # in the order in which spare tokens are given out
-        if len(read) >= max(1, tokens // MIN_DEPTH) and held >= tokens:
+    read, encoded = list[str](), list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]()
+    chosen, held, longest = list[int](), 0, 0
+    # in the order in which spare tokens are dealt
+    for looked_at, (i, document, pair) in enumerate(_encoded(text, drawn, tokens, tokenizer)):
+        if looked_at >= max(1, tokens // MIN_DEPTH) and held >= tokens:
             break
-        read.append(text.documents[i].text[: _CHARACTERS_PER_TOKEN * tokens + 4096])
-        encoded.append(_encode(read[-1], tokenizer))
-        size = len(encoded[-1][0])
-        held += size if size >= min_window else 0
-    chosen = drawn[: len(read)]
-    sizes = np.array([len(ids) for ids, _ in encoded])
+        longest = max(longest, len(pair[0]))
+        if len(pair[0]) >= min_window:  # shorter ones make no window, and get nothing of the budget
+            chosen.append(i)
+            read.append(document)
+            encoded.append(pair)
+            held += len(pair[0])
+    sizes = np.array([len(ids) for ids, _ in encoded], dtype=np.int64)
     depths = water_level(sizes, tokens, min_window)
     order = np.argsort(chosen, kind="stable")  # windows and names follow the text, not the draw
 
@@ -87,7 +91,6 @@ def make_windows(
             pieces += [(int(k), a, int(b)) for a, b in cuts]
             names.append(text.documents[chosen[k]].name)
     if not pieces:
-        longest = int(sizes.max(initial=0))
         raise TextError(
             f"the text is shorter than one window: its longest document has {longest} tokens, and a window "
             f"needs {min_window}; give longer documents"
@@ -138,6 +141,22 @@ def make_windows(
         text=bytes_of,
         ends=ends,
     )
+
+
+def _encoded(
+    text: Text, drawn: Sequence[int], tokens: int, tokenizer: Any
+) -> Iterator[tuple[int, str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]]:
+    """(number, text, tokens and bytes) of documents in that order; many at a time, since they may be very short."""
+    most, many = _CHARACTERS_PER_TOKEN * tokens + 4096, bool(getattr(tokenizer, "is_fast", False))
+    first, count = 0, 1
+    while first < len(drawn):
+        some = drawn[first : first + count]
+        read = [text.documents[i].text[:most] for i in some]
+        pairs = _encode_many(read, tokenizer) if many and count > 1 else [_encode(one, tokenizer) for one in read]
+        yield from zip(some, read, pairs, strict=True)
+        first += count
+        shortest = max(1, sum(map(len, read)) // len(read))  # about as many characters as the budget of tokens, at most
+        count = max(1, min(2 * count, 1024, tokens // shortest))
 
 
 def _text(
@@ -205,6 +224,17 @@ def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArr
     return ids, bytes_by_decoding(text, ids, tokenizer)
 
 
+def _encode_many(texts: list[str], tokenizer: Any) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
+    """The same for several texts at once, by a fast tokenizer."""
+    out = tokenizer(
+        texts, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=True, verbose=False
+    )
+    return [
+        (np.array(ids, dtype=np.int64), bytes_by_offsets(text, np.array([b for _, b in offsets], dtype=np.int64)))
+        for text, ids, offsets in zip(texts, out["input_ids"], out["offset_mapping"], strict=True)
+    ]
+
+
 def water_level(sizes: npt.NDArray[np.int64], tokens: int, min_window: int) -> npt.NDArray[np.int64]:
     """How much to read of each document: min(size, level), the level as high as the budget allows."""
     if sizes.sum() <= tokens:
@@ -217,7 +247,6 @@ def water_level(sizes: npt.NDArray[np.int64], tokens: int, min_window: int) -> n
     spare = tokens - int(depths.sum())
     if spare > 0:
         depths[np.flatnonzero(sizes > low)[:spare]] += 1
-    while depths.sum() > tokens:  # a floor of one window may be more than the budget: drop documents from the end
-        last = np.flatnonzero(depths)[-1]
-        depths[last] = 0
+    # a floor of one window may be more than the budget: documents are dropped from the end
+    depths[np.cumsum(depths) > tokens] = 0
     return depths

@@ -181,7 +181,7 @@ class Places:
 
     def __init__(self, folder: Path, keep: bool, force: bool) -> None:
         self.folder, self.keep, self.force = folder, keep, force
-        self.own = work_folders.is_marked(folder)  # the last one's folder is not the user's either
+        self.own = work_folders.is_beside(folder)  # the last one's folder is not the user's either
 
     def of(self, budget: int) -> Path:
         """The folder for a budget's capture: the last one's own, where a capture of that budget lies there.
@@ -201,6 +201,8 @@ class Places:
                 f"{self.folder} holds other files or the capture of another run: choose another folder, or --force to "
                 "throw a capture away"
             )
+        if self.own and self.folder.exists():
+            work_folders.make(self.folder)  # refuses what infoplane did not make
         if not self.keep:  # nobody will go on with them: make room
             self._clear()
         return work_folders.make(self._stage(budget))

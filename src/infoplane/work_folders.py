@@ -74,6 +74,11 @@ def beside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}-in-progress")
 
 
+def is_beside(folder: Path) -> bool:
+    """Whether a folder is one of those, to be made once it is needed: refusals come before, and leave nothing."""
+    return re.fullmatch(r"\..*-in-progress", folder.name) is not None
+
+
 @contextlib.contextmanager
 def working(folder: Path, kept: bool) -> Iterator[Path]:
     """A folder for what is made on the way: `folder` if it is kept, or else a marked one that is removed after success.
