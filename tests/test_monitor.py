@@ -130,6 +130,15 @@ def test_phase_and_stall_follow_the_complexity() -> None:
         monitor.probe(7)
 
 
+def test_a_decoder_that_was_replaced_is_found_again() -> None:
+    model, other = tiny_model(), tiny_model(seed=1)
+    monitor = Monitor(model, byte_tokenizer(), **SMALL)
+    monitor.probe(0)
+    model.model = other.model
+    want = Monitor(other, byte_tokenizer(), **SMALL).probe(0)
+    assert monitor.probe(1)["infoplane/model/complexity"] == want["infoplane/model/complexity"]
+
+
 def test_it_stops_training_only_when_asked_to(tmp_path: Path) -> None:
     still = {"every": 2, **SMALL, "stop_patience": 2, "stop_min_steps": 7}
     stopped, _ = train(tmp_path / "a", still, lr_scheduler_type="constant", max_grad_norm=1e-30)  # nothing is learned

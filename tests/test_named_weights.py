@@ -326,6 +326,101 @@ def test_the_scale_of_an_adapter_tells_modules_apart(tmp_path: Path) -> None:
     assert run_id(8) == run_id(8) != run_id(16)
 
 
+def test_the_base_of_an_adapter_is_of_the_revision_that_it_was_trained_on(base: Path, tmp_path: Path) -> None:
+    from infoplane.loading import _locate
+
+    place = adapted(tmp_path / "lora", base, lora())
+    told = json.loads((place / "adapter_config.json").read_text())
+    told |= {"base_model_name_or_path": "org/base", "revision": "step1"}
+    (place / "adapter_config.json").write_text(json.dumps(told))
+    assert (_locate(place, None, False, False).name, _locate(place, None, False, False).revision) == (
+        "org/base",
+        "step1",
+    )
+    assert _locate(place, "main", False, False).revision == "main"
+
+
+def test_weights_that_an_adapter_lacks_are_missed_for_every_kind(base: Path, tmp_path: Path) -> None:
+    import peft
+
+    targets = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj", "v_proj"]}
+    kinds = {
+        "vblora": (peft.VBLoRAConfig(**targets, r=4, num_vectors=8, vector_length=8), "vector_bank"),
+        "ia3": (peft.IA3Config(**targets, feedforward_modules=[]), "layers.1"),
+        "adaption": (peft.AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=2), "gate"),
+    }
+    for name, (config, part) in kinds.items():
+        place = adapted(tmp_path / name, base, config)
+        assert load_model(place, dtype="float32").provenance["adapter_sha256"]
+        weights = place / "adapter_model.safetensors"
+        save_file(without(part)(load_file(weights)), weights, metadata={"format": "pt"})
+        with pytest.raises(ModelError, match=r"weights of the adapter are missing|lacks a weight"):
+            load_model(place)
+    with pytest.raises(ModelError, match="begins by a random decomposition of its base"):
+        load_model(adapted(tmp_path / "pissa", base, lora(init_lora_weights="pissa_niter_4")))
+
+
+def test_a_module_is_told_apart_by_its_adapters_hooks_and_buffers(tmp_path: Path) -> None:
+    import peft
+
+    module = peft.get_peft_model(tiny_model(), lora())
+    module.add_adapter("other", lora())
+
+    def run_id() -> str:
+        asked = {name: value for name, value in SMALL.items() if name != "dtype"}
+        found = infoplane.measure(module, tokenizer=byte_tokenizer(), **asked)
+        return str(found.provenance["run_id"])
+
+    ids = [run_id()]
+    assert run_id() == ids[0]
+    module.set_adapter("other")
+    ids.append(run_id())
+    with module.disable_adapter():
+        ids.append(run_id())
+    handle = module.get_decoder().layers[0].register_forward_hook(lambda part, args, output: None)
+    ids.append(run_id())
+    handle.remove()
+    module.get_decoder().rotary_emb.inv_freq.mul_(7)
+    ids.append(run_id())
+    assert len(set(ids)) == len(ids)
+
+
+# ---------------------------------------------------------------------- quantised files
+
+
+@pytest.mark.parametrize("method", [None, "modelopt", "fp8"])
+def test_narrow_weights_without_their_scales_are_refused(method: str | None, tmp_path: Path) -> None:
+    config = {} if method is None else {"quantization_config": {"quant_method": method}}
+
+    def narrow(weights: dict[str, Any]) -> dict[str, Any]:
+        kind = torch.int8 if method is None else torch.float8_e4m3fn
+        scales = {k + "_scale": torch.ones(1) for k in weights if "proj" in k and method == "modelopt"}
+        return {**{k: v.to(kind) if "proj" in k else v for k, v in weights.items()}, **scales}
+
+    said = (
+        r"quantised weights .*'modelopt'"
+        if method == "modelopt"
+        else r"weights of type (I8|F8_E4M3) without their scales"
+    )
+    with pytest.raises(ModelError, match=said):
+        load_model(saved(tmp_path / "model", narrow, **config))
+
+
+def test_two_sets_of_weights_are_told(base: Path, tmp_path: Path) -> None:
+    both = lambda w: {**w, **{k.removeprefix("model."): v + 1 for k, v in w.items()}}  # noqa: E731
+    with pytest.raises(ModelError, match=r"weights twice, as .* and as model\.embed_tokens.weight|weights twice"):
+        load_model(saved(tmp_path / "twice", both))
+    save_tiny(tmp_path / "beside")
+    (tmp_path / "beside" / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    assert "holds model.safetensors.index.json too, which was not read" in load_model(tmp_path / "beside").warnings[0]
+    place = adapted(tmp_path / "lora", base, lora())
+    tiny_model(seed=1).save_pretrained(place / "whole")
+    (place / "whole" / "model.safetensors").rename(place / "model.safetensors")
+    assert "holds a whole model too, which was not read" in load_model(place).warnings[0]
+    with pytest.raises(ModelError, match=r"holds no config.json: .*; an adapter lies in .*lora"):
+        load_model(tmp_path)
+
+
 # ---------------------------------------------------------------------- folders of checkpoints
 
 

@@ -73,6 +73,23 @@ def test_another_measurement_is_refused_and_told_apart(model: Path, tmp_path: Pa
     tiny_model(seed=1).save_pretrained(mine)  # the same path, other weights
     assert "(different: weights)" in refusal(*command)
     assert call(*command, "--force").exit_code == 0
+    assert "(different: add_bos)" in refusal(*command, "--no-add-bos")
+    other = byte_tokenizer()
+    other.chat_template = "{{ messages }}"
+    other.save_pretrained(mine)
+    assert "(different: tokenizer)" in refusal(*command)
+
+
+def test_a_trace_of_fewer_checkpoints_is_drawn_again(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        tiny_model(seed=step).save_pretrained(tmp_path / f"run/step{step}")
+        byte_tokenizer().save_pretrained(tmp_path / f"run/step{step}")
+    command = ["trace", tmp_path / "run", *SMALL, "--out", tmp_path / "out"]
+    assert call(*command).exit_code == 0
+    page = (tmp_path / "out/report.html").read_bytes()
+    fewer = call(*command, "--revisions", "..2")
+    assert fewer.exit_code == 0 and "Nothing was left" not in fewer.output
+    assert (tmp_path / "out/report.html").read_bytes() != page
 
 
 def test_a_capture_that_is_asked_again_is_done(model: Path, tmp_path: Path) -> None:

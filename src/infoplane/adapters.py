@@ -6,6 +6,7 @@ here. Of all others each weight must find its place: PEFT loads what fits and sa
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from infoplane import files
 from infoplane.errors import ModelError
 
 CONFIG = "adapter_config.json"
+NO_DECODER = re.compile(r"(^|\.)(lm_head|score|classifier|v_head|value_head|pooler|summary|reward_head)\.")
+"""Keys of heads, which no state of the decoder depends on."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 
 
@@ -38,6 +41,12 @@ def base_of(folder: Path) -> str:
     return str(base)
 
 
+def base_revision(folder: Path) -> str | None:
+    """Branch, tag or commit of the base that an adapter was made for, where its config says so."""
+    told = files.parse_json((folder / CONFIG).read_text("utf-8")).get("revision")
+    return str(told) if told else None
+
+
 def own_tokenizer(folder: Path) -> Path | None:
     """The folder again, where a tokenizer lies beside the adapter: the one that it was trained with."""
     return folder if any((folder / name).is_file() for name in _TOKENIZERS) else None
@@ -58,6 +67,12 @@ def refuse_wrapped(config: Any, name: str) -> None:
         why = "puts virtual tokens before the text"
     elif kind == "XLORA":
         why = "mixes its parts anew for each text"
+    elif str(getattr(config, "init_lora_weights", "")).startswith("pissa_niter"):
+        raise ModelError(
+            f"{name} is an adapter that begins by a random decomposition of its base (init_lora_weights = "
+            f"{config.init_lora_weights!r}), which is another one each time it is loaded: save it converted, with "
+            "path_initial_model_for_weight_conversion"
+        )
     elif getattr(config, "alora_invocation_tokens", None):
         kind, why = "activated LORA", "acts after its invocation tokens only"
     else:
@@ -108,20 +123,27 @@ def with_adapter(module: Any, folder: Path) -> tuple[Any, str | None]:
     if not weights:
         raise ModelError(f"{folder} holds an adapter without weights: its file is empty; save it again")
     no_head = _resize(module, weights)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        adapted = peft.PeftModel.from_pretrained(module, str(folder))
-    lacking = next((str(w.message) for w in told if "missing adapter keys" in str(w.message)), None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            adapted = peft.PeftModel.from_pretrained(module, str(folder))
+    except Exception as error:  # KeyError of a weight that the file lacks, RuntimeError of a shape, and more
+        raise ModelError(
+            f"{folder}: its adapter does not load on its base ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}): the file lacks a weight, or is of another model or {CONFIG}"
+        ) from None
     # again, for what it tells: keys that fit nothing, once those of older versions have their names of today
     loaded: Any = peft.set_peft_model_state_dict(adapted, dict(weights))
     # an embedding that is saved whole and was resized too stands in the file twice
-    if astray := [k for k in loaded.unexpected_keys if k.replace(".modules_to_save", "", 1) not in {*weights} - {k}]:
+    astray = [k for k in loaded.unexpected_keys if k.replace(".modules_to_save", "", 1) not in {*weights} - {k}]
+    if astray := [key for key in astray if not NO_DECODER.search(key)]:
         raise ModelError(_astray(folder, astray, len(weights), adapted.state_dict()))
-    if lacking:
+    held = {_plain(key) for key in weights}
+    wanted = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    if lacking := [key for key in wanted if _plain(key) not in held and not NO_DECODER.search(key)]:
         raise ModelError(
-            f"{folder}: weights of the adapter are missing, and would be as they are before training: "
-            f"{' '.join(lacking.partition(':')[2].split())[:200]}; expected the file that was saved with this "
-            f"{CONFIG}"
+            f"{folder}: {len(lacking)} weights of the adapter are missing, and would be as they are before training "
+            f"({', '.join(sorted(lacking)[:2])}); expected the file that was saved with this {CONFIG}"
         )
     return adapted.get_base_model(), no_head
 
@@ -163,6 +185,11 @@ def _resize(module: Any, weights: Mapping[str, Any]) -> str | None:
 
 def _names(module: Any, part: Any) -> set[str]:
     return {f"{name}.weight" for name, one in module.named_modules() if one is part}
+
+
+def _plain(key: str) -> str:
+    """A key without what versions of PEFT call differently."""
+    return key.replace(".modules_to_save", "").removesuffix(".weight")
 
 
 def _bare(key: str) -> str:

@@ -214,7 +214,7 @@ def read_table(path: str | Path) -> dict[str, tuple[int, int | None]]:
     """
     path = Path(path)
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+        rows = list(csv.DictReader(io.StringIO(read_text(path, "utf-8-sig"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingError(f"the table of steps {path} cannot be read: {reason(error)}") from None
     if any(None in row or None in row.values() for row in rows):

@@ -18,7 +18,6 @@ from infoplane.cli_repeat import done, refuse_other, request_of, stored_request
 from infoplane.engines import using
 from infoplane.errors import SettingError
 from infoplane.storage import reach
-from infoplane.survey_lock import words_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -225,18 +224,18 @@ def _request(
     ctx: typer.Context, asked: Mapping[str, Any], documents: Any, weights: Mapping[str, str]
 ) -> dict[str, Any]:
     """What decides the numbers: options, and hashes of the weights (or the capture), text, labels and tokenizer."""
+    from infoplane.loading import tokenizer_key
     from infoplane.survey_entries import device_of
 
     options = ctx.params
     read = asked.get("preferences") or documents
     labels = {name: files.hash_of(np.asarray(column).tolist()) for name, column in asked["labels"].items()}
     device = device_of(options["device"]) if documents is not None else None
-    words = Path(options["tokenizer"] or "").expanduser()
     return request_of(
         ctx, weights=dict(weights), read=dict(getattr(read, "provenance", {})).get("sha256"), label=labels,
         device=device and device.kind,
         dtype=device and (device.dtype if options["dtype"] == "auto" else options["dtype"]),
-        tokenizer=words_hash(words) if words.is_dir() or words.is_file() else options["tokenizer"],
+        tokenizer=documents and tokenizer_key(options["model"], options["tokenizer"], options["revision"]),
     )  # fmt: skip
 
 

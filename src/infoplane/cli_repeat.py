@@ -25,9 +25,10 @@ _NO_NUMBER = (
 
 
 def request_of(ctx: typer.Context, **inputs: Any) -> dict[str, Any]:
-    """What decides a result: each option that is set, by name, and what stands for the inputs."""
-    told = {name: value for name, value in ctx.params.items() if name not in _NO_NUMBER}
-    told = {name: _plain(value) for name, value in told.items() if value not in (None, False, [], ())}
+    """What decides a result: each option that is not as by default, by name, and what stands for the inputs."""
+    usual = {option.name: option.default for option in ctx.command.params}
+    told = {name: value for name, value in ctx.params.items() if name not in _NO_NUMBER and value != usual.get(name)}
+    told = {name: _plain(value) for name, value in told.items()}
     return {**told, **{k: v for k, v in inputs.items() if v}, "versions": deciding_versions()}
 
 

@@ -84,6 +84,7 @@ def trace(
     check_kind(folder, JSON_NAME)
     table = read_table(steps) if steps else None
     there = _measured(folder / JSON_NAME) if not force and (folder / "report.html").exists() else set()
+    before = (folder / JSON_NAME).read_bytes() if there else b""
     nothing_left = there and {checkpoint.name for checkpoint in find_checkpoints(model, revisions, table)} <= there
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
@@ -101,7 +102,7 @@ def trace(
         say((folder / JSON_NAME).read_text("utf-8").rstrip())
     else:
         _summary(found)
-    if nothing_left:
+    if nothing_left and before == (folder / JSON_NAME).read_bytes():
         say(done(folder), err=as_json)
     else:
         page = write_run_report(found, folder)[0]

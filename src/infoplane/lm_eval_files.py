@@ -8,6 +8,7 @@ Sources: lm_eval 0.4.13, `result_schema.py` and `loggers/evaluation_tracker.py`;
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -20,7 +21,7 @@ from typing import Any
 from infoplane import files
 from infoplane.errors import ScoreError
 from infoplane.readable import read_text
-from infoplane.score_metrics import is_fraction
+from infoplane.score_metrics import is_never_negative
 from infoplane.scores import Remark, step_of
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples", "bypass")
@@ -122,7 +123,7 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
             if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
                 left_out.append(f"{task}:{metric}")
                 continue
-            if value == _NOT_RUN and is_fraction(task, metric, strict=False):
+            if value == _NOT_RUN and is_never_negative(task, metric):
                 not_run.append(f"{task}:{metric}")
                 continue
             about = {"n": _n(record, task, metrics), "n_shot": _n_shot(record, config, task)}
@@ -180,7 +181,8 @@ def _arguments(given: Any) -> dict[str, Any]:
     if not isinstance(given, str):
         return {}
     pairs = (part.partition("=") for part in given.split(","))
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    told = {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
+    return {key: value for key, value in told.items() if value not in ("", "None")}
 
 
 def _precision(config: Mapping[str, Any], args: Mapping[str, Any]) -> str | None:
@@ -214,7 +216,8 @@ def _date(record: Mapping[str, Any], path: Path) -> float | None:
         return float(told)
     if found := _DATED.search(path.name):  # the clock of the machine that wrote it, in a zone that is not told
         day, _, hour = found[1].partition("T")
-        return datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}+00:00").timestamp()
+        with contextlib.suppress(ValueError):  # a thirteenth month
+            return datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}+00:00").timestamp()
     return None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane import files
-from infoplane.adapters import CONFIG, base_of, check_kind, is_adapter, own_tokenizer, with_adapter
+from infoplane.adapters import CONFIG, base_of, base_revision, check_kind, is_adapter, own_tokenizer, with_adapter
 from infoplane.checkpoints import parse_name
 from infoplane.errors import ModelError, SettingError
 from infoplane.gguf_once import read_once
@@ -22,7 +22,7 @@ from infoplane.missing_weights import Lack, check_block_count, check_report
 from infoplane.models import Model, checked
 from infoplane.running import out_of_memory
 from infoplane.tokenize import tokenizer_hash
-from infoplane.weight_files import check_inside, folder_hash, refuse_pickle, weight_files
+from infoplane.weight_files import beside, check_inside, folder_hash, refuse_pickle, stored, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +71,7 @@ def load_model(
     number_type = getattr(torch, fast_dtype(place.type) if dtype == "auto" else dtype)
     at = _locate(source, revision, allow_pickle, random_init)
     name, path, adapter = at.name, at.path, at.adapter
+    revision = at.revision
     where: dict[str, Any] = {"source": str(source), "revision": revision, **at.hashes}
     words = None if adapter is None else own_tokenizer(adapter)
     kwargs: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code, **at.more}
@@ -82,8 +83,8 @@ def load_model(
         if commit:
             kwargs["revision"] = commit  # all further files are of that one, should the branch move meanwhile
         # before the weights: where it cannot be loaded, that is known at once
-        beside = tokenizer or words
-        cut_by = _tokenizer_of(name, path, kwargs) if beside is None else load_tokenizer(beside)
+        told = tokenizer or words
+        cut_by = _tokenizer_of(name, path, kwargs) if told is None else load_tokenizer(told)
         if not path.exists() and not random_init:
             _check_hub_index(name, kwargs, allow_pickle)
         auto = transformers.AutoModelForCausalLM
@@ -102,9 +103,10 @@ def load_model(
             if device_map:
                 more["device_map"] = device_map
             # shapes that differ are told, in place of an error that names none
-            told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-            module, report = auto.from_pretrained(name, dtype=first, **kwargs, **more, **told)
-            lack = check_report(report, module, shown)
+            asked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+            module, report = auto.from_pretrained(name, dtype=first, **kwargs, **more, **asked)
+            lack = check_report(report, module, shown, stored(_files_of(path, name, commit)), config)
+            lack = replace(lack, warnings=(*at.warnings, *lack.warnings))
             if "gguf_file" in kwargs:
                 module = module.to(number_type)
                 lack = replace(lack, warnings=(*lack.warnings, *_blocks_of_gguf(path, config)))
@@ -128,17 +130,27 @@ class _Located:
     adapter: Path | None
     hashes: Mapping[str, str]
     more: Mapping[str, str]
+    revision: str | None
+    warnings: tuple[str, ...]
 
 
 def _locate(source: str | Path, revision: str | None, allow_pickle: bool, random_init: bool) -> _Located:
     path, adapter = built_in() if str(source) == BUILT_IN else Path(source).expanduser(), None
-    hashes, more = dict[str, str](), dict[str, str]()
+    hashes, more, warnings = dict[str, str](), dict[str, str](), list[str]()
     if path.is_dir() and is_adapter(path):
         refuse_pickle(weight_files(path), path, allow_pickle)
         _package("peft")
         check_kind(path)
         adapter, path = path, adapter_base(path)
         hashes["adapter_sha256"] = folder_hash(adapter)
+        if (adapter / "model.safetensors").is_file() or (adapter / "model.safetensors.index.json").is_file():
+            warnings.append(f"{adapter} holds a whole model too, which was not read: measured is its adapter on {path}")
+        if is_adapter(path):
+            raise ModelError(
+                f"the base of the adapter {adapter} is an adapter itself ({path}): merge that into its base"
+            )
+        if revision is None and not path.exists():
+            revision = base_revision(adapter)  # of the base that it was trained on
     if revision is not None and path.exists():
         raise SettingError(
             f"revision {revision!r}: {source} lies on this machine and has no revisions; leave it out, or name a hub id"
@@ -151,17 +163,20 @@ def _locate(source: str | Path, revision: str | None, allow_pickle: bool, random
         name, more["gguf_file"] = str(path.parent), path.name
     elif path.exists():
         if not (path / "config.json").is_file():
-            raise ModelError(f"{path} holds no config.json: expected a model folder, a .gguf file or a hub id")
+            inside = sorted(path.glob(f"*/{CONFIG}"))
+            hint = f"; an adapter lies in {inside[0].parent}" if inside else ""
+            raise ModelError(f"{path} holds no config.json: expected a model folder, a .gguf file or a hub id{hint}")
         if not random_init:
             refuse_pickle(weight_files(path), path, allow_pickle)
             hashes["file_sha256"] = folder_hash(path)
+            warnings += beside(path)
     elif _is_a_place(name):
         whose = f", the base of the adapter {adapter}" if adapter else ""
         mend = f"; put it there, or correct base_model_name_or_path in {adapter}/{CONFIG}" if adapter else ""
         raise ModelError(
             f"no model at {name!r}{whose}: expected a folder or .gguf file that exists, or a hub id owner/name{mend}"
         )
-    return _Located(name, path, adapter, hashes, more)
+    return _Located(name, path, adapter, hashes, more, revision, tuple(warnings))
 
 
 def weights_of(
@@ -177,9 +192,22 @@ def weights_of(
         return dict(at.hashes)
     with _loading(at.name):
         config = _package("transformers").AutoConfig  # asks the hub which commit a branch is at now
-        config.from_pretrained(at.name, revision=revision, trust_remote_code=trust_remote_code)
-    commit = _commit(at.name, revision)
+        config.from_pretrained(at.name, revision=at.revision, trust_remote_code=trust_remote_code)
+    commit = _commit(at.name, at.revision)
     return {**at.hashes, **({"commit": commit} if commit else {})}
+
+
+def _files_of(path: Path, name: str, commit: str | None) -> list[Path]:
+    """The files of weights that were loaded; none where it cannot be told."""
+    if path.is_dir():
+        return weight_files(path)
+    config = (
+        _package("huggingface_hub").try_to_load_from_cache(name, "config.json", revision=commit) if commit else None
+    )
+    try:
+        return weight_files(Path(config).parent) if isinstance(config, str) else []
+    except ModelError:
+        return []
 
 
 def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -> None:
@@ -209,6 +237,29 @@ def _tokenizer_of(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:
         f"{path} holds no tokenizer (tokenizer.json, tokenizer_config.json), nor does the folder around it as that "
         "of a training run: name one with --tokenizer"
     )
+
+
+def tokenizer_key(source: str | Path, tokenizer: str | Path | None, revision: str | None) -> str | None:
+    """What decides the tokens of a model's text: hashes of its tokenizer and its chat template.
+
+    None for a .gguf, whose own hash vouches for its tokenizer.
+
+    Raises:
+        ModelError: as for `load_model`.
+    """
+    path = Path(source).expanduser()
+    if tokenizer is None and path.is_dir() and is_adapter(path):
+        tokenizer = own_tokenizer(path)
+        path = adapter_base(path) if tokenizer is None else path
+    if tokenizer is None:
+        if path.suffix.lower() == ".gguf" or str(source) == BUILT_IN:
+            return None
+        name = str(path) if path.exists() else str(source)
+        with _loading(name, _A_TOKENIZER):
+            words = _tokenizer_of(name, path, {"revision": revision, "trust_remote_code": False})
+    else:
+        words = load_tokenizer(tokenizer)
+    return files.hash_of([tokenizer_hash(words), str(getattr(words, "chat_template", None))])
 
 
 def _blocks_of_gguf(path: Path, config: Any) -> tuple[str, ...]:
@@ -339,6 +390,10 @@ def _loading(name: str, expected: str = "the folder or hub id of a decoder-only 
         if out_of_memory(error):
             raise ModelError(f"not enough memory to load {name}; try --dtype bfloat16 or --device-map auto") from None
         reason = " ".join(str(error).split())[:400] or type(error).__name__
+        if "above report" in reason:  # which is not shown
+            reason = (
+                "weights that make one of the model's could not be put together: one, such as an expert, is missing"
+            )
         if isinstance(error, KeyError):  # its whole message is the key
             reason = (
                 f"its config or files name {reason}, which transformers {_package('transformers').__version__} does "

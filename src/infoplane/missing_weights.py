@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infoplane.adapters import NO_DECODER
 from infoplane.errors import ModelError
 
 _WRAPPERS = {
@@ -21,9 +22,9 @@ _WRAPPERS = {
 _OTHER_SENSES = re.compile(
     r"vision|visual|image|audio|speech|video|projector|connector|merger|resampler|^mtp\.|\.mtp\."
 )
-_NO_DECODER = re.compile(r"(^|\.)(lm_head|score|classifier|v_head|value_head|pooler|summary|reward_head)\.")
 _BUFFERS = re.compile(r"\.(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
-_TRAINED_BUFFERS = ("e_score_correction_bias",)
+_TRAINED_BUFFERS = re.compile(r"(bias|biases|layer_scalar|tid2eid)$")
+"""Buffers that are trained, or tables: expert biases, the scalars of layers, hashes of tokens."""
 _QUANTISED = re.compile(
     r"\.(weight_scale(_inv|_2)?|input_scale|scales?|scale_inv|qweight|qzeros|g_idx|SCB|weight_packed|weight_shape|"
     r"weight_format|absmax|weight\.(absmax|quant_map|nested_\w+|quant_state\.\w+))$"
@@ -44,13 +45,17 @@ class Lack:
     warnings: tuple[str, ...] = ()
 
 
-def check_report(report: Mapping[str, Any], module: Any, name: str) -> Lack:
+def check_report(
+    report: Mapping[str, Any], module: Any, name: str, types: Mapping[str, str] | None = None, config: Any = None
+) -> Lack:
     """Refuse a model that would be measured with weights of chance.
 
     Args:
         report: `output_loading_info` of `from_pretrained`, shapes that differ included.
         module: what was loaded.
         name: what the user called it.
+        types: number types of the tensors in its files, by their keys; see `infoplane.weight_files.stored`.
+        config: as it lies beside them; that of the module may have changed when it was loaded.
 
     Raises:
         ModelError: weights of the decoder are missing, have another shape, or are quantised without a word of how.
@@ -59,20 +64,24 @@ def check_report(report: Mapping[str, Any], module: Any, name: str) -> Lack:
     _refuse_shapes(report.get("mismatched_keys") or (), name)
     if errors := report.get("error_msgs"):
         raise ModelError(f"{name}: its weights do not load: {' '.join(str(errors[0]).split())[:300]}")
-    if not getattr(module.config, "quantization_config", None):
-        _refuse_quantised(unexpected, name)
+    method = _method(module.config if config is None else config)
+    _refuse_quantised(unexpected, name, method)
+    _refuse_unscaled(types or {}, name, method)
+    _refuse_two_sets(types or {}, module, name)
     parameters = {key for key, _ in module.named_parameters(remove_duplicate=False)}
+    missing = [key for key in sorted(report.get("missing_keys") or ()) if not _OTHER_SENSES.search(key)]
     lacked = [
-        key for key in sorted(report.get("missing_keys") or ())
-        if (key in parameters or key.endswith(_TRAINED_BUFFERS)) and not _OTHER_SENSES.search(key)
-    ]  # fmt: skip
+        key for key in missing if key in parameters or (_TRAINED_BUFFERS.search(key) and not _BUFFERS.search(key))
+    ]
+    made = [key for key in missing if key not in lacked and not _BUFFERS.search(key)]
     head = _head_keys(module)
     if decoder := [key for key in lacked if key not in head]:
         raise ModelError(_missing(decoder, unexpected, module, name))
     no_head = (
         f"{name} holds no weights of the head ({lacked[0]}), which is not tied to the embedding" if lacked else None
     )
-    return Lack(no_head, _left_over(unexpected, module))
+    told = [f"the files lack {_few(made)}: constants that were read as the class makes them"] if made else []
+    return Lack(no_head, (*told, *_left_over(unexpected, module)))
 
 
 def check_block_count(names: Iterable[str], said: int) -> tuple[str, ...]:
@@ -88,6 +97,11 @@ def _refuse_shapes(mismatched: Collection[Any], name: str) -> None:
     if not mismatched:
         return
     key, file, model = min((str(k), tuple(a), tuple(b)) for k, a, b in mismatched)
+    if ".experts." in key:
+        raise ModelError(
+            f"{name}: {key} has the shape {list(file)} in the file and {list(model)} in the model: an expert of that "
+            "layer is missing from the file, or its config is of another model"
+        )
     empty = any(0 in tuple(shape) for _, shape, _ in mismatched)
     what = (
         "it is empty, as of a run under ZeRO-3 that saved without gathering: convert the checkpoint with "
@@ -101,11 +115,50 @@ def _refuse_shapes(mismatched: Collection[Any], name: str) -> None:
     )
 
 
-def _refuse_quantised(unexpected: Collection[str], name: str) -> None:
-    if scales := [key for key in unexpected if _QUANTISED.search(key)]:
+def _method(config: Any) -> str | None:
+    """How a config says that the weights are quantised."""
+    told = getattr(config, "quantization_config", None)
+    if not told:
+        return None
+    method = told.get("quant_method") if isinstance(told, dict) else getattr(told, "quant_method", None)
+    return str(getattr(method, "value", method))
+
+
+def _refuse_quantised(unexpected: Collection[str], name: str, method: str | None) -> None:
+    if scales := [key for key in unexpected if _QUANTISED.search(key) and not _OTHER_SENSES.search(key)]:
+        why = (
+            "its config.json does not say how (quantization_config)"
+            if method is None
+            else f"this version of transformers did not read them as {method!r}, the method that its config names"
+        )
         raise ModelError(
-            f"{name} holds quantised weights ({_few(scales)}), and its config.json does not say how "
-            "(quantization_config): they would be read without their scales; restore that entry, or convert the weights"
+            f"{name} holds quantised weights ({_few(scales)}), and {why}: they would be read without their scales; "
+            "mend that entry, or convert the weights"
+        )
+
+
+def _refuse_unscaled(types: Mapping[str, str], name: str, method: str | None) -> None:
+    """Narrow numbers mean nothing without their scales: integers, and float8 where the config says that it has some."""
+    narrow = ("I8", "U8", *(("F8_E4M3", "F8_E5M2") if method else ()))
+    bare = [
+        key for key, kind in types.items()
+        if kind in narrow and key.endswith(".weight") and (method in (None, "fp8") or kind.startswith("F8"))
+        and not any(key + end in types for end in ("_scale_inv", "_scale", ".absmax", ".SCB"))
+        and key.removesuffix("weight") + "scale" not in types and key.removesuffix("weight") + "SCB" not in types
+    ]  # fmt: skip
+    if bare:
+        raise ModelError(
+            f"{name} holds {len(bare)} weights of type {types[bare[0]]} without their scales ({_few(bare)}): they "
+            "are not the numbers that the model was trained to; get the whole model, or convert it anew"
+        )
+
+
+def _refuse_two_sets(types: Mapping[str, str], module: Any, name: str) -> None:
+    prefix = str(getattr(module, "base_model_prefix", "") or "")
+    if prefix and (both := [key for key in types if f"{prefix}.{key}" in types]):
+        raise ModelError(
+            f"{name} holds {len(both)} weights twice, as {both[0]} and as {prefix}.{both[0]}: which of them are the "
+            "model's cannot be told; remove one set from the file"
         )
 
 
@@ -141,7 +194,7 @@ def _left_over(unexpected: Collection[str], module: Any) -> tuple[str, ...]:
     """What of the decoder's weights was not read."""
     left = [
         key for key in unexpected
-        if not (_OTHER_SENSES.search(key) or _NO_DECODER.search(key) or _BUFFERS.search(key))
+        if not (_OTHER_SENSES.search(key) or NO_DECODER.search(key) or _BUFFERS.search(key))
     ]  # fmt: skip
     count = _count(module)
     beyond = [key for key in left if (found := _BLOCK.search(key)) and count is not None and int(found[1]) >= count]

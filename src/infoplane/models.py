@@ -193,6 +193,27 @@ def _hash(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _state(module: torch.nn.Module) -> list[Any]:
+    """What decides numbers and stands in no weight: adapters as they are set, hooks, and buffers that are not saved."""
+    found: list[Any] = []
+    saved = set(module.state_dict())
+    for name, part in module.named_modules():
+        active = getattr(type(part), "active_adapters", None)
+        if isinstance(active, property) and isinstance(getattr(type(part), "disable_adapters", None), property):
+            scaling = dict(getattr(part, "scaling", None) or {})
+            found.append([name, list(part.active_adapters), bool(part.disable_adapters),
+                          list(getattr(part, "merged_adapters", ())), scaling])  # fmt: skip
+        found += [[name, _named(hook)] for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())]
+    for name, buffer in module.named_buffers():
+        if name not in saved and not buffer.is_meta:
+            found.append([name, hashlib.sha256(buffer.detach().float().cpu().numpy().tobytes()).hexdigest()])
+    return found
+
+
+def _named(hook: Any) -> str:
+    return f"{getattr(hook, '__module__', '')}.{getattr(hook, '__qualname__', type(hook).__name__)}"
+
+
 _NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "torch_dtype")
 
 
@@ -205,15 +226,17 @@ def _adapters(module: Any) -> list[Any]:
     return [config for name, config in configs.items() if not isinstance(active, list) or name in active]
 
 
-def _hash_of_config(config: Any, adapters: Sequence[Any] = ()) -> str:
+def _hash_of_config(config: Any, adapters: Sequence[Any] = (), state: Sequence[Any] = ()) -> str:
     """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight.
 
-    Nor is the scale of an adapter: those of a module that came with some are told too.
+    Nor are the adapters of a module, its hooks, and buffers that are not saved: `state`, of a module that was loaded.
     """
     told = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
     told["attention"] = getattr(config, "_attn_implementation", None)
     if adapters:
         told["adapters"] = [adapter.to_dict() for adapter in adapters]
+    if state:
+        told["state"] = state
 
     def plain(value: Any) -> Any:
         return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
@@ -250,14 +273,24 @@ def checked(module: Any, tokenizer: Any, where: Mapping[str, Any], no_head: str 
         "width": structure.width,
         "blocks": sum(layer.name.startswith("block.") for layer in layers),
         "vocabulary": int(text.vocab_size),
-        "config_sha256": _hash_of_config(config, _adapters(module)),
+        "config_sha256": _hash_of_config(
+            config, _adapters(module), _state(module) if where.get("source") == "module" else ()
+        ),
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "device": parameter.device.type,
     }
-    model = Model(module, structure, tokenizer, facts)
+    model = Model(module, structure, tokenizer, facts, _hooked(module) if where.get("source") == "module" else ())
     if tokenizer is None:
         return model
-    return replace(model, warnings=_compared_sizes(len(tokenizer), model.embedding_rows))
+    return replace(model, warnings=(*model.warnings, *_compared_sizes(len(tokenizer), model.embedding_rows)))
+
+
+def _hooked(module: torch.nn.Module) -> tuple[str, ...]:
+    """A warning where hooks change, or may change, what a module computes."""
+    count = sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+    if not count:
+        return ()
+    return (f"the module has {count} forward hooks: what they do is part of what was measured",)
 
 
 def _compared_sizes(tokens: int, rows: int) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from infoplane.capturing import hold_capture
 from infoplane.errors import SettingError
 from infoplane.layers import select_layers
 from infoplane.points import ReferencePoints
+from infoplane.structure import find_structure
 from infoplane.text import BUILT_IN, read_text
 from infoplane.tokenize import make_windows
 from infoplane.trajectory import DISTANCES, Point, Series, Trajectory
@@ -111,6 +112,7 @@ class Monitor:
         if self._probes and step <= self._probes[-1].step:
             raise SettingError(f"probe of step {step} after that of {self._probes[-1].step}: steps must grow")
         with _random_state_kept():
+            self._look_again()
             capture = hold_capture(self.model, self.windows, self.points, self.layers, loss=self.loss)
         found = self._asker.measure(capture, threads=1)
         # the weights have moved on since they were hashed
@@ -132,6 +134,14 @@ class Monitor:
             )
         logs["infoplane/model/phase"] = float(self.present_phase())
         return logs
+
+    def _look_again(self) -> None:
+        """Find the decoder and its layers anew where parts of the module were replaced since the last probe."""
+        parts = {id(part) for part in self.model.module.modules()}
+        used = [self.model.backbone, *(layer.module for layer in self.layers)]
+        if not all(id(part) in parts for part in used):
+            self.model = dataclasses.replace(self.model, structure=find_structure(self.model.module))
+            self.layers = select_layers(self.model.layers, tuple(layer.name for layer in self.layers))
 
     def present_phase(self) -> int:
         """1 while complexity rises, -1 while it falls, 0 where its change is within the error of the text.

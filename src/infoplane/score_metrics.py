@@ -15,8 +15,16 @@ _FREE = re.compile(
 )
 
 
+_POSITIVE = re.compile(r"ppl|perplexity|bits_per_byte|brier_score|bleu|rouge|chrf")
+
+
 def is_fraction(task: str, metric: str, strict: bool) -> bool:
     """Whether a score must lie in 0 to 1; one that no rule knows must if `strict`."""
     if _FREE.search(metric) or (metric == "score" and _FREE.search(task)):
         return False
     return strict or _FRACTION.fullmatch(metric.partition(",")[0]) is not None
+
+
+def is_never_negative(task: str, metric: str) -> bool:
+    """Whether -1 cannot be a score: of fractions, and of perplexities and their like."""
+    return is_fraction(task, metric, strict=False) or _POSITIVE.search(metric) is not None

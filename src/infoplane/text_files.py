@@ -48,7 +48,7 @@ def decoded(data: bytes, label: str, offset: int = 0) -> str:
             at, what = error.start, f"byte 0x{data[error.start]:02x}, which is not UTF-8,"
     hint = "it looks like UTF-16: " if offset == 0 and data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
     raise TextError(
-        f"{label} is not text: {what} at offset {offset + at}; {hint}expected UTF-8 text, JSONL, JSON or Parquet "
+        f"{label} is not text: {what} at offset {offset + at}; {hint}expected UTF-8 text, JSONL, JSON, CSV or Parquet "
         "(told apart by the file's suffix)"
     )
 
@@ -111,7 +111,11 @@ def _table(text: str, delimiter: str, label: str, column: str | None, found: dic
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 0
     try:
-        header = next(lines, [])
+        header = next((cells for cells in lines if any(map(str.strip, cells))), [])
+        if twice := next((one for one in header if header.count(one) > 1), None):
+            raise TextError(f"{label} has two columns {twice!r}; expected different names")
+        if len(header) == 1 and ";" in header[0]:
+            raise TextError(f"{label}: its cells seem to be divided by ';'; expected ',' (a .tsv: tabs)")
         name = pick.choose(header, f"{label}, its header") if header else ""
         at = header.index(name) if header else 0
         for number, cells in enumerate(lines, start=1):

@@ -7,6 +7,7 @@ What lies beside them decides nothing: neither a hash, nor whether the weights a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -44,6 +45,31 @@ def weight_files(folder: Path) -> list[Path]:
             )
         return [folder / name, *(folder / shard for shard in shards)]
     raise ModelError(f"{folder} holds no weights: expected {' or '.join(names[:2])}")
+
+
+def stored(paths: Iterable[Path]) -> dict[str, str]:
+    """The number type of each tensor in safetensors files, by its key, as their headers tell."""
+    types: dict[str, str] = {}
+    for path in paths:
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file, contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+                size = int.from_bytes(file.read(8), "little")
+                if size <= 1 << 28:  # more is no header: who loads it says so
+                    header = files.parse_json(file.read(size).decode("utf-8"))
+                    types |= {key: str(told.get("dtype")) for key, told in header.items() if key != "__metadata__"}
+    return types
+
+
+def beside(folder: Path) -> tuple[str, ...]:
+    """A warning where a folder holds a second set of weights, which is not read."""
+    used = {path.name for path in weight_files(folder)}
+    others = [n for n in (_SAFE, f"{_SAFE}.index.json") if (folder / n).is_file() and n not in used]
+    if not others:
+        return ()
+    return (
+        f"{folder} holds {others[0]} too, which was not read ({min(used)} was): two sets of weights in one folder, "
+        "one of them perhaps of an earlier save",
+    )
 
 
 def _shards(index: Path) -> list[str]:
