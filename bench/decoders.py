@@ -73,8 +73,10 @@ _MLA = {"num_key_value_heads": 4}
 _MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16}
 _ROTARY = {"rotary_dim": 4}
 OWN: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("axk1", "axk2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "longcat_flash", "youtu",
-                    "dots3_note_text"), _MLA),
+    **dict.fromkeys(
+        ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note_text", "glm4_moe_lite", "glm_moe_dsa",
+         "longcat_flash", "minicpm3", "sarvam_mla", "youtu"), _MLA,
+    ),
     **dict.fromkeys(("bamba", "granitemoehybrid"), _MAMBA),
     **dict.fromkeys(("codegen", "gptj"), _ROTARY),
     "bailing_hybrid": {"num_expert_group": 1, "topk_group": 1, "num_experts_per_token": 2},
@@ -108,7 +110,7 @@ REFUSED: dict[str, str] = {
 """Kinds that are refused, and a part of the reason that the refusal gives."""
 UNMADE: dict[str, str] = {
     "blt": "tables of hashes of a fixed width", "cohere_compass_text": "full_attention", "dbrx": "rope_theta",
-    "dots3_note": "per_layer_config", "fuyu": "270 million weights of its picture patches", "gemma3n": "PIL",
+    "dots3_note": "num_key_value_heads", "fuyu": "270 million weights of its picture patches", "gemma3n": "PIL",
     "gemma4_assistant": "hidden_size_per_layer_input", "musicgen": "'dropout'", "musicgen_melody": "'dropout'",
     "reformer": "axial_pos_embds",
 }  # fmt: skip

@@ -12,10 +12,10 @@ import infoplane
 SOURCE = Path(infoplane.__file__).parent
 ORDER = [
     "errors", "machine", "locks", "addresses", "temporary", "copies", "storage", "files", "work_folders",
-    "readable", "results", "shapes", "tables", "engine", "ray_package", "ray_share", "ray_worker", "ray_engine",
-    "engines", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows", "token_bytes",
-    "tokenize", "pair_files", "pairs", "chat", "pair_windows", "layers", "running", "structure", "adapters",
-    "models", "missing_weights", "weight_files", "checkpoints", "gguf_once", "loading", "forward",
+    "readable", "watchdog", "results", "shapes", "tables", "engine", "ray_package", "ray_share", "ray_worker",
+    "ray_engine", "engines", "calibration", "points", "assign", "jackknife", "text_files", "text", "windows",
+    "token_bytes", "tokenize", "pair_files", "pairs", "chat", "pair_windows", "layers", "running", "structure",
+    "adapters", "models", "missing_weights", "weight_files", "checkpoints", "gguf_once", "loading", "forward",
     "capture_folder", "capture", "capturing", "labels", "text_labels", "grouping", "rows", "memory",
     "uniform_mean", "label_sums", "marginal", "estimators", "ladder", "halves", "bottleneck", "frontier",
     "questions", "answers", "measurement", "comparison", "budget", "swaps", "preference", "placing", "record",

@@ -148,14 +148,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         if is_address(folder) and isinstance(error, OSError):  # it may be whole: nothing to throw away
             raise
-        raise CaptureError(f"{folder / MANIFEST} cannot be read: {error}; capture again with --force") from None
+        raise CaptureError(
+            f"{folder / MANIFEST} cannot be read: {files.reason(error)}; capture again with --force"
+        ) from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA:
         raise CaptureError(f"{folder} has schema {schema!r}; this version reads {SCHEMA!r}: capture again")
     try:
         return files.check_seal(folder / MANIFEST, manifest)
     except (ValueError, TypeError) as error:
-        raise CaptureError(f"{folder / MANIFEST}: {error}; capture again with --force") from None
+        raise CaptureError(f"{folder / MANIFEST}: {files.reason(error)}; capture again with --force") from None
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -232,4 +234,6 @@ def opened(folder: Path, number: int, run_id: str) -> Iterator[Any]:
                 raise ValueError("another run wrote it meanwhile")
             yield shard
     except (OSError, SafetensorError, ValueError) as error:
-        raise CaptureError(f"{path} can no longer be read: {error}; name the model again to redo it") from None
+        raise CaptureError(
+            f"{path} can no longer be read: {files.reason(error)}; name the model again to redo it"
+        ) from None

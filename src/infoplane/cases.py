@@ -27,7 +27,7 @@ from infoplane.copies import local
 from infoplane.errors import ResultError, SettingError
 from infoplane.files import reason
 from infoplane.readable import read_bytes
-from infoplane.tables import read_parquet
+from infoplane.tables import plain_cell, read_parquet
 
 MIN_MODELS = 10
 """Fewer complete cases than this are not analysed: with 10, only |r| above 0.78 is found with a power of 0.8."""
@@ -219,7 +219,8 @@ def _table(named: str | Path) -> pl.DataFrame:
         if path.suffix.lower() == ".parquet":
             return read_parquet(path)
         if path.suffix.lower() == ".csv":
-            return pl.read_csv(read_bytes(local(path, fresh=True)), infer_schema=False, null_values=_MISSING)
+            table = pl.read_csv(read_bytes(local(path, fresh=True)), infer_schema=False, null_values=_MISSING)
+            return table.with_columns(pl.col(pl.String).map_elements(plain_cell, pl.String))
     except FileNotFoundError:
         raise ResultError(f"no table at {path}{_near_table(str(named))}") from None
     except (OSError, pl.exceptions.PolarsError) as error:

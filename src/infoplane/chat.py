@@ -16,13 +16,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from infoplane.errors import SettingError, TextError
+from infoplane.files import reason
 from infoplane.pairs import ASSISTANT, USER, Message, Pair
+from infoplane.watchdog import at_most
 
 CHOICES = ("auto", "yes", "no")
 PLAIN = "\\n\\nHuman: ...\\n\\nAssistant: ..."
 _NAMES = {USER: "Human", ASSISTANT: "Assistant"}
 Writer = Callable[[Sequence[Message], bool], str]
 """Messages, and whether the assistant's turn is to be opened after them, as text."""
+
+SECONDS = 10.0
+"""For the two texts of one answer."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,16 @@ def write(pair: Pair, answer: Sequence[Message], format: Format) -> Written:
         before, after = pair.prompt[0].content, answer[0].content
         return Written(before + after, ((len(before), len(before) + len(after)),))
     try:
-        prompt = format.writer(pair.prompt, True)
-        text = format.writer([*pair.prompt, *answer], False)
+        with at_most(SECONDS):
+            prompt = format.writer(pair.prompt, True)
+            text = format.writer([*pair.prompt, *answer], False)
+    except TimeoutError as error:
+        raise TextError(
+            f"{pair.name}: the chat template loops over its messages: {error}; write the pairs plainly with "
+            "--chat-template no, or name another tokenizer"
+        ) from None
     except Exception as error:  # a template is a program, with errors of its own
-        raise TextError(f"{pair.name}: the chat template refuses its messages: {error}") from None
+        raise TextError(f"{pair.name}: the chat template refuses its messages: {reason(error)}") from None
     if not text.startswith(prompt):
         raise TextError(
             f"{pair.name}: the chat template writes the prompt differently when the answer follows, so where the "

@@ -69,7 +69,7 @@ def bound(
         if before is not None:
             refuse_other(out, JSON_NAME, before, request)
             found = Bound.load(out)
-            say((out / JSON_NAME).read_text("utf-8").rstrip()) if as_json else _summary(found)
+            say((out / JSON_NAME).read_text("utf-8").rstrip(), lines=True) if as_json else _summary(found)
             say(done(out), err=as_json)
             return
         found = run(
@@ -80,7 +80,7 @@ def bound(
     page = write_bound_report(found, out)[0]
     written = [*found.save(out), page]  # the record last: where it stands, everything stands
     if as_json:
-        say(written[0].read_text("utf-8").rstrip())
+        say(written[0].read_text("utf-8").rstrip(), lines=True)
     else:
         _summary(found)
     for path in written:

@@ -50,7 +50,7 @@ def budget(
                 for c in rows
             ],
         }  # fmt: skip
-        say(json.dumps(record, indent=1, allow_nan=False))
+        say(json.dumps(record, indent=1, allow_nan=False), lines=True)
         return
     from rich.table import Table
 

@@ -12,6 +12,7 @@ from infoplane.addresses import place
 from infoplane.cli_common import say
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import reach
+from infoplane.tables import csv_text
 
 
 def cases(
@@ -52,7 +53,7 @@ def cases(
         table = table.like(task=task)
     joined = join(found, table, told=told)
     if out.suffix == ".csv":
-        files.write_text(out, joined.table.write_csv())
+        files.write_text(out, csv_text(joined.table))
     else:
         write_parquet(out, joined.table)
     for warning in (*table.warnings, *joined.notes):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+_BREAK = re.compile(r"\n(?!  )")
+
+
 def safe(text: str) -> str:
     """A text whose control characters are shown, not sent: a name must not colour, move or rename a terminal.
 
@@ -35,9 +38,15 @@ def safe(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def say(text: str, err: bool = False) -> None:
-    """Print a line."""
-    typer.echo(safe(text), err=err)
+def say(text: str, err: bool = False, lines: bool = False) -> None:
+    """Print a line; a name with a line break in it must not look like a line of ours.
+
+    Args:
+        text: what is said. A break before an indented line stays.
+        err: on the error stream.
+        lines: it is several lines, whose breaks stay.
+    """
+    typer.echo(safe(text if lines else _BREAK.sub(r"\\n", text)), err=err)
 
 
 def show_what_cannot_be_encoded() -> None:
@@ -61,7 +70,7 @@ def console(width: int = 120, **more: Any) -> Console:
 
     class Plain(Console):
         def render_str(self, text: str, **options: Any) -> Text:
-            return super().render_str(safe(text), **options)
+            return super().render_str(safe(_BREAK.sub(r"\\n", text)), **options)
 
     return Plain(width=None if sys.stdout.isatty() else width, markup=False, emoji=False, **more)
 

@@ -62,7 +62,7 @@ def compare(
         for path in written:
             say(f"Wrote {path}", err=as_json)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), lines=True)
 
 
 def _members(sources: list[str], families: list[str]) -> list[Member]:

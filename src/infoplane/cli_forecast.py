@@ -93,7 +93,7 @@ def forecast(
         page = write_forecast_report(found, out)[0]
         written = (*found.save(out), page)
     if as_json:
-        say((out / JSON_NAME).read_text("utf-8").rstrip())
+        say((out / JSON_NAME).read_text("utf-8").rstrip(), lines=True)
         return
     show(found, console(160, highlight=False))
     for path in written:

@@ -217,7 +217,7 @@ def measure(
         for path in written:
             say(f"Wrote {path}", err=as_json)
     if as_json:
-        say(found.to_json())
+        say(found.to_json(), lines=True)
 
 
 def _request(
@@ -244,7 +244,7 @@ def _show_done(folder: Path, as_json: bool) -> None:
 
     found = Measurement.load(folder)
     if as_json:
-        say(found.to_json())
+        say(found.to_json(), lines=True)
     else:
         _summary(found)
     say(done(folder), err=as_json)

@@ -15,6 +15,7 @@ from infoplane import files
 from infoplane.addresses import place
 from infoplane.cli_common import console, safe, say
 from infoplane.errors import ResultError, SettingError
+from infoplane.tables import csv_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,7 +132,7 @@ def _list_tables(form: str) -> None:
             "left_out": list(table.left_out), "warnings": list(its.warnings),
         })  # fmt: skip
     if form == "json":
-        say(json.dumps({"tables": about}, indent=1, ensure_ascii=False))
+        say(json.dumps({"tables": about}, indent=1, ensure_ascii=False), lines=True)
         return
     for row in about:
         say(f"{row['name']}: {row['title']}")
@@ -150,7 +151,7 @@ def _give(table: pl.DataFrame, warnings: tuple[str, ...], form: str, out: Path |
     if form == "table":
         _draw(table, title)
         return
-    text = table.write_csv()
+    text = csv_text(table)
     if form == "json":
         record = {"rows": table.to_dicts(), "warnings": list(warnings)}
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

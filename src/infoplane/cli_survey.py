@@ -74,7 +74,7 @@ def survey(
             raise SettingError(
                 f"{source} is a file of your own: --show prints a survey that ships, such as open-families"
             )
-        say(ready_text(source).rstrip("\n"))
+        say(ready_text(source).rstrip("\n"), lines=True)
         return
     entries = read_survey(source)
     globs = ",".join(only) if only else None
@@ -91,7 +91,7 @@ def survey(
             source=source, say=tell,
         )  # fmt: skip
     if as_json:
-        say((folder / "survey.json").read_text("utf-8").rstrip())
+        say((folder / "survey.json").read_text("utf-8").rstrip(), lines=True)
     else:
         _summary(found)
     for name in ("survey.json", "survey.parquet", "survey.lock.json"):
@@ -149,7 +149,7 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
     found = costs(entries, _texts(entries), value, hub)
     record = _record(found, value, why, hub.reachable)
     if as_json:
-        say(json.dumps(record, indent=1, allow_nan=False))
+        say(json.dumps(record, indent=1, allow_nan=False), lines=True)
         return
     from rich.table import Table
 

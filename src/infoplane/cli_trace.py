@@ -99,7 +99,7 @@ def trace(
             trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **more,
         )  # fmt: skip
     if as_json:
-        say((folder / JSON_NAME).read_text("utf-8").rstrip())
+        say((folder / JSON_NAME).read_text("utf-8").rstrip(), lines=True)
     else:
         _summary(found)
     if nothing_left and before == (folder / JSON_NAME).read_bytes():

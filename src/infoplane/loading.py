@@ -18,7 +18,7 @@ from infoplane.adapters import CONFIG, base_of, base_revision, check_kind, is_ad
 from infoplane.checkpoints import parse_name
 from infoplane.errors import ModelError, SettingError
 from infoplane.gguf_once import read_once
-from infoplane.missing_weights import Lack, check_block_count, check_report
+from infoplane.missing_weights import Lack, check_block_count, check_report, refuse_sizes
 from infoplane.models import Model, checked
 from infoplane.running import out_of_memory
 from infoplane.tokenize import tokenizer_hash
@@ -79,6 +79,7 @@ def load_model(
     with read_once() if "gguf_file" in kwargs else contextlib.nullcontext(), _loading(shown):
         config = transformers.AutoConfig.from_pretrained(name, **kwargs)
         _refuse_config(config, name)
+        refuse_sizes(config, shown, {} if random_init or not path.is_dir() else stored(weight_files(path)))
         commit = None if Path(name).expanduser().exists() else _commit(name, revision)
         if commit:
             kwargs["revision"] = commit  # all further files are of that one, should the branch move meanwhile

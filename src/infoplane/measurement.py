@@ -269,7 +269,9 @@ class Measurement:
                 checked([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
             return cls(rows, record["provenance"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error}") from None
+            raise ResultError(
+                f"{source} does not hold what schema {SCHEMA!r} promises: {files.reason(error)}"
+            ) from None
 
 
 def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:
@@ -279,7 +281,7 @@ def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:
         table = read_parquet(path, columns=["replicates"])
         column = table["replicates"].cast(pl.List(pl.Float64)).to_list()
     except Exception as error:  # polars raises several families of exceptions for a bad file
-        raise ResultError(f"{path} cannot be read: {error}; measure again, or remove the file") from None
+        raise ResultError(f"{path} cannot be read: {files.reason(error)}; measure again, or remove the file") from None
     if len(column) != expected:
         raise ResultError(f"{path} holds {len(column)} rows, its measurement.json {expected}: measure again")
     if not all(values is not None and all(map(_is_finite, values)) for values in column):

@@ -84,6 +84,32 @@ def check_report(
     return Lack(no_head, (*told, *_left_over(unexpected, module)))
 
 
+_MOST_BLOCKS, _MOST_NUMBERS = 4096, 1 << 40
+
+
+def refuse_sizes(config: Any, name: str, types: Mapping[str, str]) -> None:
+    """Refuse a config that asks for more than its files hold, or than any model has, before a model is made of it.
+
+    Raises:
+        ModelError: it does.
+    """
+    text = config.get_text_config()
+    blocks = getattr(text, "num_hidden_layers", 0)
+    held = max(_block_numbers(types), default=-1) + 1
+    if isinstance(blocks, int) and blocks > max(_MOST_BLOCKS if not held else 4 * held + 64, 0):
+        there = f"its files hold {held}" if held else f"no model has more than {_MOST_BLOCKS:,}"
+        raise ModelError(
+            f"the config of {name} asks for {blocks:,} blocks, and {there}: it is broken, or of another model; "
+            "expected the config.json that was saved with these weights"
+        )
+    size = [getattr(text, key, 1) for key in ("vocab_size", "hidden_size")]
+    if all(isinstance(n, int) for n in size) and size[0] * size[1] > _MOST_NUMBERS:
+        raise ModelError(
+            f"the config of {name} asks for an embedding of {size[0]:,} rows of width {size[1]:,}: it is broken; "
+            "expected the config.json that was saved with these weights"
+        )
+
+
 def check_block_count(names: Iterable[str], said: int) -> tuple[str, ...]:
     """A warning where the tensors of a .gguf are of more blocks than its header says."""
     numbers = {int(found[1]) for name in names if (found := re.match(r"blk\.(\d+)\.", name))}

@@ -22,7 +22,7 @@ from infoplane.layers import select_layers
 from infoplane.points import ReferencePoints
 from infoplane.structure import find_structure
 from infoplane.text import BUILT_IN, read_text
-from infoplane.tokenize import make_windows
+from infoplane.tokenize import fitting_context, make_windows
 from infoplane.trajectory import DISTANCES, Point, Series, Trajectory
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Monitor:
             self.model: Model = Model.from_module(module, tokenizer, name)
         limit = self.model.max_context
         self.windows = make_windows(
-            read_text(documents), tokenizer, tokens=tokens, context=min(context, limit or context), seed=seed
+            read_text(documents), tokenizer, tokens=tokens, context=fitting_context(context, limit), seed=seed
         )
         self.model.check_tokens(self.windows)
         self.model.facts.check_loss(loss)

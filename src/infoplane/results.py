@@ -94,7 +94,7 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
     except (OSError, ValueError) as error:
         if is_address(source) and isinstance(error, OSError):  # it may be whole, and answer later
             raise
-        raise ResultError(f"{source} is not a readable {what}: {error}") from None
+        raise ResultError(f"{source} is not a readable {what}: {files.reason(error)}") from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != known:
         raise ResultError(
@@ -104,4 +104,4 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
     try:
         return files.check_seal(source, record)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ResultError(f"{source}: {error}; {command} again") from None
+        raise ResultError(f"{source}: {files.reason(error)}; {command} again") from None

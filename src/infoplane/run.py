@@ -32,7 +32,7 @@ from infoplane.sizes import capture_sizes, check_sizes, draw_points
 from infoplane.storage import reach
 from infoplane.temporary import temporary
 from infoplane.text import BUILT_IN, Text, read_text
-from infoplane.tokenize import CONTEXT, TOKENS, make_windows
+from infoplane.tokenize import CONTEXT, TOKENS, fitting_context, make_windows
 from infoplane.until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def measure(
         points = draw_points(facts.width, m, points_seed, calibration, reference_sets, memory)
 
         def cut(budget: int) -> Windows:
-            sizes: dict[str, Any] = {"tokens": budget, "context": min(context, limit or context), "seed": seed}
+            sizes: dict[str, Any] = {"tokens": budget, "context": fitting_context(context, limit), "seed": seed}
             if pairs is not None:
                 return make_pair_windows(pairs, facts.tokenizer, **sizes, **(windows or {}))
             assert text is not None

@@ -18,6 +18,7 @@ from infoplane.errors import ScoreError
 from infoplane.files import reason
 from infoplane.readable import read_text
 from infoplane.scores import SCHEMA, Remark, step_of
+from infoplane.tables import plain_cell
 
 _LONG = ("model", "task", "metric", "value")
 _ABOUT = ("revision", "step", "n", "n_shot", "precision", "chat_template", "source")
@@ -85,11 +86,11 @@ def _rows_of(path: Path, text: str) -> tuple[list[str], list[tuple[int, dict[str
         raise ScoreError(f"{path} has two columns {twice[0]!r}; expected different names")
     lines = []
     for cells in reader:
-        if not any(cell.strip() for cell in cells):
+        if not any(plain_cell(cell.strip()) for cell in cells):
             continue
         if len(cells) != len(header):
             raise ScoreError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the header has {len(header)}")
-        lines.append((reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
+        lines.append((reader.line_num, dict(zip(header, (plain_cell(cell.strip()) for cell in cells), strict=True))))
     if not lines:
         raise ScoreError(f"{path} is empty: expected a header and a row for each model")
     return header, lines

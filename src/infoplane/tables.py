@@ -53,6 +53,20 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         return frame.collect()
 
 
+def csv_text(frame: pl.DataFrame) -> str:
+    """A table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    told = [
+        pl.when(pl.col(name).str.contains(r"^[=+\-@\t\r]")).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
+        for name, kind in frame.schema.items() if kind == pl.String
+    ]  # fmt: skip
+    return frame.with_columns(told).write_csv()
+
+
+def plain_cell(text: str) -> str:
+    """A cell without the apostrophe that `csv_text` puts before a formula."""
+    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     """Write a table, whole or not at all.
 

@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from infoplane.errors import SettingError, TextError, check_whole
+from infoplane.files import reason
 from infoplane.machine import spoken
 from infoplane.readable import Bounded, most
 from infoplane.text_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
@@ -302,7 +303,7 @@ def load_rows(path: Path | None, source: str, streaming: bool, found: dict[str, 
     except Exception as error:  # the library, the hub and the network each have their own families
         missing = f"there is no local path {source!r}, and " if path is None else ""
         raise TextError(
-            f"{missing}datasets cannot load {source} (split {split!r}, config {found['config']!r}): {error}"
+            f"{missing}datasets cannot load {source} (split {split!r}, config {found['config']!r}): {reason(error)}"
         ) from None
 
 
@@ -328,4 +329,4 @@ def _chosen_rows(
         for number, row in enumerate(rows, start=1):
             yield f"{label}:{number}", row
     except Exception as error:
-        raise TextError(f"datasets stopped reading {source}: {error}") from None
+        raise TextError(f"datasets stopped reading {source}: {reason(error)}") from None

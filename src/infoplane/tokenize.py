@@ -189,6 +189,20 @@ def tokenizer_hash(tokenizer: Any) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def fitting_context(context: int, limit: int | None, least: int = MIN_WINDOW) -> int:
+    """The longest window that is asked for, or that the model has positions for.
+
+    Raises:
+        SettingError: the model has positions for fewer tokens than a window needs.
+    """
+    if limit is not None and limit < least <= context:
+        raise SettingError(
+            f"the model has positions for {limit} tokens (its config's max_position_embeddings), and a window needs "
+            f"{least}: its config is broken, or it cannot be measured"
+        )
+    return min(context, limit or context)
+
+
 _SAMPLES = ("a", "1", ".", "e", "\u00e9", "\u4e2d", "\u0430", "\u0627", "\u0939", "\u3042", "\uac00")
 """Texts of one character: a vocabulary may lack any of them."""
 

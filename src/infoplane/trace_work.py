@@ -26,7 +26,7 @@ from infoplane.layers import select_layers
 from infoplane.measurement import JSON_NAME, Measurement
 from infoplane.placing import with_bound
 from infoplane.sizes import capture_sizes, draw_points
-from infoplane.tokenize import make_windows, tokenizer_hash
+from infoplane.tokenize import fitting_context, make_windows, tokenizer_hash
 from infoplane.work_folders import working
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Run:
         words = tokenizer_hash(model.tokenizer)
         if self.learned is None:
             limit = model.max_context
-            context = min(cutting["context"], limit or cutting["context"])
+            context = fitting_context(cutting["context"], limit)
             windows = make_windows(text, model.tokenizer, **{**cutting, "context": context})
             self.learned = Learned(windows, like, words)
         for name in _SAME:
