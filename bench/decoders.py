@@ -74,8 +74,8 @@ _MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16}
 _ROTARY = {"rotary_dim": 4}
 OWN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(
-        ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note_text", "glm4_moe_lite", "glm_moe_dsa",
-         "longcat_flash", "minicpm3", "sarvam_mla", "youtu"), _MLA,
+        ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note_text", "glm4_moe_lite",
+         "glm_moe_dsa", "longcat_flash", "minicpm3", "sarvam_mla", "youtu"), _MLA,
     ),
     **dict.fromkeys(("bamba", "granitemoehybrid"), _MAMBA),
     **dict.fromkeys(("codegen", "gptj"), _ROTARY),
