@@ -3,7 +3,8 @@
 Each reader (`tests/readers.py`) gets files harmed by `tests/mutation.py`, for so many seconds, in a process of its own
 with bounded memory and a deadline for each case. Allowed is a result or an `InfoplaneError`. Everything else is printed
 with the seed that makes it again: another exception, death (an allocation that the process cannot survive), a hang, a
-file written anywhere else. Exit status 1 where there was any.
+file written anywhere else. First come bombs (`--only bomb`): files of a few bytes that unpack to more than any memory,
+devices and pipes, each read with 3 GiB of memory. Exit status 1 where there was any.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def main() -> None:
         place = Path(folder) / "files"
         place.mkdir()
         subprocess.run([sys.executable, __file__, "--make", str(place)], check=True)  # so that nothing here has threads
+        if told.only in "bombs" and told.case is None:
+            bad += _bombs(Path(folder) / "bombs")
         for reader in READERS:
             if told.only not in reader.name:
                 continue
@@ -58,6 +61,65 @@ def main() -> None:
                 return
             bad += _reader(reader, place, told)
     sys.exit(bad > 0)
+
+
+def _bombs(place: Path) -> int:
+    """Read each bomb in a process of its own; how many of them were neither read nor refused."""
+    import gzip
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place.mkdir()
+    text = pa.array(["lorem ipsum dolor " * 58_254])
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), text)
+    for stored in (False, True):
+        path = place / f"text-{stored}.parquet"
+        pq.write_table(pa.table({"text": column}), path, compression="zstd", store_schema=stored)
+    numbers = pa.DictionaryArray.from_arrays(pa.array([0] * 50_000_000, pa.int32()), pa.array([0.5]))
+    pq.write_table(pa.table({"x": numbers, "model": numbers}), place / "cases.parquet", store_schema=False)
+    for name in ("a.txt.gz", "a.json.gz", "a.csv.gz", "a.jsonl.gz", "pairs.jsonl.gz"):
+        with gzip.open(place / name, "wb", compresslevel=1) as file:
+            for _ in range(64):
+                file.write(b" " * (1 << 26))
+    (place / "deep.json").write_text("[" * 10_000_000)
+    (place / "digits.json").write_text(json.dumps({"results": {"a": {"acc": 0.5}}, "config": {}})[:-1] + "9" * 10**7)
+    os.mkfifo(place / "pipe.jsonl")
+    for name in ("zero.txt", "zero.csv", "zero.json", "zero.npy", "zero.parquet"):
+        (place / name).symlink_to("/dev/zero")
+    bad = 0
+    for path in sorted(place.iterdir()):
+        what, seconds, peak = _bomb(path)
+        bad += what.startswith("BAD")
+        print(
+            f"bomb {path.name:18} {path.lstat().st_size:12,} bytes: {what}, {seconds:.1f} s, {peak:,} MiB", flush=True
+        )
+    return bad
+
+
+def _bomb(path: Path) -> tuple[str, float, int]:
+    """What every reader of a file of that name makes of it, the seconds, and the most memory held."""
+    code = (
+        "import resource, sys; from pathlib import Path; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30));"
+        "from infoplane.cases import Cases; from infoplane.errors import InfoplaneError;"
+        "from infoplane.labels import read_column; from infoplane.pairs import read_pairs;"
+        "from infoplane.score_files import read_scores; from infoplane.text import read_text\n"
+        "p = Path(sys.argv[1])\n"
+        "for read in (read_text, read_pairs, read_scores, read_column, lambda p: Cases.read(p, features=('x',))):\n"
+        "    try: read(p); print('read')\n"
+        "    except (InfoplaneError, MemoryError) as error: print('refused', str(error)[:0])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    began = time.monotonic()
+    try:
+        run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return "BAD: hangs", time.monotonic() - began, 0
+    if run.returncode:
+        return f"BAD: {run.stderr.strip().splitlines()[-1:]}", time.monotonic() - began, 0
+    *told, peak = run.stdout.split()
+    return f"{told.count('read')} read, {told.count('refused')} refused", time.monotonic() - began, int(peak)
 
 
 def _reader(reader, place, told) -> int:

@@ -4,8 +4,10 @@ Runs `infoplane measure MODEL --capture F --out R` on a tiny model, kills it wit
 stage, repeats the command, and so on; whenever it comes to its end, every number, table and provenance (but times) is
 compared with a run that nobody disturbed, and all begins anew. Interpreters are forked from one that has imported
 everything, so that a kill costs what the work costs; figures are not drawn (that is seconds of processor, not state),
-but files of their size are written in their place, unless `--pages`. Exit status 1 where a result differs, a whole
-shard was made again, a command failed, or something half-written is left.
+but files of their size are written in their place, unless `--pages`. Beside the results lie folders of the user that
+are called like ours. After every fourth measurement the weights are changed: the command must refuse the capture, and
+with --force give the numbers of the new weights. Exit status 1 where a result differs, a whole shard was made again, a
+command failed, something half-written is left, a file of the user is gone, or an old number was given for new weights.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 SHARED = mmap.mmap(-1, 1)  # how far a run has come
 STAGES = ("loading", "capturing", "measuring", "writing")
 DOCUMENTS, LENGTH = 120, 330  # 40,000 tokens of one byte: five shards
+USERS = ("F.until-40000/notes.md", "F.until-notes/notes.md", "R/capture/notes.md", "R/baseline-capture/notes.md")
 ASKED = ("--tokens", "40000", "--context", "64", "--orders", "1", "--points", "8", "--dtype", "float32", "--loss")
 
 
@@ -48,6 +51,9 @@ class Soak:
         failed: commands that ended by themselves with an error, and what they said.
         left: half-written files that were there after a run had come to its end.
         finished: measurements that came to their end.
+        gone: files of the user that were changed or removed.
+        stale: old numbers for new weights, or new weights that were not refused.
+        changed: how often the weights were changed.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -56,10 +62,13 @@ class Soak:
     failed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     finished: int = 0
+    gone: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    changed: int = 0
 
     @property
     def good(self) -> bool:
-        return not (self.redone or self.differ or self.failed or self.left)
+        return not (self.redone or self.differ or self.failed or self.left or self.gone or self.stale)
 
 
 def main() -> None:
@@ -82,10 +91,11 @@ def main() -> None:
     print(
         f"{found.finished} measurements came to their end after {found.kills.total()} kills (seed {told.seed}): "
         f"{found.finished - found.differ} identical to the undisturbed one, {found.redone} whole shards made again, "
-        f"{len(found.left)} half-written files left, {len(found.failed)} commands failed; "
+        f"{len(found.left)} half-written files left, {len(found.failed)} commands failed, {len(found.gone)} files of "
+        f"the user gone, {len(found.stale)} old numbers in {found.changed} changes of the weights; "
         f"{time.monotonic() - began:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor"
     )
-    for line in (*found.failed, *found.left):
+    for line in (*found.failed, *found.left, *found.gone, *found.stale):
         print(f"  {line}")
     sys.exit(not found.good or found.kills.total() < told.kills)
 
@@ -108,9 +118,16 @@ def soak(place: Path, kills: int, seed: int, seconds: float, pages: bool = False
     if len(list((place / "whole").rglob("measurement.json"))) != 1:
         raise SystemExit("the undisturbed run wrote nothing")
     wanted, found, draw, end = _result(place, "whole"), Soak(), random.Random(seed), time.monotonic() + seconds
+    _swap(place)
+    _whole(place, lambda: _command(place, "other", pages=pages))
+    _swap(place)
+    other = _result(place, "other")
     while found.kills.total() < kills and time.monotonic() < end:
         for name in ("F", "R"):
             shutil.rmtree(place / name, ignore_errors=True)
+        for name in USERS:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text("mine")
         finished, SHARED[0] = False, 0
         while not finished:
             done = _shards(place)
@@ -124,7 +141,34 @@ def soak(place: Path, kills: int, seed: int, seconds: float, pages: bool = False
         found.finished += 1
         found.differ += _result(place, "R") != wanted
         found.left += [str(p.relative_to(place)) for f in ("F", "R") for p in (place / f).rglob("*.part")]
+        if found.finished % 4 == 1:
+            _change(place, wanted, other, found, pages)
+        found.gone += [name for name in USERS if not (place / name).exists() or (place / name).read_text() != "mine"]
     return found
+
+
+def _swap(place: Path) -> None:
+    """Put the other weights in the place of those that lie there."""
+    here, other = place / "model" / "model.safetensors", place / "other.safetensors"
+    here.rename(place / "between.safetensors")
+    other.rename(here)
+    (place / "between.safetensors").rename(other)
+
+
+def _change(place: Path, wanted: str, other: str, found: Soak, pages: bool) -> None:
+    """The same command after the weights have changed, without --force and with it."""
+    found.changed += 1
+    _swap(place)
+    pid = _fork(place, lambda: _command(place, "R2", "F", pages))
+    _, status = os.waitpid(pid, 0)
+    said = (place / "said").read_text("utf-8")
+    if os.waitstatus_to_exitcode(status) != 2 or "another run" not in said:
+        found.stale.append(f"new weights in a kept capture: status {os.waitstatus_to_exitcode(status)}: {said[-200:]}")
+    _whole(place, lambda: _command(place, "R2", "F", pages, force=True))
+    if _result(place, "R2") != other:
+        found.stale.append("with --force the numbers are not those of the new weights")
+    _swap(place)
+    shutil.rmtree(place / "R2", ignore_errors=True)
 
 
 def _attempt(place: Path, stage: str | None, draw: random.Random, found: Soak, pages: bool) -> bool:
@@ -209,12 +253,19 @@ def _make(model: Path) -> None:
     lines = (d.text[:LENGTH] for d in read_text("c4-sample").documents if len(d.text) >= LENGTH)
     rows = [json.dumps({"text": line}) for line in itertools.islice(lines, DOCUMENTS)]
     (model.parent / "text.jsonl").write_text("\n".join(rows), "utf-8")
+    tiny_model(seed=1).save_pretrained(model)
+    (model / "model.safetensors").rename(model.parent / "other.safetensors")
     tiny_model().save_pretrained(model)
     byte_tokenizer().save_pretrained(model)
 
 
 def _command(
-    place: Path, out: str, capture: str | None = None, pages: bool = False, imports: Path | None = None
+    place: Path,
+    out: str,
+    capture: str | None = None,
+    pages: bool = False,
+    imports: Path | None = None,
+    force: bool = False,
 ) -> None:
     import infoplane.cli_measure
     import infoplane.report
@@ -231,7 +282,7 @@ def _command(
 
     kept = ("--capture", str(place / capture)) if capture else ()
     # a run that was killed at its very end is repeated all the same; any other has to go on without
-    more = ("--force",) if (place / out / "measurement.json").exists() else ()
+    more = ("--force",) if force or (place / out / "measurement.json").exists() else ()
     sys.argv = ["infoplane", "measure", str(place / "model"), "--text", str(place / "text.jsonl"), *ASKED, *kept, *more]
     sys.argv += ["--out", str(place / out)]
     try:
