@@ -41,8 +41,8 @@ def spoken(size: float) -> str:
 
 
 def free() -> int:
-    """Bytes that could be held now: of the machine, or of the control group that the process is in, if that is less."""
-    found = [size for size in (_of_machine(), *_of_groups()) if size is not None]
+    """Bytes that could be held now: of the machine, or what a control group or `ulimit -v` leaves, if that is less."""
+    found = [size for size in (_of_machine(), _of_limit(), *_of_groups()) if size is not None]
     return max(0, min(found, default=_UNKNOWN))
 
 
@@ -55,6 +55,19 @@ def shared_by(processes: int) -> None:
 def budget_of(memory: int | str | None) -> int:
     """Bytes of a stated budget; a share of what is free where there is none."""
     return int(SHARE * free() / _beside) if memory is None else parse(memory)
+
+
+def _of_limit() -> int | None:
+    """What a limit on the address space leaves."""
+    try:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most == resource.RLIM_INFINITY:
+            return None
+        return most - int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):  # Windows; a system without /proc
+        return None
 
 
 def _of_machine() -> int | None:

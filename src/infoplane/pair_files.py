@@ -9,7 +9,7 @@ from typing import Any
 from infoplane.errors import TextError
 from infoplane.files import reason
 from infoplane.readable import check, opened
-from infoplane.tables import read_parquet
+from infoplane.tables import no_panic, read_parquet
 from infoplane.text import STREAM_LIMIT, load_rows, local_path, refuse_parts
 from infoplane.text_files import LINES, decoded, parsed, reading
 
@@ -77,7 +77,9 @@ def _parquet(path: Path, label: str) -> Rows:
 
     try:
         check(path)
-        rows = read_parquet(path).iter_rows(named=True, buffer_size=64)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        table = read_parquet(path)
+        with no_panic():
+            for n, row in enumerate(table.iter_rows(named=True, buffer_size=64), start=1):
+                yield f"{label}:{n}", row, f"{label}, row {n}"
+    except (pl.exceptions.PolarsError, OSError, MemoryError) as error:
         raise TextError(f"cannot read {label} as Parquet: {reason(error)}; check that the file is whole") from None
-    yield from ((f"{label}:{n}", row, f"{label}, row {n}") for n, row in enumerate(rows, start=1))

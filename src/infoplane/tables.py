@@ -24,10 +24,12 @@ _CELL = 16  # bytes that polars holds for a value, at least
 
 @contextlib.contextmanager
 def no_panic() -> Iterator[None]:
-    """Turn a panic inside into a `ComputeError`."""
+    """Turn a panic inside into a `ComputeError`, or a MemoryError where it is one."""
     try:
         yield
     except pl.exceptions.PanicException as error:
+        if "pointer is null" in str(error):  # of an object that Python had no memory for
+            raise MemoryError("memory ran out") from None
         reason = " ".join(str(error).split())[:100]
         raise pl.exceptions.ComputeError(f"polars cannot make sense of it ({reason})") from None
 

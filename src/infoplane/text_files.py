@@ -146,12 +146,17 @@ def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) 
         frame = pl.scan_parquet(path).select(name)
         step, row = 8192, 0
         while not (rows := _collected(frame.slice(row, step))[name]).is_empty():
-            for values in pieces(rows):
+            for values in _listed(rows):
                 for value in values:
                     row += 1
                     yield f"{label}:{row}", pick({name: value}, f"{label}, row {row}")
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, OSError, MemoryError) as error:
         raise TextError(f"cannot read {label} as Parquet: {reason(error)}; check that the file is whole") from None
+
+
+def _listed(rows: Any) -> Iterator[list[Any]]:
+    with no_panic():
+        yield from pieces(rows)
 
 
 def _collected(frame: Any) -> Any:
