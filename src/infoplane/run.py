@@ -210,6 +210,7 @@ def measure(
             read = cut(TOKENS if tokens is None else tokens)
             for name, values in (labels or {}).items():
                 column(values, read, name)  # refuses what does not fit
+            facts.check_tokens(read)  # before a folder is made
             kept = keep(stack.enter_context(_folder(capture)), read)
         else:
             place = stack.enter_context(places(capture, force))
