@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-ORDINARY = "a document that is long enough to be read, with some words of its own in it, number {}. " * 2
+ORDINARY = "a document that is long enough to be read, with some words of its own in it, number {0}. " * 2
 KINDS = {
     "one token": lambda i: "a",
     "ordinary": ORDINARY.format,
