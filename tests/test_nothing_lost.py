@@ -117,6 +117,22 @@ def test_of_a_marked_folder_only_what_infoplane_writes_goes(tmp_path: Path) -> N
     assert (tmp_path / "y" / work_folders.MARK).exists()
 
 
+def test_force_takes_no_manifest_and_no_part_of_somebody_else(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/manifest.json").write_text('{"name": "a browser extension"}')
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/.secret.part").write_text("mine")
+    (tmp_path / "d/.report.html.mine.part").write_text("mine")
+    before = listed(tmp_path)
+    for name in ("c", "d"):
+        result = call("measure", model, *SMALL, "--json", "--capture", tmp_path / name, "--force")
+        assert isinstance(result.exception, InfoplaneError) and "nothing was removed" in str(result.exception)
+    assert call("measure", model, *SMALL, "--out", tmp_path / "d").exit_code == 0
+    assert before.items() <= listed(tmp_path).items()
+    own = call("measure", model, *SMALL, "--json", "--capture", tmp_path / "e/.capture-in-progress")
+    assert "are infoplane's own, and are removed; name another" in str(own.exception)
+
+
 # ---------------------------------------------------------------------- the temporary disk
 
 

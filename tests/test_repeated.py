@@ -52,6 +52,19 @@ def test_a_measurement_that_is_repeated_is_done(model: Path, tmp_path: Path, mon
     assert call(*command, "--memory", "4GB", "--batch", "64").exit_code == 0  # decide no number
 
 
+def test_a_result_that_is_not_whole_is_not_done(model: Path, tmp_path: Path) -> None:
+    command = ["measure", model, *SMALL, "--baseline", "random-init", "--out", tmp_path / "out"]
+    assert call(*command).exit_code == 0
+    for name in ("report.html", "measurement.parquet", "baseline/measurement.json"):
+        (tmp_path / "out" / name).unlink()
+        assert "Nothing was left" not in call(*command).output
+        assert (tmp_path / "out" / name).is_file()
+    assert "Nothing was left" in call(*command).output
+    (tmp_path / "own/baseline").mkdir(parents=True)
+    (tmp_path / "own/baseline/measurement.json").write_text("mine")
+    assert "choose another --out, or --force" in refusal(*command[:-1], tmp_path / "own")
+
+
 def test_another_measurement_is_refused_and_told_apart(model: Path, tmp_path: Path) -> None:
     mine = tmp_path / "model"
     save_tiny(mine)
@@ -63,6 +76,7 @@ def test_another_measurement_is_refused_and_told_apart(model: Path, tmp_path: Pa
     assert call(*command).exit_code == 0
     assert "made otherwise (different: orders): choose another --out" in refusal(*command, "--orders", "1,2")
     assert "(different: loss)" in refusal(*command, "--loss")
+    assert "(different: weights)" in refusal(*command, "--weights", "uniform")
     label.write_text("\n".join(str(i % 3) for i in range(60)), "utf-8")
     assert "(different: label)" in refusal(*command)
     label.write_text("\n".join(str(i % 2) for i in range(60)), "utf-8")
@@ -71,7 +85,7 @@ def test_another_measurement_is_refused_and_told_apart(model: Path, tmp_path: Pa
     assert "(different: read)" in refusal(*command)
     text.write_text(text.read_text("utf-8").replace("document x ", "document 3 "), "utf-8")
     tiny_model(seed=1).save_pretrained(mine)  # the same path, other weights
-    assert "(different: weights)" in refusal(*command)
+    assert "(different: model)" in refusal(*command)
     assert call(*command, "--force").exit_code == 0
     assert "(different: add_bos)" in refusal(*command, "--no-add-bos")
     other = byte_tokenizer()

@@ -131,6 +131,8 @@ def of_capture(folder: Path) -> list[Path]:
     Raises:
         CaptureError: something else does.
     """
+    if (folder / MANIFEST).is_file() and not _is_ours(folder / MANIFEST):
+        raise CaptureError(f"{folder / MANIFEST} is of no capture: nothing was removed; choose another folder")
     ours = [p for p in folder.iterdir() if OF_A_CAPTURE.fullmatch(p.name) and p.name != MARK]
     if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours} - {MARK}):
         raise CaptureError(
@@ -138,6 +140,12 @@ def of_capture(folder: Path) -> list[Path]:
             "folder"
         )
     return ours
+
+
+def _is_ours(manifest: Path) -> bool:
+    """Whether a manifest is of a capture; a damaged one is taken for one, if it names its schema at its beginning."""
+    with manifest.open("rb") as file:
+        return b"infoplane/capture/" in file.read(400)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

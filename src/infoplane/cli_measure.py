@@ -17,6 +17,7 @@ from infoplane.cli_common import bars, console, given, numbers, pair, quiet, say
 from infoplane.cli_repeat import done, refuse_other, request_of, stored_request
 from infoplane.engines import using
 from infoplane.errors import SettingError
+from infoplane.results import check_free
 from infoplane.storage import reach
 
 if TYPE_CHECKING:
@@ -133,6 +134,10 @@ def measure(
     if baseline not in (None, "random-init"):
         raise SettingError(f"baseline {baseline!r} is not known; the one there is: random-init")
     capture = None if capture is None else reach(capture, "--capture", writes=False)
+    if capture is not None and work_folders.is_beside(capture):
+        raise SettingError(
+            f"--capture {capture}: folders of that name are infoplane's own, and are removed; name another"
+        )
     if model is None:
         _check_capture_only(ctx, capture)
     if preferences is None:
@@ -140,6 +145,8 @@ def measure(
     writes = out is not None or not as_json
     folder = reach(out or Path(f"infoplane-{short(model or capture)}"), "--out")
     before = stored_request(folder, JSON_NAME, force) if writes else None
+    if writes and baseline and before is None:
+        check_free(folder / "baseline", JSON_NAME, force)
     asked: dict[str, Any] = {
         "orders": numbers(orders), "estimators": words(estimator), "weights": words(weights), "unit": unit,
         "labels": {name: read_column(path) for name, path in map(pair, label or [])},
@@ -158,8 +165,9 @@ def measure(
             vouched = {"capture": str(files.parse_json((capture / "manifest.json").read_text("utf-8")).get("run_id"))}
             if before is not None:
                 refuse_other(folder, JSON_NAME, before, _request(ctx, asked, None, vouched))
-                _show_done(folder, as_json)
-                return
+                if _is_whole(folder, False):
+                    _show_done(folder, as_json)
+                    return
             found = run(None, capture=capture, **asked)
         else:
             quiet()
@@ -191,8 +199,11 @@ def measure(
                 may: dict[str, Any] = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
                 vouched = weights_of(model, revision, **may)
                 refuse_other(folder, JSON_NAME, before, _request(ctx, asked, documents, vouched))
-                _show_done(folder, as_json)
-                return
+                if _is_whole(folder, bool(baseline)):
+                    for name in ("capture", "baseline-capture"):
+                        work_folders.discard(work_folders.beside(folder / name))
+                    _show_done(folder, as_json)
+                    return
             made = [work_folders.beside(folder / name) for name in ("capture", "baseline-capture")] if shared else []
             place = capture or (made[0] if shared else None)
             until: dict[str, Any] = {"until_se": until_se, "until_order": until_order}
@@ -232,11 +243,21 @@ def _request(
     labels = {name: files.hash_of(np.asarray(column).tolist()) for name, column in asked["labels"].items()}
     device = device_of(options["device"]) if documents is not None else None
     return request_of(
-        ctx, weights=dict(weights), read=dict(getattr(read, "provenance", {})).get("sha256"), label=labels,
+        ctx, model=dict(weights), read=dict(getattr(read, "provenance", {})).get("sha256"), label=labels,
         device=device and device.kind,
         dtype=device and (device.dtype if options["dtype"] == "auto" else options["dtype"]),
         tokenizer=documents and tokenizer_key(options["model"], options["tokenizer"], options["revision"]),
     )  # fmt: skip
+
+
+def _is_whole(folder: Path, baseline: bool) -> bool:
+    """Whether nothing of a result is missing: a command may have been stopped after its record."""
+    from infoplane.measurement import JSON_NAME, TABLE_NAME
+
+    names = (JSON_NAME, TABLE_NAME, "report.html")
+    return all(
+        (one / name).is_file() for one in (folder, *([folder / "baseline"] if baseline else ())) for name in names
+    )
 
 
 def _show_done(folder: Path, as_json: bool) -> None:

@@ -97,7 +97,7 @@ def sweep(path: Path) -> None:
     """Remove what killed writers of `path` left."""
     if is_address(path):  # nobody can tell there whether a writer still lives
         return
-    for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    for old in path.parent.glob(f".{glob.escape(path.name)}.????????.part"):
         with contextlib.suppress(OSError), locked(old):
             old.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from infoplane.gguf_once import read_once
 from infoplane.missing_weights import Lack, check_block_count, check_report, refuse_sizes
 from infoplane.models import Model, checked
 from infoplane.running import out_of_memory
-from infoplane.tokenize import tokenizer_hash
+from infoplane.tokenize import prefix_of, tokenizer_hash
 from infoplane.weight_files import beside, check_inside, folder_hash, refuse_pickle, stored, weight_files
 
 if TYPE_CHECKING:
@@ -260,7 +260,8 @@ def tokenizer_key(source: str | Path, tokenizer: str | Path | None, revision: st
             words = _tokenizer_of(name, path, {"revision": revision, "trust_remote_code": False})
     else:
         words = load_tokenizer(tokenizer)
-    return files.hash_of([tokenizer_hash(words), str(getattr(words, "chat_template", None))])
+    special = [words.bos_token_id, sorted(set(words.all_special_ids)), prefix_of(words, None).tolist()]
+    return files.hash_of([tokenizer_hash(words), str(getattr(words, "chat_template", None)), special])
 
 
 def _blocks_of_gguf(path: Path, config: Any) -> tuple[str, ...]:

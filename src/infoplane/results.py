@@ -12,6 +12,7 @@ from typing import Any
 from infoplane import files
 from infoplane.addresses import is_address
 from infoplane.errors import ResultError
+from infoplane.readable import check
 
 KINDS: Mapping[str, str] = {
     "trajectory.json": "a trace", "comparison.json": "a comparison", "forecast.json": "a forecast",
@@ -86,6 +87,8 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
         ResultError: nothing there, not JSON, or another schema; `what` and `command` name it and what makes it.
     """
     try:
+        if source.exists():
+            check(source)
         record = files.parse_json(source.read_text("utf-8"), finite=True)
     except FileNotFoundError:
         other = kind_at(source.parent) if source.name in KINDS else None

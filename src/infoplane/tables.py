@@ -44,7 +44,8 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     here = local(path, fresh=True)
     check(here)
     with no_panic():
-        frame = pl.scan_parquet(here) if columns is None else pl.scan_parquet(here).select(columns)
+        whole = pl.scan_parquet(here, glob=False)  # `[` in a folder's name is no pattern
+        frame = whole if columns is None else whole.select(columns)
         rows, names = int(frame.select(pl.len()).collect().item()), frame.collect_schema().names()
         if rows * len(names) * _CELL > most():
             raise OSError(

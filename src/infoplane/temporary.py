@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def sweep(prefix: str) -> None:
     """Remove the folders of processes that were killed."""
     for old in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
-            if (old / LOCK).read_bytes() == _SAYS:
+            if stat.S_ISREG((old / LOCK).lstat().st_mode) and (old / LOCK).read_bytes() == _SAYS:
                 with locked(old / LOCK):
                     shutil.rmtree(old, ignore_errors=True)
 

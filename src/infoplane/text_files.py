@@ -143,7 +143,7 @@ def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) 
         with no_panic():
             schema = pl.read_parquet_schema(path)
         name = pick.choose(list(schema), label)
-        frame = pl.scan_parquet(path).select(name)
+        frame = pl.scan_parquet(path, glob=False).select(name)
         step, row = 8192, 0
         while not (rows := _collected(frame.slice(row, step))[name]).is_empty():
             for values in _listed(rows):

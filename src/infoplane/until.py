@@ -220,9 +220,9 @@ class Places:
                         "throw it away"
                     )
                 throw_away(self.folder)
-            stage.replace(self.folder)
             if not self.own:
-                work_folders.keep(self.folder)
+                work_folders.keep(stage)  # before it has its name: killed in between, it is nobody's to remove
+            stage.replace(self.folder)
         self._clear()
         return self.folder
 

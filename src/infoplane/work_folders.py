@@ -19,7 +19,9 @@ from infoplane.temporary import temporary
 
 MARK = ".infoplane-temporary"
 OF_A_CAPTURE = re.compile(
-    rf"manifest\.json|windows\.safetensors|shard-\d{{5}}\.safetensors|\..*\.part|{re.escape(MARK)}"
+    r"(manifest\.json|windows\.safetensors|shard-\d{5}\.safetensors)"
+    rf"|\.(manifest\.json|windows\.safetensors|shard-\d{{5}}\.safetensors|{re.escape(MARK)})\.\w{{8}}\.part"
+    rf"|{re.escape(MARK)}"
 )
 """What a capture writes, and the mark."""
 _SAYS = b"infoplane made this folder for what it needs on the way, and removes it.\n"
