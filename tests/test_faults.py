@@ -64,14 +64,14 @@ def test_killed_at_random_and_repeated_it_ends_with_the_same_numbers() -> None:
 
 def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(tmp_path: Path) -> None:
     target = tmp_path / "x.json"
-    stale, foreign = tmp_path / ".x.json.abc.part", tmp_path / ".y.json.abc.part"
+    stale, foreign = tmp_path / ".x.json.abcd1234.part", tmp_path / ".y.json.abcd1234.part"
     for path in (stale, foreign):
         path.write_text("half")
     with files.replacing(target) as part:
         files.write_text(target, "another process")  # sweeps while this one is at work
         part.write_text("whole")
     assert target.read_text() == "whole"
-    assert {p.name for p in tmp_path.iterdir()} == {"x.json", ".y.json.abc.part"}
+    assert {p.name for p in tmp_path.iterdir()} == {"x.json", ".y.json.abcd1234.part"}
 
 
 # ---------------------------------------------------------------------- damaged captures

@@ -218,13 +218,14 @@ def test_only_what_a_command_made_is_removed(model: Path, tmp_path: Path, monkey
 
 
 def test_names_send_nothing_to_the_terminal(tmp_path: Path) -> None:
-    """On a terminal of our own: an error, and the tables and notes of a comparison."""
+    """On a terminal of our own: errors that show a name."""
     folders = []
     for name in ("a", "b"):
         folders.append(tmp_path / f"{name}{ESCAPES}[/bold]")
         found = small_measurement(warnings=[f"{ESCAPES} [/closed] [link=http://x]"])
         found.save(folders[-1])
-    for arguments in (["report", f"./nowhere{ESCAPES}"], ["compare", *map(str, folders), "--out", str(tmp_path / "c")]):
+    named = [f"a{ESCAPES}={folder}" for folder in folders]  # of one name, which the refusal shows
+    for arguments in (["report", f"./nowhere{ESCAPES}"], ["compare", *named, "--out", str(tmp_path / "c")]):
         status, said = on_a_terminal(arguments)
         assert status in (0, 2) and b"Traceback" not in said
         assert b"owned" in said or b"now" in said

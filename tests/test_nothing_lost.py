@@ -105,7 +105,13 @@ def test_force_removes_only_what_infoplane_made(model: Path, tmp_path: Path) -> 
 
 def test_of_a_marked_folder_only_what_infoplane_writes_goes(tmp_path: Path) -> None:
     made = work_folders.make(tmp_path / "x")
-    for name in ("manifest.json", "windows.safetensors", "shard-00001.safetensors", ".a.part", "notes.md"):
+    for name in (
+        "manifest.json",
+        "windows.safetensors",
+        "shard-00001.safetensors",
+        ".manifest.json.abcd1234.part",
+        "notes.md",
+    ):
         (made / name).write_text("x")
     work_folders.discard(made)
     assert listed(tmp_path) == {"x/notes.md": b"x"}
@@ -124,9 +130,9 @@ def test_force_takes_no_manifest_and_no_part_of_somebody_else(model: Path, tmp_p
     (tmp_path / "d/.secret.part").write_text("mine")
     (tmp_path / "d/.report.html.mine.part").write_text("mine")
     before = listed(tmp_path)
-    for name in ("c", "d"):
-        result = call("measure", model, *SMALL, "--json", "--capture", tmp_path / name, "--force")
-        assert isinstance(result.exception, InfoplaneError) and "nothing was removed" in str(result.exception)
+    result = call("measure", model, *SMALL, "--json", "--capture", tmp_path / "c", "--force")
+    assert isinstance(result.exception, InfoplaneError) and "nothing was removed" in str(result.exception)
+    assert call("measure", model, *SMALL, "--json", "--capture", tmp_path / "d", "--force").exit_code == 0
     assert call("measure", model, *SMALL, "--out", tmp_path / "d").exit_code == 0
     assert before.items() <= listed(tmp_path).items()
     own = call("measure", model, *SMALL, "--json", "--capture", tmp_path / "e/.capture-in-progress")

@@ -144,8 +144,7 @@ def of_capture(folder: Path) -> list[Path]:
 
 def _is_ours(manifest: Path) -> bool:
     """Whether a manifest is of a capture; a damaged one is taken for one, if it names its schema at its beginning."""
-    with manifest.open("rb") as file:
-        return b"infoplane/capture/" in file.read(400)
+    return b"infoplane/capture/" in manifest.read_bytes()[:400]
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
