@@ -22,7 +22,7 @@ from infoplane.missing_weights import Lack, check_block_count, check_report, ref
 from infoplane.models import Model, checked
 from infoplane.running import out_of_memory
 from infoplane.tokenize import prefix_of, tokenizer_hash
-from infoplane.weight_files import beside, check_inside, folder_hash, refuse_pickle, stored, weight_files
+from infoplane.weight_files import beside, folder_hash, refuse_pickle, shards_of, stored, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -219,12 +219,8 @@ def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -
         name, "model.safetensors.index.json", revision=kwargs.get("revision"),
         _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
     )  # fmt: skip
-    if index is None:
-        return
-    named = sorted({str(shard) for shard in files.parse_json(Path(index).read_text("utf-8"))["weight_map"].values()})
-    for shard in named:
-        check_inside(shard, f"model.safetensors.index.json of {name}")
-    refuse_pickle(named, name, allow_pickle)
+    if index is not None:
+        refuse_pickle(shards_of(Path(index)), name, allow_pickle)
 
 
 def _tokenizer_of(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infoplane.errors import ModelError
+from infoplane.errors import ModelError, spoken
 from infoplane.layers import EMBED, FINAL_NORM, Layer, streams_of
 from infoplane.running import evaluating, out_of_memory, replaced
 
@@ -109,7 +109,7 @@ class _Whole:
                 out = module(**_arguments(module, ids))
             except Exception as error:  # a model's own code may raise anything
                 _raise_memory(error)
-                return cls(None, parts, _said(error))
+                return cls(None, parts, spoken(error))
         logits = getattr(out, "logits", None)
         return cls(logits if logits is not None and logits.ndim == 3 else None, parts)
 
@@ -132,11 +132,6 @@ def _first(output: Any) -> torch.Tensor | None:
         if isinstance(states, torch.Tensor) and states.is_floating_point():
             return states
     return None
-
-
-def _said(error: Exception) -> str:
-    said = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _raise_memory(error: Exception) -> None:
@@ -195,7 +190,7 @@ def _decoder(module: Any, ids: torch.Tensor, whole: _Whole) -> tuple[Any, torch.
             states = _first(part(**_arguments(part, ids)))
         except Exception as error:  # a model's own code may raise anything
             _raise_memory(error)
-            why.append(f"{type(part).__name__} alone raises {_said(error)}")
+            why.append(f"{type(part).__name__} alone raises {spoken(error)}")
             continue
         if states is None or states.shape[:2] != ids.shape:
             why.append(f"{type(part).__name__} gives no states of (windows, tokens, width)")
@@ -329,7 +324,7 @@ def _head(module: Any, backbone: Any, ids: torch.Tensor, whole: _Whole, states: 
             logits = logits_by(module, part, states)
         except Exception as error:  # a model's own code may raise anything
             _raise_memory(error)
-            why = f"the head of {name} is not reached without its decoder ({_said(error)})"
+            why = f"the head of {name} is not reached without its decoder ({spoken(error)})"
             continue
         if same(whole.logits, logits, _SAME):
             return {"head": part}

@@ -37,7 +37,7 @@ def weight_files(folder: Path) -> list[Path]:
             continue
         if not name.endswith(".index.json"):
             return [folder / name]
-        shards = _shards(folder / name)
+        shards = shards_of(folder / name)
         if missing := [shard for shard in shards if not (folder / shard).is_file()]:
             raise ModelError(
                 f"{folder / name} names {len(shards)} files of weights, and {missing[0]} is not there: get the whole "
@@ -72,7 +72,12 @@ def beside(folder: Path) -> tuple[str, ...]:
     )
 
 
-def _shards(index: Path) -> list[str]:
+def shards_of(index: Path) -> list[str]:
+    """The files that an index names.
+
+    Raises:
+        ModelError: it is damaged, or names a file outside of its folder.
+    """
     try:
         named = files.parse_json(index.read_text("utf-8"))["weight_map"].values()
         shards = sorted({str(name) for name in named})
