@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from tiny import save_tiny
+from safetensors.numpy import save_file
+from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
 from infoplane import temporary, work_folders
@@ -137,6 +139,94 @@ def test_force_takes_no_manifest_and_no_part_of_somebody_else(model: Path, tmp_p
     assert before.items() <= listed(tmp_path).items()
     own = call("measure", model, *SMALL, "--json", "--capture", tmp_path / "e/.capture-in-progress")
     assert "are infoplane's own, and are removed; name another" in str(own.exception)
+
+
+def test_nothing_is_written_over_where_the_record_is_not_there(model: Path, tmp_path: Path) -> None:
+    """Tables, figures and pages were, if only the record itself was missing."""
+    for step in (1, 2):
+        save_tiny(tmp_path / f"run/step{step}")
+    (tmp_path / "s.toml").write_text(f'[[model]]\npath = "{model}"\n')
+    measured = tmp_path / "m"
+    assert call("measure", model, *SMALL, "--out", measured).exit_code == 0
+    commands = {
+        "measurement": ["measure", model, *SMALL], "trajectory": ["trace", tmp_path / "run", *SMALL],
+        "comparison": ["compare", f"a={measured}", f"b={measured}"], "survey": ["survey", tmp_path / "s.toml"],
+        "bound": ["bound", "c4-sample", "--tokenizer", model, "--tokens", "3000", "-m", "8"],
+    }  # fmt: skip
+    for kind, command in commands.items():
+        for name in (f"{kind}.parquet", "report.html", "figures/of-my-own.svg"):
+            if kind == "survey" and not name.endswith(".parquet"):
+                continue
+            place = tmp_path / f"{kind}-{Path(name).stem}"
+            (place / name).parent.mkdir(parents=True)
+            (place / name).write_text("mine")
+            result = call(*command, "--out", place)
+            assert isinstance(result.exception, ResultError), (kind, name, result.output)
+            assert f"{place / name} exists: choose another --out, or --force" in str(result.exception)
+            assert listed(place) == {name: b"mine"}
+
+
+def test_what_a_stopped_command_left_is_gone_on_with(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert call("measure", model, *SMALL, "--out", out).exit_code == 0
+    whole = listed(out)
+    for gone in (["measurement.json"], ["measurement.json", "measurement.parquet", "figures/profiles.svg"]):
+        for name in gone:
+            (out / name).unlink()
+        assert call("measure", model, *SMALL, "--out", out).exit_code == 0
+        assert set(listed(out)) == set(whole)
+
+
+def test_a_record_of_another_version_is_not_measured_over(tmp_path: Path) -> None:
+    for step in (1, 2):
+        tiny_model(seed=step).save_pretrained(tmp_path / f"run/step{step}")
+        byte_tokenizer().save_pretrained(tmp_path / f"run/step{step}")
+    out = tmp_path / "out"
+    record = out / "checkpoints/step1/measurement.json"
+    assert call("trace", tmp_path / "run", *SMALL, "--out", out).exit_code == 0
+    for content in ('{"schema": "infoplane/measurement/2"}', '{"note": "mine"}', ""):
+        record.write_text(content)
+        result = call("trace", tmp_path / "run", *SMALL, "--out", out)
+        assert isinstance(result.exception, ResultError) and "--force to write over it" in str(result.exception)
+        assert record.read_text() == content
+    assert call("trace", tmp_path / "run", *SMALL, "--out", out, "--force").exit_code == 0
+    whole = record.read_text()
+    record.write_text(whole[:900])  # one of ours, damaged
+    assert call("trace", tmp_path / "run", *SMALL, "--out", out).exit_code == 0
+    assert record.read_text() == whole
+
+
+def test_files_with_names_of_a_capture_are_told_apart(model: Path, tmp_path: Path) -> None:
+    cap, lone = tmp_path / "cap", tmp_path / "lone"
+    assert call("measure", model, *SMALL, "--json", "--capture", cap).exit_code == 0
+    save_file({"w": np.zeros(3)}, cap / "shard-00007.safetensors")
+    lone.mkdir()
+    save_file({"w": np.zeros(3)}, lone / "windows.safetensors")
+    before = listed(tmp_path)
+    again = ["measure", model, *SMALL, "--json", "--seed", "1"]
+    for place, force, says in ((cap, ["--force"], "is of no capture"), (lone, [], "holds other files"),
+                               (lone, ["--force"], "is of no capture")):  # fmt: skip
+        result = call(*again, "--capture", place, *force)
+        assert isinstance(result.exception, InfoplaneError) and says in str(result.exception)
+        assert listed(tmp_path) == before
+    (cap / "shard-00007.safetensors").unlink()
+    (cap / "shard-00000.safetensors").write_bytes(b"damaged")
+    assert call(*again, "--capture", cap, "--force").exit_code == 0
+
+
+def test_what_a_killed_command_left_goes_with_another_that_succeeds(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    work_folders.make(out / ".capture-in-progress")
+    for name in (".capture-in-progress.until-8192", ".baseline-capture-in-progress"):
+        (work_folders.make(out / name) / "shard-00000.safetensors").write_text("x")
+    (out / ".capture-in-progress.until-mine").mkdir()
+    assert call("measure", model, *SMALL, "--out", out).exit_code == 0
+    assert [p.name for p in out.iterdir() if "progress" in p.name] == [".capture-in-progress.until-mine"]
+    for step in (1, 2):
+        save_tiny(tmp_path / f"run/step{step}")
+    work_folders.make(place := tmp_path / "trace/checkpoints/step1/.capture-in-progress")
+    assert call("trace", tmp_path / "run", *SMALL, "--keep-captures", "--out", tmp_path / "trace").exit_code == 0
+    assert not place.exists() and (place.parent / "capture/manifest.json").exists()
 
 
 # ---------------------------------------------------------------------- the temporary disk

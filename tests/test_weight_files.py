@@ -10,8 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import byte_tokenizer, save_tiny, tiny_model
+from typer.testing import CliRunner
 
 import infoplane
+from infoplane.cli import app
 from infoplane.errors import CaptureError, ModelError
 from infoplane.loading import load_model, weights_of
 from infoplane.weight_files import folder_hash
@@ -162,3 +164,59 @@ def test_an_index_that_is_broken_is_said(content: str, said: str, tmp_path: Path
     (place / "model.safetensors.index.json").write_text(content)
     with pytest.raises(ModelError, match=said):
         load_model(place)
+
+
+def _other_words(place: Path) -> None:
+    """Change the tokenizer that lies there: its first letters mean other tokens."""
+    path = place / "tokenizer.json"
+    told = json.loads(path.read_text())
+    words = told["model"]["vocab"]
+    words["a"], words["b"] = words["b"], words["a"]
+    path.write_text(json.dumps(told))
+
+
+def _survey(path: Path, source: Path) -> list[str]:
+    path.write_text(
+        f'[defaults]\ntokens = 3000\ncontext = 64\norders = [1]\npoints = 8\n[[model]]\npath = "{source}"\n'
+    )
+    return ["survey", str(path), "--out", str(path.with_suffix(""))]
+
+
+def test_a_survey_sees_the_tokenizer_around_a_checkpoint(tmp_path: Path) -> None:
+    """A Trainer may save it in the folder of the run alone."""
+    run = tmp_path / "run"
+    tiny_model().save_pretrained(run / "checkpoint-10")
+    byte_tokenizer().save_pretrained(run)
+    command = _survey(tmp_path / "s.toml", run / "checkpoint-10")
+    assert CliRunner().invoke(app, command).exit_code == 0
+    (run / "all_results.json").write_text("{}")  # what a run writes there at each checkpoint
+    assert CliRunner().invoke(app, command).exit_code == 0
+    _other_words(run)
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 1 and "the tokenizer, configuration or base at" in again.output
+
+
+def test_a_survey_sees_the_tokenizer_of_an_adapters_base(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    save_tiny(tmp_path / "base")
+    model = peft.get_peft_model(tiny_model(), peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
+    model.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    model.save_pretrained(tmp_path / "adapter")
+    command = _survey(tmp_path / "s.toml", tmp_path / "adapter")
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    _other_words(tmp_path / "base")
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 1 and "the tokenizer, configuration or base at" in again.output
+
+
+def test_a_finished_trace_sees_the_tokenizer_of_a_later_checkpoint(tmp_path: Path) -> None:
+    for step in (1, 2):
+        tiny_model(seed=step).save_pretrained(tmp_path / f"run/step{step}")
+        byte_tokenizer().save_pretrained(tmp_path / f"run/step{step}")
+    command = ["trace", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--tokens", "3000", "--context", "64"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert "Nothing was left to do" in CliRunner().invoke(app, command).output
+    _other_words(tmp_path / "run/step2")
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 1 and "step2 has another tokenizer than the first checkpoint" in again.output

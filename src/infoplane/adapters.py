@@ -48,7 +48,7 @@ def base_revision(folder: Path) -> str | None:
 
 
 def own_tokenizer(folder: Path) -> Path | None:
-    """The folder again, where a tokenizer lies beside the adapter: the one that it was trained with."""
+    """The folder again, where a tokenizer lies in it: the one that these weights were trained with."""
     return folder if any((folder / name).is_file() for name in _TOKENIZERS) else None
 
 

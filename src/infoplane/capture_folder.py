@@ -22,6 +22,7 @@ from infoplane import files
 from infoplane.addresses import is_address
 from infoplane.copies import local
 from infoplane.errors import CaptureError
+from infoplane.readable import check
 from infoplane.windows import Windows
 from infoplane.work_folders import MARK, OF_A_CAPTURE
 
@@ -75,7 +76,8 @@ def claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
         there = {}
     if there is None:
         if folder.is_dir() and any(
-            not p.name.endswith(".part") and p.name not in (WINDOWS, MARK) for p in folder.iterdir()
+            not p.name.endswith(".part") and p.name != MARK and not (p.name == WINDOWS and _is_ours(p))
+            for p in folder.iterdir()
         ):
             if not force:
                 raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
@@ -131,9 +133,9 @@ def of_capture(folder: Path) -> list[Path]:
     Raises:
         CaptureError: something else does.
     """
-    if (folder / MANIFEST).is_file() and not _is_ours(folder / MANIFEST):
-        raise CaptureError(f"{folder / MANIFEST} is of no capture: nothing was removed; choose another folder")
     ours = [p for p in folder.iterdir() if OF_A_CAPTURE.fullmatch(p.name) and p.name != MARK]
+    if other := next((p for p in ours if not _is_ours(p)), None):
+        raise CaptureError(f"{other} is of no capture: nothing was removed; choose another folder")
     if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours} - {MARK}):
         raise CaptureError(
             f"{folder} holds other files ({others[0]}) than those of a capture: nothing was removed; choose another "
@@ -142,13 +144,31 @@ def of_capture(folder: Path) -> list[Path]:
     return ours
 
 
-def _is_ours(manifest: Path) -> bool:
-    """Whether a manifest is of a capture; a damaged one is taken for one, if it names its schema at its beginning."""
-    return b"infoplane/capture/" in manifest.read_bytes()[:400]
+def _is_ours(path: Path) -> bool:
+    """Whether a file that has the name of a part of a capture is one.
+
+    A damaged manifest is taken for one if it names its schema at its beginning, a damaged shard if it is one of those
+    that the manifest beside it has.
+    """
+    if path.name == MANIFEST:
+        check(path)
+        with path.open("rb") as file:
+            return b"infoplane/capture/" in file.read(400)
+    if path.suffix != ".safetensors":  # what a killed writer left
+        return True
+    try:
+        with safe_open(local(path), framework="np") as arrays:
+            if path.name == WINDOWS:
+                return set(ARRAYS) <= set(arrays.keys())
+            return {"run_id", "shard", "content_sha256"} <= set(arrays.metadata() or {})
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return (path.parent / MANIFEST).is_file() and _is_ours(path.parent / MANIFEST)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
+        if (folder / MANIFEST).exists():
+            check(folder / MANIFEST)
         manifest = files.parse_json((folder / MANIFEST).read_text("utf-8"), finite=True)
     except FileNotFoundError:
         return None
@@ -159,6 +179,11 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
             f"{folder / MANIFEST} cannot be read: {files.reason(error)}; capture again with --force"
         ) from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not str(schema).startswith("infoplane/capture/"):
+        raise CaptureError(
+            f"{folder / MANIFEST} is not the manifest of a capture (its schema is {schema!r}, expected {SCHEMA!r}): "
+            "name the folder of a capture, or a new folder"
+        )
     if schema != SCHEMA:
         raise CaptureError(f"{folder} has schema {schema!r}; this version reads {SCHEMA!r}: capture again")
     try:

@@ -200,8 +200,7 @@ def measure(
                 vouched = weights_of(model, revision, **may)
                 refuse_other(folder, JSON_NAME, before, _request(ctx, asked, documents, vouched))
                 if _is_whole(folder, bool(baseline)):
-                    for name in ("capture", "baseline-capture"):
-                        work_folders.discard(work_folders.beside(folder / name))
+                    _sweep(folder)
                     _show_done(folder, as_json)
                     return
             made = [work_folders.beside(folder / name) for name in ("capture", "baseline-capture")] if shared else []
@@ -221,14 +220,20 @@ def measure(
         written = _write(found, folder)
         if model is not None and twin is not None:
             written += _write(twin, folder / "baseline")
-        for one in made:
-            work_folders.discard(one)
+        if shared:
+            _sweep(folder)
         if not as_json:
             _summary(found)
         for path in written:
             say(f"Wrote {path}", err=as_json)
     if as_json:
         say(found.to_json(), lines=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the captures that this command, or one like it that was killed, needed on the way."""
+    for name in ("capture", "baseline-capture"):
+        work_folders.sweep(folder / name)
 
 
 def _request(

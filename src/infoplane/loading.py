@@ -228,12 +228,44 @@ def _tokenizer_of(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:
     auto = _package("transformers").AutoTokenizer
     if not path.is_dir() or own_tokenizer(path):
         return auto.from_pretrained(name, **kwargs)
-    if own_tokenizer(path.parent) and (parse_name(path.name) is not None or (path / "trainer_state.json").is_file()):
-        return load_tokenizer(path.parent)
+    if around := tokenizer_folder(path):
+        return load_tokenizer(around)
     raise ModelError(
         f"{path} holds no tokenizer (tokenizer.json, tokenizer_config.json), nor does the folder around it as that "
         "of a training run: name one with --tokenizer"
     )
+
+
+def tokenizer_folder(path: Path) -> Path | None:
+    """Where the tokenizer of a local folder lies: in it, in that of its run, or for an adapter where its base has it.
+
+    None where there is none, and for what is no folder here.
+    """
+    if not path.is_dir() or (own := own_tokenizer(path)):
+        return own if path.is_dir() else None
+    if is_adapter(path):
+        return None if is_adapter(base := adapter_base(path)) else tokenizer_folder(base)
+    of_a_run = parse_name(path.name) is not None or (path / "trainer_state.json").is_file()
+    return own_tokenizer(path.parent) if of_a_run else None
+
+
+def words_of(source: str | Path, tokenizer: str | Path | None, revision: str | None) -> Any | None:
+    """The tokenizer that cuts a model's text, without the model; None for a .gguf, whose hash vouches for it.
+
+    Raises:
+        ModelError: as for `load_model`.
+    """
+    path = Path(source).expanduser()
+    if tokenizer is None and path.is_dir() and is_adapter(path):
+        tokenizer = own_tokenizer(path)
+        path = adapter_base(path) if tokenizer is None else path
+    if tokenizer is not None:
+        return load_tokenizer(tokenizer)
+    if path.suffix.lower() == ".gguf" or str(source) == BUILT_IN:
+        return None
+    name = str(path) if path.exists() else str(source)
+    with _loading(name, _A_TOKENIZER):
+        return _tokenizer_of(name, path, {"revision": revision, "trust_remote_code": False})
 
 
 def tokenizer_key(source: str | Path, tokenizer: str | Path | None, revision: str | None) -> str | None:
@@ -244,18 +276,9 @@ def tokenizer_key(source: str | Path, tokenizer: str | Path | None, revision: st
     Raises:
         ModelError: as for `load_model`.
     """
-    path = Path(source).expanduser()
-    if tokenizer is None and path.is_dir() and is_adapter(path):
-        tokenizer = own_tokenizer(path)
-        path = adapter_base(path) if tokenizer is None else path
-    if tokenizer is None:
-        if path.suffix.lower() == ".gguf" or str(source) == BUILT_IN:
-            return None
-        name = str(path) if path.exists() else str(source)
-        with _loading(name, _A_TOKENIZER):
-            words = _tokenizer_of(name, path, {"revision": revision, "trust_remote_code": False})
-    else:
-        words = load_tokenizer(tokenizer)
+    words = words_of(source, tokenizer, revision)
+    if words is None:
+        return None
     special = [words.bos_token_id, sorted(set(words.all_special_ids)), prefix_of(words, None).tolist()]
     return files.hash_of([tokenizer_hash(words), str(getattr(words, "chat_template", None)), special])
 

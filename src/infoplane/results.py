@@ -67,17 +67,40 @@ def check_free(folder: Path, own: str, force: bool) -> None:
         ResultError: the message says what would be.
     """
     check_kind(folder, own)
-    if force:
-        return
-    for name in (own, _PAGE):
-        if (folder / name).exists() and not (name == _PAGE and _left_by(folder / name, KINDS[own])):
-            raise ResultError(f"{folder / name} exists: choose another --out, or --force to overwrite it")
+    there = None if force else folder / own if (folder / own).exists() else _others_work(folder, own)
+    if there is not None:
+        raise ResultError(f"{there} exists: choose another --out, or --force to overwrite it")
 
 
-def _left_by(page: Path, what: str) -> bool:
-    """Whether a page without its record is of a command that was stopped before that: records are written last."""
+def _others_work(folder: Path, own: str) -> Path | None:
+    """What a result would overwrite, where its record is not there and no command that was stopped left it.
+
+    Pages are written first and records last, so what lies beside a page of ours is ours.
+    """
+    page, table = folder / _PAGE, (folder / own).with_suffix(".parquet")
+    if own == "survey.json":  # it draws nothing
+        return table if table.exists() else None
+    if page.exists():
+        return None if _is_page_of(page, KINDS[own]) else page
+    if table.exists():
+        return table
+    figures = folder / "figures"
+    drawn = sorted(figures.iterdir()) if figures.is_dir() else []
+    return next((path for path in drawn if path.suffix in (".svg", ".png")), None)
+
+
+def _is_page_of(page: Path, what: str) -> bool:
+    """Whether a page is of a kind of result."""
     kind = what.removeprefix("a ")
+    check(page)
     return f'<p class="eyebrow">infoplane {kind}</p>'.encode() in page.read_bytes()
+
+
+def is_damaged(record: Path, schema: str) -> bool:
+    """Whether a record that cannot be read was one of ours, of this version: another's file has no schema of ours."""
+    check(record)
+    with record.open("rb") as file:
+        return f'"{schema}"'.encode() in file.read(400)
 
 
 def read_record(source: Path, known: str, what: str, command: str) -> dict[str, Any]:

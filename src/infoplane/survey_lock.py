@@ -16,7 +16,7 @@ from typing import Any
 
 from infoplane import files
 from infoplane.errors import ModelError, ResultError
-from infoplane.loading import BUILT_IN, adapter_base, built_in
+from infoplane.loading import BUILT_IN, adapter_base, built_in, tokenizer_folder
 from infoplane.results import read_record
 from infoplane.survey_file import Entry
 from infoplane.weight_files import folder_hash
@@ -211,6 +211,8 @@ def _local_hashes(entry: Entry) -> tuple[str, str | None]:
     if not path.is_dir():
         return files.sha256_file(path), None
     words = words_hash(path)
+    if (around := tokenizer_folder(path)) not in (None, path):  # of its run, or of its base
+        words = files.hash_of({"words": words, "tokenizer": _tokenizer_hash(around)})
     if (path / "adapter_config.json").is_file() and (base := adapter_base(path)).exists():
         held = folder_hash(base) if base.is_dir() else files.sha256_file(base)
         words = files.hash_of({"words": words, "base": held})
@@ -229,6 +231,18 @@ def words_hash(path: Path) -> str:
         raise ModelError(f"no tokenizer at {str(path)!r}: expected a folder or file that exists")
     small = (p for p in sorted(path.iterdir()) if p.suffix in (".json", ".txt", ".model", ".jinja", ".tiktoken"))
     return files.hash_of({p.name: files.sha256_file(p) for p in small if p.is_file()})
+
+
+_OF_A_TOKENIZER = re.compile(
+    r"(tokenizer|vocab|merges|special_tokens|added_tokens|chat_template|spiece|sentencepiece|source|target).*"
+    r"|.*\.(model|tiktoken|jinja)"
+)
+
+
+def _tokenizer_hash(folder: Path) -> str:
+    """Over the files of a tokenizer alone: beside it a run writes others, at each checkpoint."""
+    its = [path for path in sorted(folder.iterdir()) if _OF_A_TOKENIZER.fullmatch(path.name) and path.is_file()]
+    return files.hash_of({path.name: files.sha256_file(path) for path in its})
 
 
 def _cached(name: str, revision: str) -> str | None:

@@ -21,7 +21,7 @@ from infoplane.errors import InfoplaneError, ResultError, spoken
 from infoplane.machine import parse
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
-from infoplane.results import check_kind
+from infoplane.results import check_free, check_kind
 from infoplane.storage import reach
 from infoplane.survey_cost import memory_of
 from infoplane.survey_entries import (
@@ -128,6 +128,8 @@ class _Run:
         check_kind(self.out, JSON_NAME)
         self.lock = Lock(self.out)
         if not (self.out / JSON_NAME).exists():
+            if not self.lock.path.exists():  # else a survey was begun there
+                check_free(self.out, JSON_NAME, force)
             return
         try:
             measured, failed = listed(self.out)

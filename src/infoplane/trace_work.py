@@ -23,8 +23,9 @@ from infoplane.checkpoints import Checkpoint, gaps
 from infoplane.engine import Advance, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
 from infoplane.layers import select_layers
-from infoplane.measurement import JSON_NAME, Measurement
+from infoplane.measurement import JSON_NAME, SCHEMA, Measurement
 from infoplane.placing import with_bound
+from infoplane.results import is_damaged
 from infoplane.sizes import capture_sizes, draw_points
 from infoplane.tokenize import fitting_context, make_windows, tokenizer_hash
 from infoplane.work_folders import working
@@ -148,11 +149,23 @@ class Run:
                     f"{checkpoint.name} is another model: its {name} is {like[name]}, that of the first checkpoint "
                     f"{self.learned.like[name]}; a trace is of one run"
                 )
+        self._refuse_tokenizer(checkpoint, words)
+        return model
+
+    def _refuse_tokenizer(self, checkpoint: Checkpoint, words: str) -> None:
+        assert self.learned is not None
         if words != self.learned.words:
             raise ModelError(
                 f"{checkpoint.name} has another tokenizer than the first checkpoint: their windows cannot be the same"
             )
-        return model
+
+    def _check_tokenizer(self, checkpoint: Checkpoint) -> None:
+        """Refuse the stored measurement of a checkpoint whose tokenizer was changed: its weights' hash is the same."""
+        from infoplane.loading import tokenizer_folder, words_of
+
+        if checkpoint.revision or self.loading.get("tokenizer") or tokenizer_folder(Path(checkpoint.source)) is None:
+            return  # a commit vouches for both; another tokenizer is the same for all; a .gguf holds its own
+        self._refuse_tokenizer(checkpoint, tokenizer_hash(words_of(checkpoint.source, None, None)))
 
     def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
         assert self.learned is not None
@@ -187,9 +200,12 @@ class Run:
             return None
         try:
             found = Measurement.load(place)
-        except ResultError:
-            return None  # of another version, or damaged: it is made anew
+        except ResultError as error:
+            if self.force or is_damaged(place / JSON_NAME, SCHEMA):
+                return None  # it is made anew
+            raise ResultError(f"{error}; choose another --out, or --force to write over it") from None
         if found.provenance.get("trace_key") == key:
+            self._check_tokenizer(checkpoint)
             return found
         if self.force:
             return None

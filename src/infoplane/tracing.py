@@ -21,7 +21,8 @@ from infoplane.engine import Engine, Held, Piece
 from infoplane.engines import using
 from infoplane.errors import ModelError, ResultError
 from infoplane.machine import parse
-from infoplane.results import check_kind, read_record
+from infoplane.measurement import JSON_NAME as MEASUREMENT
+from infoplane.results import check_free, check_kind, read_record
 from infoplane.sizes import check_sizes
 from infoplane.storage import reach
 from infoplane.survey_entries import differences
@@ -150,6 +151,8 @@ def trace(
 def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
     """Refuse a folder with a trace of something else: its measurements would be made anew, in place of those."""
     if not (out / JSON_NAME).exists():
+        if not any((out / "checkpoints").glob(f"*/{MEASUREMENT}")):  # else its first record was to be written
+            check_free(out, JSON_NAME, False)
         return
     try:
         then = read_record(out / JSON_NAME, SCHEMA, "trajectory", "trace")["provenance"].get("decides")

@@ -7,6 +7,7 @@ is made, one that is there without the mark is refused, and of a marked one only
 from __future__ import annotations
 
 import contextlib
+import glob
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,16 @@ def beside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}-in-progress")
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed runs needed on the way to `folder`, the stages of one that was to reach an error included."""
+    if is_address(folder):
+        discard(beside(folder))
+    else:
+        for path in folder.parent.glob(f"{glob.escape(beside(folder).name)}*"):
+            if re.fullmatch(r".*-in-progress(\.until-\d+)?", path.name):
+                discard(path)
+
+
 def is_beside(folder: Path) -> bool:
     """Whether a folder is one of those, to be made once it is needed: refusals come before, and leave nothing."""
     return re.fullmatch(r"\..*-in-progress", folder.name) is not None
@@ -93,6 +104,7 @@ def working(folder: Path, kept: bool) -> Iterator[Path]:
     if kept:
         keep(folder)
         yield folder
+        sweep(folder)  # of a run that was not to keep it
     elif is_address(folder):
         with temporary() as made:
             yield made / folder.name

@@ -72,18 +72,21 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
 
 
 def write_page(page: str, figures: tuple[Figure, ...], folder: str | Path) -> list[Path]:
-    """Write figures as SVG and PNG in `figures/`, then `report.html`, each file whole or not at all.
+    """Write `report.html`, then its figures as SVG and PNG in `figures/`, each file whole or not at all.
+
+    The page comes first: it says whose the files beside it are, where a command is stopped before its record.
 
     Returns:
         The paths written, the page first.
     """
-    folder, written = place(folder), []
+    folder = place(folder)
+    written = [folder / PAGE_NAME]
+    files.write_text(folder / PAGE_NAME, page)
     for name, content in files_of(figures).items():
         path = folder / FIGURE_FOLDER / name
         files.write_bytes(path, content)
         written.append(path)
-    files.write_text(folder / PAGE_NAME, page)
-    return [folder / PAGE_NAME, *written]
+    return written
 
 
 def document(title: str, body: str, figures: tuple[Figure, ...]) -> str:
