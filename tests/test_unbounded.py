@@ -29,6 +29,7 @@ from infoplane.labels import read_column
 from infoplane.loading import load_model
 from infoplane.pairs import read_pairs
 from infoplane.score_files import read_scores
+from infoplane.tables import csv_text, plain_cell
 from infoplane.text import read_text
 from infoplane.tokenize import make_windows
 from infoplane.watchdog import at_most
@@ -82,7 +83,9 @@ def test_a_gzip_that_holds_more_than_memory_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(readable, "most", lambda: 1_000_000)
     for name in ("a.txt.gz", "a.json.gz", "a.csv.gz", "a.jsonl.gz"):
         (tmp_path / name).write_bytes(gzip.compress(b" " * 5_000_000))
-        with pytest.raises(TextError, match=r"cannot read a\..*: it holds more than 976.6 KiB, half of the memory"):
+        with pytest.raises(
+            TextError, match=r"cannot read a\..*: it holds more than .* KiB, which may take, once it is"
+        ):
             read_text(tmp_path / name)
     (tmp_path / "pairs.jsonl.gz").write_bytes(gzip.compress(b" " * 5_000_000))
     with pytest.raises(TextError, match=r"it holds more than 976.6 KiB"):
@@ -90,6 +93,34 @@ def test_a_gzip_that_holds_more_than_memory_is_refused(tmp_path: Path, monkeypat
     rows = b"".join(b'{"text": "line %d of many"}\n' % i for i in range(100_000))  # more than that, but in short lines
     (tmp_path / "many.jsonl.gz").write_bytes(gzip.compress(rows))
     assert len(read_text(tmp_path / "many.jsonl.gz", limit=60_000)) == 60_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b"[" + b"{}," * 30_000_000 + b"{}]"),
+        ("a.jsonl", b'{"text": "a", "more": [' + b"{}," * 30_000_000 + b"{}]}\n"),
+        ("a.csv", b"text\n" + b"a\n" * 40_000_000),
+        ("a.txt", b"a" * 400_000_000 + "\U0001f600".encode()),
+    ],
+)
+def test_what_grows_when_it_is_read_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    """Bytes were counted, and an empty object of JSON takes 24 times as many as it has."""
+    with gzip.open(tmp_path / f"{name}.gz", "wb", compresslevel=1) as file:
+        file.write(content)
+    code = (
+        "import sys, infoplane.readable as readable; from infoplane.text import read_text\n"
+        "readable.most = lambda: 1 << 30\n"
+        "try: read_text(sys.argv[1])\nexcept Exception as error: print(error)"
+    )
+    told = limited(code, tmp_path / f"{name}.gz", gib=3).stdout
+    assert "which may take, once it is read, half of the memory that is free" in told
+
+
+def test_a_column_of_parquet_that_is_no_text_is_not_read(tmp_path: Path) -> None:
+    pl.DataFrame({"text": [[1] * 100]}, schema={"text": pl.List(pl.Int8)}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(TextError, match=r"column 'text' holds List\(Int8\), expected strings"):
+        read_text(tmp_path / "a.parquet")
 
 
 def test_values_come_in_lists_of_a_bounded_size() -> None:
@@ -252,6 +283,74 @@ def test_a_config_that_asks_for_more_than_its_files_is_refused_at_once(tmp_path:
         )  # fmt: skip
 
 
+def test_a_config_that_is_wide_is_refused_before_any_memory_is_taken(tmp_path: Path) -> None:
+    """The weights that the files lack were made: `intermediate_size` of 10**7 took 11 GB before it was refused."""
+    place = changed(tmp_path / "a", intermediate_size=10**7)
+    changed(tmp_path / "b", head_dim=4 * 10**6)
+    told = limited(
+        "import sys; from infoplane.loading import load_model\n"
+        "for place in sys.argv[1:]:\n    try: load_model(place)\n    except Exception as error: print(error)",
+        place, tmp_path / "b", gib=4,
+    ).stdout.splitlines()  # fmt: skip
+    assert len(told) == 2 and all(
+        "of shape" in line and "expected the config.json that was saved" in line for line in told
+    )
+    assert "asks for 2,880," in told[0] and "mlp" in told[0]
+    assert load_model(changed(tmp_path / "c", rope_theta=5000.0)).width == 32
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ 'a' * 3000000000 }}", "memory ran out"),
+        ("{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+         "memory ran out"),
+        ("{{ '%3000000000s' % 'a' }}", "memory ran out"),
+    ],
+)  # fmt: skip
+def test_a_chat_template_that_takes_all_memory_is_stopped(template: str, says: str) -> None:
+    from infoplane import chat
+    from infoplane.pairs import Message, Pair
+
+    words = byte_tokenizer()
+    words.chat_template = template
+    pair = Pair("pair:1", (Message("user", "a"),), (Message("assistant", "b"),), (Message("assistant", "c"),))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(TextError, match=rf"pair:1: the chat template refuses its messages: .*{says}"):
+        chat.write(pair, pair.chosen, chat.formats(words, "yes")[0])
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_a_chat_template_of_powers_is_refused() -> None:
+    from infoplane import chat
+
+    words = byte_tokenizer()
+    words.chat_template = "{{ 9 ** (9 ** 9) }}"
+    with pytest.raises(SettingError, match=r"computes powers \(\*\*\), which no template needs"):
+        chat.formats(words, "auto")
+    assert chat.formats(words, "no")[0].name == "plain"
+    words.chat_template = "a ** b {{ 2 * 3 }}"  # outside of an expression it is text
+    assert chat.formats(words, "yes")[0].name == "template"
+
+
+def test_a_pipe_among_the_files_of_a_model_is_refused(tmp_path: Path) -> None:
+    save_tiny(tmp_path / "model")
+    (tmp_path / "model/tokenizer.json").unlink()
+    os.mkfifo(tmp_path / "model/tokenizer.json")
+    os.mkfifo(tmp_path / "manifest.json")
+    commands = [
+        ["measure", tmp_path / "model", "--json"], ["bound", "c4-sample", "--tokenizer", tmp_path / "model"],
+        ["bound", "c4-sample", "--tokenizer", tmp_path / "manifest.json"],
+        ["measure", "--capture", tmp_path, "--json"],
+    ]  # fmt: skip
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "infoplane", *map(str, command)], capture_output=True, text=True, timeout=60,
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+
+
 def test_a_broken_gguf_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("broken.gguf").write_bytes(b"GGUF" + bytes(100))
@@ -283,6 +382,30 @@ def test_cells_that_are_formulas_are_text(tmp_path: Path) -> None:
     cells = pl.read_csv(out)["model"].to_list()
     assert cells == ["'=HYPERLINK(1)", "'+1", "'@x", "'-2", "plain"]
     assert list(read_scores(out).models) == names
+
+
+def test_cells_come_back_as_they_were(tmp_path: Path) -> None:
+    """A cell's own apostrophe before a formula was taken away, and headers were not guarded."""
+    frame = pl.DataFrame({"=head": ["'=x", "''+y", "'plain", "=z", "\n=n"]})
+    text = csv_text(frame)
+    assert text.startswith("'=head\n")
+    read = pl.read_csv(io.StringIO(text))["'=head"].to_list()
+    assert [plain_cell(cell) for cell in read] == frame["=head"].to_list()
+    assert all(not cell.startswith(("=", "\n=")) for cell in read)
+
+
+def test_names_that_cannot_be_drawn_are_drawn_without(tmp_path: Path) -> None:
+    """vl-convert ended the process at characters that XML has not."""
+    code = (
+        "import altair as alt; from infoplane.report.figures import draw; from infoplane.report.theme import values\n"
+        "rows = [{'name': 'a\\x1b[31m\\x00\\uffff', 'x': 1.0}]\n"
+        "figure = draw('f', alt.Chart(values(rows)).mark_point().encode(x='x:Q', y='name:N'))\n"
+        "print(len(figure.png()) > 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\n", done.stderr
+    told = limited(code, gib=8)
+    assert "ResultError: figures cannot be drawn: this process may have 8 GiB of address space" in told.stderr
 
 
 def test_reasons_are_never_empty(tmp_path: Path) -> None:

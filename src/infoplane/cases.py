@@ -26,7 +26,7 @@ from infoplane.addresses import place
 from infoplane.copies import local
 from infoplane.errors import ResultError, SettingError
 from infoplane.files import reason
-from infoplane.readable import read_bytes
+from infoplane.readable import TABLE, read_bytes
 from infoplane.tables import plain_cell, read_parquet
 
 MIN_MODELS = 10
@@ -219,7 +219,7 @@ def _table(named: str | Path) -> pl.DataFrame:
         if path.suffix.lower() == ".parquet":
             return read_parquet(path)
         if path.suffix.lower() == ".csv":
-            table = pl.read_csv(read_bytes(local(path, fresh=True)), infer_schema=False, null_values=_MISSING)
+            table = pl.read_csv(read_bytes(local(path, fresh=True), TABLE), infer_schema=False, null_values=_MISSING)
             return table.with_columns(pl.col(pl.String).map_elements(plain_cell, pl.String))
     except FileNotFoundError:
         raise ResultError(f"no table at {path}{_near_table(str(named))}") from None

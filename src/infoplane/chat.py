@@ -11,6 +11,7 @@ types" for standard data, which is joined as it is. The plain format is that of 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from infoplane.errors import SettingError, TextError
 from infoplane.files import reason
 from infoplane.pairs import ASSISTANT, USER, Message, Pair
-from infoplane.watchdog import at_most
+from infoplane.watchdog import at_most, within
 
 CHOICES = ("auto", "yes", "no")
 PLAIN = "\\n\\nHuman: ...\\n\\nAssistant: ..."
@@ -27,7 +28,8 @@ Writer = Callable[[Sequence[Message], bool], str]
 """Messages, and whether the assistant's turn is to be opened after them, as text."""
 
 SECONDS = 10.0
-"""For the two texts of one answer."""
+MEMORY = 1 << 30
+"""For the two texts of one answer: seconds, and bytes beside what the process has."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def formats(tokenizer: Any, choice: str) -> tuple[Format, Format]:
             f"the tokenizer {getattr(tokenizer, 'name_or_path', '') or 'given'} has no chat template: name one that "
             f"has, with --tokenizer, or write conversations plainly ({PLAIN}) with --chat-template no"
         )
+    if has and choice != "no":
+        _refuse_powers(tokenizer)
     by_template = Format("template", _template(tokenizer))
     bare = Format("standard", None)
     if choice == "yes":
@@ -92,7 +96,7 @@ def write(pair: Pair, answer: Sequence[Message], format: Format) -> Written:
         before, after = pair.prompt[0].content, answer[0].content
         return Written(before + after, ((len(before), len(before) + len(after)),))
     try:
-        with at_most(SECONDS):
+        with at_most(SECONDS), within(MEMORY):
             prompt = format.writer(pair.prompt, True)
             text = format.writer([*pair.prompt, *answer], False)
     except TimeoutError as error:
@@ -120,6 +124,25 @@ def write(pair: Pair, answer: Sequence[Message], format: Format) -> Written:
         if message.role == ASSISTANT:
             spans.append((start, at))
     return Written(text, tuple(spans))
+
+
+def _refuse_powers(tokenizer: Any) -> None:
+    """Refuse a template that computes powers: one may take years, in a step that nothing can interrupt.
+
+    Raises:
+        SettingError: it does.
+    """
+    from jinja2 import Environment, TemplateError
+
+    templates = tokenizer.chat_template
+    with contextlib.suppress(TemplateError):  # of that the writer says what is wrong
+        for template in templates.values() if isinstance(templates, dict) else [templates]:
+            if any((kind, value) == ("operator", "**") for _, kind, value in Environment().lex(str(template))):
+                raise SettingError(
+                    f"the chat template of {getattr(tokenizer, 'name_or_path', '') or 'the tokenizer'} computes powers "
+                    "(**), which no template needs: write the pairs plainly with --chat-template no, or name another "
+                    "tokenizer"
+                )
 
 
 def _template(tokenizer: Any) -> Writer:

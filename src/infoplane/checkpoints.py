@@ -20,7 +20,7 @@ from pathlib import Path
 
 from infoplane.errors import ModelError, SettingError
 from infoplane.files import reason
-from infoplane.readable import read_text
+from infoplane.readable import TABLE, read_text
 
 _NAME = re.compile(
     r"(?:stage(?P<stage>\d+)[-_])?(?:ingredient(?P<ingredient>\d+)[-_])?"
@@ -214,7 +214,7 @@ def read_table(path: str | Path) -> dict[str, tuple[int, int | None]]:
     """
     path = Path(path)
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path, "utf-8-sig"), newline="")))
+        rows = list(csv.DictReader(io.StringIO(read_text(path, "utf-8-sig", TABLE), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingError(f"the table of steps {path} cannot be read: {reason(error)}") from None
     if any(None in row or None in row.values() for row in rows):

@@ -100,7 +100,9 @@ def measure(
     text_labels: Annotated[
         str | None,
         typer.Option(
-            help="Labels that do not depend on the tokenizer: of word:1-2, char:1-4, byte:1-8.", rich_help_panel=o.ASK
+            help="Labels that do not depend on the tokenizer, comma-separated: word:1, word:2, char:1 to char:4, "
+            "byte:1 to byte:8; word, char and byte are word:1, char:4 and byte:4.",
+            rich_help_panel=o.ASK,
         ),
     ] = None,
     out: Annotated[
@@ -124,6 +126,7 @@ def measure(
     where it stopped when it is repeated.
     """
     from infoplane.byte_budget import limit_bytes, tokens_enough
+    from infoplane.capture_folder import read_manifest
     from infoplane.labels import read_column
     from infoplane.loading import weights_of
     from infoplane.measurement import JSON_NAME
@@ -162,7 +165,7 @@ def measure(
         if model is None:
             asked |= {"bound": with_bound, "progress": progress}
             assert capture is not None
-            vouched = {"capture": str(files.parse_json((capture / "manifest.json").read_text("utf-8")).get("run_id"))}
+            vouched = {"capture": str((read_manifest(capture) or {}).get("run_id"))}
             if before is not None:
                 refuse_other(folder, JSON_NAME, before, _request(ctx, asked, None, vouched))
                 if _is_whole(folder, False):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from infoplane.errors import LabelError, SettingError
 from infoplane.files import parse_json, reason
-from infoplane.readable import check, read_text
+from infoplane.readable import JSON, check, read_text
 from infoplane.windows import Windows
 
 MAX_ORDER = 4
@@ -173,7 +173,7 @@ def read_column(path: str | Path) -> Column:
         if path.suffix.lower() == ".npy":
             check(path)
             return np.asarray(np.load(path, allow_pickle=False))
-        text = read_text(path)
+        text = read_text(path, times=JSON)
         found = parse_json(text) if path.suffix.lower() == ".json" else text.splitlines()
     except Exception as error:  # numpy raises tokenizer and syntax errors, or MemoryError, for a bad header
         raise LabelError(

@@ -20,7 +20,7 @@ from typing import Any
 
 from infoplane import files
 from infoplane.errors import ScoreError
-from infoplane.readable import read_text
+from infoplane.readable import JSON, read_text
 from infoplane.score_metrics import is_never_negative
 from infoplane.scores import Remark, step_of
 
@@ -64,7 +64,7 @@ def read_json(path: Path) -> Any:
         ScoreError: unreadable, not JSON, or the samples of a run in place of its results.
     """
     try:
-        text = read_text(path, "utf-8-sig")
+        text = read_text(path, "utf-8-sig", JSON)
     except (OSError, UnicodeDecodeError) as error:
         raise ScoreError(f"cannot read {path}: {files.reason(error)}") from None
     try:

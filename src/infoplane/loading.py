@@ -18,11 +18,11 @@ from infoplane.adapters import CONFIG, base_of, base_revision, check_kind, is_ad
 from infoplane.checkpoints import parse_name
 from infoplane.errors import ModelError, SettingError
 from infoplane.gguf_once import read_once
-from infoplane.missing_weights import Lack, check_block_count, check_report, refuse_sizes
+from infoplane.missing_weights import Lack, check_block_count, check_report, refuse_numbers, refuse_sizes
 from infoplane.models import Model, checked
 from infoplane.running import out_of_memory
 from infoplane.tokenize import prefix_of, tokenizer_hash
-from infoplane.weight_files import beside, folder_hash, refuse_pickle, shards_of, stored, weight_files
+from infoplane.weight_files import beside, folder_hash, refuse_pickle, refuse_pipes, shards_of, stored, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -76,10 +76,13 @@ def load_model(
     words = None if adapter is None else own_tokenizer(adapter)
     kwargs: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code, **at.more}
     shown = f"{name} (the base of the adapter {adapter})" if adapter else str(path) if path.exists() else name
+    auto = transformers.AutoModelForCausalLM
     with read_once() if "gguf_file" in kwargs else contextlib.nullcontext(), _loading(shown):
         config = transformers.AutoConfig.from_pretrained(name, **kwargs)
         _refuse_config(config, name)
         refuse_sizes(config, shown, {} if random_init or not path.is_dir() else stored(weight_files(path)))
+        if path.is_dir() and not random_init:
+            _refuse_numbers(auto, config, shown, path, trust_remote_code)
         commit = None if Path(name).expanduser().exists() else _commit(name, revision)
         if commit:
             kwargs["revision"] = commit  # all further files are of that one, should the branch move meanwhile
@@ -88,7 +91,6 @@ def load_model(
         cut_by = _tokenizer_of(name, path, kwargs) if told is None else load_tokenizer(told)
         if not path.exists() and not random_init:
             _check_hub_index(name, kwargs, allow_pickle)
-        auto = transformers.AutoModelForCausalLM
         if random_init:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
@@ -122,6 +124,17 @@ def load_model(
     return ready if tokenizer is None else beside_its_own(ready, str(words or name), **({} if words else kwargs))
 
 
+def _refuse_numbers(auto: Any, config: Any, name: str, path: Path, trust_remote_code: bool) -> None:
+    import torch
+
+    try:
+        with torch.device("meta"):
+            module = auto.from_config(config, trust_remote_code=trust_remote_code)
+    except Exception:  # not every architecture can be made without numbers; who loads it says what is wrong
+        return
+    refuse_numbers(module, name, sum(file.stat().st_size for file in weight_files(path)))
+
+
 @dataclass(frozen=True)
 class _Located:
     """Where a model lies: what `from_pretrained` is told, and the hashes of the files here that decide it."""
@@ -138,11 +151,15 @@ class _Located:
 def _locate(source: str | Path, revision: str | None, allow_pickle: bool, random_init: bool) -> _Located:
     path, adapter = built_in() if str(source) == BUILT_IN else Path(source).expanduser(), None
     hashes, more, warnings = dict[str, str](), dict[str, str](), list[str]()
+    if path.is_dir():
+        refuse_pipes(path)
     if path.is_dir() and is_adapter(path):
         refuse_pickle(weight_files(path), path, allow_pickle)
         _package("peft")
         check_kind(path)
         adapter, path = path, adapter_base(path)
+        if path.is_dir():
+            refuse_pipes(path)
         hashes["adapter_sha256"] = folder_hash(adapter)
         if (adapter / "model.safetensors").is_file() or (adapter / "model.safetensors.index.json").is_file():
             warnings.append(f"{adapter} holds a whole model too, which was not read: measured is its adapter on {path}")
@@ -328,6 +345,10 @@ def load_tokenizer(source: str | Path) -> Any:
                 str(path.parent), gguf_file=path.name, trust_remote_code=False
             )
     name = str(path) if path.exists() else str(source)
+    if path.is_dir():
+        refuse_pipes(path)
+    elif path.exists() and not path.is_file():
+        raise ModelError(f"{path} is no file: expected {_A_TOKENIZER}")
     if not path.exists() and _is_a_place(name):
         raise ModelError(f"no tokenizer at {name!r}: expected {_A_TOKENIZER}")
     with _loading(name, _A_TOKENIZER):
@@ -366,6 +387,8 @@ def _device(device: str) -> torch.device:
         return torch.device(kind)
     try:
         place = torch.device(device)
+        if place.type == "meta":
+            raise RuntimeError("it holds no numbers")
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None

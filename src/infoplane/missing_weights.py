@@ -84,7 +84,7 @@ def check_report(
     return Lack(no_head, (*told, *_left_over(unexpected, module)))
 
 
-_MOST_BLOCKS, _MOST_NUMBERS = 4096, 1 << 40
+_MOST_BLOCKS, _MOST_NUMBERS, _SMALL = 4096, 1 << 40, 1 << 28
 
 
 def refuse_sizes(config: Any, name: str, types: Mapping[str, str]) -> None:
@@ -107,6 +107,28 @@ def refuse_sizes(config: Any, name: str, types: Mapping[str, str]) -> None:
         raise ModelError(
             f"the config of {name} asks for an embedding of {size[0]:,} rows of width {size[1]:,}: it is broken; "
             "expected the config.json that was saved with these weights"
+        )
+
+
+def refuse_numbers(module: Any, name: str, held: int) -> None:
+    """Refuse a model of far more numbers than its files hold: what they lack would be made, and take all memory.
+
+    Args:
+        module: the model as its config asks for, on the device `meta`, where it takes no memory.
+        name: what the user called it.
+        held: bytes of its files.
+
+    Raises:
+        ModelError: it is.
+    """
+    parts = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    asked = sum(part.numel() for part in parts.values())
+    if asked > _SMALL + 8 * held:  # a number takes a bit or more, and masks and tables are made small
+        key, largest = max(parts.items(), key=lambda entry: entry[1].numel())
+        raise ModelError(
+            f"the config of {name} asks for {asked:,} numbers, and its files hold {held:,} bytes: the largest part, "
+            f"{key}, is of shape {list(largest.shape)}; it is broken, or of another model; expected the config.json "
+            "that was saved with these weights"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from infoplane.errors import TextError
 from infoplane.files import reason
-from infoplane.readable import check, opened
+from infoplane.readable import JSON, check, opened
 from infoplane.tables import no_panic, read_parquet
 from infoplane.text import STREAM_LIMIT, load_rows, local_path, refuse_parts
 from infoplane.text_files import LINES, decoded, parsed, reading
@@ -56,10 +56,9 @@ def _file(path: Path, found: dict[str, Any]) -> Rows:
         yield from _parquet(path, label)
         return
     if suffix not in (*LINES, ".json"):
-        raise TextError(
-            f"{label}: preference pairs are read from .json, .jsonl or .parquet files, not {suffix or 'this'!r}"
-        )
-    with reading(label), opened(path, gz) as file:
+        its = f"not {suffix}" if suffix else "and this name has no suffix"
+        raise TextError(f"{label}: preference pairs are read from .json, .jsonl or .parquet files, {its}")
+    with reading(label), opened(path, gz, JSON) as file:
         text = decoded(file.read(), label).removeprefix("\ufeff")
     if suffix == ".json":
         rows = parsed(text, label) if text.strip() else []

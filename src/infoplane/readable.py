@@ -18,6 +18,9 @@ from infoplane.addresses import is_address
 from infoplane.machine import free, spoken
 
 _BLOCK = 1 << 20
+TEXT, TABLE, JSON = 5, 40, 25
+"""Bytes of memory that a byte of a file may take once it is read: characters beyond the plane of Unicode that all
+alphabets are in, short rows of a CSV as dicts, empty objects of JSON."""
 _STANDING = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 """Pipes that are open already, such as those of `<(command)`."""
 
@@ -62,18 +65,22 @@ class Bounded:
         OSError: of EFBIG, where that is more than may be held.
     """
 
-    def __init__(self, file: IO[bytes], limit: int) -> None:
-        self.file, self.limit, self.held = file, limit, 0
+    def __init__(self, file: IO[bytes], times: int = 1) -> None:
+        self.file, self.limit, self.held, self.times = file, most() // times, 0, times
 
     def _count(self, data: bytes) -> bytes:
         self.held += len(data)
         if self.held > self.limit:
             raise OSError(
                 errno.EFBIG,
-                f"it holds more than {spoken(self.limit)}, half of the memory that is free: divide it, or give JSONL "
-                "or Parquet and take a part with --limit",
+                f"it holds more than {spoken(self.limit)}, which {self._takes} half of the memory that is free: divide "
+                "it, or give JSONL or Parquet and take a part with --limit",
             )
         return data
+
+    @property
+    def _takes(self) -> str:
+        return "is" if self.times == 1 else "may take, once it is read,"
 
     def read(self) -> bytes:
         """All of it."""
@@ -93,39 +100,40 @@ class Bounded:
 
 
 @contextlib.contextmanager
-def opened(path: Path, packed: bool = False) -> Iterator[Bounded]:
+def opened(path: Path, packed: bool = False, times: int = 1) -> Iterator[Bounded]:
     """A file, open for reading.
 
     Args:
         path: of the file.
         packed: by gzip.
+        times: bytes of memory that one of its bytes may take; of lines one at a time.
 
     Raises:
         OSError: it is no file, cannot be read, or holds more than may be held.
     """
     check(path)
     with gzip.open(path) if packed else path.open("rb") as file:
-        yield Bounded(cast("IO[bytes]", file), most())
+        yield Bounded(cast("IO[bytes]", file), times)
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, times: int = 1) -> bytes:
     """The content of a file.
 
     Raises:
         OSError: as for `opened`.
     """
-    with opened(path) as file:
+    with opened(path, times=times) as file:
         return file.read()
 
 
-def read_text(path: Path, encoding: str = "utf-8") -> str:
+def read_text(path: Path, encoding: str = "utf-8", times: int = TEXT) -> str:
     """The text of a file, with the ends of lines as Python has them.
 
     Raises:
         OSError: as for `opened`.
         UnicodeDecodeError: it is not of that encoding.
     """
-    return read_bytes(path).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    return read_bytes(path, times).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def pieces(column: Any, size: int = 1 << 23) -> Iterator[list[Any]]:

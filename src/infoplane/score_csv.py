@@ -16,7 +16,7 @@ import polars as pl
 
 from infoplane.errors import ScoreError
 from infoplane.files import reason
-from infoplane.readable import read_text
+from infoplane.readable import TABLE, read_text
 from infoplane.scores import SCHEMA, Remark, step_of
 from infoplane.tables import plain_cell
 
@@ -68,7 +68,7 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, tuple[Remark, ...]]:
 
 def _cells(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     try:
-        text = read_text(path, "utf-8-sig")
+        text = read_text(path, "utf-8-sig", TABLE)
     except (OSError, UnicodeDecodeError) as error:
         raise ScoreError(f"cannot read {path}: {reason(error)}; expected UTF-8") from None
     if "\0" in text:

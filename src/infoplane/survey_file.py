@@ -25,7 +25,7 @@ from infoplane.labels import MAX_ORDER
 from infoplane.loading import BUILT_IN as BUILT_IN_MODEL
 from infoplane.loading import DTYPES
 from infoplane.machine import parse
-from infoplane.readable import read_text
+from infoplane.readable import JSON, read_text
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text_files import FILES
 from infoplane.tokenize import CONTEXT, TOKENS
@@ -154,7 +154,7 @@ def read_survey(source: str | Path) -> tuple[Entry, ...]:
     if not path.is_file():
         return parse_survey(ready_text(str(source)), str(source), Path())
     try:
-        return parse_survey(read_text(path), str(path), path.parent)
+        return parse_survey(read_text(path, times=JSON), str(path), path.parent)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(
             f"{path} cannot be read: {files.reason(error)}; expected a survey file, TOML in UTF-8"

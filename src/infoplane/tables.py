@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from infoplane import files
 from infoplane.copies import local
 from infoplane.readable import check, most
 
+_FORMULA = r"^'*[=+\-@\t\r\n]"
 _CELL = 16  # bytes that polars holds for a value, at least
 
 
@@ -57,17 +59,21 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def csv_text(frame: pl.DataFrame) -> str:
-    """A table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """A table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    So does text that has apostrophes before one already: `plain_cell` takes one away, and gives what was there.
+    """
     told = [
-        pl.when(pl.col(name).str.contains(r"^[=+\-@\t\r]")).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
+        pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
         for name, kind in frame.schema.items() if kind == pl.String
     ]  # fmt: skip
-    return frame.with_columns(told).write_csv()
+    headers = {name: f"'{name}" for name in frame.columns if re.search(_FORMULA, name)}
+    return frame.with_columns(told).rename(headers).write_csv()
 
 
 def plain_cell(text: str) -> str:
     """A cell without the apostrophe that `csv_text` puts before a formula."""
-    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@", "\t", "\r") else text
+    return text[1:] if text[:1] == "'" and re.search(_FORMULA, text) else text
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:

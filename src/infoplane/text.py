@@ -22,7 +22,7 @@ import numpy as np
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.files import reason
 from infoplane.machine import spoken
-from infoplane.readable import Bounded, most
+from infoplane.readable import TEXT, Bounded, most
 from infoplane.text_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
 
 BUILT_IN = "c4-sample"
@@ -153,7 +153,7 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
                 f"{name}: character {error.start} is half of a surrogate pair, which no text holds: the document was "
                 "cut or wrongly decoded before it came here"
             ) from None
-        held += len(encoded)
+        held += sys.getsizeof(text)
         if held > may:
             raise TextError(
                 f"{found['source']} holds more than may be held: {spoken(held)} in {len(documents):,} documents so "
@@ -234,7 +234,7 @@ def _is_dataset(path: Path, split: str, config: str | None) -> bool:
 
 def _standard_input(stdin: IO[Any], column: str | None, found: dict[str, Any]) -> Pairs:
     with reading("standard input"):
-        data: Any = stdin.read() if hasattr(stdin, "encoding") else Bounded(stdin, most()).read()
+        data: Any = stdin.read() if hasattr(stdin, "encoding") else Bounded(stdin, TEXT).read()
     data = (data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data).removeprefix(b"\xef\xbb\xbf")
     lines = data.split(b"\n")
     if data.strip() and all(line.lstrip().startswith(b"{") for line in lines if line.strip()):

@@ -17,7 +17,7 @@ from typing import Any
 
 from infoplane.errors import TextError
 from infoplane.files import parse_json, reason
-from infoplane.readable import check, kind_of, opened, pieces
+from infoplane.readable import JSON, TABLE, TEXT, check, kind_of, opened, pieces
 from infoplane.tables import no_panic
 
 COLUMNS = ("text", "content", "document", "raw_content", "body")
@@ -60,7 +60,8 @@ def read_file(path: Path, label: str, column: str | None, found: dict[str, Any])
     if suffix == ".parquet" and not gz:
         yield from _parquet(path, label, column, found)
         return
-    with reading(label), opened(path, gz) as file:
+    times = JSON if suffix in (*LINES, ".json") else TABLE if suffix in TABLES else TEXT
+    with reading(label), opened(path, gz, times) as file:
         if suffix in LINES:
             yield from read_lines(file, label, column, found)
             return
@@ -143,6 +144,8 @@ def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) 
         with no_panic():
             schema = pl.read_parquet_schema(path)
         name = pick.choose(list(schema), label)
+        if schema[name] not in (pl.String, pl.Categorical, pl.Enum):  # before it takes any memory
+            raise TextError(f"{label}: column {name!r} holds {schema[name]}, expected strings")
         frame = pl.scan_parquet(path, glob=False).select(name)
         step, row = 8192, 0
         while not (rows := _collected(frame.slice(row, step))[name]).is_empty():

@@ -8,12 +8,14 @@ What lies beside them decides nothing: neither a hash, nor whether the weights a
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infoplane import files
 from infoplane.errors import ModelError
+from infoplane.readable import check
 
 _SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
 _ADAPTER = "adapter_config.json"
@@ -97,6 +99,20 @@ def check_inside(name: str, source: str) -> None:
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or "\\" in name:
         raise ModelError(f"{source} names the file {name!r}, which lies outside of its folder: it is refused")
+
+
+def refuse_pipes(folder: Path) -> None:
+    """Refuse a folder that holds what is waited for, or read, without end: the libraries that load it would.
+
+    Raises:
+        ModelError: it holds a named pipe, a device or a socket.
+    """
+    for path in folder.iterdir():
+        try:
+            check(path)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # a link that leads nowhere is no matter
+                raise ModelError(f"{path}: {files.reason(error)}") from None
 
 
 def refuse_pickle(paths: Iterable[Path | str], source: object, allowed: bool) -> None:

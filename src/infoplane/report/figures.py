@@ -6,6 +6,7 @@ from anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable
@@ -15,9 +16,14 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from infoplane.errors import ResultError
 from infoplane.measurement import Measurement
 from infoplane.report import bars, planes, profiles, theme
 from infoplane.report.view import View
+
+resource: Any = None
+with contextlib.suppress(ImportError):  # Windows has no such limits
+    import resource
 
 FIGURES: dict[str, Callable[[View], Any | None]] = {
     "information-plane": planes.information_plane,
@@ -53,8 +59,32 @@ def draw_figures(view: View) -> tuple[Figure, ...]:
     return tuple(drawn)
 
 
+_ROOM = 1 << 37  # bytes of address space that the engine of vl-convert reserves, of which it uses little
+
+
+def check_room() -> None:
+    """Refuse to draw where the engine would end the process: under a limit of address space (`ulimit -v`).
+
+    Raises:
+        ResultError: there is one.
+    """
+    if resource is not None:
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY and limit < _ROOM:
+            raise ResultError(
+                f"figures cannot be drawn: this process may have {limit >> 30} GiB of address space (ulimit -v), and "
+                f"drawing reserves {_ROOM >> 30} GiB of it, though it uses little memory; lift the limit, or print the "
+                "result with --json, which draws nothing"
+            )
+
+
 def draw(name: str, chart: Any) -> Figure:
-    """An Altair chart as a figure."""
+    """An Altair chart as a figure.
+
+    Raises:
+        ResultError: the process has no room for the engine.
+    """
+    check_room()
     spec = theme.specification(chart)
     svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version(), allowed_base_urls=[])
     return Figure(name, spec, renumbered(svg))

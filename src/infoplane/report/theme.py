@@ -7,6 +7,7 @@ and the names that Altair would otherwise number from a counter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,16 +56,23 @@ def specification(chart: Any) -> dict[str, Any]:
     with alt.theme.enable("none"), alt.data_transformers.enable("default"):
         spec: dict[str, Any] = chart.to_dict()
     spec["config"] = CONFIG
-    return dict(_one_line(spec))
+    return dict(drawable(spec))
 
 
-def _one_line(value: Any) -> Any:
-    """The same with spaces for line separators: Vega puts names into expressions, whose strings cannot hold them."""
+_UNDRAWABLE = re.compile("[\u2028\u2029\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def drawable(value: Any) -> Any:
+    """The same with spaces for characters that cannot be drawn.
+
+    Vega puts names into expressions, whose strings hold no line separators, and vl-convert ends the process at
+    characters that XML has not.
+    """
     if isinstance(value, dict):
-        return {_one_line(k): _one_line(v) for k, v in value.items()}
+        return {drawable(k): drawable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_one_line(v) for v in value]
-    return value.replace("\u2028", " ").replace("\u2029", " ") if isinstance(value, str) else value
+        return [drawable(v) for v in value]
+    return _UNDRAWABLE.sub(" ", value) if isinstance(value, str) else value
 
 
 def values(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
