@@ -4,7 +4,8 @@ Each reader (`tests/readers.py`) gets files harmed by `tests/mutation.py`, for s
 with bounded memory and a deadline for each case. Allowed is a result or an `InfoplaneError`. Everything else is printed
 with the seed that makes it again: another exception, death (an allocation that the process cannot survive), a hang, a
 file written anywhere else. First come bombs (`--only bomb`): files of a few bytes that unpack to more than any memory,
-devices and pipes, each read with 3 GiB of memory. Exit status 1 where there was any.
+or take many times their size once they are read, devices and pipes, each read with 3 GiB of memory. Exit status 1
+where there was any.
 """
 
 from __future__ import annotations
@@ -83,6 +84,16 @@ def _bombs(place: Path) -> int:
         with gzip.open(place / name, "wb", compresslevel=1) as file:
             for _ in range(64):
                 file.write(b" " * (1 << 26))
+    growing = {  # each byte takes many once it is read
+        "objects.json.gz": (b"[", b"{},", b"{}]"), "rows.csv.gz": (b"text,model\n", b"a,b\n", b""),
+        "objects.jsonl.gz": (b'{"text": "a", "more": [', b"{},", b"{}]}\n"),
+    }  # fmt: skip
+    for name, (head, unit, tail) in growing.items():
+        with gzip.open(place / name, "wb", compresslevel=1) as file:
+            file.write(head)
+            for _ in range(16):
+                file.write(unit * 10_000_000)
+            file.write(tail)
     (place / "deep.json").write_text("[" * 10_000_000)
     (place / "digits.json").write_text(json.dumps({"results": {"a": {"acc": 0.5}}, "config": {}})[:-1] + "9" * 10**7)
     os.mkfifo(place / "pipe.jsonl")

@@ -54,7 +54,7 @@ def check(path: Path) -> None:
     """
     if what := kind_of(path):
         end = "which may have no end" if what == "a device" else "which is waited for until somebody writes to it"
-        pipe = "; hand its content over on standard input (-)" if what == "a named pipe" else ""
+        pipe = ", or a pipe of the shell, <(command)" if what == "a named pipe" else ""
         raise OSError(errno.EINVAL, f"it is {what}, {end}: expected a file{pipe}", str(path))
 
 
