@@ -334,8 +334,14 @@ def called(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_a_full_disk_is_said_and_the_command_goes_on_when_there_is_room(
     command: str, good: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr("infoplane.report.write_report", lambda found, folder: [folder / "report.html"])
-    monkeypatch.setattr("infoplane.report.run_page.write_run_report", lambda found, folder: [folder / "report.html"])
+    kind = "trace" if command == "trace" else "measurement"
+
+    def draw(found: Any, folder: Path) -> list[Path]:  # a page that takes no room
+        files.write_text(folder / "report.html", f'<p class="eyebrow">infoplane {kind}</p>')
+        return [folder / "report.html"]
+
+    monkeypatch.setattr("infoplane.report.write_report", draw)
+    monkeypatch.setattr("infoplane.report.run_page.write_run_report", draw)
     out = str(disk / "out")
     if command == "measure":
         words = ["measure", str(good / "model"), *SMALL, "--capture", str(disk / "c"), "--out", out]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -193,7 +194,7 @@ def test_a_record_of_another_version_is_not_measured_over(tmp_path: Path) -> Non
     whole = record.read_text()
     record.write_text(whole[:900])  # one of ours, damaged
     assert call("trace", tmp_path / "run", *SMALL, "--out", out).exit_code == 0
-    assert record.read_text() == whole
+    assert json.loads(record.read_text())["estimates"] == json.loads(whole)["estimates"]
 
 
 def test_files_with_names_of_a_capture_are_told_apart(model: Path, tmp_path: Path) -> None:

@@ -152,8 +152,7 @@ def _is_ours(path: Path) -> bool:
     """
     if path.name == MANIFEST:
         check(path)
-        with path.open("rb") as file:
-            return b"infoplane/capture/" in file.read(400)
+        return b"infoplane/capture/" in path.read_bytes()[:400]
     if path.suffix != ".safetensors":  # what a killed writer left
         return True
     try:

@@ -77,7 +77,7 @@ def _others_work(folder: Path, own: str) -> Path | None:
 
     Pages are written first and records last, so what lies beside a page of ours is ours.
     """
-    page, table = folder / _PAGE, (folder / own).with_suffix(".parquet")
+    page, table = folder / _PAGE, folder / own.replace(".json", ".parquet")
     if own == "survey.json":  # it draws nothing
         return table if table.exists() else None
     if page.exists():
@@ -99,8 +99,7 @@ def _is_page_of(page: Path, what: str) -> bool:
 def is_damaged(record: Path, schema: str) -> bool:
     """Whether a record that cannot be read was one of ours, of this version: another's file has no schema of ours."""
     check(record)
-    with record.open("rb") as file:
-        return f'"{schema}"'.encode() in file.read(400)
+    return f'"{schema}"'.encode() in record.read_bytes()[:400]
 
 
 def read_record(source: Path, known: str, what: str, command: str) -> dict[str, Any]:

@@ -151,8 +151,9 @@ def trace(
 def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
     """Refuse a folder with a trace of something else: its measurements would be made anew, in place of those."""
     if not (out / JSON_NAME).exists():
-        if not any((out / "checkpoints").glob(f"*/{MEASUREMENT}")):  # else its first record was to be written
-            check_free(out, JSON_NAME, False)
+        measured = out / "checkpoints"
+        if not (measured.is_dir() and any((one / MEASUREMENT).exists() for one in measured.iterdir())):
+            check_free(out, JSON_NAME, False)  # else its first record was to be written
         return
     try:
         then = read_record(out / JSON_NAME, SCHEMA, "trajectory", "trace")["provenance"].get("decides")
