@@ -254,7 +254,7 @@ def test_an_interrupted_run_goes_on(model: Model, error: Any, tmp_path: Path, mo
 
     monkeypatch.setattr(forward, "assign_windows", watched)
     again = run.measure(model, **asked)  # of a finished one only the early stages are done again
-    assert set(worked) == {s["budget"] for s in found.provenance["until_se"]["stages"][:-1]}
+    assert worked and set(worked) == {s["budget"] for s in found.provenance["until_se"]["stages"][:-1]}
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cap").iterdir()} == done
     assert rows(again) == rows(found) and [p.name for p in tmp_path.iterdir()] == ["cap"]
 
