@@ -11,9 +11,9 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from infoplane.bottleneck import anneal
-from infoplane.frontier import hull
-from infoplane.ladder import Ladder, Piece, Rung
+from infoplane.bottleneck.backoff import Ladder, Piece, Rung
+from infoplane.bottleneck.blahut_arimoto import anneal
+from infoplane.bottleneck.frontier import hull
 
 
 def curve(joint: np.ndarray, m: int) -> np.ndarray:

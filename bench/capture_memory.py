@@ -18,11 +18,11 @@ CASES = [("float32", 6_000, 4_096), ("float32", 6_000, 1_024), ("float32", 24_00
 
 
 def one(dtype: str, tokens: int, batch: int) -> None:
-    from infoplane.capturing import write_capture
-    from infoplane.loading import load_model
-    from infoplane.points import ReferencePoints
-    from infoplane.text import read_text
-    from infoplane.tokenize import make_windows
+    from infoplane.capture.writer import write_capture
+    from infoplane.information.reference_points import ReferencePoints
+    from infoplane.models.loading import load_model
+    from infoplane.text.cut_windows import make_windows
+    from infoplane.text.documents import read_text
 
     model = load_model("smollm2-135m", dtype=dtype)
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=tokens)

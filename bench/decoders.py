@@ -200,12 +200,12 @@ def check(module: Any) -> str:
     """
     from tiny import byte_tokenizer
 
-    from infoplane.assign import soft_assign
-    from infoplane.forward import assign_windows
-    from infoplane.models import Model
-    from infoplane.points import ReferencePoints
-    from infoplane.text import read_text
-    from infoplane.tokenize import make_windows
+    from infoplane.capture.forward_pass import assign_windows
+    from infoplane.information.reference_points import ReferencePoints
+    from infoplane.information.soft_assignment import soft_assign
+    from infoplane.models.decoder import Model
+    from infoplane.text.cut_windows import make_windows
+    from infoplane.text.documents import read_text
 
     model = Model.from_module(module)
     texts = ["A first document, of some length.", "Another, shorter.", "The third is the longest of all, by far."]
@@ -240,7 +240,7 @@ def check(module: Any) -> str:
 
 def _matched(entries: Any, last: Any, model: Any, read: Any, points: Any, own: slice, keep: Any) -> list[str]:
     """The layers that the entries of `hidden_states` are, in order; of blocks that run several times, the last ones."""
-    from infoplane.assign import soft_assign
+    from infoplane.information.soft_assignment import soft_assign
 
     matched, at = list[str](), len(model.layers) - 1
     for i, entry in reversed(list(enumerate(entries))):

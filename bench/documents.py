@@ -54,8 +54,8 @@ def main() -> None:
 def _cut(path: Path) -> None:
     from tiny import byte_tokenizer
 
-    from infoplane.text import read_text
-    from infoplane.tokenize import make_windows
+    from infoplane.text.cut_windows import make_windows
+    from infoplane.text.documents import read_text
 
     tokenizer, began = byte_tokenizer(), time.monotonic()
     text = read_text(path)

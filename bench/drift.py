@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from infoplane.asking import measure_capture
-from infoplane.capture import open_capture
-from infoplane.labels import NGrams
-from infoplane.loading import load_model
-from infoplane.run import measure
+from infoplane.capture.stored_capture import open_capture
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.measuring import measure
+from infoplane.models.loading import load_model
+from infoplane.text.ngram_labels import NGrams
 
 SIZES = (8_192, 32_768, 131_072)
 DEPTH = 110

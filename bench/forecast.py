@@ -14,12 +14,18 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from synthetic import models, regression
 
-from infoplane.correlations import correlations
-from infoplane.forecast import forecast
-from infoplane.paper_correlations import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
-from infoplane.partial import partials
-from infoplane.predicting import BOTH
-from infoplane.ridge import families_for, fit_ridge
+from infoplane.analysis.forecasting.correlations import correlations
+from infoplane.analysis.forecasting.family_ridge import families_for, fit_ridge
+from infoplane.analysis.forecasting.forecasts import forecast
+from infoplane.analysis.forecasting.partial_correlations import partials
+from infoplane.analysis.forecasting.printed_correlations import (
+    N_PUBLISHED,
+    PUBLISHED,
+    consistency,
+    fisher_interval,
+    published_p,
+)
+from infoplane.analysis.forecasting.validation import BOTH
 
 
 def published(_: int) -> None:
@@ -58,7 +64,7 @@ def of_correlations(draws: int) -> None:
 def discoveries(draws: int) -> None:
     print("| families | any q <= 0.05, families | any q <= 0.05, models | any p <= 0.05, models |")
     print("|---|---|---|---|")
-    from infoplane.correlations import false_discovery
+    from infoplane.analysis.forecasting.correlations import false_discovery
 
     for families in (6, 8, 12, 20, 30):
         wrong = np.zeros(3)

@@ -15,11 +15,11 @@ def one(tokens: int) -> None:
     import numpy as np
     import transformers as t
 
-    from infoplane.asking import measure_capture
-    from infoplane.capturing import write_capture
-    from infoplane.models import Model
-    from infoplane.points import ReferencePoints
-    from infoplane.windows import Windows
+    from infoplane.capture.writer import write_capture
+    from infoplane.information.reference_points import ReferencePoints
+    from infoplane.measurement.asking import measure_capture
+    from infoplane.models.decoder import Model
+    from infoplane.text.windows import Windows
 
     config = t.LlamaConfig(
         vocab_size=8192, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64

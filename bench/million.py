@@ -30,11 +30,11 @@ from typing import Any
 
 import numpy as np
 
-from infoplane import files
-from infoplane.capture import Capture, open_capture
-from infoplane.capture_folder import SCHEMA, content, shard_path
-from infoplane.capturing import plan_shards
-from infoplane.windows import Windows
+from infoplane.capture.folder import SCHEMA, content, shard_path
+from infoplane.capture.stored_capture import Capture, open_capture
+from infoplane.capture.writer import plan_shards
+from infoplane.storage import atomic_files as files
+from infoplane.text.windows import Windows
 
 M, ARRAYS = 100, ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
 
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> None:
-    from infoplane.asking import measure_capture
+    from infoplane.measurement.asking import measure_capture
 
     folder = given.folder / f"{given.tokens}"
     if given.made:
@@ -226,8 +226,8 @@ def windows_of(folder: Path, tokens: int, text: list[str]) -> Windows:
 
     path = folder / "windows.safetensors"
     if not path.exists():
-        from infoplane.loading import load_tokenizer
-        from infoplane.tokenize import make_windows
+        from infoplane.models.loading import load_tokenizer
+        from infoplane.text.cut_windows import make_windows
 
         cut = make_windows(pieces(text, 8 * tokens), load_tokenizer("smollm2-135m"), tokens=tokens)
         files.write_bytes(path, st.save({n: np.ascontiguousarray(getattr(cut, n)) for n in ARRAYS}))
@@ -236,7 +236,7 @@ def windows_of(folder: Path, tokens: int, text: list[str]) -> Windows:
 
 
 def pieces(text: list[str], characters: int, size: int = 8000) -> Any:
-    from infoplane.text import read_text
+    from infoplane.text.documents import read_text
 
     found: list[str] = []
     for source in [*text, "c4-sample"]:

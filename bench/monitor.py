@@ -15,8 +15,8 @@ from collections.abc import Callable
 import torch
 import transformers
 
-from infoplane.loading import load_model
-from infoplane.monitor import Monitor
+from infoplane.analysis.training.monitoring import Monitor
+from infoplane.models.loading import load_model
 
 
 def main() -> None:

@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from infoplane import files
-from infoplane.forward import MAX_BATCH_TOKENS, _padded, batches
+from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, batches
+from infoplane.storage import atomic_files as files
 
 TOOLS = ("bare", "infoplane", "soft-entropy", "nam-entropy")
 BINS = 100
@@ -103,9 +103,9 @@ def _resident(pid: int) -> int:
 def _one(given: argparse.Namespace, tool: str, tokens: int, order: int) -> dict[str, Any]:
     import torch
 
-    from infoplane.loading import load_model
-    from infoplane.text import read_text
-    from infoplane.tokenize import make_windows
+    from infoplane.models.loading import load_model
+    from infoplane.text.cut_windows import make_windows
+    from infoplane.text.documents import read_text
 
     model = load_model(given.model, dtype="float32")
     windows = make_windows(read_text(given.text), model.tokenizer, tokens=tokens, context=given.context)
@@ -119,9 +119,9 @@ def _one(given: argparse.Namespace, tool: str, tokens: int, order: int) -> dict[
             for a, b in batches(windows.lengths, MAX_BATCH_TOKENS):
                 model.run(torch.from_numpy(_padded(windows, a, b)[0]))
     elif tool == "infoplane":
-        from infoplane.asking import measure_capture
-        from infoplane.capturing import write_capture
-        from infoplane.points import ReferencePoints
+        from infoplane.capture.writer import write_capture
+        from infoplane.information.reference_points import ReferencePoints
+        from infoplane.measurement.asking import measure_capture
 
         with tempfile.TemporaryDirectory() as folder:
             kept = write_capture(folder, model, windows, [ReferencePoints.make(model.width, BINS)], layers)
@@ -154,7 +154,7 @@ def _nam_entropy(model: Any, windows: Any, layers: Any, order: int) -> float:
     import torch
     from nam_entropy import EntropyAccumulator2, EntropyEstimatorConfig
 
-    from infoplane.labels import NGrams
+    from infoplane.text.ngram_labels import NGrams
 
     states: dict[str, Any] = {}
     for layer in layers:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.phases import Phases, find_phases, phases_of_seeds
+from infoplane.analysis.training.phases import Phases, find_phases, phases_of_seeds
 
 Floats = npt.NDArray[np.float64]
 NOISES = ("white", "AR 0.5", "AR 0.8", "random walk", "walk, increments AR 0.5", "walk in steps")

@@ -18,11 +18,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from pair_captures import PairChannel
 
-from infoplane.capture import open_capture
-from infoplane.jackknife import interval_of, standard_error_of
-from infoplane.measurement import Measurement
-from infoplane.preference import FIGURES, GIVEN_TOKEN, SWAPS, Asked, with_preferences
-from infoplane.swaps import CENTRED, PLUGIN_CENTRED, centred
+from infoplane.capture.stored_capture import open_capture
+from infoplane.measurement.preference_information import FIGURES, GIVEN_TOKEN, SWAPS, Asked, with_preferences
+from infoplane.measurement.results import Measurement
+from infoplane.measurement.swap_control import CENTRED, PLUGIN_CENTRED, centred
+from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 ASKED = (*((*figure, False) for figure in FIGURES), (GIVEN_TOKEN, "matched", True))
 """Quantity, positions, and whether the plug-in estimate is centred or null-curve."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 STUDY = Path(__file__).parents[1] / "studies" / "pretraining"
-TRACE = (sys.executable, "-c", "from infoplane.cli import main; main()", "trace")
+TRACE = (sys.executable, "-c", "from infoplane.cli.app import main; main()", "trace")
 KILL_AFTER = 3.0  # seconds at first, half as much more each time, so that there is an end
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import numpy as np
 
-    from infoplane.trajectory import Trajectory
+    from infoplane.analysis.training.trajectory import Trajectory
 
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
     run, text = _trained(place)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import infoplane
-from infoplane.byte_budget import limit_bytes, tokens_enough
-from infoplane.comparison import Member, compare
-from infoplane.loading import load_tokenizer
-from infoplane.text import read_text
+from infoplane.analysis.comparison.comparing import Member, compare
+from infoplane.models.loading import load_tokenizer
+from infoplane.text.byte_budget import limit_bytes, tokens_enough
+from infoplane.text.documents import read_text
 
 
 def fewer_merges(folder: Path, merges: int) -> str:

@@ -105,8 +105,8 @@ def soak(place: Path, kills: int, seed: int, seconds: float, pages: bool = False
     import torch
     import transformers  # noqa: F401
 
-    import infoplane.cli_measure
-    import infoplane.report  # noqa: F401
+    import infoplane.cli.measure_command
+    import infoplane.report.measurement.writing  # noqa: F401
 
     torch.set_num_threads(1)
     model = place / "model"
@@ -248,7 +248,7 @@ def _fork(place: Path, do: Any) -> int:
 def _make(model: Path) -> None:
     from tiny import byte_tokenizer, tiny_model
 
-    from infoplane.text import read_text
+    from infoplane.text.documents import read_text
 
     lines = (d.text[:LENGTH] for d in read_text("c4-sample").documents if len(d.text) >= LENGTH)
     rows = [json.dumps({"text": line}) for line in itertools.islice(lines, DOCUMENTS)]
@@ -267,18 +267,18 @@ def _command(
     imports: Path | None = None,
     force: bool = False,
 ) -> None:
-    import infoplane.cli_measure
-    import infoplane.report
-    from infoplane.cli import main
+    import infoplane.cli.measure_command
+    import infoplane.report.measurement.writing
+    from infoplane.cli.app import main
 
-    draw = infoplane.report.write_report if pages else _stand_in
+    draw = infoplane.report.measurement.writing.write_report if pages else _stand_in
 
     def write(found: Any, folder: Path) -> list[Path]:
         SHARED[0] = STAGES.index("writing")
         return draw(found, folder)
 
-    infoplane.report.write_report = write
-    infoplane.cli_measure.bars = _told
+    infoplane.report.measurement.writing.write_report = write
+    infoplane.cli.measure_command.bars = _told
 
     kept = ("--capture", str(place / capture)) if capture else ()
     # a run that was killed at its very end is repeated all the same; any other has to go on without
@@ -293,7 +293,7 @@ def _command(
 
 
 def _stand_in(found: Any, folder: Path) -> list[Path]:
-    from infoplane import files
+    from infoplane.storage import atomic_files as files
 
     page = b'<p class="eyebrow">infoplane measurement</p>' + json.dumps(found.to_dict()).encode()
     paths = [folder / "figures" / f"{name}.svg" for name in ("plane", "profiles", "controls")] + [
@@ -311,7 +311,7 @@ def _result(place: Path, name: str) -> str:
 
 
 def _write_result(place: Path, name: str) -> None:
-    from infoplane.measurement import Measurement
+    from infoplane.measurement.results import Measurement
 
     found = Measurement.load(place / name)
     provenance = {k: v for k, v in found.provenance.items() if k != "wall_time"}

@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from infoplane.asking import measure_capture
-from infoplane.capturing import write_capture
-from infoplane.forward import MAX_BATCH_TOKENS, _padded, batches
-from infoplane.loading import load_model
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
-from infoplane.windows import Windows
+from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, batches
+from infoplane.capture.writer import write_capture
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement.asking import measure_capture
+from infoplane.models.decoder import Model
+from infoplane.models.loading import load_model
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
+from infoplane.text.windows import Windows
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from infoplane.forward import MAX_BATCH_TOKENS, _padded, assign_windows, batches
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.windows import Windows
+from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, assign_windows, batches
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.models.decoder import Model
+from infoplane.text.windows import Windows
 
 VOCABULARY, M = 512, 100
 

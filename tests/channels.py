@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.estimators import information
-from infoplane.grouping import Grouping
-from infoplane.jackknife import assign_blocks, interval_of, standard_error_of
-from infoplane.labels import Labels
-from infoplane.marginal import Marginal, NullCurve
-from infoplane.rows import Rows
+from infoplane.information.assignments import Rows
+from infoplane.information.estimators import information
+from infoplane.information.label_groups import Grouping
+from infoplane.information.marginal_entropy import Marginal, NullCurve
+from infoplane.text.ngram_labels import Labels
+from infoplane.uncertainty.document_jackknife import assign_blocks, interval_of, standard_error_of
 
 
 class Channel:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.capture import Capture
-from infoplane.windows import Windows
+from infoplane.capture.stored_capture import Capture
+from infoplane.text.windows import Windows
 
 
 class PairChannel:

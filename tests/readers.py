@@ -94,7 +94,7 @@ def small_measurement(**provenance: Any) -> Any:
     """A made-up measurement of three layers, with all kinds of rows."""
     from report_factory import full_measurement
 
-    from infoplane.measurement import Measurement
+    from infoplane.measurement.results import Measurement
 
     full = full_measurement()
     rows = tuple(r for r in full if r.layer in ("embed", "block.0", "block.1", "model"))
@@ -106,9 +106,9 @@ def _results(place: Path) -> None:
     from test_bound_report import made
     from test_run_report import run
 
-    from infoplane.comparison import Member, compare
-    from infoplane.forecast import forecast
-    from infoplane.survey_record import Survey, Surveyed
+    from infoplane.analysis.comparison.comparing import Member, compare
+    from infoplane.analysis.forecasting.forecasts import forecast
+    from infoplane.analysis.surveys.record import Survey, Surveyed
 
     found = small_measurement()
     found.save(place / "measurement")
@@ -190,25 +190,25 @@ def _models(place: Path) -> None:
 
 
 def _text(path: Path) -> None:
-    from infoplane.text import read_text
+    from infoplane.text.documents import read_text
 
     read_text(path)
 
 
 def _pairs(path: Path) -> None:
-    from infoplane.pairs import read_pairs
+    from infoplane.text.pairs.preference_pairs import read_pairs
 
     read_pairs(path)
 
 
 def _score(path: Path) -> None:
-    from infoplane.score_files import read_scores
+    from infoplane.analysis.scores.score_files import read_scores
 
     read_scores(path)
 
 
 def _cases(path: Path) -> None:
-    from infoplane.cases import Cases
+    from infoplane.analysis.forecasting.case_table import Cases
 
     cases = Cases.read(path, features=["size"], scores=["arc"])
     cases.varying().sample(["size"], "arc")
@@ -216,8 +216,8 @@ def _cases(path: Path) -> None:
 
 
 def _labels(path: Path) -> None:
-    from infoplane.labels import column, read_column
-    from infoplane.windows import Windows
+    from infoplane.text.ngram_labels import column, read_column
+    from infoplane.text.windows import Windows
 
     n = 30
     w = Windows(
@@ -228,21 +228,21 @@ def _labels(path: Path) -> None:
 
 
 def _steps(path: Path) -> None:
-    from infoplane.checkpoints import read_table
+    from infoplane.models.checkpoints import read_table
 
     read_table(path)
 
 
 def _measurement(path: Path) -> None:
-    from infoplane.measurement import Measurement
+    from infoplane.measurement.results import Measurement
 
     use_measurement(Measurement.load(path))
 
 
 def use_measurement(found: Any) -> None:
     """What commands do with a measurement, short of drawing it."""
-    from infoplane.comparison import Member, compare
-    from infoplane.survey_record import figures
+    from infoplane.analysis.comparison.comparing import Member, compare
+    from infoplane.analysis.surveys.record import figures
 
     found.table()
     found.to_json()
@@ -252,14 +252,14 @@ def use_measurement(found: Any) -> None:
 
 
 def _page(path: Path) -> None:
-    from infoplane.measurement import Measurement
-    from infoplane.report import render_report
+    from infoplane.measurement.results import Measurement
+    from infoplane.report.measurement.writing import render_report
 
     render_report(Measurement.load(path))
 
 
 def _trajectory(path: Path) -> None:
-    from infoplane.trajectory import Trajectory, outliers
+    from infoplane.analysis.training.trajectory import Trajectory, outliers
 
     found = Trajectory.load(path)
     found.table()
@@ -268,7 +268,7 @@ def _trajectory(path: Path) -> None:
 
 
 def _bound(path: Path) -> None:
-    from infoplane.bound import Bound
+    from infoplane.bottleneck.text_bound import Bound
 
     found = Bound.load(path)
     for f in found.frontiers:
@@ -276,7 +276,7 @@ def _bound(path: Path) -> None:
 
 
 def _comparison(path: Path) -> None:
-    from infoplane.comparison import Comparison
+    from infoplane.analysis.comparison.comparing import Comparison
 
     found = Comparison.load(path)
     found.to_dict()
@@ -284,7 +284,7 @@ def _comparison(path: Path) -> None:
 
 
 def _forecast(path: Path) -> None:
-    from infoplane.forecast import Forecast
+    from infoplane.analysis.forecasting.forecasts import Forecast
 
     Forecast.load(path).to_dict()
 
@@ -292,14 +292,14 @@ def _forecast(path: Path) -> None:
 def _pages_of(kind: str) -> Callable[[Path], None]:
     def draw(place: Path) -> None:
         path = place / kind
-        from infoplane.bound import Bound
-        from infoplane.comparison import Comparison
-        from infoplane.forecast import Forecast
-        from infoplane.report.bound_page import render_bound
-        from infoplane.report.compare_page import render_comparison
-        from infoplane.report.forecast_page import render_forecast
-        from infoplane.report.run_page import render_run
-        from infoplane.trajectory import Trajectory
+        from infoplane.analysis.comparison.comparing import Comparison
+        from infoplane.analysis.forecasting.forecasts import Forecast
+        from infoplane.analysis.training.trajectory import Trajectory
+        from infoplane.bottleneck.text_bound import Bound
+        from infoplane.report.bound.page import render_bound
+        from infoplane.report.comparison.page import render_comparison
+        from infoplane.report.forecast.page import render_forecast
+        from infoplane.report.training.run_page import render_run
 
         {
             "bound": lambda: render_bound(Bound.load(path)),
@@ -312,14 +312,14 @@ def _pages_of(kind: str) -> Callable[[Path], None]:
 
 
 def _survey(path: Path) -> None:
-    from infoplane.survey_record import Survey
+    from infoplane.analysis.surveys.record import Survey
 
     Survey.load(path).table()
 
 
 def _lock(path: Path) -> None:
-    from infoplane.survey_file import parse_survey
-    from infoplane.survey_lock import Lock
+    from infoplane.analysis.surveys.lock import Lock
+    from infoplane.analysis.surveys.survey_file import parse_survey
 
     lock = Lock(path)
     (entry,) = parse_survey('[[model]]\nid = "a/one"', "x", Path())
@@ -327,14 +327,14 @@ def _lock(path: Path) -> None:
 
 
 def _survey_file(path: Path) -> None:
-    from infoplane.survey_file import read_survey
+    from infoplane.analysis.surveys.survey_file import read_survey
 
     read_survey(path)
 
 
 def _capture(path: Path) -> dict[Any, float]:
-    from infoplane.asking import measure_capture
-    from infoplane.capture import open_capture
+    from infoplane.capture.stored_capture import open_capture
+    from infoplane.measurement.asking import measure_capture
 
     return {row.key: row.value for row in measure_capture(open_capture(path), orders=(1,), threads=1)}
 
@@ -342,7 +342,7 @@ def _capture(path: Path) -> dict[Any, float]:
 def _model(path: Path) -> None:
     import torch
 
-    from infoplane.loading import load_model
+    from infoplane.models.loading import load_model
 
     model = load_model(path, dtype="float32")
     model.run(torch.arange(8)[None] % model.vocabulary)

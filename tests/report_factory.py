@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.jackknife import interval_of, standard_error_of
-from infoplane.measurement import Estimate, Measurement
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 BLOCKS = 30
 JACKKNIFE = 32

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from infoplane.cases import Cases, Sample
+from infoplane.analysis.forecasting.case_table import Cases, Sample
 
 Floats = npt.NDArray[np.float64]
 KINDS = {

@@ -15,18 +15,18 @@ import pytest
 from scipy import optimize, sparse
 from tiny import byte_tokenizer, tiny_model
 
-from infoplane.asking import measure_capture
-from infoplane.bottleneck import anneal
-from infoplane.bound import Bound, bound, stored_or_fitted
-from infoplane.capture import Capture
+from infoplane.analysis.training.trajectory import Trajectory
+from infoplane.bottleneck.backoff import Ladder, Piece, Rung, choose_alphas
+from infoplane.bottleneck.blahut_arimoto import anneal
+from infoplane.bottleneck.cross_fitting import halves
+from infoplane.bottleneck.frontier import Frontier, fit_frontiers, hull
+from infoplane.bottleneck.text_bound import Bound, bound, stored_or_fitted
+from infoplane.capture.stored_capture import Capture
 from infoplane.errors import ResultError, SettingError, TextError
-from infoplane.frontier import Frontier, fit_frontiers, hull
-from infoplane.halves import halves
-from infoplane.ladder import Ladder, Piece, Rung, choose_alphas
-from infoplane.measurement import Measurement
-from infoplane.placing import with_bound
-from infoplane.trajectory import Trajectory
-from infoplane.windows import Windows
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.frontier_gap import with_bound
+from infoplane.measurement.results import Measurement
+from infoplane.text.windows import Windows
 
 Floats = npt.NDArray[np.float64]
 
@@ -178,7 +178,7 @@ def test_a_ladder_backs_off_and_its_sums_are_those_of_the_dense_table() -> None:
 
 
 def test_a_ladder_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from infoplane import ladder as module
+    from infoplane.bottleneck import backoff as module
 
     draw = np.random.default_rng(5)
     last = draw.integers(0, 40, 3000)
@@ -271,8 +271,8 @@ def test_held_out_lies_below_training_at_like_complexity() -> None:
         windows, _ = chain(40, seed, words=40)
         f = next(f for f in fit_frontiers(windows, (2,), m=8, betas=(2.0, 5.0)) if f.positions == "all")
         half = halves(windows)
-        from infoplane.halves import Positions
-        from infoplane.labels import NGrams
+        from infoplane.bottleneck.cross_fitting import Positions
+        from infoplane.text.ngram_labels import NGrams
 
         p = Positions.of(NGrams(windows, 2), half, 2)
         fit = p.half == 0
@@ -389,7 +389,7 @@ def test_a_bound_is_stored_and_read_again(known: Any, tmp_path: Path) -> None:
 def run_cli(*arguments: str) -> Any:
     from typer.testing import CliRunner
 
-    from infoplane.cli import app
+    from infoplane.cli.app import app
 
     return CliRunner().invoke(app, list(arguments))
 

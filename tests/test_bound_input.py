@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from tiny import byte_tokenizer
 
-from infoplane.bound import Bound
+from infoplane.bottleneck.text_bound import Bound
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str]:
     """Exit status and what was written to standard error."""
-    from infoplane.cli import main
+    from infoplane.cli.app import main
 
     before, sys.argv = sys.argv, ["infoplane", *map(str, arguments)]
     try:
@@ -101,7 +101,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 def test_as_many_symbols_as_tokens_are_not_too_many(folder: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from infoplane.cli import app
+    from infoplane.cli.app import app
 
     asked = ["bound", str(folder / "good.jsonl"), "--tokenizer", str(folder / "tokenizer"), "--tokens", "4000",
              "--context", "64", "--orders", "1", "-m", "9", "--out", str(tmp_path / "out")]  # fmt: skip

@@ -14,14 +14,14 @@ from test_report import Page, rows_of
 from test_report_browser import BROWSER, EVIL, browse, holders
 from tiny import byte_tokenizer
 
-from infoplane.bound import Bound
+from infoplane.bottleneck.frontier import Frontier
+from infoplane.bottleneck.text_bound import Bound
 from infoplane.errors import ResultError
-from infoplane.frontier import Frontier
-from infoplane.jackknife import error_and_interval
-from infoplane.report import page
-from infoplane.report.bound_figures import bound_figures
-from infoplane.report.bound_page import render_bound, write_bound_report
-from infoplane.report.bound_view import BoundView
+from infoplane.report.bound.figures import bound_figures
+from infoplane.report.bound.page import render_bound, write_bound_report
+from infoplane.report.bound.view import BoundView
+from infoplane.report.measurement import page
+from infoplane.uncertainty.document_jackknife import error_and_interval
 
 SEEN = {1: 0.76, 2: 0.24, 3: 0.05}
 
@@ -218,7 +218,7 @@ def test_a_wider_target_has_a_figure_of_its_own() -> None:
 def run_cli(*arguments: str) -> Any:
     from typer.testing import CliRunner
 
-    from infoplane.cli import app
+    from infoplane.cli.app import app
 
     return CliRunner().invoke(app, list(arguments))
 

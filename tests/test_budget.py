@@ -15,14 +15,16 @@ from report_factory import full_measurement
 from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
-from infoplane import forward, run, until
-from infoplane.budget import costs, spoken_tokens, tokens_for
-from infoplane.cli import app
+from infoplane.capture import forward_pass as forward
+from infoplane.cli.app import app
 from infoplane.errors import CaptureError, InfoplaneError, ResultError, SettingError, TextError
-from infoplane.measurement import Estimate, Measurement
-from infoplane.models import Model
-from infoplane.report import render_report
-from infoplane.text import read_text
+from infoplane.measurement import measuring as run
+from infoplane.measurement import read_until as until
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.tokens_needed import costs, spoken_tokens, tokens_for
+from infoplane.models.decoder import Model
+from infoplane.report.measurement.writing import render_report
+from infoplane.text.documents import read_text
 
 SMALL: dict[str, Any] = {"context": 64, "m": 16, "orders": (1, 2)}
 FIRST, MOST = 3_072, 24_576

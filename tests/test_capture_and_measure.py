@@ -19,17 +19,17 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane import capturing
-from infoplane.asking import measure_capture
-from infoplane.capture import open_capture
-from infoplane.capturing import plan_shards, write_capture
+from infoplane.capture import writer as capturing
+from infoplane.capture.stored_capture import open_capture
+from infoplane.capture.writer import plan_shards, write_capture
 from infoplane.errors import CaptureError, LabelError, ModelError, SettingError
-from infoplane.labels import NGrams, column, read_column
-from infoplane.measurement import Measurement
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.results import Measurement
+from infoplane.models.decoder import Model
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
+from infoplane.text.ngram_labels import NGrams, column, read_column
 
 
 @pytest.fixture(scope="module")
@@ -222,10 +222,10 @@ _SCRIPT = """
     sys.path[:0] = {path!r}
     from tiny import byte_tokenizer, tiny_model
     from infoplane import capturing as c
-    from infoplane.models import Model
-    from infoplane.points import ReferencePoints
-    from infoplane.text import read_text
-    from infoplane.tokenize import make_windows
+    from infoplane.models.decoder import Model
+    from infoplane.information.reference_points import ReferencePoints
+    from infoplane.text.documents import read_text
+    from infoplane.text.cut_windows import make_windows
     model = Model.from_module(tiny_model(), byte_tokenizer(), "tiny")
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=6000, context=64)
     def progress(stage, done, total):

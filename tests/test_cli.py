@@ -16,13 +16,13 @@ import pytest
 import torch
 from tiny import byte_tokenizer, tiny_model
 
-from infoplane.work_folders import MARK
+from infoplane.storage.working_folders import MARK
 
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1,2", "--points", "16", "--dtype", "float32"]
 
 
 def infoplane(*arguments: str, cwd: Path, stdin: str | None = None) -> Any:
-    command = [sys.executable, "-c", "from infoplane.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=300)
 
 
@@ -107,7 +107,7 @@ def test_bad_input_is_one_clear_message_and_leaves_nothing(
 ) -> None:
     from typer.testing import CliRunner
 
-    from infoplane.cli import app
+    from infoplane.cli.app import app
     from infoplane.errors import InfoplaneError
 
     (tmp_path / "broken.jsonl").write_text('{"text": "fine, and long enough"}\n{"text": \n')
@@ -165,7 +165,7 @@ def test_a_killed_command_goes_on_where_it_stopped_when_it_is_repeated(folder: P
     command = ["measure", str(folder / "tiny"), "--tokens", "36000", *SMALL[2:], "--capture", "cap"]
     whole = infoplane(*command[:-1], "whole-cap", "--out", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
-    run = [sys.executable, "-c", "from infoplane.cli import main; main()", *command, "--out", "out"]
+    run = [sys.executable, "-c", "from infoplane.cli.app import main; main()", *command, "--out", "out"]
     process = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     second = tmp_path / "cap" / "shard-00001.safetensors"
     while not second.exists():
@@ -190,7 +190,7 @@ def test_a_full_disk_is_said_and_nothing_is_left_half_written(folder: Path, tmp_
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=300k tmpfs {disk} || exit 77"
     words = " ".join(shlex.quote(w) for w in ("measure", str(folder / "tiny"), *SMALL, "--out", str(disk / "out")))
-    call = f"{sys.executable} -c 'from infoplane.cli import main; main()' {words}"
+    call = f"{sys.executable} -c 'from infoplane.cli.app import main; main()' {words}"
     script = f"{mount}; {call}; echo status $?; find {disk} -type f"
     run = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True, cwd=tmp_path)
     if run.returncode in (1, 77) and "status" not in run.stdout:
@@ -205,7 +205,7 @@ def test_an_adapter_is_measured_on_its_base(folder: Path, tmp_path: Path) -> Non
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from infoplane.loading import load_model
+    from infoplane.models.loading import load_model
 
     base = AutoModelForCausalLM.from_pretrained(folder / "tiny")
     tuned = get_peft_model(base, LoraConfig(target_modules=["q_proj"], r=2, init_lora_weights=False))

@@ -17,13 +17,13 @@ from test_text_labels import merging_tokenizer
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.comparison import Comparison, Member, compare
+from infoplane.analysis.comparison.comparing import Comparison, Member, compare
+from infoplane.analysis.surveys.record import Survey, Surveyed
 from infoplane.errors import ResultError
-from infoplane.jackknife import standard_error_of
-from infoplane.measurement import Measurement
-from infoplane.report.compare_page import render_comparison
-from infoplane.survey_record import Survey, Surveyed
-from infoplane.text import Text, read_text
+from infoplane.measurement.results import Measurement
+from infoplane.report.comparison.page import render_comparison
+from infoplane.text.documents import Text, read_text
+from infoplane.uncertainty.document_jackknife import standard_error_of
 
 SETTINGS: dict[str, Any] = {"tokens": 10**6, "context": 2048, "orders": (1,), "m": 10, "text_labels": ("word",)}
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_compared_is_refused(found: dict[str, Measurement]) -> No
 
 
 def command(*arguments: str) -> int:
-    from infoplane.cli import main
+    from infoplane.cli.app import main
 
     before, sys.argv = sys.argv, ["infoplane", *arguments]
     try:

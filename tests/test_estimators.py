@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from channels import Channel, as_labels, estimate
 
-from infoplane.assign import soft_assign
-from infoplane.estimators import Tally
-from infoplane.grouping import Grouping
-from infoplane.jackknife import assign_blocks, interval_of, standard_error_of
-from infoplane.label_sums import Summing
-from infoplane.labels import permuted, shifted
-from infoplane.marginal import Marginal, NullCurve
-from infoplane.points import ReferencePoints
-from infoplane.rows import Rows, decode
+from infoplane.information.assignments import Rows, decode
+from infoplane.information.estimators import Tally
+from infoplane.information.label_groups import Grouping
+from infoplane.information.label_sums import Summing
+from infoplane.information.marginal_entropy import Marginal, NullCurve
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.soft_assignment import soft_assign
+from infoplane.text.ngram_labels import permuted, shifted
+from infoplane.uncertainty.document_jackknife import assign_blocks, interval_of, standard_error_of
 
 
 def entropy(p: np.ndarray) -> float:
@@ -77,9 +77,9 @@ def test_shares_add_up_to_the_whole() -> None:
 def test_columns_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Channel(k=300).draw(0, 50, 30)
     whole = [estimate(*drawn, weight) for weight in ("frequency", "uniform")]
-    monkeypatch.setattr("infoplane.rows.WIDTH", 5)
-    monkeypatch.setattr("infoplane.rows._GATHER", 37)
-    monkeypatch.setattr("infoplane.label_sums._PAIRS", 64)
+    monkeypatch.setattr("infoplane.information.assignments.WIDTH", 5)
+    monkeypatch.setattr("infoplane.information.assignments._GATHER", 37)
+    monkeypatch.setattr("infoplane.information.label_sums._PAIRS", 64)
     for weight, want in zip(("frequency", "uniform"), whole, strict=True):
         found = estimate(*drawn, weight)
         np.testing.assert_allclose(found.plugin, want.plugin, rtol=1e-11)

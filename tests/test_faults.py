@@ -22,18 +22,18 @@ from readers import READERS, Reader, make, small_measurement
 from safetensors import numpy as safe
 from tiny import byte_tokenizer, tiny_model
 
-from infoplane import files
-from infoplane.asking import measure_capture
-from infoplane.capture import open_capture
-from infoplane.capture_folder import content
-from infoplane.capturing import write_capture
-from infoplane.cli import main
+from infoplane.capture.folder import content
+from infoplane.capture.stored_capture import open_capture
+from infoplane.capture.writer import write_capture
+from infoplane.cli.app import main
 from infoplane.errors import CaptureError, InfoplaneError, ResultError
-from infoplane.measurement import Measurement
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.results import Measurement
+from infoplane.models.decoder import Model
+from infoplane.storage import atomic_files as files
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--tokens", "2500", "--context", "64", "--orders", "1", "--points", "8", "--dtype", "float32")
@@ -239,13 +239,13 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = {path!r}
 from tiny import byte_tokenizer, tiny_model
-from infoplane.capturing import write_capture
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.asking import measure_capture
+from infoplane.capture.writer import write_capture
+from infoplane.models.decoder import Model
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement.asking import measure_capture
 from infoplane.errors import CaptureError
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
+from infoplane.text.documents import read_text
+from infoplane.text.cut_windows import make_windows
 model = Model.from_module(tiny_model(), byte_tokenizer(), "tiny")
 windows = make_windows(read_text("c4-sample", limit=60), model.tokenizer, tokens=6000, context=64)
 print("ready", flush=True)
@@ -340,8 +340,8 @@ def test_a_full_disk_is_said_and_the_command_goes_on_when_there_is_room(
         files.write_text(folder / "report.html", f'<p class="eyebrow">infoplane {kind}</p>')
         return [folder / "report.html"]
 
-    monkeypatch.setattr("infoplane.report.write_report", draw)
-    monkeypatch.setattr("infoplane.report.run_page.write_run_report", draw)
+    monkeypatch.setattr("infoplane.report.measurement.writing.write_report", draw)
+    monkeypatch.setattr("infoplane.report.training.run_page.write_run_report", draw)
     out = str(disk / "out")
     if command == "measure":
         words = ["measure", str(good / "model"), *SMALL, "--capture", str(disk / "c"), "--out", out]
@@ -379,7 +379,7 @@ def test_a_full_disk_is_said_and_the_command_goes_on_when_there_is_room(
 def test_a_limit_on_the_size_of_files_is_said(good: Path, tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from infoplane.cli import main; main()"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from infoplane.cli.app import main; main()"
     )
     words = ["measure", "--capture", str(good / "capture"), "--orders", "1", "--out", str(tmp_path / "out")]
     run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
@@ -398,7 +398,8 @@ def test_neither_clock_nor_locale_nor_time_zone_changes_a_byte(good: Path, tmp_p
         "turkish": {"LC_ALL": "tr_TR.UTF-8", "PYTHONIOENCODING": "ascii", "TZ": "America/St_Johns"},
     }
     code = (
-        "import infoplane.report, sys; infoplane.report.write_report = lambda found, folder: [folder / 'report.html']"
+        "import sys; from infoplane.report.measurement import writing; "
+        "writing.write_report = lambda found, folder: [folder / 'report.html']"
     )
     said = {}
     for name, more in places.items():
@@ -409,7 +410,7 @@ def test_neither_clock_nor_locale_nor_time_zone_changes_a_byte(good: Path, tmp_p
             os.utime(path, (when, when))
         words = ["measure", "--capture", str(capture), "--orders", "1", "--out", str(tmp_path / name)]
         run = subprocess.run(
-            [sys.executable, "-c", f"{code}; from infoplane.cli import main; main()", *words],
+            [sys.executable, "-c", f"{code}; from infoplane.cli.app import main; main()", *words],
             capture_output=True, env={**os.environ, **more},
         )  # fmt: skip
         assert run.returncode == 0, run.stderr

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infoplane import files
+from infoplane.storage import atomic_files as files
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ import pytest
 from synthetic import models, subset
 from typer.testing import CliRunner
 
-from infoplane.cases import Cases
-from infoplane.cli import app
+from infoplane.analysis.forecasting.case_table import Cases
+from infoplane.analysis.forecasting.forecasts import Forecast, forecast
+from infoplane.analysis.forecasting.validation import BASELINES, BOTH, MEAN, leverage, predictors
+from infoplane.cli.app import app
 from infoplane.errors import InfoplaneError, ResultError, SettingError
-from infoplane.forecast import Forecast, forecast
-from infoplane.predicting import BASELINES, BOTH, MEAN, leverage, predictors
 
 
 def written(table: Cases, path: Path, **more: Any) -> Path:
@@ -400,7 +400,7 @@ def test_bad_input_is_one_clear_message(
 def test_without_statsmodels_the_message_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['statsmodels'] = None\n"
-        "from infoplane.correlations import false_discovery\n"
+        "from infoplane.analysis.forecasting.correlations import false_discovery\n"
         "from infoplane.errors import SettingError\n"
         "try: false_discovery([0.1])\n"
         "except SettingError as error: print(error)\n"

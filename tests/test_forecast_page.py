@@ -9,9 +9,9 @@ import pytest
 from synthetic import models
 from test_compare import command
 
-from infoplane.cases import Cases
-from infoplane.forecast import Forecast, forecast
-from infoplane.report.forecast_page import forecast_figures, render_forecast
+from infoplane.analysis.forecasting.case_table import Cases
+from infoplane.analysis.forecasting.forecasts import Forecast, forecast
+from infoplane.report.forecast.page import forecast_figures, render_forecast
 
 
 @pytest.fixture(scope="module")

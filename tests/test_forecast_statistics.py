@@ -16,14 +16,20 @@ from sklearn.preprocessing import StandardScaler
 from statsmodels.regression.linear_model import OLS
 from synthetic import models, regression
 
-from infoplane.cases import Cases, Sample
-from infoplane.correlations import correlations, false_discovery
+from infoplane.analysis.forecasting.case_table import Cases, Sample
+from infoplane.analysis.forecasting.correlations import correlations, false_discovery
+from infoplane.analysis.forecasting.family_ridge import ALPHAS, families_for, fit_ridge
+from infoplane.analysis.forecasting.partial_correlations import FAMILY, baseline_sets, partials
+from infoplane.analysis.forecasting.power import design_effect, detectable, models_needed
+from infoplane.analysis.forecasting.printed_correlations import (
+    N_PUBLISHED,
+    PUBLISHED,
+    consistency,
+    fisher_interval,
+    published_p,
+)
 from infoplane.errors import ResultError, SettingError
-from infoplane.paper_correlations import N_PUBLISHED, PUBLISHED, consistency, fisher_interval, published_p
-from infoplane.partial import FAMILY, baseline_sets, partials
-from infoplane.power import design_effect, detectable, models_needed
-from infoplane.resampling import correlation_of, covariances, icc, infer, midranks
-from infoplane.ridge import ALPHAS, families_for, fit_ridge
+from infoplane.uncertainty.family_resampling import correlation_of, covariances, icc, infer, midranks
 
 
 def cases(x: Any, y: Any, family: Any, **more: Any) -> Cases:

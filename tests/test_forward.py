@@ -9,14 +9,14 @@ import pytest
 import torch
 from tiny import CONFIGS, byte_tokenizer, tiny_model
 
-from infoplane.assign import soft_assign
+from infoplane.capture.forward_pass import assign_windows, batches
 from infoplane.errors import ModelError, SettingError, TextError
-from infoplane.forward import assign_windows, batches
-from infoplane.layers import select_layers
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.soft_assignment import soft_assign
+from infoplane.models.decoder import Model
+from infoplane.models.layers import select_layers
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
 
 TEXTS = ["A first document, of some length.", "Another, shorter.", "The third one is the longest of them all, by far."]
 

@@ -28,26 +28,26 @@ from test_run_report import run
 from tiny import save_tiny, tiny_model
 from typer.testing import CliRunner
 
-from infoplane.cases import Cases
-from infoplane.cli import app
-from infoplane.cli_common import safe
-from infoplane.comparison import Comparison, Member, compare
+from infoplane.analysis.comparison.comparing import Comparison, Member, compare
+from infoplane.analysis.forecasting.case_table import Cases
+from infoplane.analysis.forecasting.forecasts import forecast
+from infoplane.analysis.surveys.record import Survey
+from infoplane.analysis.surveys.survey_file import parse_survey
+from infoplane.analysis.training.seeds import grouped
+from infoplane.analysis.training.trajectory import Trajectory
+from infoplane.analysis.training.worker import Run
+from infoplane.cli.app import app
+from infoplane.cli.terminal import safe
 from infoplane.errors import InfoplaneError, LabelError, ModelError, ResultError, SettingError
-from infoplane.forecast import forecast
-from infoplane.labels import read_column
-from infoplane.loading import load_model, load_tokenizer
-from infoplane.measurement import Measurement
-from infoplane.report import write_report
-from infoplane.report.bound_page import write_bound_report
-from infoplane.report.compare_page import write_comparison_report
-from infoplane.report.forecast_page import write_forecast_report
-from infoplane.report.run_page import write_run_report
-from infoplane.report.several_page import write_several_report
-from infoplane.seeds import grouped
-from infoplane.survey_file import parse_survey
-from infoplane.survey_record import Survey
-from infoplane.trace_work import Run
-from infoplane.trajectory import Trajectory
+from infoplane.measurement.results import Measurement
+from infoplane.models.loading import load_model, load_tokenizer
+from infoplane.report.bound.page import write_bound_report
+from infoplane.report.comparison.page import write_comparison_report
+from infoplane.report.forecast.page import write_forecast_report
+from infoplane.report.measurement.writing import write_report
+from infoplane.report.training.run_page import write_run_report
+from infoplane.report.training.several_page import write_several_report
+from infoplane.text.ngram_labels import read_column
 
 RUN = "document.documentElement.dataset.ran=1"
 SCRIPTS = (
@@ -236,7 +236,7 @@ def test_names_send_nothing_to_the_terminal(tmp_path: Path) -> None:
 
 def on_a_terminal(arguments: list[str]) -> tuple[int, bytes]:
     """Exit status and output of the command on a pseudo-terminal."""
-    code = "import sys; from infoplane.cli import main; main()"
+    code = "import sys; from infoplane.cli.app import main; main()"
     master, slave = pty.openpty()
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=slave, stderr=slave, stdin=slave)
     os.close(slave)

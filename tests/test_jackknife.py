@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infoplane.jackknife import assign_blocks, interval_of, partner_weight, standard_error_of
+from infoplane.uncertainty.document_jackknife import assign_blocks, interval_of, partner_weight, standard_error_of
 
 
 def test_the_error_of_a_mean_is_the_textbook_one() -> None:

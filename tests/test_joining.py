@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from test_compare import command
 
-from infoplane.cases import Cases
+from infoplane.analysis.forecasting.case_table import Cases
+from infoplane.analysis.forecasting.join_scores import join
+from infoplane.analysis.scores.score_table import Scores
 from infoplane.errors import ScoreError
-from infoplane.joining import join
-from infoplane.measurement import Estimate, Measurement
-from infoplane.scores import Scores
+from infoplane.measurement.results import Estimate, Measurement
 
 MODELS = {"EleutherAI/pythia-70m": 0.21, "EleutherAI/pythia-160m": 0.25, "org/toy": 0.3}
 

@@ -15,8 +15,8 @@ import others
 import truth
 from channels import Channel, as_labels
 
-from infoplane.calibration import temperature
-from infoplane.points import ReferencePoints
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.vmf_temperature import temperature
 
 
 def blobs(n: int = 1_500, apart: float = 12.0, d: int = 8, seed: int = 0) -> others.Sample:

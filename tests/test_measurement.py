@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from infoplane.errors import ResultError
-from infoplane.jackknife import interval_of, standard_error_of
-from infoplane.measurement import Estimate, Measurement
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 
 def _measurement(shift: float = 0.0, **provenance: str) -> Measurement:

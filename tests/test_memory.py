@@ -15,21 +15,24 @@ import torch
 from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
-from infoplane import answers, machine, memory, run
-from infoplane.answers import settings
-from infoplane.asking import measure_capture
-from infoplane.capture import Capture, open_capture
-from infoplane.capturing import hold_capture, write_capture
-from infoplane.cli import app
+from infoplane.capture import memory_plan as memory
+from infoplane.capture.forward_pass import BatchSize, assign_windows, out_of_memory
+from infoplane.capture.memory_plan import Reduction, capturing, reduction
+from infoplane.capture.stored_capture import Capture, open_capture
+from infoplane.capture.writer import hold_capture, write_capture
+from infoplane.cli.app import app
+from infoplane.engines.ray_worker import Worker
 from infoplane.errors import ModelError, SettingError
-from infoplane.forward import BatchSize, assign_windows, out_of_memory
-from infoplane.machine import parse
-from infoplane.memory import Reduction, capturing, reduction
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.ray_worker import Worker
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement import measuring as run
+from infoplane.measurement import reduction as answers
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.reduction import settings
+from infoplane.models.decoder import Model
+from infoplane.storage import memory_size as machine
+from infoplane.storage.memory_size import parse
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
 
 GIB = 1 << 30
 
@@ -165,10 +168,10 @@ def captured(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Capture:
 
 @pytest.mark.parametrize("long", [False, True])
 def test_no_number_hangs_on_the_memory(captured: Capture, monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
-    monkeypatch.setattr("infoplane.rows.WIDTH", 7)  # so that 40 columns are six pieces
+    monkeypatch.setattr("infoplane.information.assignments.WIDTH", 7)  # so that 40 columns are six pieces
     if long:  # many labels and steps to a layer, whose rows are gathered whole where it is held
-        for name, value in (("rows._NEAR", 0), ("rows._GATHER", 2000), ("label_sums._PAIRS", 100)):
-            monkeypatch.setattr(f"infoplane.{name}", value)
+        for name, value in (("assignments._NEAR", 0), ("assignments._GATHER", 2000), ("label_sums._PAIRS", 100)):
+            monkeypatch.setattr(f"infoplane.information.{name}", value)
     asked: dict[str, Any] = {"orders": (1, 2), "weights": ("frequency", "uniform")}
     wide = measure_capture(captured, **asked, memory="8GB", threads=2)
     few = 0
@@ -188,11 +191,11 @@ def test_labels_that_go_along_with_others_get_the_sums_of_their_own(
     went: list[int] = []
     families = answers._families
     monkeypatch.setattr(answers, "_families", lambda jobs: went.extend(map(len, families(jobs))) or families(jobs))
-    for name, value in (("rows._NEAR", 0), ("rows._GATHER", 2000), ("label_sums._PAIRS", 100)):
-        monkeypatch.setattr(f"infoplane.{name}", value)
+    for name, value in (("assignments._NEAR", 0), ("assignments._GATHER", 2000), ("label_sums._PAIRS", 100)):
+        monkeypatch.setattr(f"infoplane.information.{name}", value)
     far = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
     assert max(went) == 3  # the next token at its positions, at those of bigrams and of trigrams
-    monkeypatch.setattr("infoplane.grouping.Grouping.among", lambda *_: None)
+    monkeypatch.setattr("infoplane.information.label_groups.Grouping.among", lambda *_: None)
     apart = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
     assert max(went[-16:]) == 1 and apart.estimates == far.estimates  # bit for bit
     for row, other in zip(together, far, strict=True):
@@ -209,9 +212,9 @@ def test_rows_read_by_columns_are_those_of_the_whole(captured: Capture, model: M
 
 def test_long_layers_are_gathered_to_the_same_bits(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     near = measure_capture(captured, orders=(1, 2), weights=("frequency", "uniform"))
-    monkeypatch.setattr("infoplane.rows._NEAR", 0)
+    monkeypatch.setattr("infoplane.information.assignments._NEAR", 0)
     for gather in (1 << 11, 13):
-        monkeypatch.setattr("infoplane.rows._GATHER", gather)
+        monkeypatch.setattr("infoplane.information.assignments._GATHER", gather)
         far = measure_capture(captured, orders=(1, 2), weights=("frequency", "uniform"))
         for row, other in zip(near, far, strict=True):
             assert row.key == other.key and other.value == pytest.approx(row.value, abs=1e-12)
@@ -220,7 +223,7 @@ def test_long_layers_are_gathered_to_the_same_bits(captured: Capture, monkeypatc
 
 def test_without_the_product_of_scipy_sums_are_the_same(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     fast = measure_capture(captured, orders=(1,))
-    monkeypatch.setattr("infoplane.rows._csr", None)
+    monkeypatch.setattr("infoplane.information.assignments._csr", None)
     for row, other in zip(fast, measure_capture(captured, orders=(1,)), strict=True):
         assert other.value == pytest.approx(row.value, abs=1e-12)
 
@@ -232,9 +235,9 @@ def peak(budget: str, tokens: int = 300_000) -> float:
     """Peak MiB of a process that measures two synthetic layers with a budget."""
     code = f"""
         import re, numpy as np
-        from infoplane.capture import Capture
-        from infoplane.asking import measure_capture
-        from infoplane.windows import Windows
+        from infoplane.capture.stored_capture import Capture
+        from infoplane.measurement.asking import measure_capture
+        from infoplane.text.windows import Windows
         draw, length = np.random.default_rng(0), 200
         count = {tokens} // length
         position = np.ones(count * length, bool)
@@ -369,11 +372,11 @@ def test_a_real_shortage_on_the_cpu(tmp_path: Path) -> None:
     code = """
         import resource, sys, json, torch, transformers as t
         torch.set_num_threads(1)
-        from infoplane.forward import BatchSize, assign_windows
-        from infoplane.models import Model
-        from infoplane.points import ReferencePoints
-        from infoplane.text import Document, read_text
-        from infoplane.windows import Windows
+        from infoplane.capture.forward_pass import BatchSize, assign_windows
+        from infoplane.models.decoder import Model
+        from infoplane.information.reference_points import ReferencePoints
+        from infoplane.text.documents import Document, read_text
+        from infoplane.text.windows import Windows
         import numpy as np
         config = t.LlamaConfig(vocab_size=257, hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
                                intermediate_size=16384)

@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from infoplane.analysis.scores.model_matching import Match, Measured, Unmatched, family_of, find, match, rows_of
+from infoplane.analysis.scores.name_keys import key_of
+from infoplane.analysis.scores.published_tables import TABLES, facts, published
+from infoplane.analysis.scores.score_table import Scores
 from infoplane.errors import ScoreError
-from infoplane.model_names import Match, Measured, Unmatched, family_of, find, match, rows_of
-from infoplane.name_keys import key_of
-from infoplane.published import TABLES, facts, published
-from infoplane.scores import Scores
 
 
 def row(model: str = "org/Net-1.5-7B", value: float = 0.5, **more: Any) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import transformers as t
 from tiny import VOCABULARY, byte_tokenizer, tiny_model
 
 import infoplane
+from infoplane.analysis.training.monitoring import Monitor, unwrapped
+from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.errors import SettingError
-from infoplane.monitor import Monitor, unwrapped
-from infoplane.trajectory import Trajectory
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "m": 16}
 

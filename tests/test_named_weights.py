@@ -17,7 +17,7 @@ from tiny import VOCABULARY, byte_tokenizer, save_tiny, tiny_model
 
 import infoplane
 from infoplane.errors import ModelError
-from infoplane.loading import built_in, load_model, load_tokenizer
+from infoplane.models.loading import built_in, load_model, load_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft")  # its advice on how adapters are saved
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
@@ -327,7 +327,7 @@ def test_the_scale_of_an_adapter_tells_modules_apart(tmp_path: Path) -> None:
 
 
 def test_the_base_of_an_adapter_is_of_the_revision_that_it_was_trained_on(base: Path, tmp_path: Path) -> None:
-    from infoplane.loading import _locate
+    from infoplane.models.loading import _locate
 
     place = adapted(tmp_path / "lora", base, lora())
     told = json.loads((place / "adapter_config.json").read_text())
@@ -445,8 +445,8 @@ def test_a_name_that_this_version_does_not_know_is_no_message_by_itself(tmp_path
 
 
 def test_a_survey_and_a_trace_record_it_and_go_on(base: Path, tmp_path: Path) -> None:
-    from infoplane.surveying import survey
-    from infoplane.tracing import trace
+    from infoplane.analysis.surveys.surveying import survey
+    from infoplane.analysis.training.tracing import trace
 
     saved(tmp_path / "broken", without("model.norm"))
     (tmp_path / "survey.toml").write_text(
@@ -469,7 +469,7 @@ def test_a_survey_and_a_trace_record_it_and_go_on(base: Path, tmp_path: Path) ->
 def test_bos_is_found_where_the_vocabulary_lacks_an_a() -> None:
     from tokenizers import Tokenizer, models, processors
 
-    from infoplane.tokenize import prefix_of
+    from infoplane.text.cut_windows import prefix_of
 
     backend = Tokenizer(models.BPE({"<s>": 0, "中": 1, "文": 2}, []))  # what it lacks it leaves out
     backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])

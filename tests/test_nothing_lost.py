@@ -17,9 +17,10 @@ from safetensors.numpy import save_file
 from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
-from infoplane import temporary, work_folders
-from infoplane.cli import app
+from infoplane.cli.app import app
 from infoplane.errors import InfoplaneError, ResultError
+from infoplane.storage import temporary_folders as temporary
+from infoplane.storage import working_folders as work_folders
 
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "8", "--dtype", "float32"]
 
@@ -240,7 +241,7 @@ def test_folders_of_killed_processes_are_swept_and_no_others(tmp_path: Path, mon
         (tmp_path / name / "notes.md").write_text("mine")
         if content is not None:
             (tmp_path / name / "lock").write_bytes(content)
-    code = "import sys, os; from infoplane.temporary import new_folder; new_folder('infoplane-tmp-'); os._exit(1)"
+    code = "import os, infoplane.storage.temporary_folders as t; t.new_folder('infoplane-tmp-'); os._exit(1)"
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)})
     assert len(list(tmp_path.iterdir())) == 3
     with temporary.temporary() as one, temporary.temporary() as two:
@@ -255,7 +256,7 @@ def test_a_measurement_that_is_stopped_leaves_nothing_for_ever(
 ) -> None:
     """SIGTERM and SIGKILL of `measure --json` left the whole capture on the temporary disk."""
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", "from infoplane.cli import main; main()", "measure", str(model), "--json"]
+    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "measure", str(model), "--json"]
     run = subprocess.Popen(
         [*command, "--tokens", "150000", "--context", "64"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from infoplane import wandering
+from infoplane.analysis.training import optimiser_noise as wandering
+from infoplane.analysis.training.phases import Phases, claim, find_phases, phases_of_seeds
 from infoplane.errors import SettingError
-from infoplane.phases import Phases, claim, find_phases, phases_of_seeds
 
 Floats = npt.NDArray[np.float64]
 STEPS = {20: [*range(1, 8), 9, 13, 21, 36, 65, 117, 216, 400, 745, 1_390, 2_600, 5_000, 10_000]}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from infoplane.assign import soft_assign, soft_entropy
 from infoplane.errors import SettingError
-from infoplane.points import ReferencePoints
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.soft_assignment import soft_assign, soft_entropy
 
 
 def _by_definition(z: np.ndarray, points: ReferencePoints) -> np.ndarray:

@@ -17,21 +17,21 @@ from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane import run
-from infoplane.asking import measure_capture
-from infoplane.capture import Capture
-from infoplane.cli import app
+from infoplane.capture.stored_capture import Capture
+from infoplane.cli.app import app
 from infoplane.errors import InfoplaneError, LabelError, SettingError, TextError
-from infoplane.loading import load_tokenizer
-from infoplane.measurement import Measurement
-from infoplane.models import Model
-from infoplane.pair_windows import PairRows, make_pair_windows
-from infoplane.pairs import ASSISTANT, SYSTEM, USER, Message, read_pairs
-from infoplane.preference import Asked, token_information, with_preferences
-from infoplane.report import render_report
-from infoplane.swaps import CENTRED, PLUGIN_CENTRED, centred, score_interval
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
+from infoplane.measurement import measuring as run
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.preference_information import Asked, token_information, with_preferences
+from infoplane.measurement.results import Measurement
+from infoplane.measurement.swap_control import CENTRED, PLUGIN_CENTRED, centred, score_interval
+from infoplane.models.decoder import Model
+from infoplane.models.loading import load_tokenizer
+from infoplane.report.measurement.writing import render_report
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
+from infoplane.text.pairs.cut_pair_windows import PairRows, make_pair_windows
+from infoplane.text.pairs.preference_pairs import ASSISTANT, SYSTEM, USER, Message, read_pairs
 
 CHAT = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>\n{% endfor %}"

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from infoplane.cli import app
+from infoplane.analysis.scores.published_tables import FOLDER, TABLES, facts, published
+from infoplane.analysis.scores.score_files import read_scores
+from infoplane.cli.app import app
 from infoplane.errors import InfoplaneError
-from infoplane.published import FOLDER, TABLES, facts, published
-from infoplane.score_files import read_scores
 
 
 def cells(name: str) -> Iterator[dict[str, str]]:
@@ -121,7 +121,8 @@ def test_packing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_reading_scores_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from infoplane.published import published, facts; from infoplane.model_names import match; "
+        "import sys; from infoplane.analysis.scores.published_tables import published, facts; "
+        "from infoplane.analysis.scores.model_matching import match; "
         "match(['gpt2'], published('base-llm-benchmarks')); facts(); "
         "bad = {'torch', 'transformers', 'altair', 'scipy', 'sklearn'} & set(sys.modules); assert not bad, bad"
     )

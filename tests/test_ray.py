@@ -25,23 +25,27 @@ from safetensors.numpy import load_file
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane import capturing, ray_engine, run, surveying, tracing
-from infoplane.capture import open_capture
-from infoplane.capturing import capture_with
-from infoplane.engine import Advance, Held, Local, Piece
+from infoplane.analysis.surveys import surveying
+from infoplane.analysis.surveys.record import Survey
+from infoplane.analysis.surveys.surveying import survey
+from infoplane.analysis.training import tracing
+from infoplane.analysis.training.tracing import trace
+from infoplane.analysis.training.trajectory import Trajectory
+from infoplane.capture import writer as capturing
+from infoplane.capture.stored_capture import open_capture
+from infoplane.capture.writer import capture_with
+from infoplane.engines import ray_engine
+from infoplane.engines.base import Advance, Held, Local, Piece
+from infoplane.engines.ray_engine import RayEngine
+from infoplane.engines.ray_share import Share, share_of
+from infoplane.engines.ray_worker import Worker
 from infoplane.errors import CaptureError, EngineError, InfoplaneError, ModelError, SettingError
-from infoplane.measurement import Measurement
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.ray_engine import RayEngine
-from infoplane.ray_share import Share, share_of
-from infoplane.ray_worker import Worker
-from infoplane.survey_record import Survey
-from infoplane.surveying import survey
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
-from infoplane.tracing import trace
-from infoplane.trajectory import Trajectory
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement import measuring as run
+from infoplane.measurement.results import Measurement
+from infoplane.models.decoder import Model
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
 
 ray = pytest.importorskip("ray")
 

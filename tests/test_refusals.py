@@ -13,19 +13,20 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
-from infoplane import Measurement, loading, measure
-from infoplane import sizes as sizing
-from infoplane.addresses import place
-from infoplane.byte_budget import limit_bytes
-from infoplane.cli import app
+from infoplane import Measurement, measure
+from infoplane.analysis.training.tracing import trace
+from infoplane.capture import sizes as sizing
+from infoplane.cli.app import app
 from infoplane.errors import InfoplaneError, LabelError, ResultError, SettingError, TextError
-from infoplane.pairs import read_pairs
-from infoplane.points import ReferencePoints
-from infoplane.results import KINDS, check_free, check_kind, kind_at, read_record
-from infoplane.storage import put
-from infoplane.text import Text, read_text
-from infoplane.tokenize import make_windows
-from infoplane.tracing import trace
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.models import loading
+from infoplane.storage.address import place
+from infoplane.storage.locations import put
+from infoplane.storage.records import KINDS, check_free, check_kind, kind_at, read_record
+from infoplane.text.byte_budget import limit_bytes
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import Text, read_text
+from infoplane.text.pairs.preference_pairs import read_pairs
 
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "16", "--dtype", "float32"]
 

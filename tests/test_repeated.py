@@ -18,7 +18,7 @@ from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane.cli import app
+from infoplane.cli.app import app
 from infoplane.errors import InfoplaneError, ResultError
 
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "16", "--dtype", "float32"]
@@ -140,7 +140,7 @@ def test_a_trace_a_bound_a_comparison_and_a_forecast_that_are_repeated_are_done(
 
 
 def test_an_interrupted_command_says_how_to_go_on(model: Path, tmp_path: Path) -> None:
-    code = "from infoplane.cli import main; main()"
+    code = "from infoplane.cli.app import main; main()"
     command = [sys.executable, "-c", code, "measure", str(model), "--tokens", "150000", "--context", "64"]
     for more, said in (
         (["--out", "out"], "repeat the same command to go on where it stopped"),
@@ -198,7 +198,7 @@ def test_a_forecast_of_columns_that_are_constant_in_a_draw_warns_of_nothing(tmp_
 
 def test_a_draw_of_one_family_has_no_correlation() -> None:
     """Of a column that is constant in a draw rounding leaves a sum of squares of either sign."""
-    from infoplane.resampling import correlation_of, covariances
+    from infoplane.uncertainty.family_resampling import correlation_of, covariances
 
     z = np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 4.0], [0.7, 1.5], [0.9, 3.0]])
     weights = np.array([[1.0, 1, 1, 1, 1], [3.0, 1, 1, 0, 0], [0.3, 2.1, 7.7, 0, 0], [2.0, 2, 3, 0, 0]])

@@ -13,7 +13,7 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.surveying import survey
+from infoplane.analysis.surveys.surveying import survey
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL: dict[str, Any] = {"tokens": 2600, "context": 32, "orders": (1,), "m": 8, "dtype": "float32"}
@@ -27,7 +27,7 @@ def ask(place: Path) -> None:
 
 def ask_far(place: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:  # as for layers of many rows
-        patch.setattr("infoplane.rows._NEAR", 0)
+        patch.setattr("infoplane.information.assignments._NEAR", 0)
         ask(place)
 
 
@@ -60,24 +60,24 @@ def measure_run(place: Path) -> None:
 
 
 REPLACED = [
-    (ask, "infoplane.rows.WIDTH"),
-    (ask_far, "infoplane.rows._GATHER"),
-    (ask, "infoplane.rows._NEAR"),
-    (ask, "infoplane.rows._csr"),
-    (ask, "infoplane.label_sums._PAIRS"),
-    (ask, "infoplane.grouping.Grouping.among"),
-    (ask, "infoplane.answers.settings"),
-    (ask, "infoplane.answers._families"),
-    (measure, "infoplane.forward.assign_windows"),
-    (measure, "infoplane.run.capture_with"),
-    (measure, "infoplane.run._Source"),
-    (measure, "infoplane.loading.load_model"),
-    (measure_until, "infoplane.until.FIRST"),
-    (probe, "infoplane.forward.assign_windows"),
-    (measure_several, "infoplane.survey_work.measure"),
-    (measure_several, "infoplane.survey_entries.deciding_versions"),
-    (measure_run, "infoplane.trace_work.write_capture"),
-    (measure_run, "infoplane.tracing.Tracing"),
+    (ask, "infoplane.information.assignments.WIDTH"),
+    (ask_far, "infoplane.information.assignments._GATHER"),
+    (ask, "infoplane.information.assignments._NEAR"),
+    (ask, "infoplane.information.assignments._csr"),
+    (ask, "infoplane.information.label_sums._PAIRS"),
+    (ask, "infoplane.information.label_groups.Grouping.among"),
+    (ask, "infoplane.measurement.reduction.settings"),
+    (ask, "infoplane.measurement.reduction._families"),
+    (measure, "infoplane.capture.forward_pass.assign_windows"),
+    (measure, "infoplane.measurement.measuring.capture_with"),
+    (measure, "infoplane.measurement.measuring._Source"),
+    (measure, "infoplane.models.loading.load_model"),
+    (measure_until, "infoplane.measurement.read_until.FIRST"),
+    (probe, "infoplane.capture.forward_pass.assign_windows"),
+    (measure_several, "infoplane.analysis.surveys.worker.measure"),
+    (measure_several, "infoplane.analysis.surveys.entries.deciding_versions"),
+    (measure_run, "infoplane.analysis.training.worker.write_capture"),
+    (measure_run, "infoplane.analysis.training.tracing.Tracing"),
 ]
 
 

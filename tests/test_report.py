@@ -17,10 +17,12 @@ import altair as alt
 import pytest
 from report_factory import BLOCKS, full_measurement, minimal_measurement
 
-from infoplane.measurement import Estimate, Measurement
-from infoplane.report import figure_files, page, planes, prose, render_report, words, write_report
-from infoplane.report.figures import FIGURES, Figure, draw, draw_figures, renumbered
-from infoplane.report.view import View, model_name
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.report.measurement import page, planes, prose
+from infoplane.report.measurement.figures import FIGURES, Figure, draw, draw_figures, renumbered
+from infoplane.report.measurement.view import View, model_name
+from infoplane.report.measurement.writing import figure_files, render_report, write_report
+from infoplane.report.parts import words
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
 
@@ -140,8 +142,8 @@ def test_same_record_same_bytes(full: Measurement, html: str) -> None:
 def test_same_bytes_in_another_process_and_after_a_file(full: Measurement, html: str, tmp_path: Path) -> None:
     full.save(tmp_path)
     code = (
-        "import sys, altair, hashlib; from infoplane.measurement import Measurement;"
-        "from infoplane.report import render_report;"
+        "import sys, altair, hashlib; from infoplane.measurement.results import Measurement;"
+        "from infoplane.report.measurement.writing import render_report;"
         "altair.theme.enable('dark');"  # what the user of a notebook may have done
         "altair.Chart(altair.Data(values=[])).mark_point().interactive().to_dict();"  # moves its counters on
         "sys.stdout.buffer.write(render_report(Measurement.load(sys.argv[1])).encode())"
@@ -560,5 +562,5 @@ def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
 
 
 def test_reading_results_needs_no_drawing_library() -> None:
-    code = "import sys, infoplane.measurement; sys.exit('altair' in sys.modules or 'vl_convert' in sys.modules)"
+    code = "import sys, infoplane.measurement.results; sys.exit('altair' in sys.modules or 'vl_convert' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

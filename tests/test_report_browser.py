@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from report_factory import full_measurement, minimal_measurement
 
-from infoplane.measurement import Measurement
-from infoplane.report import write_report
-from infoplane.report.figures import FIGURES
+from infoplane.measurement.results import Measurement
+from infoplane.report.measurement.figures import FIGURES
+from infoplane.report.measurement.writing import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)

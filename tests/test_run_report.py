@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from test_report_browser import BROWSER, EVIL, browse, holders
 
+from infoplane.analysis.training.seeds import Seeds, grouped
+from infoplane.analysis.training.trajectory import Point, Trajectory
 from infoplane.errors import ResultError, SettingError
-from infoplane.jackknife import error_and_interval
-from infoplane.measurement import Estimate, Measurement
-from infoplane.report.run_page import render_run, write_run_report
-from infoplane.report.run_view import RunView
-from infoplane.report.several_page import render_several, write_several_report
-from infoplane.seeds import Seeds, grouped
-from infoplane.trajectory import Point, Trajectory
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.report.training.run_page import render_run, write_run_report
+from infoplane.report.training.run_view import RunView
+from infoplane.report.training.several_page import render_several, write_several_report
+from infoplane.uncertainty.document_jackknife import error_and_interval
 
 
 def run(

@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from infoplane.analysis.scores.published_tables import published
+from infoplane.analysis.scores.score_files import read_scores
+from infoplane.analysis.scores.score_table import SCHEMA, Remark, Scores, concat, near, step_of
 from infoplane.errors import ScoreError
-from infoplane.published import published
-from infoplane.score_files import read_scores
-from infoplane.scores import SCHEMA, Remark, Scores, concat, near, step_of
 
 # Written by lm_eval 0.4.13 itself (two toy tasks and their group; a dummy model, and a tiny GPT-2 in bfloat16 with
 # --limit 3); only `configs` and `pretty_env_info` were taken out.

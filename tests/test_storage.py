@@ -22,19 +22,23 @@ from tiny import save_tiny
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane import copies, files, run, storage, work_folders
-from infoplane.addresses import Address, is_address, place, reaching
-from infoplane.capture import open_capture
-from infoplane.capture_folder import shard_path
-from infoplane.cases import REFERENCE
-from infoplane.cli import app
-from infoplane.comparison import Comparison
+from infoplane.analysis.comparison.comparing import Comparison
+from infoplane.analysis.forecasting.case_table import REFERENCE
+from infoplane.analysis.surveys.surveying import survey
+from infoplane.analysis.training.tracing import trace
+from infoplane.analysis.training.trajectory import Trajectory
+from infoplane.capture.folder import shard_path
+from infoplane.capture.stored_capture import open_capture
+from infoplane.cli.app import app
+from infoplane.engines.ray_engine import RayEngine
 from infoplane.errors import CaptureError, ResultError, SettingError
-from infoplane.measurement import Measurement
-from infoplane.ray_engine import RayEngine
-from infoplane.surveying import survey
-from infoplane.tracing import trace
-from infoplane.trajectory import Trajectory
+from infoplane.measurement import measuring as run
+from infoplane.measurement.results import Measurement
+from infoplane.storage import atomic_files as files
+from infoplane.storage import local_copies as copies
+from infoplane.storage import locations as storage
+from infoplane.storage import working_folders as work_folders
+from infoplane.storage.address import Address, is_address, place, reaching
 
 ASKED: dict[str, Any] = {"tokens": 3000, "context": 64, "m": 16, "orders": (1, 2), "dtype": "float32"}
 OPTIONS = ["--tokens", "3000", "--context", "64", "--points", "16", "--orders", "1,2", "--dtype", "float32"]
@@ -153,7 +157,7 @@ def test_whatever_a_storage_raises_is_an_error_with_a_number() -> None:
 
 
 def test_a_storage_that_does_not_answer_is_an_error(bucket: str) -> None:
-    code = "import infoplane.cli; infoplane.cli.main()"
+    code = "import infoplane.cli.app; infoplane.cli.app.main()"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         told = {

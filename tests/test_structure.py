@@ -15,8 +15,8 @@ from torch import nn
 
 import infoplane
 from infoplane.errors import ModelError
-from infoplane.models import Model
-from infoplane.running import replaced
+from infoplane.models.decoder import Model
+from infoplane.models.running import replaced
 
 sys.path.append(str(Path(__file__).parents[1] / "bench"))
 import decoders
@@ -47,7 +47,7 @@ def test_a_kind_of_decoder_holds_or_is_refused_as_listed(kind: str) -> None:
 
 
 def test_the_sweep_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    from infoplane.layers import Layer
+    from infoplane.models.layers import Layer
 
     monkeypatch.setattr(Layer, "states", lambda self, passed: passed + 1)
     found = decoders.outcome("llama")
@@ -196,7 +196,7 @@ def test_modules_without_a_head_of_a_language_model_say_so() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_text_tower_of_a_multimodal_checkpoint_is_measured_by_every_way(tmp_path: Path) -> None:
-    from infoplane.tracing import trace
+    from infoplane.analysis.training.tracing import trace
 
     module = decoders.tiny_of("gemma3")
     for step in (1, 2):

@@ -19,17 +19,19 @@ from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane import loading, survey_entries, survey_work, weight_files
-from infoplane.byte_budget import limit_bytes
-from infoplane.cli import app
+from infoplane.analysis.surveys import entries as survey_entries
+from infoplane.analysis.surveys import worker as survey_work
+from infoplane.analysis.surveys.cost import costs
+from infoplane.analysis.surveys.lock import Hub
+from infoplane.analysis.surveys.record import Survey
+from infoplane.analysis.surveys.survey_file import read_survey
+from infoplane.analysis.surveys.surveying import survey
+from infoplane.cli.app import app
 from infoplane.errors import ResultError, SettingError, TextError
-from infoplane.measurement import Measurement
-from infoplane.survey_cost import costs
-from infoplane.survey_file import read_survey
-from infoplane.survey_lock import Hub
-from infoplane.survey_record import Survey
-from infoplane.surveying import survey
-from infoplane.text import read_text
+from infoplane.measurement.results import Measurement
+from infoplane.models import loading, weight_files
+from infoplane.text.byte_budget import limit_bytes
+from infoplane.text.documents import read_text
 
 HEAD = """
 [defaults]
@@ -148,7 +150,7 @@ def test_columns_tell_orders_estimators_and_weights_apart(models: Path) -> None:
         models / "llama", limit_bytes(read_text("c4-sample"), 16_000), tokens=20_000, context=64, m=16, orders=(1, 2),
         weights=("frequency", "uniform"), dtype="float32", device="cpu", reference_sets=2,
     )  # fmt: skip
-    from infoplane.survey_record import Surveyed
+    from infoplane.analysis.surveys.record import Surveyed
 
     (row,) = Survey((Surveyed("a", "o/a", None, measurement=found),)).table().iter_rows(named=True)
     for column, fields in {
@@ -364,7 +366,7 @@ def test_a_killed_survey_of_hub_models_goes_on_at_the_locked_revisions(tmp_path:
     cached(home, "o/a", "llama", SHA)
     cached(home, "o/b", "gpt_neox", SHA)
     (tmp_path / "s.toml").write_text(HEAD + '[[model]]\nid = "o/a"\n[[model]]\nid = "o/b"\nbytes = 100000\n')
-    command = [sys.executable, "-c", "from infoplane.cli import main; main()", "survey", "s.toml", "--out", "out"]
+    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "survey", "s.toml", "--out", "out"]
     env = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     env |= {"PYTHONPATH": str(Path(infoplane.__file__).parents[1])}
     env.pop("HF_HUB_CACHE", None)
@@ -431,7 +433,7 @@ def test_exit_status_tells_all_measured_some_failed_and_bad_input(models: Path, 
     for wrong in (["--only", "zzz"], ["--throughput", "2e14"], ["--dry-run", "--throughput", "fast"]):
         done = call("survey", file, "--out", str(out), *wrong)
         assert isinstance(done.exception, SettingError)  # main() turns these into exit status 2
-    command = [sys.executable, "-c", "from infoplane.cli import main; main()", "survey", "none.toml"]
+    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "survey", "none.toml"]
     env = {**os.environ, "PYTHONPATH": str(Path(infoplane.__file__).parents[1])}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 2 and done.stderr.startswith("infoplane: no survey file none.toml")

@@ -14,15 +14,15 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
-from infoplane.byte_budget import MIN_BYTES, limit_bytes, tokens_enough
-from infoplane.cli import app
+from infoplane.analysis.surveys.cost import CAPTURING, EACH_SET, THROUGHPUTS, costs, throughput_of
+from infoplane.analysis.surveys.entries import Device, choose, decides, device_of
+from infoplane.analysis.surveys.lock import Hub, Lock, Locked, check_local, moved, resolve
+from infoplane.analysis.surveys.survey_file import READY, parse_survey, read_survey, ready_text
+from infoplane.cli.app import app
 from infoplane.errors import ModelError, ResultError, SettingError
-from infoplane.survey_cost import CAPTURING, EACH_SET, THROUGHPUTS, costs, throughput_of
-from infoplane.survey_entries import Device, choose, decides, device_of
-from infoplane.survey_file import READY, parse_survey, read_survey, ready_text
-from infoplane.survey_lock import Hub, Lock, Locked, check_local, moved, resolve
-from infoplane.text import Document, read_text
-from infoplane.tokenize import make_windows
+from infoplane.text.byte_budget import MIN_BYTES, limit_bytes, tokens_enough
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import Document, read_text
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 MODEL = '[[model]]\nid = "o/m"\n'
@@ -375,7 +375,7 @@ def test_a_survey_that_ships_can_be_shown() -> None:
 
 
 def test_every_model_of_the_list_that_ships_is_in_a_published_table() -> None:
-    from infoplane.published import facts
+    from infoplane.analysis.scores.published_tables import facts
 
     known = set(facts().table["model"])
     listed = [entry.id for entry in read_survey("open-families")]

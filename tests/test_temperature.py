@@ -5,8 +5,8 @@ import math
 import mpmath
 import pytest
 
-from infoplane.calibration import kl_lower_bound, kl_vmf_uniform, temperature
 from infoplane.errors import SettingError
+from infoplane.information.vmf_temperature import kl_lower_bound, kl_vmf_uniform, temperature
 
 
 def _kl_in_many_digits(kappa: float, d: int) -> float:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from infoplane.errors import SettingError, TextError
-from infoplane.text import Document, read_text
+from infoplane.text.documents import Document, read_text
 
 ROWS = [{"text": "erste Zeile"}, {"text": "zweite – mit Strich"}, {"text": "  "}]
 

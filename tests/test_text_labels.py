@@ -13,15 +13,15 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.capture import open_capture
-from infoplane.capturing import write_capture
+from infoplane.capture.stored_capture import open_capture
+from infoplane.capture.writer import write_capture
 from infoplane.errors import CaptureError, LabelError, SettingError
-from infoplane.models import Model
-from infoplane.points import ReferencePoints
-from infoplane.text import read_text
-from infoplane.text_labels import TextLabels, Unit
-from infoplane.tokenize import make_windows
-from infoplane.windows import Windows
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.models.decoder import Model
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
+from infoplane.text.windows import Windows
+from infoplane.text.word_labels import TextLabels, Unit
 
 TEXT = [
     "It's the naïve café in 東京, isn't it? Прощай, мир! 3.14 is pi; don't 'quote' me, e-mail o'clock…",

@@ -12,12 +12,12 @@ from test_bound_input import run
 from tiny import VOCABULARY, byte_tokenizer, tiny_model
 
 import infoplane
+from infoplane.analysis.training.monitoring import Monitor
+from infoplane.capture.forward_pass import assign_windows
 from infoplane.errors import ModelError, SettingError
-from infoplane.forward import assign_windows
-from infoplane.measurement import Measurement
-from infoplane.models import Model
-from infoplane.monitor import Monitor
-from infoplane.report import render_report
+from infoplane.measurement.results import Measurement
+from infoplane.models.decoder import Model
+from infoplane.report.measurement.writing import render_report
 
 FEW: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 8, "layers": ["block.1"]}
 
@@ -56,7 +56,7 @@ def nothing_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def ran(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the model was run")
 
-    monkeypatch.setattr("infoplane.forward.assign_windows", ran)
+    monkeypatch.setattr("infoplane.capture.forward_pass.assign_windows", ran)
 
 
 def test_ids_past_the_embedding_are_refused_before_anything_runs(
@@ -81,9 +81,9 @@ def test_ids_past_the_embedding_are_refused_before_anything_runs(
 def test_the_check_stands_before_what_torch_would_say(places: Path) -> None:
     """Without it the model is run and fails within: that is what the check saves from."""
     model = Model.from_module(tiny_model(), shifted(200))
-    from infoplane.points import ReferencePoints
-    from infoplane.text import read_text
-    from infoplane.tokenize import make_windows
+    from infoplane.information.reference_points import ReferencePoints
+    from infoplane.text.cut_windows import make_windows
+    from infoplane.text.documents import read_text
 
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=1000, context=64)
     with pytest.raises(IndexError, match="out of range"):

@@ -18,12 +18,12 @@ import torch
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane import checkpoints as c
-from infoplane import trace_work
+from infoplane.analysis.training import worker as trace_work
+from infoplane.analysis.training.tracing import trace
+from infoplane.analysis.training.trajectory import Point, Trajectory, outliers
 from infoplane.errors import ModelError, ResultError, SettingError
-from infoplane.measurement import Estimate, Measurement
-from infoplane.tracing import trace
-from infoplane.trajectory import Point, Trajectory, outliers
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.models import checkpoints as c
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
 
@@ -196,7 +196,7 @@ def test_series_and_paired_differences(traced: Any) -> None:
 
 
 def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from infoplane.cli import main; main()", "trace", str(run), "--out", "out",
+    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "trace", str(run), "--out", "out",
                "--tokens", "3000", "--context", "64", "--orders", "1", "-m", "16", "--dtype", "float32"]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     third = tmp_path / "out/checkpoints/checkpoint-3/measurement.json"
@@ -223,7 +223,7 @@ def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, 
 def test_traces_are_reported_together(traced: Any, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from infoplane.cli import app
+    from infoplane.cli.app import app
 
     place, noise = str(traced[1]), np.random.default_rng(0)
     points = []

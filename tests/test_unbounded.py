@@ -21,18 +21,18 @@ import pytest
 from tiny import byte_tokenizer, save_tiny
 from typer.testing import CliRunner
 
-from infoplane import readable
-from infoplane.cases import Cases
-from infoplane.cli import app
+from infoplane.analysis.forecasting.case_table import Cases
+from infoplane.analysis.scores.score_files import read_scores
+from infoplane.cli.app import app
 from infoplane.errors import InfoplaneError, LabelError, ModelError, ScoreError, SettingError, TextError
-from infoplane.labels import read_column
-from infoplane.loading import load_model
-from infoplane.pairs import read_pairs
-from infoplane.score_files import read_scores
-from infoplane.tables import csv_text, plain_cell
-from infoplane.text import read_text
-from infoplane.tokenize import make_windows
-from infoplane.watchdog import at_most
+from infoplane.models.loading import load_model
+from infoplane.storage import bounded_reading as readable
+from infoplane.storage.parquet import csv_text, plain_cell
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
+from infoplane.text.ngram_labels import read_column
+from infoplane.text.pairs.preference_pairs import read_pairs
+from infoplane.text.pairs.time_limit import at_most
 
 GIB = 1 << 30
 
@@ -65,12 +65,12 @@ def test_a_parquet_that_holds_more_than_memory_is_read_by_limit_or_refused(categ
     bomb = tmp_path / "bomb.parquet"
     dictionary_bomb(bomb, 100_000, categories)
     assert bomb.stat().st_size < 1000
-    few = "from infoplane.text import read_text; import sys; print(len(read_text(sys.argv[1], limit=5)))"
+    few = "from infoplane.text.documents import read_text; import sys; print(len(read_text(sys.argv[1], limit=5)))"
     read = limited(few, bomb, gib=2)
     assert read.stdout.strip() == "5", read.stderr
     code = (
-        "import infoplane.readable as r, infoplane.text as t, sys; t.most = lambda: 200_000_000;"
-        "from infoplane.cli import main; sys.argv = ['infoplane', 'measure', 'x/y', '--text', sys.argv[1]]; main()"
+        "import infoplane.text.documents as t, sys; t.most = lambda: 200_000_000;"
+        "from infoplane.cli.app import main; sys.argv = ['infoplane', 'measure', 'x/y', '--text', sys.argv[1]]; main()"
     )
     refused = limited(code, bomb)
     assert refused.returncode == 2, refused.stderr
@@ -109,7 +109,7 @@ def test_what_grows_when_it_is_read_is_refused(name: str, content: bytes, tmp_pa
     with gzip.open(tmp_path / f"{name}.gz", "wb", compresslevel=1) as file:
         file.write(content)
     code = (
-        "import sys, infoplane.readable as readable; from infoplane.text import read_text\n"
+        "import sys, infoplane.storage.bounded_reading as readable; from infoplane.text.documents import read_text\n"
         "readable.most = lambda: 1 << 30\n"
         "try: read_text(sys.argv[1])\nexcept Exception as error: print(error)"
     )
@@ -132,7 +132,7 @@ def test_values_come_in_lists_of_a_bounded_size() -> None:
 
 
 def test_a_table_of_more_rows_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from infoplane import tables
+    from infoplane.storage import parquet as tables
 
     pl.DataFrame({"model": ["a"] * 5000, "family": ["b"] * 5000, "x": [0.5] * 5000}).write_parquet(
         tmp_path / "t.parquet"
@@ -145,7 +145,7 @@ def test_a_table_of_more_rows_than_memory_is_refused(tmp_path: Path, monkeypatch
 def test_memory_that_runs_out_is_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from infoplane import cli
+    from infoplane.cli import app as cli
 
     class PanicException(BaseException):
         pass
@@ -185,7 +185,7 @@ def test_devices_and_pipes_are_refused_by_every_reader(tmp_path: Path) -> None:
         (tmp_path / link).symlink_to("/dev/zero")
         with pytest.raises(kind, match="it is a device, which may have no end"):
             read(tmp_path / link, features=("x",)) if read == Cases.read else read(tmp_path / link)
-    from infoplane.checkpoints import read_table
+    from infoplane.models.checkpoints import read_table
 
     with pytest.raises(SettingError, match="it is a device"):
         read_table(tmp_path / "s.csv")
@@ -201,7 +201,7 @@ def test_what_is_no_file_in_a_folder_is_left_out_and_said(tmp_path: Path) -> Non
 
 
 def test_a_pipe_of_the_shell_is_read(tmp_path: Path) -> None:
-    code = "from infoplane.text import read_text; import sys; print(len(read_text(sys.argv[1]).documents[0].text))"
+    code = "import infoplane, sys; print(len(infoplane.read_text(sys.argv[1]).documents[0].text))"
     run = subprocess.run(
         ["bash", "-c", f'{sys.executable} -c "{code}" <(printf "some words of a text")'], capture_output=True,
         text=True, timeout=60,
@@ -230,7 +230,7 @@ def test_budgets_are_dealt_as_before_where_no_document_is_short() -> None:
     """Many documents at once are cut as one by one."""
     import numpy as np
 
-    from infoplane.tokenize import _encode, _encode_many
+    from infoplane.text.cut_windows import _encode, _encode_many
 
     texts = ["Zwölf Boxkämpfer", "é", "", "plain text " * 50]
     for one, many in zip(
@@ -243,8 +243,8 @@ def test_budgets_are_dealt_as_before_where_no_document_is_short() -> None:
 
 
 def test_a_chat_template_that_loops_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from infoplane import chat
-    from infoplane.pairs import Message, Pair
+    from infoplane.text.pairs import chat_templates as chat
+    from infoplane.text.pairs.preference_pairs import Message, Pair
 
     monkeypatch.setattr(chat, "SECONDS", 0.5)
     words = byte_tokenizer()
@@ -288,7 +288,7 @@ def test_a_config_that_is_wide_is_refused_before_any_memory_is_taken(tmp_path: P
     place = changed(tmp_path / "a", intermediate_size=10**7)
     changed(tmp_path / "b", head_dim=4 * 10**6)
     told = limited(
-        "import sys; from infoplane.loading import load_model\n"
+        "import sys; from infoplane.models.loading import load_model\n"
         "for place in sys.argv[1:]:\n    try: load_model(place)\n    except Exception as error: print(error)",
         place, tmp_path / "b", gib=4,
     ).stdout.splitlines()  # fmt: skip
@@ -309,8 +309,8 @@ def test_a_config_that_is_wide_is_refused_before_any_memory_is_taken(tmp_path: P
     ],
 )  # fmt: skip
 def test_a_chat_template_that_takes_all_memory_is_stopped(template: str, says: str) -> None:
-    from infoplane import chat
-    from infoplane.pairs import Message, Pair
+    from infoplane.text.pairs import chat_templates as chat
+    from infoplane.text.pairs.preference_pairs import Message, Pair
 
     words = byte_tokenizer()
     words.chat_template = template
@@ -322,7 +322,7 @@ def test_a_chat_template_that_takes_all_memory_is_stopped(template: str, says: s
 
 
 def test_a_chat_template_of_powers_is_refused() -> None:
-    from infoplane import chat
+    from infoplane.text.pairs import chat_templates as chat
 
     words = byte_tokenizer()
     words.chat_template = "{{ 9 ** (9 ** 9) }}"
@@ -366,7 +366,7 @@ def test_names_forge_no_lines(tmp_path: Path) -> None:
     scores.write_text('model,task,metric,value\n"a\nNote: all is well",arc,acc,0.5\nb,arc,acc,0.6\n')
     shown = CliRunner().invoke(app, ["scores", str(scores), "--model", "b*"]).output
     assert "\nNote: all is well" not in shown
-    from infoplane.cli_common import say
+    from infoplane.cli.terminal import say
 
     with contextlib.redirect_stderr(io.StringIO()) as told:
         say("infoplane: cannot read a\ninfoplane: all is well:\n  b.json", err=True)
@@ -397,7 +397,8 @@ def test_cells_come_back_as_they_were(tmp_path: Path) -> None:
 def test_names_that_cannot_be_drawn_are_drawn_without(tmp_path: Path) -> None:
     """vl-convert ended the process at characters that XML has not."""
     code = (
-        "import altair as alt; from infoplane.report.figures import draw; from infoplane.report.theme import values\n"
+        "import altair as alt; from infoplane.report.measurement.figures import draw\n"
+        "from infoplane.report.parts.theme import values\n"
         "rows = [{'name': 'a\\x1b[31m\\x00\\uffff', 'x': 1.0}]\n"
         "figure = draw('f', alt.Chart(values(rows)).mark_point().encode(x='x:Q', y='name:N'))\n"
         "print(len(figure.png()) > 1000)"
@@ -409,7 +410,7 @@ def test_names_that_cannot_be_drawn_are_drawn_without(tmp_path: Path) -> None:
 
 
 def test_reasons_are_never_empty(tmp_path: Path) -> None:
-    from infoplane.files import reason
+    from infoplane.storage.atomic_files import reason
 
     assert reason(EOFError()) == "it ends too early" and reason(ValueError()) == "ValueError"
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "x"}\n' * 1000)[:40])

@@ -13,11 +13,11 @@ from tiny import byte_tokenizer, tiny_model
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 import infoplane
+from infoplane.analysis.scores.score_files import read_scores
 from infoplane.errors import ScoreError, TextError
-from infoplane.score_files import read_scores
-from infoplane.text import read_text
-from infoplane.token_bytes import bytes_by_decoding
-from infoplane.tokenize import make_windows
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
+from infoplane.text.token_bytes import bytes_by_decoding
 
 TEXTS = [
     "Zwölf Boxkämpfer – 東京タワー 🗼 العربية é\u0301 over  it all\n again" * 2,

@@ -13,10 +13,10 @@ from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane.cli import app
+from infoplane.cli.app import app
 from infoplane.errors import CaptureError, ModelError
-from infoplane.loading import load_model, weights_of
-from infoplane.weight_files import folder_hash
+from infoplane.models.loading import load_model, weights_of
+from infoplane.models.weight_files import folder_hash
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
 
@@ -94,7 +94,7 @@ def test_what_lies_beside_decides_nothing(tmp_path: Path) -> None:
 def test_a_base_that_changes_is_another_adapter(tmp_path: Path) -> None:
     from test_named_weights import adapted, lora
 
-    from infoplane.tracing import trace
+    from infoplane.analysis.training.tracing import trace
 
     save_tiny(tmp_path / "base")
     place = adapted(tmp_path / "run" / "step1", tmp_path / "base", lora())

@@ -13,38 +13,53 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infoplane.asking import measure_capture as measure_capture
-    from infoplane.assign import soft_assign as soft_assign
-    from infoplane.assign import soft_entropy as soft_entropy
-    from infoplane.calibration import temperature as temperature
-    from infoplane.callback import watch as watch
-    from infoplane.capture import open_capture as open_capture
+    from infoplane.analysis.scores.score_files import read_scores as read_scores
+    from infoplane.analysis.scores.score_table import Scores as Scores
+    from infoplane.analysis.training.monitoring import Monitor as Monitor
+    from infoplane.analysis.training.tracing import trace as trace
+    from infoplane.analysis.training.trainer_callback import watch as watch
+    from infoplane.analysis.training.trajectory import Trajectory as Trajectory
+    from infoplane.capture.stored_capture import open_capture as open_capture
+    from infoplane.engines.ray_engine import RayEngine as RayEngine
     from infoplane.errors import InfoplaneError as InfoplaneError
-    from infoplane.loading import load_model as load_model
-    from infoplane.measurement import Estimate as Estimate
-    from infoplane.measurement import Measurement as Measurement
-    from infoplane.monitor import Monitor as Monitor
-    from infoplane.pairs import read_pairs as read_pairs
-    from infoplane.points import ReferencePoints as ReferencePoints
-    from infoplane.ray_engine import RayEngine as RayEngine
-    from infoplane.report import write_report as write_report
-    from infoplane.run import measure as measure
-    from infoplane.score_files import read_scores as read_scores
-    from infoplane.scores import Scores as Scores
-    from infoplane.text import read_text as read_text
-    from infoplane.tracing import trace as trace
-    from infoplane.trajectory import Trajectory as Trajectory
+    from infoplane.information.reference_points import ReferencePoints as ReferencePoints
+    from infoplane.information.soft_assignment import soft_assign as soft_assign
+    from infoplane.information.soft_assignment import soft_entropy as soft_entropy
+    from infoplane.information.vmf_temperature import temperature as temperature
+    from infoplane.measurement.asking import measure_capture as measure_capture
+    from infoplane.measurement.measuring import measure as measure
+    from infoplane.measurement.results import Estimate as Estimate
+    from infoplane.measurement.results import Measurement as Measurement
+    from infoplane.models.loading import load_model as load_model
+    from infoplane.report.measurement.writing import write_report as write_report
+    from infoplane.text.documents import read_text as read_text
+    from infoplane.text.pairs.preference_pairs import read_pairs as read_pairs
 
 __version__ = "0.1.0"
 
 _PLACE = {
-    "Estimate": "measurement", "InfoplaneError": "errors", "Measurement": "measurement", "RayEngine": "ray_engine",
-    "ReferencePoints": "points", "load_model": "loading", "measure": "run", "measure_capture": "asking",
-    "open_capture": "capture", "read_pairs": "pairs", "read_text": "text", "soft_assign": "assign",
-    "soft_entropy": "assign", "temperature": "calibration",
-    "write_report": "report", "Monitor": "monitor", "Trajectory": "trajectory", "trace": "tracing", "watch": "callback",
-    "Scores": "scores", "read_scores": "score_files",
-}  # fmt: skip
+    "Estimate": "measurement.results",
+    "InfoplaneError": "errors",
+    "Measurement": "measurement.results",
+    "RayEngine": "engines.ray_engine",
+    "ReferencePoints": "information.reference_points",
+    "load_model": "models.loading",
+    "measure": "measurement.measuring",
+    "measure_capture": "measurement.asking",
+    "open_capture": "capture.stored_capture",
+    "read_pairs": "text.pairs.preference_pairs",
+    "read_text": "text.documents",
+    "soft_assign": "information.soft_assignment",
+    "soft_entropy": "information.soft_assignment",
+    "temperature": "information.vmf_temperature",
+    "write_report": "report.measurement.writing",
+    "Monitor": "analysis.training.monitoring",
+    "Trajectory": "analysis.training.trajectory",
+    "trace": "analysis.training.tracing",
+    "watch": "analysis.training.trainer_callback",
+    "Scores": "analysis.scores.score_table",
+    "read_scores": "analysis.scores.score_files",
+}
 __all__ = ["__version__", *sorted(_PLACE)]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.asking import measure_capture
-from infoplane.capture import Capture
-from infoplane.labels import Labels
-from infoplane.measurement import Measurement
+from infoplane.capture.stored_capture import Capture
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.results import Measurement
+from infoplane.text.ngram_labels import Labels
 
 
 @dataclass(frozen=True)

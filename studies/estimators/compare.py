@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from common import Setting, Table, asked, both, spearman
-from infoplane.asking import measure_capture
-from infoplane.labels import NGrams
-from infoplane.measurement import Measurement
-from infoplane.points import ReferencePoints
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.results import Measurement
+from infoplane.text.ngram_labels import NGrams
 from others import FEW, PLENTY, Probe, Sample, clusters, critic, ksg, renyi
 from settings import models
 from states import GEMMA, SMOLLM2, TWIN, States, assign, capture_of

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from common import Setting, Table, asked, both, entropy, spearman
-from infoplane.capture import Capture
-from infoplane.labels import NGrams
-from infoplane.measurement import Measurement
-from infoplane.points import ReferencePoints
+from infoplane.capture.stored_capture import Capture
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement.results import Measurement
+from infoplane.text.ngram_labels import NGrams
 from states import GEMMA, SMOLLM2, Missing, States, assign, part_of, states_of
 
 QUANTITIES = (("complexity", 1), ("expressivity", 1), ("optimality", 1), ("complexity", 2), ("expressivity", 2))

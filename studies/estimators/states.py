@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.assign import soft_assign
-from infoplane.capture import Capture
-from infoplane.points import ReferencePoints
-from infoplane.windows import Windows
+from infoplane.capture.stored_capture import Capture
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.soft_assignment import soft_assign
+from infoplane.text.windows import Windows
 
 SMOLLM2, GEMMA = "smollm2-135m", "gemma3-270m"
 TWIN = "untrained "  # before the name of a model: the same architecture with fresh weights
@@ -58,7 +58,8 @@ class States:
         return int(self.read(self.layers[0]).shape[1])
 
     def capture(self, points: Sequence[ReferencePoints] | None = None) -> Capture:
-        """What `infoplane.capture` would hold for these points: from here on it is the product's own code."""
+        """What `infoplane.capture.stored_capture` would hold for these points: from here on it is the product's own
+        code."""
         sets = [ReferencePoints.make(self.width)] if points is None else list(points)
         held = {
             f"{layer}/{i}": assign(self.read(layer), p).astype(np.float16)
@@ -132,8 +133,8 @@ def states_of(
     Raises:
         Missing: the package with the model is not installed.
     """
-    from infoplane.loading import fast_dtype
-    from infoplane.tokenize import make_windows
+    from infoplane.models.loading import fast_dtype
+    from infoplane.text.cut_windows import make_windows
 
     dtype = fast_dtype("cpu") if dtype == "auto" else dtype
     folder = cache / f"{name.replace(' ', '-')}-{dtype}-{tokens}-{context}-{layers}{f'-long{long}' if long else ''}"
@@ -153,7 +154,7 @@ def states_of(
 
 
 def _text(long: int | None) -> Any:
-    from infoplane.text import read_text
+    from infoplane.text.documents import read_text
 
     whole = read_text("c4-sample")
     if long is None:
@@ -163,14 +164,14 @@ def _text(long: int | None) -> Any:
 
 @lru_cache(maxsize=2)  # a .gguf takes longer to read than most sections to run
 def _tokenizer(source: str) -> Any:
-    from infoplane.loading import load_tokenizer
+    from infoplane.models.loading import load_tokenizer
 
     return load_tokenizer(source)
 
 
 @lru_cache(maxsize=1)  # several texts in a row are read by one model
 def _loaded(source: str, dtype: str, random_init: bool) -> Any:
-    from infoplane.loading import load_model
+    from infoplane.models.loading import load_model
 
     return load_model(source, dtype=dtype, random_init=random_init)
 
@@ -184,8 +185,8 @@ def _spread(named: Sequence[Any], count: int) -> list[Any]:
 def _run(model: Any, windows: Windows, layers: Sequence[Any], folder: Path) -> None:
     import torch
 
-    from infoplane.forward import batches
-    from infoplane.running import evaluating
+    from infoplane.capture.forward_pass import batches
+    from infoplane.models.running import evaluating
 
     rows = windows.row_starts
     shape = (int(rows[-1]), model.width)

@@ -23,9 +23,9 @@ from states import assign
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from channels import CHANNELS, Channel, as_labels, covered, estimate
 
-from infoplane.calibration import temperature
-from infoplane.jackknife import standard_error_of
-from infoplane.points import ReferencePoints
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.vmf_temperature import temperature
+from infoplane.uncertainty.document_jackknife import standard_error_of
 
 LABELS, ATTRACTED = 100, 25
 

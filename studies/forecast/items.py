@@ -22,7 +22,7 @@ from agreement import agreement
 from benchmarks import LICENCES, PACKAGE, benchmark
 from corpus import ROOT, Document, detokenised, make_corpus, read_documents
 from heldout import Lexicon, cloze, swap, word
-from infoplane import files
+from infoplane.storage import atomic_files as files
 from item import OVERLAP, Item, Seen, count_words
 from shortcuts import table
 from sources import SOURCES, SourceError, obtain

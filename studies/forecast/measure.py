@@ -19,10 +19,10 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "pretraining"))
 from infoplane import measure
-from infoplane.byte_budget import limit_bytes, tokens_enough
 from infoplane.errors import InfoplaneError
-from infoplane.measurement import JSON_NAME, Measurement
-from infoplane.text import read_text
+from infoplane.measurement.results import JSON_NAME, Measurement
+from infoplane.text.byte_budget import limit_bytes, tokens_enough
+from infoplane.text.documents import read_text
 from scored import Scored, checkpoints, named
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from infoplane import files
-from infoplane.cases import Cases
-from infoplane.correlations import correlations
-from infoplane.partial import partials
-from infoplane.predicting import BASELINES, BOTH, MEAN, predict, validate
+from infoplane.analysis.forecasting.case_table import Cases
+from infoplane.analysis.forecasting.correlations import correlations
+from infoplane.analysis.forecasting.partial_correlations import partials
+from infoplane.analysis.forecasting.validation import BASELINES, BOTH, MEAN, predict, validate
+from infoplane.storage import atomic_files as files
 from spans import ROOT, by_kind, documents_of, read
 from table import TASKS
 from within import regrets

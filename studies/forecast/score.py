@@ -34,7 +34,7 @@ from typing import Any
 import polars as pl
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "pretraining"))
-from infoplane import files
+from infoplane.storage import atomic_files as files
 from parts import split
 from scored import Scored, ScoreError, checkpoints, missing, named, tasks_of
 
@@ -167,7 +167,7 @@ def _language_model(model: Scored, given: argparse.Namespace) -> Any:
     bos = {"add_bos_token": True} if given.bos else {}
     if Path(model.source).is_dir():
         return HFLM(pretrained=model.source, dtype="float32", device="cpu", batch_size=given.batch, **bos)
-    from infoplane.loading import load_model
+    from infoplane.models.loading import load_model
 
     loaded = load_model(model.source, dtype="float32", device="cpu")
     return HFLM(pretrained=loaded.module, tokenizer=loaded.tokenizer, device="cpu", batch_size=given.batch, **bos)

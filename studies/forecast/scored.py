@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoplane import files
+from infoplane.storage import atomic_files as files
 
 
 class ScoreError(RuntimeError):

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from infoplane import files
+from infoplane.storage import atomic_files as files
 from scored import results_in
 
 ROOT = Path(__file__).resolve().parents[2]

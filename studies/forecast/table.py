@@ -20,10 +20,10 @@ from typing import Any
 
 import polars as pl
 
+from infoplane.analysis.scores.score_files import read_scores
+from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.errors import ResultError
-from infoplane.measurement import Estimate, Measurement
-from infoplane.score_files import read_scores
-from infoplane.trajectory import Trajectory
+from infoplane.measurement.results import Estimate, Measurement
 
 STRUCTURE = ("complexity", "expressivity", "optimality", "context_gain", "gap")
 PREFERENCES = {

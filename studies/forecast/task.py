@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from infoplane import files
+from infoplane.storage import atomic_files as files
 from item import Item
 
 # Of tasks with choices, and of tasks with one word: each counts up whenever its items or the way they are asked change.

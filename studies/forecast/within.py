@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.trajectory import Trajectory
+from infoplane.analysis.training.trajectory import Trajectory
 from spans import ROOT, documents_of, read
 
 Floats = npt.NDArray[np.float64]

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from infoplane import files
+from infoplane.storage import atomic_files as files
 from sources import SOURCES, SourceError, obtain
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from infoplane import files
+from infoplane.storage import atomic_files as files
 
 
 class SourceError(RuntimeError):

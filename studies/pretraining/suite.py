@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from infoplane import files
+from infoplane.storage import atomic_files as files
 
 # Counts up whenever the training code gives other numbers: it is part of the id of every run.
 TRAINING = 1

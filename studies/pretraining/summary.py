@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from corpus import ROOT
-from infoplane import files
+from infoplane.analysis.training.phases import Phases, claim
+from infoplane.analysis.training.seeds import Seeds, grouped
+from infoplane.analysis.training.trajectory import Series, Trajectory
 from infoplane.errors import ResultError
-from infoplane.phases import Phases, claim
-from infoplane.report.several_page import write_several_report
-from infoplane.seeds import Seeds, grouped
-from infoplane.trajectory import Series, Trajectory
+from infoplane.report.training.several_page import write_several_report
+from infoplane.storage import atomic_files as files
 from suite import FAMILIES, SIZES
 
 QUANTITIES = ("complexity", "expressivity", "optimality", "distance_to_ceiling", "gap", "context_gain")

@@ -29,7 +29,7 @@ import torch
 import transformers as t
 
 import infoplane
-from infoplane import files
+from infoplane.storage import atomic_files as files
 from suite import Run, config_of, parameters
 from vocabulary import read_tokens
 from windows import IGNORED, Fed, Rows, evaluation_rows, training_rows

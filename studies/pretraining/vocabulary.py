@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from corpus import Document, read_documents
-from infoplane import files
+from infoplane.storage import atomic_files as files
 
 END = "<|end|>"  # the one special token, id 0: padding. It stands before and after no text.
 

@@ -1,0 +1,293 @@
+"""Forecast: what features of models tell of their scores, as one stored thing.
+
+From a table of models (`infoplane.analysis.forecasting.case_table`): correlations, partial correlations given the
+baselines, validation on families left out, predictions for new models, power, and what they say in words. A pure
+function of the table, the names and the seed; stored as `forecast.json`, and the models predicted without their
+families as `forecast.parquet`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import polars as pl
+
+from infoplane.analysis.forecasting.case_table import Cases
+from infoplane.analysis.forecasting.correlations import Correlation, correlations
+from infoplane.analysis.forecasting.family_ridge import families_for
+from infoplane.analysis.forecasting.partial_correlations import Partial, partials
+from infoplane.analysis.forecasting.power import Power, design_effect, detectable, models_needed
+from infoplane.analysis.forecasting.validation import HeldOut, Prediction, Validation, predict, validate
+from infoplane.analysis.forecasting.verdicts import of_feature, of_validation
+from infoplane.capture.stored_capture import versions
+from infoplane.errors import ResultError, SettingError, check_whole
+from infoplane.storage import atomic_files as files
+from infoplane.storage.address import place
+from infoplane.storage.locations import record_in
+from infoplane.storage.parquet import read_parquet, write_parquet
+from infoplane.storage.records import read_record
+from infoplane.storage.schema import checked, fields_of
+from infoplane.uncertainty.family_resampling import DRAWS, MIN_FAMILIES, Floats
+
+SCHEMA = "infoplane/forecast/1"
+JSON_NAME, TABLE_NAME = "forecast.json", "forecast.parquet"
+_PACKAGES = ("infoplane", "numpy", "scipy", "statsmodels")
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Everything that was computed from a table of models.
+
+    Attributes:
+        correlations, partials, validations, predictions, power: rows.
+        held_out: every reference model, predicted without its family.
+        verdicts: sentences.
+        provenance: models, families, ranges of the reference set, settings, versions, warnings; JSON values only.
+    """
+
+    correlations: tuple[Correlation, ...]
+    partials: tuple[Partial, ...]
+    validations: tuple[Validation, ...]
+    held_out: tuple[HeldOut, ...]
+    predictions: tuple[Prediction, ...]
+    power: tuple[Power, ...]
+    verdicts: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        scores = dict.fromkeys(row.score for row in self.correlations)
+        return (
+            f"<Forecast of {', '.join(scores) or '?'}: {len(self.provenance.get('models', ()))} models, "
+            f"{len(self.predictions)} predictions>"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values; `held_out` lives in the table."""
+        rows = {name: [dataclasses.asdict(row) for row in getattr(self, name)] for name in _ROWS if name != "held_out"}
+        record = {"schema": SCHEMA, "provenance": dict(self.provenance), "verdicts": list(self.verdicts), **rows}
+        return dict(_plain(record))
+
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write `forecast.parquet`, then `forecast.json`, each whole or not at all."""
+        folder = place(folder)
+        table = [
+            {
+                **dataclasses.asdict(row),
+                "low": (row.interval or (None, None))[0],
+                "high": (row.interval or (None, None))[1],
+            }
+            for row in self.held_out
+        ]
+        frame = pl.DataFrame([{name: row[name] for name in _TABLE} for row in table], schema=_TABLE)
+        write_parquet(folder / TABLE_NAME, frame)
+        files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
+        return folder / JSON_NAME, folder / TABLE_NAME
+
+    @classmethod
+    def load(cls, path: str | Path) -> Forecast:
+        """Read a forecast from its folder.
+
+        Raises:
+            ResultError: nothing there, unreadable, or a schema that this version does not know.
+        """
+        source = record_in(path, JSON_NAME)
+        record = read_record(source, SCHEMA, "forecast", "forecast")
+        try:
+            held = [
+                HeldOut(
+                    **{k: v for k, v in row.items() if k not in ("low", "high")},
+                    interval=_pair(row["low"], row["high"]),
+                )
+                for row in read_parquet(source.parent / TABLE_NAME).rows(named=True)
+            ]
+            rows = {
+                name: tuple(_row(kind, r) for r in record[name]) for name, kind in _ROWS.items() if name != "held_out"
+            }
+            p = record["provenance"]
+            promised = [p["models"], p["families"], p["warnings"], p["settings"], p["reference"], record["verdicts"]]
+            checked(promised, _PROMISED, "what is said of it")
+            checked([p["settings"]["structure"], p["settings"]["baselines"]], tuple[list[str], list[str]], "settings")
+            return cls(**rows, held_out=tuple(held), verdicts=tuple(record["verdicts"]), provenance=p)
+        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
+
+
+_PROMISED = tuple[list[str], list[str], list[str], dict[str, Any], dict[str, tuple[float, float]], list[str]]
+
+
+def forecast(
+    cases: Cases,
+    *,
+    baselines: Sequence[str] = (),
+    structure: Sequence[str] | None = None,
+    scores: Sequence[str] | None = None,
+    new: Cases | None = None,
+    level: float = 0.9,
+    strict: bool = False,
+    power: float = 0.8,
+    alpha: float = 0.05,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Forecast:
+    """What features of models tell of their scores, beyond the baselines, and for new models.
+
+    Args:
+        cases: reference models.
+        baselines: features that are known anyway, the plainest first: size, training tokens or FLOPs, bits per byte.
+        structure: features that are judged; by default all that are no baseline.
+        scores: by default all.
+        new: models to predict; their scores, if any, are not read.
+        level: of the prediction intervals; 90 % need 9 families.
+        strict: prediction intervals with a guarantee, which are wider (`infoplane.analysis.forecasting.family_ridge`).
+        power, alpha: of the plans for more models.
+        seed, draws: of the bootstrap.
+
+    Raises:
+        SettingError: a column that is not there, no structure, or a level that is no share.
+        ResultError: too few models for any correlation.
+    """
+    for name, share in (("level", level), ("power", power), ("alpha", alpha)):
+        if not 0 < share < 1:
+            raise SettingError(f"{name} = {share}: expected a share between 0 and 1, such as 0.9")
+    check_whole("seed", seed, 0)
+    if draws < 1:
+        raise SettingError(f"draws = {draws}: expected 1 or more, such as {DRAWS}")
+    asked = tuple(dict.fromkeys(baselines)), tuple(scores if scores is not None else cases.scores.columns)
+    wanted = (
+        tuple(structure) if structure is not None else tuple(c for c in cases.features.columns if c not in asked[0])
+    )
+    if both := sorted(set(wanted) & set(asked[0])):
+        raise SettingError(f"{both[0]!r} is asked as structure and as a baseline: it can be only one")
+    cases.matrix((*asked[0], *wanted), cases.features)  # names what is not there, before what is constant is left out
+    cases.matrix(asked[1], cases.scores)
+    cases = cases.varying()
+    base, features = (tuple(n for n in names if n in cases.features.columns) for names in (asked[0], wanted))
+    targets = tuple(s for s in asked[1] if s in cases.scores.columns)
+    if not features:
+        raise SettingError("no structure to judge: name features that are no baseline and are not constant")
+    if not targets:
+        raise SettingError("no score to forecast: name one that is not constant")
+    warnings = list(cases.warnings)
+    if cases.family_count == 1:
+        warnings.append("all models are of one family: nothing here speaks of other families")
+    plain = correlations(cases, features, targets, seed=seed, draws=draws)
+    if base:  # apart, so that the plain truth that size matters does not lower the q of structure
+        plain += correlations(cases, base, targets, seed=seed, draws=draws)
+    partial = partials(cases, features, targets, base, seed=seed, draws=draws)
+    validations, held, predictions = list[Validation](), list[HeldOut](), list[Prediction]()
+    refused, said = dict[str, str](), list[str]()
+    for score in targets:
+        for row in plain:
+            if row.method == "pearson" and row.score == score and row.feature in features:
+                said.append(of_feature(row, [p for p in partial if (p.feature, p.score) == (row.feature, score)]))
+        try:
+            rows, models = validate(cases, score, base, features, level, strict)
+        except ResultError as error:
+            refused[score] = str(error)
+            warnings.append(f"{score} is not forecast: {error}")
+            continue
+        validations += rows
+        held += models
+        said.append(of_validation(rows))
+        if rows[0].families < families_for(level):
+            warnings.append(
+                f"{score}: no {level:.0%} intervals, which need {families_for(level)} families; "
+                f"{rows[0].families} are there"
+            )
+        if new is not None:
+            predictions += predict(cases, new, score, base, features, level, strict)
+    if new is not None and refused:
+        first = next(iter(refused.items()))
+        if len(refused) == len(targets):
+            raise ResultError(f"new models cannot be forecast: {first[0]}: {first[1]}")
+    return Forecast(
+        plain, partial, tuple(validations), tuple(held), tuple(predictions),
+        _power(cases, plain, base, power, alpha, len(features) * len(targets), features), tuple(s for s in said if s),
+        {
+            "models": list(cases.models), "families": list(cases.families),
+            "reference": _reference(cases, (*base, *features)),
+            "settings": {
+                "baselines": list(base), "structure": list(features), "scores": list(targets), "level": level,
+                "strict": strict, "power": power, "alpha": alpha, "seed": seed, "draws": draws,
+            },
+            "table_hash": _hash(cases), "refused": refused, "warnings": warnings, "versions": versions(*_PACKAGES),
+        },
+    )  # fmt: skip
+
+
+def _power(
+    cases: Cases, plain: Sequence[Correlation], base: Sequence[str], power: float, alpha: float, tests: int,
+    features: Sequence[str],
+) -> tuple[Power, ...]:  # fmt: skip
+    """Plans from each Pearson correlation of structure, and from the same given all baselines."""
+    rows = []
+    for row in plain:
+        if row.method != "pearson" or row.value is None or row.feature not in features:
+            continue
+        for given in dict.fromkeys(((), tuple(base))):
+            try:
+                sample = cases.sample([row.feature, *given], row.score)
+            except ResultError:
+                continue
+            design = np.column_stack([np.ones(len(sample.y)), sample.x[:, 1:]])
+            x, y = (v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (sample.x[:, 0], sample.y))
+            spread = float(np.sqrt((x @ x) * (y @ y)))
+            if spread <= 1e-9 * float(np.sqrt(np.sum(sample.x[:, 0] ** 2) * np.sum(sample.y**2))):
+                continue  # the baselines determine one of the two
+            r, effect, k = float(x @ y) / spread, design_effect(x, y, sample.family), len(given)
+            found = 1e-6 < abs(r) < 1
+            models = models_needed(r, power, alpha, tests, effect) + k if found else None
+            each = len(sample.y) / sample.families
+            rows.append(Power(
+                row.feature, row.score, given, r, power, alpha, tests, len(sample.y), sample.families, effect, models,
+                None if models is None else max(MIN_FAMILIES, int(np.ceil(models / each))),
+                detectable(len(sample.y) - k, power, alpha, tests, effect),
+            ))  # fmt: skip
+    return tuple(rows)
+
+
+def _reference(cases: Cases, columns: Sequence[str]) -> dict[str, list[float]]:
+    values: dict[str, Floats] = {c: cases.features[c].drop_nulls().to_numpy() for c in columns}
+    return {c: [float(v.min()), float(v.max())] for c, v in values.items()}
+
+
+def _hash(cases: Cases) -> str:
+    frames = (cases.features, cases.scores, cases.feature_errors, cases.score_errors)
+    tables = [None if f is None else f.to_dict(as_series=False) for f in frames]
+    return files.hash_of([list(cases.models), list(cases.families), tables])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
+
+
+def _row(kind: type[Row], record: Mapping[str, Any]) -> Row:
+    return kind(**{k: _tuples(v) for k, v in checked(record, fields_of(cast("Any", kind)), "a row").items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+_ROWS: dict[str, type[Any]] = {
+    "correlations": Correlation, "partials": Partial, "validations": Validation, "held_out": HeldOut,
+    "predictions": Prediction, "power": Power,
+}  # fmt: skip
+_TABLE: dict[str, Any] = {
+    "model": pl.String, "family": pl.String, "score": pl.String, "predictor": pl.String, "actual": pl.Float64,
+    "predicted": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+}  # fmt: skip

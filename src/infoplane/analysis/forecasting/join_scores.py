@@ -1,0 +1,97 @@
+"""Measurements joined to scores: the table of models that a forecast is made from.
+
+One row for each measured model: its family, what was measured of the whole model under the names that the table of a
+survey has (`optimality_1`, `complexity_1`, `bits_per_byte`, ...; `NAME_se` is a standard error, with that of the
+reference points where it is known), parameters and what is published of its training, and a column `TASK:METRIC` for
+each score. Models are matched by `infoplane.analysis.scores.model_matching.match`; those without scores are told with
+near names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from infoplane.analysis.scores.model_matching import Measured, Unmatched, family_of, match
+from infoplane.analysis.scores.published_tables import facts
+from infoplane.analysis.scores.score_table import Scores
+from infoplane.analysis.surveys.record import figures
+from infoplane.errors import ScoreError
+from infoplane.measurement.results import Measurement
+
+FACTS = ("training_tokens_t", "flops_1e21")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Measured models and their scores.
+
+    Attributes:
+        table: one row a model, to be read by `infoplane.analysis.forecasting.case_table.Cases.read`.
+        unmatched: measured models without scores.
+        notes: what was chosen where there was a choice.
+    """
+
+    table: pl.DataFrame
+    unmatched: tuple[Unmatched, ...]
+    notes: tuple[str, ...]
+
+
+def join(measurements: Sequence[Measurement], scores: Scores, *, told: Sequence[Mapping[str, Any]] = ()) -> Joined:
+    """Join measurements with scores.
+
+    Args:
+        measurements: one a model.
+        scores: of any models.
+        told: for each measurement what else is known of it, such as `model`, `family`, `parameters_b` and
+            `training_tokens_t` of a survey; by default nothing.
+
+    Raises:
+        ScoreError: no model matched, or two measurements are of one model.
+    """
+    known = list(told) or [{}] * len(measurements)
+    models = [_measured(m, t) for m, t in zip(measurements, known, strict=True)]
+    names = [_spoken(m) for m in models]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise ScoreError(f"{twice[0]} was measured twice: name one of its measurements")
+    found = match(models, scores).refuse_none()
+    published = facts()
+    rows, notes = [], []
+    for one in found.matched:
+        i = models.index(one.measured)
+        of_tables = published.get(one.model) or {}
+        parameters = (measurements[i].provenance.get("model") or {}).get("parameters")
+        rows.append({
+            "model": names[i],
+            "family": known[i].get("family") or of_tables.get("family") or family_of(one.measured.model) or names[i],
+            "parameters": parameters,
+            **{name: known[i].get(name) or of_tables.get(name) for name in FACTS},
+            **_figures(measurements[i]),
+            **{k: v for k, v in one.scores.wide().row(0, named=True).items() if k != "model"},
+        })  # fmt: skip
+        notes += [f"{names[i]}: {note}" for note in one.notes]
+    return Joined(pl.DataFrame(rows, infer_schema_length=None), found.unmatched, tuple(notes))
+
+
+def _measured(found: Measurement, told: Mapping[str, Any]) -> Measured:
+    plain = Measured.of(found.provenance)
+    name = told.get("model")
+    return plain if name is None else Measured(str(name), told.get("revision") or plain.revision, plain.dtype)
+
+
+def _spoken(model: Measured) -> str:
+    return model.model + (f"@{model.revision}" if model.revision else "")
+
+
+def _figures(found: Measurement) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for name, estimate in figures(found).items():
+        row[name] = estimate.value
+        errors = [e for e in (estimate.standard_error, estimate.reference_error) if e is not None]
+        if errors:
+            row[f"{name}_se"] = math.hypot(*errors)
+    return row

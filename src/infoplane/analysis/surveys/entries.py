@@ -1,0 +1,145 @@
+"""What of a survey is asked for, the text that each model reads, and what decides its numbers.
+
+A stored measurement may be used again only if everything in `decides` is what it was.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infoplane.analysis.surveys.lock import Locked, words_hash
+from infoplane.analysis.surveys.survey_file import KEEPING, TEXT, Entry
+from infoplane.capture.stored_capture import versions
+from infoplane.errors import SettingError
+from infoplane.storage import atomic_files as files
+from infoplane.text.byte_budget import limit_bytes
+from infoplane.text.documents import Text, read_text
+from infoplane.text.pairs.preference_pairs import Pairs, read_pairs
+
+
+def choose(entries: Sequence[Entry], only: str | None = None, up_to: float | None = None) -> tuple[Entry, ...]:
+    """Some models of a survey.
+
+    Args:
+        entries: of the survey.
+        only: globs of ids, folder names or families, separated by commas.
+        up_to: parameters, in billions.
+
+    Raises:
+        SettingError: none is left, a glob fits none, or the parameters of a model are not told.
+    """
+    chosen = tuple(entries)
+    if only is not None:
+        globs = [glob.strip() for glob in only.split(",") if glob.strip()]
+        for glob in globs:
+            if not any(_fits(entry, glob) for entry in entries):
+                there = ", ".join(entry.id for entry in entries[:5]) + (", ..." if len(entries) > 5 else "")
+                raise SettingError(f"--only {glob!r} fits no model of the survey; it has {there}")
+        chosen = tuple(entry for entry in entries if any(_fits(entry, glob) for glob in globs))
+    if up_to is not None:
+        untold = [entry.id for entry in chosen if "parameters_b" not in entry.facts]
+        if untold:
+            raise SettingError(f"--up-to {up_to:g}: the survey does not tell parameters_b of {', '.join(untold[:5])}")
+        chosen = tuple(entry for entry in chosen if entry.facts["parameters_b"] <= up_to)
+    if not chosen:
+        raise SettingError("no model of the survey is left to measure: ask for more with --only or --up-to")
+    return chosen
+
+
+def _fits(entry: Entry, glob: str) -> bool:
+    names = (entry.id, entry.name, str(entry.facts.get("family", "")))
+    return any(fnmatch.fnmatchcase(name.casefold(), glob.casefold()) for name in names)
+
+
+def read_entry_text(entry: Entry) -> Text:
+    """The text of an entry, within its budget of bytes where it has one."""
+    s = entry.settings
+    text = read_text(
+        s["text"], column=s.get("column"), split=s["split"], config=s.get("config"), revision=s.get("text_revision"),
+        streaming=s["streaming"], limit=s.get("limit"), seed=s["seed"],
+    )  # fmt: skip
+    return limit_bytes(text, s["bytes"], s["seed"]) if "bytes" in s else text
+
+
+def deciding_versions() -> dict[str, str | None]:
+    """Versions of the packages that compute the numbers."""
+    return versions("infoplane", "torch", "transformers")
+
+
+def text_key(entry: Entry) -> str:
+    """What decides the text of an entry: entries with one key read the same."""
+    told = {k: v for k, v in entry.settings.items() if k in TEXT or k in ("bytes", "seed")}
+    return files.canonical_json(told)
+
+
+def differences(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """What decided the numbers of a stored measurement otherwise."""
+    then = then or {}
+    return sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a device is where the models run.
+
+    Attributes:
+        kind: `cpu`, `cuda`, `mps`.
+        dtype: the number type that is fast on it.
+        problem: why it cannot be used; empty where it can.
+    """
+
+    kind: str = ""
+    dtype: str = ""
+    problem: str = ""
+
+
+def device_of(name: str) -> Device:
+    """What a device is in this process."""
+    from infoplane.models.loading import _device, fast_dtype
+
+    try:
+        kind = _device(name).type
+    except SettingError as error:
+        return Device(problem=str(error))
+    return Device(kind, fast_dtype(kind))
+
+
+def read_entry_pairs(entry: Entry) -> Pairs | None:
+    """The pairs that an entry reads in place of its text; None where it reads none."""
+    source = entry.settings.get("preferences")
+    return None if source is None else read_pairs(source)
+
+
+def pairs_key(pairs: Pairs | None) -> str | None:
+    """What vouches for pairs."""
+    return None if pairs is None else str(pairs.provenance["sha256"])
+
+
+def decides(entry: Entry, locked: Locked, text: str, pairs: str | None, device: Device) -> dict[str, Any]:
+    """Everything that decides the numbers of an entry, by name, so that a difference can be explained.
+
+    Args:
+        entry, locked: the model.
+        text, pairs: SHA-256 of what it reads.
+        device: that of its settings, where it runs.
+
+    Raises:
+        SettingError: the device cannot be used.
+        ModelError: a tokenizer that is not there.
+    """
+    if device.problem:
+        raise SettingError(device.problem)
+    told = {k: v for k, v in entry.settings.items() if k not in KEEPING and k not in TEXT}
+    told["device"] = device.kind
+    if told["dtype"] == "auto":
+        told["dtype"] = device.dtype
+    if "tokenizer" in told and Path(told["tokenizer"]).is_absolute():
+        told["tokenizer"] = words_hash(Path(told["tokenizer"]))
+    if pairs is not None:
+        told["preferences"] = pairs
+    name = None if entry.path else entry.id
+    return {"id": name, **locked.weights, "text": text, **told, "versions": deciding_versions()}

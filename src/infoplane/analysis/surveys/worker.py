@@ -1,0 +1,109 @@
+"""What a worker of a survey does: measure a model, and refuse where that would not be what the survey asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infoplane.analysis.surveys.entries import (
+    Device,
+    decides,
+    device_of,
+    differences,
+    pairs_key,
+    read_entry_pairs,
+    text_key,
+)
+from infoplane.analysis.surveys.lock import LOCK_NAME, Locked, check_not_hidden
+from infoplane.analysis.surveys.survey_file import Entry
+from infoplane.capture.stored_capture import Progress
+from infoplane.engines.base import Advance, unseen
+from infoplane.errors import ModelError, ResultError
+from infoplane.measurement.measuring import measure
+from infoplane.measurement.results import Measurement
+from infoplane.storage.working_folders import working
+from infoplane.text.byte_budget import tokens_enough
+from infoplane.text.documents import BUILT_IN, Text
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A model to be measured: its weights, and what decides its numbers."""
+
+    entry: Entry
+    locked: Locked
+    key: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The work of saying what devices are where it is done."""
+
+    names: tuple[str, ...]
+
+    def open(self, _: None) -> Callable[[None, Advance], list[Device]]:
+        return lambda _, advance: [device_of(name) for name in self.names]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """The work of a survey: a piece is a model."""
+
+    out: Path
+    texts: Mapping[str, Text]
+    threads: int | None
+    progress: Progress | None
+    memory: int | str | None
+    force: bool = False
+
+    def open(self, _: None) -> Callable[[Todo, Advance], Measurement]:
+        if not (self.out / LOCK_NAME).exists():
+            raise ResultError(unseen(self.out))
+        return self._measure
+
+    def _measure(self, todo: Todo, advance: Advance) -> Measurement:
+        entry, locked = todo.entry, todo.locked
+        check_not_hidden(entry)
+        s, text = entry.settings, self.texts[text_key(entry)]
+        pairs = read_entry_pairs(entry)
+        here = decides(entry, locked, text.provenance["sha256"], pairs_key(pairs), device_of(s["device"]))
+        if differs := differences(todo.key, here):
+            raise ModelError(
+                f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
+                f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
+            )
+        place = self.out / entry.name
+        more: dict[str, Any] = {"device_map": s["device_map"]} if "device_map" in s else {}
+        if locked.commit:
+            more["revision"] = locked.commit
+        documents = text if pairs is None else BUILT_IN  # pairs are read in place of the text
+        tokens = s.get("tokens", tokens_enough(text) if pairs is None else None)
+        kept = bool(s.get("keep_captures", False))
+        with working(place / "capture", kept) as folder:
+            found = measure(
+                entry.path or entry.id, documents, preferences=pairs, tokenizer=s.get("tokenizer"), tokens=tokens,
+                context=s["context"], seed=s["seed"],
+                orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
+                points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
+                layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
+                memory=self.memory or s.get("memory"), batch=s.get("batch"),
+                windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
+                capture=folder, force=self.force or not kept, progress=self.progress, dtype=s["dtype"],
+                device=s["device"],
+                trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
+            )  # fmt: skip
+            model = found.provenance["model"]
+            weights = "adapter_sha256" if "adapter_sha256" in model else "file_sha256"
+            for key, want in (("commit", locked.commit), (weights, locked.sha256)):
+                if want and model.get(key) not in (None, want):
+                    raise ModelError(
+                        f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept"
+                    )
+            told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
+            found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
+            found.save(place)
+        return found

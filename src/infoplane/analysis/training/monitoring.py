@@ -1,0 +1,210 @@
+"""A live monitor of a model in training: a few windows, always the same, probed every so many steps.
+
+`Monitor` works in any PyTorch loop; `infoplane.watch(trainer)` puts one into a Hugging Face `Trainer`. A probe runs the
+decoder without its head, in evaluation mode and without gradients, and touches nothing that training goes on with:
+modes, gradients, weights and random states are as before. What can be settled once, the labels of the fixed windows
+among it, is settled at the start, so a probe costs little more than a forward pass over its tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infoplane.analysis.training.trajectory import DISTANCES, Point, Series, Trajectory
+from infoplane.capture.writer import hold_capture
+from infoplane.errors import SettingError
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.measurement.asking import Asker
+from infoplane.models.layers import select_layers
+from infoplane.models.structure import find_structure
+from infoplane.storage.address import place
+from infoplane.text.cut_windows import fitting_context, make_windows
+from infoplane.text.documents import BUILT_IN, read_text
+
+if TYPE_CHECKING:
+    from infoplane.models.decoder import Model
+
+TOKENS, CONTEXT, EVERY = 4_096, 128, 0.01
+_LOGGED = ("complexity", "expressivity", "optimality", "ceiling", "loss")
+_BACK = 0.5  # the present phase is the change over this part of the steps done, in logarithms
+
+
+class Monitor:
+    """Probes of one model while it trains.
+
+    Args:
+        model: a `transformers` module; compiled or distributed wrappers are looked through.
+        tokenizer: its tokenizer.
+        documents: text to probe with, as for `infoplane.measure`; best text that is not trained on.
+        tokens, context, seed: the windows.
+        orders: n-gram orders; the lowest is the one that is logged for the whole model.
+        layers: names of the layers to read, all by default.
+        m, points_seed: reference points.
+        loss: the next-token loss of the windows too, at the price of the head.
+        controls: the estimates with permuted and shifted labels too, at about twice the time of measuring.
+        name: what to call the model in results.
+
+    Raises:
+        InfoplaneError: a model that is not a decoder, or text that is too short.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        documents: Any = BUILT_IN,
+        *,
+        tokens: int = TOKENS,
+        context: int = CONTEXT,
+        seed: int = 0,
+        orders: Sequence[int] = (1,),
+        layers: Sequence[str] | None = None,
+        m: int = 100,
+        points_seed: int = 0,
+        loss: bool = False,
+        controls: bool = False,
+        name: str | None = None,
+    ) -> None:
+        from infoplane.models.decoder import Model
+
+        if tokenizer is None:
+            raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")
+        module = unwrapped(model)
+        with _random_state_kept():
+            self.model: Model = Model.from_module(module, tokenizer, name)
+        limit = self.model.max_context
+        self.windows = make_windows(
+            read_text(documents), tokenizer, tokens=tokens, context=fitting_context(context, limit), seed=seed
+        )
+        self.model.check_tokens(self.windows)
+        self.model.facts.check_loss(loss)
+        self.points = [ReferencePoints.make(self.model.width, m, points_seed)]
+        self.layers = select_layers(self.model.layers, None if layers is None else tuple(layers))
+        self.order, self.loss = min(orders), loss
+        self._asker = Asker(self.windows, orders, ("corrected",), controls=controls)
+        self._probes: list[Point] = []
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """All probes so far."""
+        settings = {"orders": list(self._asker.questions.orders), "unit": "efficiency", "loss": self.loss}
+        shared = {
+            "model": self.model.provenance["name"], "settings": settings, "windows_hash": self.windows.hash,
+            "text": self.windows.provenance["text"], "checkpoints": len(self._probes), "gaps": [],
+        }  # fmt: skip
+        return Trajectory(tuple(self._probes), shared)
+
+    def probe(self, step: int, *, tokens: int | None = None) -> dict[str, float]:
+        """Measure the model as it is.
+
+        Args:
+            step: training steps done, more than at the last probe.
+            tokens: training tokens seen.
+
+        Returns:
+            What a tracker logs: `infoplane/model/complexity` and so on, `*_se` their standard errors,
+            `infoplane/model/phase` (see `present_phase`), and complexity and expressivity of each layer read.
+        """
+        if self._probes and step <= self._probes[-1].step:
+            raise SettingError(f"probe of step {step} after that of {self._probes[-1].step}: steps must grow")
+        with _random_state_kept():
+            self._look_again()
+            capture = hold_capture(self.model, self.windows, self.points, self.layers, loss=self.loss)
+        found = self._asker.measure(capture, threads=1)
+        # the weights have moved on since they were hashed
+        model = {k: v for k, v in found.provenance["model"].items() if k != "weights_sha256"}
+        found = dataclasses.replace(found, provenance={**found.provenance, "model": model})
+        self._probes.append(Point(f"step-{step}", step, tokens, found))
+        logs = {}
+        for row in found:
+            own = row.position_set in (None, f"P_{self.order}") and row.order in (None, self.order)
+            wanted = _LOGGED if row.layer == "model" else ("complexity", "expressivity")
+            if own and row.quantity in wanted:
+                key = f"infoplane/{row.layer}/{row.quantity}"
+                logs[key] = row.value
+                if row.standard_error is not None and row.layer == "model":
+                    logs[f"{key}_se"] = row.standard_error
+        with contextlib.suppress(KeyError):
+            logs["infoplane/model/distance_to_ceiling"] = (
+                logs["infoplane/model/ceiling"] - logs["infoplane/model/expressivity"]
+            )
+        logs["infoplane/model/phase"] = float(self.present_phase())
+        return logs
+
+    def _look_again(self) -> None:
+        """Find the decoder and its layers anew where parts of the module were replaced since the last probe."""
+        parts = {id(part) for part in self.model.module.modules()}
+        used = [self.model.backbone, *(layer.module for layer in self.layers)]
+        if not all(id(part) in parts for part in used):
+            self.model = dataclasses.replace(self.model, structure=find_structure(self.model.module))
+            self.layers = select_layers(self.model.layers, tuple(layer.name for layer in self.layers))
+
+    def present_phase(self) -> int:
+        """1 while complexity rises, -1 while it falls, 0 where its change is within the error of the text.
+
+        Compared is the last probe with the one at half of its step, by their paired 95 % interval. It says what
+        happens now, not whether it is more than an optimiser's jitter: for that, see
+        `infoplane.analysis.training.phases`.
+        """
+        if len(self._probes) < 2:
+            return 0
+        last = self._probes[-1].step
+        start = max(i for i, p in enumerate(self._probes[:-1]) if i == 0 or p.step <= _BACK * last)
+        return _sign(self.trajectory.series("complexity", order=self.order), start)
+
+    def stalled(self, patience: int, line: str = "distance_to_ceiling") -> bool:
+        """Whether the distance to a line of the plane has not fallen over the last `patience` probes.
+
+        Fallen is what the paired 95 % interval of the text says; `line` is one of `DISTANCES`.
+        """
+        if patience < 1 or line not in DISTANCES:
+            raise SettingError(
+                f"patience = {patience}, line {line!r}: expected 1 or more, and {' or '.join(DISTANCES)}"
+            )
+        if len(self._probes) <= patience:
+            return False
+        series = self.trajectory.series(line, order=self.order)
+        return _sign(series, len(series) - 1 - patience) >= 0
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the probes as a trajectory, for `infoplane report`."""
+        folder = place(folder)
+        places = {}
+        for point in self._probes:
+            places[point.name] = f"probes/{point.name}"
+            assert point.measurement is not None
+            if not (folder / places[point.name]).exists():
+                point.measurement.save(folder / places[point.name])
+        return self.trajectory.save(folder, places)
+
+
+def _sign(series: Series, start: int) -> int:
+    value, _, interval = series.difference(start, len(series) - 1)
+    if interval is None:
+        return 0
+    return int(interval[0] > 0) - int(interval[1] < 0) if value else 0
+
+
+def unwrapped(model: Any) -> Any:
+    """The module inside `torch.compile` and data-parallel wrappers."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and type(model).__name__ in ("DistributedDataParallel", "DataParallel"):
+            inner = model.module
+        if inner is None:
+            return model
+        model = inner
+
+
+@contextlib.contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """PyTorch's generators, those of all GPUs in use included, put back as they were."""
+    import torch
+
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        yield

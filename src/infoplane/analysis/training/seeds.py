@@ -1,0 +1,127 @@
+"""Runs of one configuration that differ in their seed: what they do alike, and what they allow to claim.
+
+Models of one shape share their reference points and, measured on the same windows, their documents. So at each
+checkpoint the runs differ by their seed alone, and that difference is the noise against which phases are judged
+(`infoplane.analysis.training.phases.phases_of_seeds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from infoplane.analysis.training.phases import MIN_CHECKPOINTS, Claim, Phases, claim, find_phases, phases_of_seeds
+from infoplane.analysis.training.trajectory import Series, Trajectory
+from infoplane.errors import ResultError, SettingError
+
+SHARED = ("windows_hash", "like", "settings")
+"""What the provenance of all runs of a configuration has in common."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """One or more runs of a configuration.
+
+    Attributes:
+        name: of the configuration.
+        runs: their trajectories, one for each seed.
+
+    Raises:
+        SettingError: no run, or runs measured on other text, with other settings or of another shape of model.
+    """
+
+    name: str
+    runs: tuple[Trajectory, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise SettingError(f"{self.name}: no runs; give a trajectory for each seed")
+        for key in SHARED:
+            found = [_deciding(run.provenance.get(key)) for run in self.runs]
+            if any(one != found[0] for one in found):
+                odd = next(i for i, one in enumerate(found) if one != found[0])
+                raise SettingError(
+                    f"{self.name}: runs 1 and {odd + 1} are not seeds of one configuration, their {key} differ "
+                    f"({_short(found[0])}, {_short(found[odd])}); give them different names"
+                )
+        numbers = [
+            tuple((p.step, tuple(row.value for row in p.measurement)) for p in run.measured if p.measurement)
+            for run in self.runs
+        ]
+        for i, own in enumerate(numbers):
+            if own in numbers[:i]:
+                raise SettingError(
+                    f"{self.name}: runs {numbers.index(own) + 1} and {i + 1} have the same numbers: they are one "
+                    "trace, not two seeds; leave one out"
+                )
+
+    def series(self, quantity: str, **fields: Any) -> tuple[Series, ...]:
+        """A quantity of each run, at the checkpoints that all of them have.
+
+        Args:
+            quantity: see `Trajectory.series`.
+            **fields: layer, order and others, as there.
+
+        Raises:
+            ResultError: a run lacks it, or they have no checkpoint in common.
+        """
+        found = [run.series(quantity, **fields) for run in self.runs]
+        common = set.intersection(*(set(one.steps.tolist()) for one in found))
+        if not common:
+            raise ResultError(f"{self.name}: its runs have no checkpoint in common")
+        return tuple(one.at(sorted(common)) for one in found)
+
+    def phases(self, quantity: str, **fields: Any) -> tuple[Phases, ...]:
+        """The phases of each run: with the noise that the seeds show, or of one run alone by `find_phases`."""
+        every = self.series(quantity, **fields)
+        steps, values = every[0].steps, [one.values for one in every]
+        losses = self._losses(steps.tolist())
+        blocks = min(one.replicates.shape[1] for one in every)
+        rows = [one.replicates for one in every] if blocks else None
+        if len(every) == 1:
+            return (find_phases(steps, values[0], rows and rows[0], loss=losses and losses[0]),)
+        return phases_of_seeds(steps, values, rows, losses=losses)
+
+    def claim(self, quantity: str, **fields: Any) -> Claim:
+        """What the runs together allow to say."""
+        return claim(self.phases(quantity, **fields))
+
+    @cached_property
+    def checkpoints(self) -> int:
+        """How many all runs have in common."""
+        return len(set.intersection(*({p.step for p in run.measured} for run in self.runs)))
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are checkpoints enough to look for phases."""
+        return self.checkpoints >= MIN_CHECKPOINTS
+
+    def _losses(self, steps: list[int]) -> list[Any] | None:
+        try:
+            found = self.series("loss")
+        except ResultError:
+            return None
+        if not set(steps) <= set(found[0].steps.tolist()):
+            return None
+        return [one.at(steps).values for one in found]
+
+
+def grouped(named: Sequence[tuple[str, Trajectory]]) -> tuple[Seeds, ...]:
+    """Runs by the name of their configuration, in the order in which the names first come."""
+    groups: dict[str, list[Trajectory]] = {}
+    for name, run in named:
+        groups.setdefault(name, []).append(run)
+    return tuple(Seeds(name, tuple(runs)) for name, runs in groups.items())
+
+
+def _deciding(value: Any) -> Any:
+    """Without what adds rows and changes none: the bound."""
+    return {k: v for k, v in value.items() if k != "bound"} if isinstance(value, Mapping) else value
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {v}" for k, v in value.items())[:120]
+    return str(value)[:16]

@@ -1,0 +1,113 @@
+"""The monitor inside a Hugging Face `Trainer`: one line, `infoplane.watch(trainer)`.
+
+Probes are logged by the trainer itself, so whatever `report_to` names (TensorBoard, W&B, trackio) receives them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from infoplane.analysis.training.monitoring import EVERY, Monitor
+from infoplane.errors import SettingError
+from infoplane.models.running import refuse_sharded
+from infoplane.storage.locations import reach
+
+
+class InfoplaneCallback(TrainerCallback):
+    """Probes every so many steps, on the first process only. Made by `watch`, which says what the arguments are."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        every: int | float,
+        out: str | Path | None,
+        stop_patience: int | None,
+        stop_min_steps: int,
+        **monitor: Any,
+    ) -> None:
+        self.trainer, self.every = trainer, every
+        self.out = None if out is None else reach(out, "out")
+        self.stop_patience, self.stop_min_steps = stop_patience, stop_min_steps
+        self.settings = monitor
+        self.monitor: Monitor | None = None
+        self.step = 1
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Cut the windows, and probe what training begins with."""
+        for model in (kwargs["model"], getattr(self.trainer, "model_wrapped", None)):
+            if model is not None:
+                refuse_sharded(model)  # on every process, or the others would wait for the first
+        if not state.is_world_process_zero:
+            return
+        self.step = self.every if isinstance(self.every, int) else max(1, round(self.every * state.max_steps))
+        if self.monitor is None:  # training may be called again
+            tokenizer = self.settings.pop("tokenizer", None) or kwargs.get("processing_class")
+            self.monitor = Monitor(kwargs["model"], tokenizer, **self.settings)
+            self._probe(state, control)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Probe where it is time to, and at the last step."""
+        if self.monitor is not None and (state.global_step % self.step == 0 or state.global_step >= state.max_steps):
+            self._probe(state, control)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Store the probes, where asked to."""
+        if self.monitor is not None and self.out is not None:
+            self.monitor.save(self.out)
+
+    def _probe(self, state: TrainerState, control: TrainerControl) -> None:
+        assert self.monitor is not None
+        probes = self.monitor.trajectory.points
+        if probes and probes[-1].step >= state.global_step:
+            return
+        seen = int(state.num_input_tokens_seen) or None
+        asked = control.should_log
+        self.trainer.log(self.monitor.probe(state.global_step, tokens=seen))
+        control.should_log = asked  # a log of ours is not the one that the trainer is about to write
+        if (
+            self.stop_patience is not None
+            and state.global_step >= self.stop_min_steps
+            and self.monitor.stalled(self.stop_patience)
+        ):
+            control.should_training_stop = True
+
+
+def watch(
+    trainer: Trainer,
+    *,
+    every: int | float = EVERY,
+    out: str | Path | None = None,
+    stop_patience: int | None = None,
+    stop_min_steps: int = 0,
+    **monitor: Any,
+) -> InfoplaneCallback:
+    """Probe a model while a `Trainer` trains it.
+
+    Args:
+        trainer: before `train()` is called.
+        every: steps between probes, or a part of all steps where it is a fraction below 1.
+        out: folder or address for the probes as a trajectory, for `infoplane report`.
+        stop_patience: ask the trainer to stop once the distance to the ceiling has not fallen over that many probes;
+            never by default.
+        stop_min_steps: not before this step.
+        **monitor: for `infoplane.Monitor`: documents, tokens, context, orders, layers, loss, controls; `tokenizer`
+            where the trainer has no `processing_class`.
+
+    Returns:
+        The callback; `callback.monitor.trajectory` holds the probes.
+
+    Raises:
+        SettingError: `every` is not positive.
+    """
+    if isinstance(every, bool) or every <= 0 or (isinstance(every, float) and every >= 1):
+        raise SettingError(f"every = {every!r}: expected a whole number of steps, or a fraction of them below 1")
+    callback = InfoplaneCallback(trainer, every, out, stop_patience, stop_min_steps, **monitor)
+    trainer.add_callback(callback)
+    return callback

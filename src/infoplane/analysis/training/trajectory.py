@@ -1,0 +1,291 @@
+r"""Trajectories: the measurements of one training run, checkpoint by checkpoint.
+
+All checkpoints are measured on the same windows with the same reference points, so their differences are paired:
+with `r_tb` the replicate of checkpoint t without block b (see `infoplane.uncertainty.document_jackknife`),
+
+    SE(v_s - v_t)^2 = (B - 1) / B * sum_b (r_sb - r_tb - mean)^2,
+
+in which what the text does to all checkpoints alike cancels. Lines of the plane to which a distance is taken are
+named: `diagonal` is complexity - expressivity, `ceiling` is ceiling - expressivity.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from infoplane.errors import ResultError, SettingError
+from infoplane.measurement.results import Measurement
+from infoplane.storage import atomic_files as files
+from infoplane.storage.address import place
+from infoplane.storage.locations import inside, record_in
+from infoplane.storage.parquet import write_parquet
+from infoplane.storage.records import read_record
+from infoplane.storage.schema import checked
+from infoplane.uncertainty.document_jackknife import error_and_interval, interval_of, standard_error_of
+
+Floats = npt.NDArray[np.float64]
+SCHEMA = "infoplane/trajectory/1"
+JSON_NAME, TABLE_NAME = "trajectory.json", "trajectory.parquet"
+DISTANCES = {"distance_to_diagonal": "complexity", "distance_to_ceiling": "ceiling"}
+"""Distances to lines of the plane, and what expressivity is subtracted from."""
+_POINT = {"name": str, "step": int, "tokens": int, "measurement": str, "problem": str}
+_RECORD: Mapping[str, Any] = {
+    "points": list[dict[str, Any]],
+    "provenance": {
+        "model": str, "settings": {"orders": list[int], "unit": str}, "gaps": list[tuple[int, int]],
+        "like": dict[str, Any], "text": dict[str, Any], "windows_hash": str, "checkpoints": int,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """One checkpoint of a run.
+
+    Attributes:
+        name: of the revision or folder.
+        step: training steps done.
+        tokens: training tokens seen, None where unknown.
+        measurement: None where it could not be measured.
+        problem: why not, or why it should not be trusted.
+    """
+
+    name: str
+    step: int
+    tokens: int | None
+    measurement: Measurement | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One quantity over training, the checkpoints that have it.
+
+    Attributes:
+        name: what it is.
+        unit: of the values.
+        steps: (T,) training steps.
+        values: (T,) estimates.
+        replicates: (T, B), or (T, 0) where there are too few documents.
+    """
+
+    name: str
+    unit: str
+    steps: npt.NDArray[np.int64]
+    values: Floats
+    replicates: Floats
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def at(self, steps: Sequence[int]) -> Series:
+        """The same at some of its steps."""
+        index = np.searchsorted(self.steps, steps)
+        return Series(self.name, self.unit, self.steps[index], self.values[index], self.replicates[index])
+
+    @property
+    def standard_errors(self) -> Floats | None:
+        """(T,) each value's own standard error, None without replicates."""
+        if not self.replicates.shape[1]:
+            return None
+        return np.array([standard_error_of(r) for r in self.replicates])
+
+    @property
+    def intervals(self) -> Floats | None:
+        """(T, 2) 95 % intervals of the values, None without replicates."""
+        errors, blocks = self.standard_errors, self.replicates.shape[1]
+        if errors is None:
+            return None
+        return np.array([interval_of(v, e, blocks) for v, e in zip(self.values, errors, strict=True)])
+
+    def difference(self, first: int, last: int) -> tuple[float, float | None, tuple[float, float] | None]:
+        """Value at index `last` less that at index `first`, with its paired standard error and 95 % interval."""
+        value = float(self.values[last] - self.values[first])
+        return (value, *error_and_interval(value, self.replicates[last] - self.replicates[first]))
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A run, measured.
+
+    Attributes:
+        points: its checkpoints, in the order of training.
+        provenance: text, reference points, settings and versions that all of them share.
+    """
+
+    points: tuple[Point, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        steps = f", steps {self.points[0].step:,} to {self.points[-1].step:,}" if self.points else ""
+        return (
+            f"<Trajectory of {self.provenance.get('model', '?')}: {len(self.measured)} of {len(self.points)} "
+            f"checkpoints measured{steps}>"
+        )
+
+    def __post_init__(self) -> None:
+        steps = [p.step for p in self.points]
+        if any(b <= a for a, b in itertools.pairwise(steps)):
+            raise SettingError(f"steps {steps}: expected them to grow, each once")
+
+    @property
+    def measured(self) -> tuple[Point, ...]:
+        """The checkpoints that were measured."""
+        return tuple(p for p in self.points if p.measurement is not None)
+
+    def series(self, quantity: str, layer: str = "model", order: int | None = 1, **fields: Any) -> Series:
+        """A quantity over training: any of a measurement, or `distance_to_diagonal`, `distance_to_ceiling`.
+
+        Args:
+            quantity: such as `complexity`.
+            layer: `model` or a layer's name.
+            order: of the n-gram labels; ignored where a quantity has none.
+            **fields: more of a row, such as `estimator`.
+        """
+        if quantity in DISTANCES:
+            a, b = (self.series(q, layer, order, **fields) for q in (DISTANCES[quantity], "expressivity"))
+            if not np.array_equal(a.steps, b.steps):
+                raise ResultError(f"{quantity}: its two parts were measured at different checkpoints")
+            return Series(quantity, a.unit, a.steps, a.values - b.values, a.replicates - b.replicates)
+        steps, values, replicates, unit = [], [], [], ""
+        for point in self.measured:
+            assert point.measurement is not None
+            row = _row(point.measurement, quantity, layer, order, fields)
+            if row is not None:
+                steps.append(point.step)
+                values.append(row.value)
+                replicates.append(row.replicates)
+                unit = row.unit
+        if not steps:
+            raise ResultError(f"no checkpoint has {quantity} of {layer}, order {order}")
+        blocks = len(replicates[0]) if len({len(r) for r in replicates}) == 1 else 0
+        held = np.array(replicates, dtype=np.float64) if blocks else np.empty((len(steps), 0))
+        return Series(quantity, unit, np.array(steps), np.array(values), held)
+
+    # ------------------------------------------------------------------ tables and files
+
+    def table(self) -> pl.DataFrame:
+        """The rows of all checkpoints, tidy: checkpoint, step and training tokens before those of a measurement."""
+        parts = []
+        for p in self.measured:
+            assert p.measurement is not None
+            head = [pl.lit(p.name).alias("checkpoint"), pl.lit(p.step).alias("step")]
+            head.append(pl.lit(p.tokens, dtype=pl.Int64).alias("training_tokens"))
+            parts.append(p.measurement.table().select(*head, pl.all()))
+        return pl.concat(parts) if parts else pl.DataFrame()
+
+    def save(self, folder: str | Path, places: Mapping[str, str]) -> Path:
+        """Write `trajectory.parquet`, then `trajectory.json`, each whole or not at all.
+
+        Args:
+            folder: where.
+            places: for each measured checkpoint, the folder of its measurement, relative to `folder`.
+        """
+        folder = place(folder)
+        if self.measured:
+            write_parquet(folder / TABLE_NAME, self.table().drop("replicates"))
+        record = {
+            "schema": SCHEMA,
+            "provenance": dict(self.provenance),
+            "points": [
+                {
+                    "name": p.name, "step": p.step, "tokens": p.tokens, "problem": p.problem,
+                    "measurement": places[p.name] if p.measurement is not None else None,
+                }
+                for p in self.points
+            ],
+        }  # fmt: skip
+        files.write_record(folder / JSON_NAME, record)
+        return folder / JSON_NAME
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trajectory:
+        """Read a trajectory from its folder, with the measurements it points to.
+
+        Raises:
+            ResultError: nothing there, unreadable, or a schema that this version does not know.
+        """
+        source = record_in(path, JSON_NAME)
+        record = read_record(source, SCHEMA, "trajectory", "trace")
+        try:
+            points = []
+            for p in checked(record, _RECORD)["points"]:
+                checked([p["name"], p["step"]], tuple[str, int], "a point")
+                at = checked(p, _POINT, "a point")["measurement"]
+                found = None if at is None else Measurement.load(inside(source.parent, at))
+                points.append(Point(p["name"], p["step"], p["tokens"], found, p["problem"]))
+            return cls(tuple(points), record["provenance"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
+
+
+def _row(found: Measurement, quantity: str, layer: str, order: int | None, fields: Mapping[str, Any]) -> Any:
+    """The row of a measurement; None where it has none."""
+    want: dict[str, Any] = dict(fields)
+    if quantity not in ("loss", "bits_per_byte", "entropy", "ceiling") and order is not None:
+        want["order"] = order
+    if quantity in ("entropy", "ceiling"):
+        want.setdefault("position_set", f"P_{order or 1}")
+    if quantity in ("loss", "bits_per_byte"):
+        want.pop("estimator", None)
+    if not found.select(quantity=quantity, layer=layer, **{k: v for k, v in want.items() if k != "position_set"}):
+        return None
+    return found.get(quantity, layer, **want)
+
+
+def twins(trajectory: Trajectory) -> dict[str, str]:
+    """Checkpoints whose numbers are all those of an earlier one, by name, with the name of that: the same weights."""
+    first: dict[tuple[Any, ...], str] = {}
+    found = {}
+    for point in trajectory.measured:
+        assert point.measurement is not None
+        numbers = tuple((row.value, row.replicates) for row in point.measurement)
+        if first.setdefault(numbers, point.name) != point.name:
+            found[point.name] = first[numbers]
+    return found
+
+
+def outliers(trajectory: Trajectory, factor: float = 6.0) -> tuple[str, ...]:
+    """Checkpoints that look like another one: wrongly uploaded, say.
+
+    Such a checkpoint is far from what its neighbours say of it (`factor` times as far as is usual in the run, on a line
+    between them), and it is nearer to a checkpoint elsewhere in training than to either of them. Compared are all
+    layers' entropies, complexities and expressivities.
+    """
+    points = trajectory.measured
+    if len(points) < 6:
+        return ()
+    profiles = np.array([_profile(p) for p in points])
+    x = np.log1p([p.step for p in points])
+    off = np.full(len(points), np.nan)
+    for t in range(1, len(points) - 1):
+        part = (x[t] - x[t - 1]) / (x[t + 1] - x[t - 1])
+        off[t] = np.linalg.norm(profiles[t] - (1 - part) * profiles[t - 1] - part * profiles[t + 1])
+    found = []
+    for t in range(1, len(points) - 1):
+        elsewhere = np.delete(off, [t - 1, t, t + 1])  # a strange one makes its neighbours look strange too
+        usual = float(np.median(elsewhere[np.isfinite(elsewhere)]))
+        distance = np.linalg.norm(profiles - profiles[t], axis=1)
+        beside = min(distance[t - 1], distance[t + 1])
+        if off[t] > factor * usual and np.delete(distance, [t - 1, t, t + 1]).min() < 0.5 * beside:
+            found.append(points[t].name)
+    return tuple(found)
+
+
+def _profile(point: Point) -> list[float]:
+    assert point.measurement is not None
+    rows = point.measurement.estimates
+    first = next((r.estimator for r in rows if r.estimator), None)
+    return [
+        r.value for r in rows
+        if r.quantity in ("entropy", "complexity", "expressivity") and r.layer != "model" and r.estimator == first
+        and r.position_set == "P_1" and r.weight in (None, "frequency")
+    ]  # fmt: skip

@@ -1,0 +1,218 @@
+r"""Conditional distributions of k-grams, each backed off to the k-gram one shorter: p(y | x) on a ladder.
+
+With n_xy counts of y after the k-gram x, n_x their sum and x' the k-gram without its first token,
+
+    p(y | x) = (n_xy + alpha_k p(y | x')) / (n_x + alpha_k),     p(y) = n_y / N,
+
+an interpolated Dirichlet prior (MacKay and Peto, "A hierarchical Dirichlet language model", Natural Language
+Engineering 1, 1995). alpha_k is the one under which the text would be likeliest if each token were predicted from all
+others (leave one out). With alpha = 0 it is the text's own joint distribution, not smoothed.
+
+Rows of p(y | x) have as many entries as there are words, but never need to be made. A sum over y, `sum_y p(y | x)
+f(y, t)`, is the sum over the few y that x was seen with and a part of the sum of x'; and the other way round, what is
+spread over x goes to its own y and in part on to x'. k-grams are dealt to pieces by their last token, so that a piece
+holds the whole ladder of each of its k-grams and work on one is bounded.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from infoplane.information.assignments import Floats
+
+Ints = npt.NDArray[np.int64]
+ALPHAS = tuple(2.0**k for k in range(-3, 11))
+_PIECE = 8192  # k-grams worked on at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Rung:
+    """k-grams of one length in one piece.
+
+    Attributes:
+        code: (X,) what they are called outside.
+        parent: (X,) the place of each one's shorter k-gram on the rung below.
+        words: (V,) those of the Y words that come after any of them, ascending.
+        counts: (X, V) sparse, of what comes after.
+        own: (X,) the part n_x / (n_x + alpha) that its own counts have.
+    """
+
+    code: Ints
+    parent: Ints
+    words: Ints
+    counts: sparse.csr_array
+    own: Floats
+
+    @cached_property
+    def n(self) -> Floats:
+        """(X,) occurrences."""
+        return np.asarray(self.counts.sum(1))
+
+    @cached_property
+    def rest(self) -> Floats:
+        """(X, 1) the part that is left to the shorter k-gram."""
+        return 1 - self.own[:, None]
+
+    @cached_property
+    def spread(self) -> sparse.csr_array:
+        """(X, V) each row's own part of p(y | x)."""
+        return sparse.csr_array(sparse.diags_array(self.own / self.n) @ self.counts)
+
+    @cached_property
+    def gathered(self) -> sparse.csr_array:
+        """(V, X) the same, turned."""
+        return sparse.csr_array(self.spread.T)
+
+    @cached_property
+    def to_parents(self) -> sparse.csr_array:
+        """(parents, X) what each row hands on to its shorter k-gram."""
+        entries = (self.rest[:, 0], (self.parent, np.arange(len(self.own))))
+        return sparse.csr_array(entries, shape=(int(self.parent[-1]) + 1, len(self.own)))
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """The ladders of some k-grams: rungs of lengths 1 to k."""
+
+    rungs: tuple[Rung, ...]
+
+    @property
+    def n(self) -> Floats:
+        """(X,) occurrences of the k-grams."""
+        return self.rungs[-1].n
+
+    def means(self, f: Floats, marginal: Floats) -> tuple[Floats, ...]:
+        """On each rung the (X, t) means of f (Y, t) over p(y | x); `marginal` (t,) is the mean over p(y)."""
+        found, below = [], marginal[None]
+        for rung in self.rungs:
+            part = below[rung.parent]
+            part *= rung.rest
+            part += rung.spread @ f[rung.words]
+            found.append(part)
+            below = part
+        return tuple(found)
+
+    def spread(self, w: Floats, out: Floats) -> Floats:
+        """Add sum_x w (X, t) p(y | x) to `out` (Y, t), and return (t,) what is left for p(y)."""
+        for rung in reversed(self.rungs):
+            out[rung.words] += rung.gathered @ w
+            w = rung.to_parents @ w
+        return np.asarray(w[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """p(y | x) of all k-grams of a text.
+
+    Attributes:
+        pieces: k-grams by their last token.
+        unigram: (Y,) p(y), in the precision of all work on the ladder.
+    """
+
+    pieces: tuple[Piece, ...]
+    unigram: Floats
+
+    @classmethod
+    def of(
+        cls,
+        grams: Sequence[npt.NDArray[np.integer]],
+        y: npt.NDArray[np.integer],
+        alphas: Sequence[float],
+        dtype: npt.DTypeLike = np.float64,
+    ) -> Ladder:
+        """Count a sample.
+
+        Args:
+            grams: for each length 1 to k the (n,) codes of the k-gram at each position; equal k-grams have equal
+                shorter ones.
+            y: (n,) codes from 0 of what comes after.
+            alphas: of each length; see `choose_alphas`.
+            dtype: float64, or float32 where what is made is judged afterwards and a code need not be exact.
+        """
+        words = int(y.max()) + 1 if len(y) else 0
+        unigram = (np.bincount(y, minlength=words) / max(len(y), 1)).astype(dtype)
+        # by last token, then the one before: k-grams of one shorter k-gram stand side by side
+        rank = np.lexsort(tuple(reversed(grams)))
+        sizes = np.bincount(grams[0])
+        bins = np.cumsum(sizes) // _PIECE
+        cuts = np.searchsorted(bins[grams[0][rank]], np.arange(int(bins[-1]) + 2))
+        pieces = []
+        for first, last in itertools.pairwise(cuts.tolist()):
+            if last > first:
+                at = rank[first:last]
+                pieces.append(_piece([g[at] for g in grams], y[at], alphas, np.dtype(dtype)))
+        return cls(tuple(pieces), unigram)
+
+    @cached_property
+    def n(self) -> float:
+        """Positions."""
+        return float(sum(p.n.sum() for p in self.pieces))
+
+    def table(self, f: Floats) -> Floats:
+        """(1 + all k-grams of all lengths, t) means of f (Y, t) over p(y | x): first over p(y), then rung by rung."""
+        marginal = self.unigram @ f
+        means = [piece.means(f, marginal) for piece in self.pieces]
+        return np.concatenate([marginal[None], *(np.concatenate(rung) for rung in zip(*means, strict=True))])
+
+    def places(self, grams: Sequence[npt.NDArray[np.integer]]) -> tuple[Ints, Ints]:
+        """Where in `table` the k-grams (n,) of other text are, or the longest of their ends that was seen.
+
+        Returns:
+            (n,) places, and (n,) how many tokens of each were known: 0 to k.
+        """
+        place, known = np.zeros(len(grams[0]), np.int64), np.zeros(len(grams[0]), np.int64)
+        first = 1
+        for length, gram in enumerate(grams, start=1):
+            codes = np.concatenate([piece.rungs[length - 1].code for piece in self.pieces])
+            order = np.argsort(codes)
+            at = np.minimum(np.searchsorted(codes[order], gram), len(codes) - 1)
+            seen = codes[order[at]] == gram
+            place[seen], known[seen] = first + order[at[seen]], length
+            first += len(codes)
+        return place, known
+
+
+def _piece(
+    grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], alphas: Sequence[float], dtype: np.dtype[Any]
+) -> Piece:
+    rungs = []
+    words, at = np.unique(y, return_inverse=True)
+    parent_of = np.zeros(len(y), np.int64)
+    for gram, alpha in zip(grams, alphas, strict=True):
+        new = np.ones(len(gram), bool)
+        new[1:] = gram[1:] != gram[:-1]
+        place = np.cumsum(new) - 1
+        counts = sparse.csr_array((np.ones(len(y), dtype), (place, at)), shape=(int(place[-1]) + 1, len(words)))
+        n = np.bincount(place)
+        own = (n / (n + alpha)).astype(dtype)
+        rungs.append(Rung(gram[new].astype(np.int64), parent_of[new], words, counts, own))
+        parent_of = place
+    return Piece(tuple(rungs))
+
+
+def choose_alphas(grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer]) -> tuple[float, ...]:
+    """For each length the alpha of `ALPHAS` under which each token is likeliest given all others.
+
+    One length after the other, the shorter ones settled.
+    """
+    n = len(y)
+    # a token left out of p(y) too; a word seen once keeps half an occurrence, so that nothing is impossible
+    below = np.maximum(np.bincount(y)[y] - 1, 0.5) / max(n - 1, 1)
+    chosen = []
+    for gram in grams:
+        pair = np.unique(gram.astype(np.int64) * (int(y.max()) + 1) + y, return_inverse=True)[1].reshape(-1)
+        others = np.bincount(pair)[pair] - 1.0
+        total = np.bincount(gram)[gram] - 1.0
+        likely = [float(np.log((others + a * below) / (total + a)).mean()) for a in ALPHAS]
+        best = ALPHAS[int(np.argmax(likely))]
+        chosen.append(best)
+        below = (others + best * below) / (total + best)
+    return tuple(chosen)

@@ -1,0 +1,195 @@
+"""The bound of a text as one stored thing: its frontiers, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from infoplane.bottleneck.frontier import MAX_ORDER, Frontier, fit_frontiers
+from infoplane.capture.stored_capture import Progress, versions
+from infoplane.errors import ResultError, SettingError
+from infoplane.storage import atomic_files as files
+from infoplane.storage.address import place
+from infoplane.storage.locations import record_in
+from infoplane.storage.parquet import read_parquet, write_parquet
+from infoplane.storage.records import read_record
+from infoplane.storage.schema import checked
+from infoplane.text.cut_windows import CONTEXT, TOKENS, make_windows
+from infoplane.text.documents import BUILT_IN, read_text
+from infoplane.text.windows import Windows
+
+SCHEMA = "infoplane/bound/1"
+JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
+_PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
+_WHOLE = ("order", "target", "n", "m")
+_ONE = tuple[int, int, int, int, float, float, float, str]
+_RECORD: Mapping[str, Any] = {
+    "frontiers": list[dict[str, Any]],
+    "provenance": {
+        "text": {"source": str, "kind": str}, "windows": {"tokenizer": {"name": str, "hash": str}},
+        "windows_hash": str, "tokens": int, "documents": int, "settings": dict[str, Any], "versions": dict[str, Any],
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What codes of k-grams can do on a text.
+
+    Attributes:
+        frontiers: for each order (and target) of all positions and of the seen ones.
+        provenance: text, windows, settings and versions; JSON values only.
+    """
+
+    frontiers: tuple[Frontier, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        orders = sorted({f.order for f in self.frontiers})
+        return f"<Bound of orders {', '.join(map(str, orders)) or 'none'}: {len(self.frontiers)} frontiers>"
+
+    def get(self, order: int, positions: str = "all", target: int = 1) -> Frontier:
+        """One frontier.
+
+        Raises:
+            ResultError: there is none.
+        """
+        for f in self.frontiers:
+            if (f.order, f.positions, f.target) == (order, positions, target):
+                return f
+        raise ResultError(
+            f"no frontier of order {order}, target {target}, {positions} positions; fit it, or give more text if too "
+            "few positions have a k-gram that both halves have"
+        )
+
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write `bound.parquet`, a row for each code, then `bound.json`, each whole or not at all."""
+        folder = place(folder)
+        rows = []
+        for number, f in enumerate(self.frontiers):
+            for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity, f.relevance, strict=True):
+                rows.append({
+                    "frontier": number, "length": length, "smoothing": smoothing, "beta": beta, "symbols": symbols,
+                    "complexity": x.tolist(), "relevance": y.tolist(),
+                })  # fmt: skip
+        write_parquet(folder / TABLE_NAME, pl.DataFrame(rows, schema=_TABLE))
+        record = {
+            "schema": SCHEMA, "provenance": dict(self.provenance), "unit": "nats",
+            "frontiers": [f.summary() for f in self.frontiers],
+        }  # fmt: skip
+        files.write_record(folder / JSON_NAME, record, folder / TABLE_NAME)
+        return folder / JSON_NAME, folder / TABLE_NAME
+
+    @classmethod
+    def load(cls, path: str | Path) -> Bound:
+        """Read a bound from its folder.
+
+        Raises:
+            ResultError: nothing there, unreadable, or a schema that this version does not know.
+        """
+        source = record_in(path, JSON_NAME)
+        record = read_record(source, SCHEMA, "bound", "bound")
+        try:
+            table = read_parquet(source.parent / TABLE_NAME)
+            checked(record, _RECORD)
+            frontiers = []
+            for number, f in enumerate(record["frontiers"]):
+                mine = table.filter(pl.col("frontier") == number)
+                codes = mine.select("length", "smoothing", "beta", "symbols").rows()
+                x, y = (np.array(mine[name].to_list(), dtype=np.float64) for name in ("complexity", "relevance"))
+                if x.ndim != 2 or x.shape != y.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
+                    raise ValueError(f"frontier {number} has no codes, or some that are no numbers")
+                low, high = f["saturation"]
+                checked([*(f[name] for name in _WHOLE), low, high, f["seen"], f["positions"]], _ONE, "a frontier")
+                frontiers.append(Frontier(
+                    f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"],
+                    record["provenance"].get("windows_hash"),
+                ))  # fmt: skip
+            return cls(tuple(frontiers), record["provenance"])
+        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
+
+
+def bound(
+    documents: Any = BUILT_IN,
+    tokenizer: Any = None,
+    *,
+    tokens: int = TOKENS,
+    context: int = CONTEXT,
+    seed: int = 0,
+    orders: Sequence[int] = (1, 2, 3),
+    m: int = 100,
+    windows: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    **fitting: Any,
+) -> Bound:
+    """The achievable frontier of a text: how much of what comes next can be kept, for what is kept of k tokens?
+
+    Args:
+        documents: as for `infoplane.measure`.
+        tokenizer: its tokens are what is coded.
+        tokens, context, seed, windows: of the text, as for `infoplane.measure`.
+        orders: of the k-grams, of 1 to 3.
+        m: symbols of a code.
+        progress: called with a stage, what is done and what there is to do.
+        **fitting: see `infoplane.bottleneck.frontier.fit_frontiers`: wide, betas, starts, forward, tolerance.
+
+    Raises:
+        InfoplaneError: bad input, of the kind that its class names.
+    """
+    if tokenizer is None:
+        raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
+    cut = make_windows(
+        read_text(documents), tokenizer, tokens=tokens, context=context, seed=seed, **(windows or {})
+    )  # fmt: skip
+    return bound_of(cut, orders, m=m, progress=progress, seed=seed, **fitting)
+
+
+def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 100, **fitting: Any) -> Bound:
+    """The same, of windows that are cut."""
+    orders = sorted(set(orders))
+    told = {k: v for k, v in fitting.items() if k != "progress"}
+    provenance = {
+        "text": windows.provenance.get("text"),
+        "windows": {k: v for k, v in windows.provenance.items() if k != "text"},
+        "windows_hash": windows.hash, "tokens": int(np.count_nonzero(windows.is_text)),
+        "documents": len(windows.documents),
+        "settings": {"orders": orders, "m": m, **told},
+        "versions": versions(*_PACKAGES),
+    }  # fmt: skip
+    return Bound(fit_frontiers(windows, orders, m=m, **fitting), provenance)
+
+
+def with_a_bound(orders: Sequence[int]) -> list[int]:
+    """The orders of a measurement that have a bound; order 1 where none of them has."""
+    return sorted({k for k in orders if k <= MAX_ORDER} or {1})
+
+
+def stored_or_fitted(
+    folder: Path, windows: Windows, orders: Sequence[int], *, m: int, progress: Progress | None = None
+) -> Bound:
+    """The bound of these windows in a folder if it is there, or else fitted and stored there."""
+    want = sorted(set(orders))
+    try:
+        found = Bound.load(folder)
+    except ResultError:
+        found = None
+    if found is not None:
+        p = found.provenance
+        same = (p["windows_hash"], p["settings"]["orders"], p["settings"]["m"]) == (windows.hash, want, m)
+        if same and p["versions"] == versions(*_PACKAGES):
+            return found
+    fitted = bound_of(windows, want, m=m, progress=progress)
+    fitted.save(folder)
+    return fitted
+
+
+_TABLE: dict[str, Any] = {
+    "frontier": pl.Int64, "length": pl.Int64, "smoothing": pl.Float64, "beta": pl.Float64, "symbols": pl.Int64,
+    "complexity": pl.List(pl.Float64), "relevance": pl.List(pl.Float64),
+}  # fmt: skip

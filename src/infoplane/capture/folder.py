@@ -1,0 +1,270 @@
+"""The folder of a capture: what its files are called, whose it is, and whether they are as they were written.
+
+`manifest.json` says what the capture is; `windows.safetensors` holds the tokens and each `shard-NNNNN.safetensors` the
+assignments of some windows, with the run id and a checksum of its arrays inside. The manifest is made only where there
+is none, so of two runs that begin at once one has the folder; before a shard is written it is read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors import numpy as st
+
+from infoplane.errors import CaptureError
+from infoplane.storage import atomic_files as files
+from infoplane.storage.address import is_address
+from infoplane.storage.bounded_reading import check
+from infoplane.storage.local_copies import local
+from infoplane.storage.working_folders import MARK, OF_A_CAPTURE
+from infoplane.text.windows import Windows
+
+SCHEMA = "infoplane/capture/1"
+MANIFEST, WINDOWS = "manifest.json", "windows.safetensors"
+ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
+PROMISED: Mapping[str, Any] = {
+    "run_id": str, "model": dict[str, Any], "windows": {"text": dict[str, Any]}, "windows_hash": str,
+    "documents": list[str], "text": str, "layers": list[str], "loss": bool, "warnings": list[str],
+    "points": list[dict[str, Any]], "shards": list[tuple[int, int]], "versions": dict[str, str | None],
+}  # fmt: skip
+
+
+def write_shard(folder: Path, number: int, manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write the arrays of a shard, whole or not at all.
+
+    Raises:
+        CaptureError: the folder is another run's meanwhile.
+    """
+    head = {"run_id": manifest["run_id"], "shard": str(number), "content_sha256": content(arrays)}
+    still_ours(folder, manifest)
+    files.write_bytes(shard_path(folder, number), st.save(dict(arrays), metadata=head))
+
+
+def text_of(windows: Windows) -> dict[str, npt.NDArray[Any]]:
+    """The text of windows, if they have it: labels are made of it, but no state depends on it."""
+    if windows.text is None or windows.ends is None:
+        return {}
+    return {"text": windows.text, "ends": windows.ends}
+
+
+def begun(folder: Path, run_id: str) -> list[Any] | None:
+    """The shards of a capture of the same run, if one was begun, with whatever memory it had."""
+    try:
+        there = read_manifest(folder)
+    except CaptureError:
+        return None
+    return there["shards"] if there and there.get("run_id") == run_id and there.get("shards") else None
+
+
+def claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
+    """Make sure that `folder` is this run's, or nobody's."""
+    files.sweep(folder / MANIFEST)  # it is written once, so nobody else sweeps for it
+    if folder.exists() and not folder.is_dir():
+        raise CaptureError(f"{folder} is a file; expected a folder for the capture")
+    try:
+        there = read_manifest(folder)
+    except CaptureError:
+        if not force:
+            raise
+        there = {}
+    if there is None:
+        if folder.is_dir() and any(
+            not p.name.endswith(".part") and p.name != MARK and not (p.name == WINDOWS and _is_ours(p))
+            for p in folder.iterdir()
+        ):
+            if not force:
+                raise CaptureError(f"{folder} holds other files and is not a capture: choose a new or empty folder")
+            throw_away(folder)  # of a capture that has lost its manifest
+        _put_manifest(folder, manifest)
+        return
+    if not _same_run(there, manifest):
+        if not force:
+            raise _another(folder, there, manifest)
+        throw_away(folder)
+        _put_manifest(folder, manifest)
+
+
+def _put_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest where there is none; another process may have been faster."""
+    if not files.write_new(folder / MANIFEST, files.sealed(manifest)):
+        still_ours(folder, manifest)
+
+
+def still_ours(folder: Path, manifest: Mapping[str, Any]) -> None:
+    there = read_manifest(folder) or {}
+    if not _same_run(there, manifest):
+        raise _another(folder, there, manifest)
+
+
+def _same_run(there: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    asked = [manifest["run_id"], manifest["shards"], manifest["text"]]
+    return [there.get("run_id"), there.get("shards"), there.get("text", content({}))] == asked
+
+
+def _another(folder: Path, there: Mapping[str, Any], manifest: Mapping[str, Any]) -> CaptureError:
+    names = ("model", "windows_hash", "text", "points", "layers", "loss", "shards", "versions")
+    differs = ", ".join(name for name in names if there.get(name) != manifest[name])
+    return CaptureError(
+        f"{folder} holds the capture of another run (different: {differs}): choose another folder, or --force to throw "
+        "it away"
+    )
+
+
+def throw_away(folder: Path) -> None:
+    """Remove the files of a capture.
+
+    Raises:
+        CaptureError: there are others too; nothing was removed.
+    """
+    for path in sorted(of_capture(folder), key=lambda p: p.name == MANIFEST):  # killed on the way, it is one still
+        path.unlink(missing_ok=True)
+
+
+def of_capture(folder: Path) -> list[Path]:
+    """What lies in a folder, if nothing but a capture does.
+
+    Raises:
+        CaptureError: something else does.
+    """
+    ours = [p for p in folder.iterdir() if OF_A_CAPTURE.fullmatch(p.name) and p.name != MARK]
+    if other := next((p for p in ours if not _is_ours(p)), None):
+        raise CaptureError(f"{other} is of no capture: nothing was removed; choose another folder")
+    if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours} - {MARK}):
+        raise CaptureError(
+            f"{folder} holds other files ({others[0]}) than those of a capture: nothing was removed; choose another "
+            "folder"
+        )
+    return ours
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file that has the name of a part of a capture is one.
+
+    A damaged manifest is taken for one if it names its schema at its beginning, a damaged shard if it is one of those
+    that the manifest beside it has.
+    """
+    if path.name == MANIFEST:
+        check(path)
+        return b"infoplane/capture/" in path.read_bytes()[:400]
+    if path.suffix != ".safetensors":  # what a killed writer left
+        return True
+    try:
+        with safe_open(local(path), framework="np") as arrays:
+            if path.name == WINDOWS:
+                return set(ARRAYS) <= set(arrays.keys())
+            return {"run_id", "shard", "content_sha256"} <= set(arrays.metadata() or {})
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return (path.parent / MANIFEST).is_file() and _is_ours(path.parent / MANIFEST)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        if (folder / MANIFEST).exists():
+            check(folder / MANIFEST)
+        manifest = files.parse_json((folder / MANIFEST).read_text("utf-8"), finite=True)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        if is_address(folder) and isinstance(error, OSError):  # it may be whole: nothing to throw away
+            raise
+        raise CaptureError(
+            f"{folder / MANIFEST} cannot be read: {files.reason(error)}; capture again with --force"
+        ) from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not str(schema).startswith("infoplane/capture/"):
+        raise CaptureError(
+            f"{folder / MANIFEST} is not the manifest of a capture (its schema is {schema!r}, expected {SCHEMA!r}): "
+            "name the folder of a capture, or a new folder"
+        )
+    if schema != SCHEMA:
+        raise CaptureError(f"{folder} has schema {schema!r}; this version reads {SCHEMA!r}: capture again")
+    try:
+        return files.check_seal(folder / MANIFEST, manifest)
+    except (ValueError, TypeError) as error:
+        raise CaptureError(f"{folder / MANIFEST}: {files.reason(error)}; capture again with --force") from None
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.safetensors"
+
+
+def content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether a file holds these arrays and no others.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
+    try:
+        here = local(path, fresh=True)
+    except FileNotFoundError:
+        return False
+    try:
+        there = st.load_file(here)
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return False
+    return content(there) == content(arrays)
+
+
+def is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Windows) -> bool:
+    """Whether a shard is there, of this run, of the shape that its place has, and as it was written.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
+    try:
+        here = local(shard_path(folder, number), fresh=True)
+    except FileNotFoundError:
+        return False
+    try:
+        with safe_open(here, framework="np") as shard:
+            head = shard.metadata() or {}
+            if head.get("run_id") != manifest["run_id"] or head.get("shard") != str(number):
+                return False
+            arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118 (not a dict)
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return False
+    forms = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+    return forms == _forms(manifest, windows, number) and head.get("content_sha256") == content(arrays)
+
+
+def _forms(manifest: Mapping[str, Any], windows: Windows, number: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype and shape of each array of a shard."""
+    first, last = manifest["shards"][number]
+    rows, points = windows.row_starts, manifest["points"]
+    n = int(rows[last] - rows[first])
+    forms: dict[str, tuple[str, tuple[int, ...]]] = {
+        f"{layer}/{s}": ("<f2", (n, p["m"])) for layer in manifest["layers"] for s, p in enumerate(points)
+    }
+    more = {"loss_sum": ("<f8", (last - first,)), "loss_count": ("<i8", (last - first,))} if manifest["loss"] else {}
+    return {**forms, **more}
+
+
+@contextlib.contextmanager
+def opened(folder: Path, number: int, run_id: str) -> Iterator[Any]:
+    """A shard, open; it was whole when the capture was, and what befell it since is said."""
+    path = shard_path(folder, number)
+    try:
+        with safe_open(local(path), framework="np") as shard:
+            if (shard.metadata() or {}).get("run_id") != run_id:
+                raise ValueError("another run wrote it meanwhile")
+            yield shard
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CaptureError(
+            f"{path} can no longer be read: {files.reason(error)}; name the model again to redo it"
+        ) from None

@@ -1,0 +1,291 @@
+"""The forward pass: windows through the model, states to soft assignments, nothing else kept.
+
+Windows are padded on the right and no attention mask is passed: in a causal model nothing that follows a
+token reaches its state, so what stands there does not matter, and the fast attention kernels stay in use.
+Every set of reference points of one width is multiplied in a single matrix product. States of half precision
+are taken to float32 first; assignments leave the device as float16. The head is run only for the loss, in pieces.
+Where memory runs out a batch is halved and run again, and so are the windows that are left; what was computed stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.errors import ModelError, SettingError
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.models.layers import Layer
+from infoplane.models.running import evaluating, out_of_memory
+from infoplane.models.structure import state_in
+from infoplane.text.windows import Windows
+
+if TYPE_CHECKING:
+    import torch
+
+    from infoplane.models.decoder import Model
+
+MAX_BATCH_TOKENS = 4096
+_LOGITS = 1 << 25  # numbers of logits held at once by the loss: 128 MiB in float32
+
+
+@dataclass
+class BatchSize:
+    """Tokens a batch, at most: halved where memory runs out, and so for all that comes after.
+
+    Attributes:
+        tokens: at most, padding included; a window that is longer goes alone.
+        asked: what it was before memory ran out.
+    """
+
+    tokens: int = MAX_BATCH_TOKENS
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tokens, bool) or not isinstance(self.tokens, int) or self.tokens < 1:
+            raise SettingError(f"batch = {self.tokens!r}: expected a whole number of tokens, 1 or more")
+        self.asked = self.tokens
+
+    @property
+    def warning(self) -> str | None:
+        """What a result should say of it."""
+        if self.tokens == self.asked:
+            return None
+        return (
+            f"memory ran out in batches of {self.asked} tokens: from there on they had at most {self.tokens}. The last "
+            f"bits of a state hang on its batch; --batch {self.tokens} runs all windows alike"
+        )
+
+
+def batches(lengths: npt.NDArray[np.int64], max_tokens: int) -> Iterator[tuple[int, int]]:
+    """Neighbouring windows that are run together, as (first, last + 1), padding included in the size.
+
+    Windows come longest first; a batch of some size ends where they get shorter, so that little time goes into padding.
+    """
+    first = 0
+    while first < len(lengths):
+        last, width = first, 0
+        while last < len(lengths):
+            n, length = last - first, int(lengths[last])
+            wider = max(width, length)
+            if n and (wider * (n + 1) > max_tokens or (width * n >= max_tokens // 4 and length < 0.95 * width)):
+                break
+            width, last = wider, last + 1
+        yield first, last
+        first = last
+
+
+def assign_windows(
+    model: Model,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    *,
+    layers: Sequence[Layer],
+    first: int,
+    last: int,
+    loss: bool = False,
+    max_batch_tokens: int | BatchSize = MAX_BATCH_TOKENS,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, npt.NDArray[Any]]:
+    """Soft assignments of the measured positions of windows `first` to `last - 1`.
+
+    A `BatchSize` is told where memory ran out, and can be handed on to the next windows.
+
+    Returns:
+        `LAYER/SET` (rows, m) float16 for each layer and each set of points, rows as in the windows; with
+        `loss` also `loss_sum` (nats) and `loss_count` (tokens), (windows,) float64 and int64.
+
+    Raises:
+        ModelError: a state is NaN or infinite, the message names the layer and the document; or memory runs out with
+            a single window.
+    """
+    import torch
+
+    size = max_batch_tokens if isinstance(max_batch_tokens, BatchSize) else BatchSize(max_batch_tokens)
+    rows = windows.row_starts
+    n, m = int(rows[last] - rows[first]), points[0].m
+    out: dict[str, npt.NDArray[Any]] = {
+        f"{layer.name}/{s}": np.empty((n, m), np.float16) for layer in layers for s in range(len(points))
+    }
+    if loss:
+        out["loss_sum"] = np.zeros(last - first)
+        out["loss_count"] = np.zeros(last - first, np.int64)
+    reader = _Reader(points, model)
+    lengths = windows.lengths[first:last]
+    # not inference_mode: a model that keeps what it computes here could not be trained on
+    with torch.no_grad(), evaluating(model.module), reader.reading(layers):
+        a = first
+        while a < last:
+            b = a + next(batches(lengths[a - first :], size.tokens))[1]
+            ids, keep = _padded(windows, a, b)
+            short = None
+            try:
+                reader.keep = torch.from_numpy(keep).to(model.device)
+                reader.found.clear()
+                states = model.run(torch.from_numpy(ids).to(model.device))
+                where = slice(int(rows[a] - rows[first]), int(rows[b] - rows[first]))
+                for layer in layers:
+                    _store(reader.found.pop(layer.name), layer.name, len(points), out, where, windows, a, b)
+                if loss:
+                    sums = _loss(model, states, ids, windows, a, b)
+                    out["loss_sum"][a - first : b - first] = sums
+                    out["loss_count"][a - first : b - first] = windows.lengths[a:b] - 1
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                short = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+            if short is not None:  # here, where the failed pass is forgotten and its tensors are freed
+                reader.found.clear()
+                _halve(size, ids.shape, short, model)
+                continue
+            if progress is not None:
+                progress(int(windows.starts[b] - windows.starts[a]))
+            a = b
+    return out
+
+
+def _halve(size: BatchSize, shape: tuple[int, int], why: str, model: Model) -> None:
+    """After a batch of (windows, tokens) that did not fit."""
+    import torch
+
+    count, length = shape
+    if count == 1:
+        raise ModelError(
+            f"memory ran out on {model.device} with a single window of {length} tokens: use a shorter --context, a "
+            f"smaller --dtype (bfloat16), fewer --layers or --reference-sets, or another --device ({why})"
+        )
+    size.tokens = count * length // 2
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif model.device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def _padded(windows: Windows, a: int, b: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(b - a, width) token ids, and the flat indices of the measured positions in them."""
+    lengths = windows.lengths[a:b]
+    width = int(lengths.max())
+    ids = np.empty((b - a, width), np.int64)
+    keep = np.zeros((b - a, width), bool)
+    for row, (start, stop) in enumerate(zip(windows.starts[a:b], windows.starts[a + 1 : b + 1], strict=True)):
+        ids[row, : stop - start] = windows.tokens[start:stop]
+        ids[row, stop - start :] = windows.tokens[stop - 1]  # an ordinary token: a pad id may not exist
+        keep[row, : stop - start] = windows.is_position[start:stop]
+    return ids, np.flatnonzero(keep)
+
+
+def _store(
+    assigned: torch.Tensor,
+    name: str,
+    sets: int,
+    out: dict[str, npt.NDArray[Any]],
+    where: slice,
+    windows: Windows,
+    a: int,
+    b: int,
+) -> None:
+    # NaN and inf in a state make its whole row NaN, so one sum finds them.
+    if not bool(assigned.sum().isfinite()):
+        bad = int((~assigned.isfinite()).any(-1).any(0).nonzero()[0])
+        row = int(windows.row_starts[a]) + bad
+        document = windows.documents[int(windows.position_document[row])]
+        raise ModelError(
+            f"NaN or infinity in layer {name} on document {document!r}: no number can be trusted; check the weights, "
+            "or try --dtype float32"
+        )
+    host = assigned.to("cpu").numpy()
+    for s in range(sets):
+        out[f"{name}/{s}"][where] = host[s]
+
+
+@dataclass(eq=False)
+class _Reader:
+    """Hooks that turn states into assignments while the model runs."""
+
+    points: Sequence[ReferencePoints]
+    model: Model
+
+    def __post_init__(self) -> None:
+        self.found: dict[str, torch.Tensor] = {}
+        self.keep: torch.Tensor | None = None
+        self._directions: dict[torch.device, torch.Tensor] = {}
+
+    @contextlib.contextmanager
+    def reading(self, layers: Sequence[Layer]) -> Iterator[None]:
+        handles = []
+        try:
+            for layer in layers:
+                if layer.is_input:
+                    hook = self._before(layer)
+                    handles.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True))
+                else:
+                    handles.append(layer.module.register_forward_hook(self._after(layer)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _before(self, layer: Layer) -> Callable[..., None]:
+        def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if layer.name not in self.found:  # of blocks that run several times, what entered first
+                states = state_in(args, kwargs)
+                assert states is not None
+                self._read(layer.name, layer.states(states))
+
+        return hook
+
+    def _after(self, layer: Layer) -> Callable[..., None]:
+        def hook(module: Any, args: tuple[Any, ...], output: Any) -> None:
+            self._read(layer.name, layer.states(output[0] if isinstance(output, tuple | list) else output))
+
+        return hook
+
+    def _read(self, name: str, z: torch.Tensor) -> None:
+        import torch
+
+        assert self.keep is not None
+        flat = z.reshape(-1, z.shape[-1]).index_select(0, self.keep.to(z.device))
+        if flat.dtype not in (torch.float32, torch.float64):
+            flat = flat.float()
+        directions = self._on(flat.device, flat.shape[-1], flat.dtype, name)
+        norm = torch.linalg.vector_norm(flat, dim=-1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
+        logits = (flat @ directions).div_(norm).view(len(flat), len(self.points), -1)
+        self.found[name] = torch.softmax(logits, dim=-1).half().transpose(0, 1)
+
+    def _on(self, device: torch.device, d: int, dtype: torch.dtype, name: str) -> torch.Tensor:
+        import torch
+
+        if d != self.points[0].d:
+            raise ModelError(
+                f"layer {name} is {d} wide, the reference points {self.points[0].d}: they must agree; leave that layer "
+                "out with --layers"
+            )
+        if device not in self._directions:
+            stacked = np.concatenate([p.directions / p.eps for p in self.points])
+            self._directions[device] = torch.from_numpy(np.ascontiguousarray(stacked.T)).to(device, dtype)
+        return self._directions[device]
+
+
+def _loss(
+    model: Model, states: torch.Tensor, ids: npt.NDArray[np.int64], windows: Windows, a: int, b: int
+) -> npt.NDArray[np.float64]:
+    """(b - a,) summed next-token loss of each window, nats; a piece of the vocabulary table at a time."""
+    import torch
+
+    token = torch.from_numpy(ids).to(states.device)
+    lengths = windows.lengths[a:b]
+    window, place = np.nonzero(np.arange(ids.shape[1] - 1)[None] < (lengths - 1)[:, None])
+    row, at = torch.from_numpy(window).to(states.device), torch.from_numpy(place).to(states.device)
+    hidden, target = states[row, at], token[row, at + 1]
+    sums = np.zeros(b - a)
+    step = max(1, _LOGITS // model.vocabulary)
+    for i in range(0, len(hidden), step):
+        logits = model.logits(hidden[None, i : i + step])[0].float()
+        lost = torch.nn.functional.cross_entropy(logits, target[i : i + step].to(logits.device), reduction="none")
+        np.add.at(sums, window[i : i + step], lost.double().cpu().numpy())
+    if not np.isfinite(sums).all():
+        raise ModelError("the next-token loss is NaN or infinite: check the weights, or try --dtype float32")
+    return sums

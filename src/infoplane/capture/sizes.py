@@ -1,0 +1,97 @@
+"""What fits in the memory: batches and shards of a capture, and reference points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
+from infoplane.capture.memory_plan import capturing, reduction
+from infoplane.capture.writer import SHARD_TOKENS
+from infoplane.errors import SettingError, check_whole
+from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.vmf_temperature import check_calibration
+from infoplane.storage.memory_size import free, parse, spoken
+from infoplane.text.cut_windows import MIN_WINDOW
+
+if TYPE_CHECKING:
+    from infoplane.models.decoder import Facts
+    from infoplane.text.windows import Windows
+
+_DRAWN, _HELD = 3 * 8, 8 + 4  # bytes of a number of a set that is drawn, and of one that is kept and cast
+
+
+def capture_sizes(
+    facts: Facts,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: int,
+    loss: bool,
+    memory: int | str | None,
+    batch: int | None,
+) -> dict[str, int]:
+    """Tokens of batches and shards for `write_capture`, where they are not its own.
+
+    Raises:
+        SettingError: less memory than one window needs, or than it takes to measure so many afterwards.
+    """
+    if memory is None:
+        return {} if batch is None else {"max_batch_tokens": batch}
+    # states of another device are not held here
+    width = facts.width if str(facts.provenance["device"]).startswith("cpu") else 0
+    fit = capturing(
+        parse(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
+        stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
+        batch_is_asked=batch is not None or width == 0,
+    )  # fmt: skip
+    reduction(
+        parse(memory), stated=True, tokens=len(windows.tokens), positions=windows.n_positions, m=points[0].m,
+        documents=len(windows.documents), sets=1, threads=1, layers=1,
+    )  # fmt: skip
+    return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
+
+
+def check_sizes(
+    *,
+    m: int,
+    points_seed: int,
+    calibration: str,
+    tokens: int | None,
+    context: int,
+    seed: int,
+    windows: Mapping[str, Any] | None,
+    batch: int | None,
+    reference_sets: int = 1,
+) -> None:
+    """Refuse what no model can be measured with: known before one is loaded.
+
+    Raises:
+        SettingError: a number outside its range, or a calibration that is not known.
+    """
+    shortest = (windows or {}).get("min_window", MIN_WINDOW)
+    for name, value, least in (
+        ("m", m, 2), ("points_seed", points_seed, 0), ("reference_sets", reference_sets, 1),
+        ("context", context, shortest), ("tokens", shortest if tokens is None else tokens, shortest), ("seed", seed, 0),
+    ):  # fmt: skip
+        check_whole(name, value, least)
+    check_calibration(calibration)
+    if batch is not None:
+        BatchSize(batch)
+
+
+def draw_points(
+    width: int, m: int, points_seed: int, calibration: str, sets: int = 1, memory: int | str | None = None
+) -> list[ReferencePoints]:
+    """Sets of reference points; set r is drawn with points_seed + r.
+
+    Raises:
+        SettingError: more points than the memory that is stated, or free, can hold.
+    """
+    needed, there = m * width * (_DRAWN + sets * _HELD), free() if memory is None else parse(memory)
+    if needed > there:
+        which, how = ("1 set" if sets == 1 else f"{sets:,} sets"), ("are free" if memory is None else "may be held")
+        raise SettingError(
+            f"{which} of {m:,} reference points of width {width} take {spoken(needed)}, and {spoken(there)} {how}: use "
+            "fewer --points or --reference-sets"
+        )
+    return [ReferencePoints.make(width, m, points_seed + r, calibration) for r in range(sets)]

@@ -1,0 +1,159 @@
+"""Captures: the soft assignments of one model on one text, on disk, from which every later question is answered.
+
+A capture is a folder (`infoplane.capture.folder`), written by `infoplane.capture.writer`. Nothing is trusted because a
+path
+exists: every shard is checked against its checksum when the capture is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors import numpy as st
+
+from infoplane.capture.folder import (
+    ARRAYS,
+    MANIFEST,
+    PROMISED,
+    WINDOWS,
+    content,
+    is_whole,
+    opened,
+    read_manifest,
+    shard_path,
+    text_of,
+)
+from infoplane.errors import CaptureError
+from infoplane.storage.address import is_address, place
+from infoplane.storage.local_copies import local
+from infoplane.storage.schema import checked
+from infoplane.text.windows import Windows
+
+Progress = Callable[[str, int, int], object]
+"""Called with a stage, what is done and what there is to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """A finished capture, on disk (its shards were checked when it was opened) or, if small, in memory."""
+
+    folder: Path | None
+    manifest: Mapping[str, Any]
+    windows: Windows
+    held: Mapping[str, npt.NDArray[Any]] | None = None
+
+    def __repr__(self) -> str:
+        where = "in memory" if self.folder is None else f"in {self.folder}"
+        return (
+            f"<Capture {where}: {len(self.layers)} layers, {self.sets} x {self.m} reference points, "
+            f"{self.windows.n_positions:,} positions>"
+        )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, in the order of the model."""
+        return tuple(self.manifest["layers"])
+
+    @property
+    def sets(self) -> int:
+        """Number of reference sets."""
+        return len(self.manifest["points"])
+
+    @property
+    def m(self) -> int:
+        """Number of reference points of a set."""
+        return int(self.manifest["points"][0]["m"])
+
+    @property
+    def run_id(self) -> str:
+        """Hash of everything that decides the numbers."""
+        return str(self.manifest["run_id"])
+
+    def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> npt.NDArray[np.float16]:
+        """(N, m) assignments of one layer, or some columns of them."""
+        if self.held is not None:
+            return self.held[f"{layer}/{reference_set}"][:, columns]
+        assert self.folder is not None
+        out = np.empty((self.windows.n_positions, len(range(self.m)[columns])), np.float16)
+        rows = self.windows.row_starts
+        for i, (first, last) in enumerate(self.manifest["shards"]):
+            with opened(self.folder, i, self.run_id) as shard:
+                out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")[:, columns]
+        return out
+
+    def loss(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
+        """(W,) summed loss in nats and (W,) tokens of each window; None if it was not asked for."""
+        if not self.manifest["loss"]:
+            return None
+        if self.held is not None:
+            return self.held["loss_sum"], self.held["loss_count"]
+        assert self.folder is not None
+        parts = []
+        for i in range(len(self.manifest["shards"])):
+            with opened(self.folder, i, self.run_id) as shard:
+                parts.append((shard.get_tensor("loss_sum"), shard.get_tensor("loss_count")))
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def open_capture(folder: str | Path) -> Capture:
+    """Open a capture, every shard checked against its checksum.
+
+    Raises:
+        CaptureError: not a capture, of an unknown schema, unfinished, or damaged.
+    """
+    folder = place(folder)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise CaptureError(f"no capture at {folder}: expected a folder with {MANIFEST}; make one with --capture")
+    if is_address(folder) and not (folder / WINDOWS).exists():
+        raise CaptureError(f"capture {folder} is damaged: {WINDOWS} is missing; capture again with --force")
+    here = local(folder / WINDOWS, fresh=True)
+    try:
+        checked(manifest, PROMISED, "manifest")
+        arrays = st.load_file(here)
+        windows = Windows(
+            **{name: arrays[name] for name in ARRAYS},
+            documents=tuple(manifest["documents"]),
+            provenance=manifest["windows"],
+            text=arrays.get("text"),
+            ends=arrays.get("ends"),
+        )
+        shards = len(manifest["shards"])
+        edges = [edge for shard in manifest["shards"] for edge in shard]
+        if edges[1:-1:2] != edges[2::2] or edges[:1] + edges[-1:] != [0, len(windows)] or not manifest["points"]:
+            raise ValueError("its shards are not all of its windows")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CaptureError(f"capture {folder} is damaged: {error!s:.300}; capture again with --force") from None
+    if windows.hash != manifest["windows_hash"] or content(text_of(windows)) != manifest.get("text", content({})):
+        raise CaptureError(f"capture {folder} is damaged: its windows do not fit its manifest; capture again")
+    for i in range(shards):
+        if not shard_path(folder, i).exists():
+            raise CaptureError(
+                f"capture {folder} is not finished: shard {i} of {shards} is missing; name the model to finish it"
+            )
+        if not is_whole(folder, i, manifest, windows):
+            raise CaptureError(
+                f"capture {folder}: {shard_path(folder, i).name} is damaged (checksum); name the model again to redo it"
+            )
+    return Capture(folder, manifest, windows)
+
+
+def versions(*names: str) -> dict[str, str | None]:
+    """Installed versions, None where a package is not there."""
+    return {name: _version(name) for name in names}
+
+
+@cache  # a monitor asks at every probe, and each answer is read from a file
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,302 @@
+"""Capturing: a model run over windows, its soft assignments written as a capture.
+
+The manifest is written first, and only where there is none: of two runs that begin at once one has the folder. Each
+shard is written whole or not at all. A run that was killed goes on with the shards that are missing; several of the
+same run write the same arrays. The run id is the hash of everything that decides the numbers.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import numpy as st
+
+from infoplane.capture.folder import (
+    ARRAYS,
+    MANIFEST,
+    SCHEMA,
+    WINDOWS,
+    begun,
+    claim,
+    content,
+    holds,
+    is_whole,
+    read_manifest,
+    shard_path,
+    text_of,
+    write_shard,
+)
+from infoplane.capture.stored_capture import Capture, Progress, versions
+from infoplane.engines.base import Group, Held, Local, Piece, unseen
+from infoplane.errors import CaptureError, ModelError
+from infoplane.storage import atomic_files as files
+from infoplane.storage.address import is_address, place
+from infoplane.storage.local_copies import forget
+from infoplane.text.windows import Windows
+
+if TYPE_CHECKING:
+    from infoplane.capture.forward_pass import BatchSize
+    from infoplane.information.reference_points import ReferencePoints
+    from infoplane.models.decoder import Facts, Model
+    from infoplane.models.layers import Layer
+
+SHARD_TOKENS = 8192
+
+
+def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, int]]:
+    """Consecutive windows (first, last + 1) of about `size` tokens each; the plan depends on the windows alone."""
+    plan, first = [], 0
+    while first < len(windows):
+        end = windows.starts[first] + size
+        last = max(first + 1, int(np.searchsorted(windows.starts, end, side="right")) - 1)
+        plan.append((first, last))
+        first = last
+    return plan
+
+
+def write_capture(
+    folder: str | Path,
+    model: Model,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[Layer],
+    *,
+    loss: bool = False,
+    force: bool = False,
+    shard_tokens: int = SHARD_TOKENS,
+    max_batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> Capture:
+    """Capture what is missing of this run in `folder`, and open it.
+
+    Shards of the same run that are whole are kept. Another run in the same place is refused, unless `force`.
+
+    Raises:
+        CaptureError: the folder holds another run, or something else.
+        ModelError: a state is NaN, memory runs out with one window, or the text has tokens that the model has not.
+        SettingError: a batch of no tokens.
+    """
+    with Local().group(Held(model), name="the model") as models:
+        return capture_with(
+            models, folder, model.facts, windows, points, [layer.name for layer in layers], loss=loss, force=force,
+            shard_tokens=shard_tokens, max_batch_tokens=max_batch_tokens, progress=progress,
+        )  # fmt: skip
+
+
+def capture_with(
+    models: Group[Model],
+    folder: str | Path,
+    facts: Facts,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[str],
+    *,
+    loss: bool = False,
+    force: bool = False,
+    shard_tokens: int = SHARD_TOKENS,
+    max_batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> Capture:
+    """The same with workers that hold the model, each of which writes whole shards; `facts` are of that model.
+
+    Raises:
+        CaptureError: the folder holds another run, or something else; or a worker does not see it.
+        ModelError: a state is NaN, or the text has tokens that the model has not; or a worker has another model;
+            or memory runs out with one window.
+        SettingError: a batch of no tokens.
+    """
+    from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
+
+    batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
+    folder = place(folder)
+    facts.check_tokens(windows)
+    loss, said = facts.check_loss(loss)
+    manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens) | {"batch_tokens": batch.asked}
+    manifest["warnings"] += said
+    manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
+    claim(folder, manifest, force)
+    arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_of(windows)
+    if not holds(folder / WINDOWS, arrays):
+        files.write_bytes(folder / WINDOWS, st.save(arrays))
+    done, total, missing = 0, int(windows.starts[-1]), []
+
+    def advance(tokens: int) -> None:
+        nonlocal done
+        done += tokens
+        if progress is not None:
+            progress("capturing", done, total)
+
+    shards = manifest["shards"]
+    for i, (first, last) in enumerate(shards):
+        size = int(windows.starts[last] - windows.starts[first])
+        if is_whole(folder, i, manifest, windows):
+            advance(size)
+        else:
+            missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
+    writing = _Writing(folder.absolute(), manifest, windows, tuple(points), batch.asked)
+    for i, tokens in models.each(writing, missing, advance):
+        if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
+            before, batch.tokens = batch.warning, tokens
+            manifest = _with_batches(folder, manifest, batch, before)
+        forget(shard_path(folder, i))  # of what was there before, where a worker wrote it
+        if not _appears(shard_path(folder, i)):
+            raise CaptureError(
+                f"a worker wrote {shard_path(folder, i).name}, and it is not seen in {folder} here: name a folder on "
+                "storage that all nodes share"
+            )
+    return Capture(folder, _with_batches(folder, manifest, batch), windows)
+
+
+_PATIENCE = 60  # seconds for which a shared folder may go on saying what it was asked before
+
+
+def _appears(path: Path) -> bool:
+    """Whether a file is there, or comes to be seen: a network's file system remembers that it was not."""
+    end = time.monotonic() + _PATIENCE
+    while not path.exists():
+        if time.monotonic() > end:
+            return False
+        if not is_address(path):
+            list(path.parent.iterdir())  # asks the server anew
+        time.sleep(0.5)
+    return True
+
+
+def _with_batches(
+    folder: Path, manifest: dict[str, Any], size: BatchSize, instead: str | None = None
+) -> dict[str, Any]:
+    """The manifest, with what must be said of the batches of all shards, those of an earlier start included.
+
+    Args:
+        instead: what was said of this start before.
+    """
+    there = read_manifest(folder) or manifest
+    said = [one for one in dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]) if one != instead]
+    before = there.get("batch_tokens", size.asked)
+    if before != size.asked:
+        said.append(f"captured in batches of {before} tokens, then of {size.asked}: last bits of states may be others")
+    if size.warning is not None:
+        said.append(size.warning)
+    told = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(said))}
+    if told["warnings"] != there.get("warnings"):
+        files.write_record(folder / MANIFEST, told)
+    return told
+
+
+@dataclass(frozen=True, eq=False)
+class _Writing:
+    """The work of capturing: a piece is the number of a shard; its result the tokens a batch had in the end."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    windows: Windows
+    points: tuple[ReferencePoints, ...]
+    batch_tokens: int
+
+    def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
+        from infoplane.capture.forward_pass import BatchSize, assign_windows
+        from infoplane.models.layers import select_layers
+
+        self._check(model)
+        layers = select_layers(model.layers, tuple(self.manifest["layers"]))
+
+        batch = BatchSize(self.batch_tokens)  # once it is halved it stays so, for this worker
+
+        def write(number: int, advance: Callable[[int], object]) -> int:
+            first, last = self.manifest["shards"][number]
+            arrays = assign_windows(
+                model, self.windows, self.points, layers=layers, first=first, last=last, loss=self.manifest["loss"],
+                max_batch_tokens=batch, progress=advance,
+            )  # fmt: skip
+            write_shard(self.folder, number, self.manifest, arrays)
+            return batch.tokens
+
+        return write
+
+    def _check(self, model: Model) -> None:
+        """Whether this worker sees the folder, and would compute what the manifest says."""
+        if (read_manifest(self.folder) or {}).get("run_id") != self.manifest["run_id"]:
+            raise CaptureError(unseen(self.folder))
+        here = {**model.provenance, **versions("infoplane", "torch", "transformers")}
+        want = {
+            **self.manifest["model"],
+            **{k: self.manifest["versions"][k] for k in ("infoplane", "torch", "transformers")},
+        }
+        differs = [f"{k}: {here.get(k)!r}, not {want.get(k)!r}" for k in {**want, **here} if here.get(k) != want.get(k)]
+        if differs:
+            raise ModelError(
+                f"a worker on {platform.node()} has another model than this run began with ({'; '.join(differs)}): all "
+                "nodes need the same weights, packages and kind of processor; name --dtype and --device if those differ"
+            )
+
+
+def hold_capture(
+    model: Model,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[Layer],
+    *,
+    loss: bool = False,
+) -> Capture:
+    """Capture into memory: for few tokens, measured at once.
+
+    Raises:
+        ModelError: a state is NaN, or the text has tokens that the model has not.
+    """
+    from infoplane.capture.forward_pass import BatchSize, assign_windows
+
+    model.check_tokens(windows)
+    loss, said = model.facts.check_loss(loss)
+    size, to = BatchSize(), len(windows)
+    held = assign_windows(
+        model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size
+    )  # fmt: skip
+    names = [layer.name for layer in layers]
+    manifest = _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS) | {"batch_tokens": size.asked}
+    manifest["warnings"] += [*said, *([size.warning] if size.warning else [])]
+    return Capture(None, manifest, windows, held)
+
+
+def _manifest_of(
+    model: Facts, windows: Windows, points: Sequence[ReferencePoints], layers: Sequence[str], loss: bool, size: int
+) -> dict[str, Any]:
+    decides = {
+        "schema": SCHEMA,
+        # a place is not what decides numbers, where a hash vouches for what lay there
+        "model": {k: v for k, v in model.provenance.items() if k not in _places(model.provenance)},
+        "windows_hash": windows.hash,
+        "points": [p.hash for p in points],
+        "layers": list(layers),
+        "loss": loss,
+        "versions": versions("torch", "transformers"),
+    }
+    return {
+        "schema": SCHEMA,
+        "run_id": files.hash_of(decides),
+        "model": dict(model.provenance),
+        "windows": dict(windows.provenance),
+        "windows_hash": windows.hash,
+        "documents": list(windows.documents),
+        "text": content(text_of(windows)),
+        "layers": decides["layers"],
+        "points": [
+            {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
+            for p in points
+        ],
+        "loss": loss,
+        "warnings": list(model.warnings),
+        "shards": [list(s) for s in plan_shards(windows, size)],
+        "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
+    }
+
+
+def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    vouched = any(provenance.get(k) for k in ("file_sha256", "weights_sha256", "commit"))
+    return ("source", "name", "revision") if vouched else ()

@@ -1,0 +1,77 @@
+"""`infoplane budget`: the tokens that a tighter interval needs, on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infoplane.cli import options as o
+from infoplane.cli.terminal import console, say, words
+from infoplane.errors import SettingError
+
+
+def budget(
+    source: Annotated[Path, typer.Argument(metavar="RESULT", help="Folder of a measurement.")],
+    se: Annotated[
+        str | None,
+        typer.Option(
+            "--se",
+            help="Wanted standard errors, in the unit of the measurement; a 95 % interval is 2.04 of them to each "
+            "side. By default 0.005,0.002,0.001 (efficiency).",
+            rich_help_panel=o.ASK,
+        ),
+    ] = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """How many tokens would a tighter interval need? From a stored measurement; no model is needed.
+
+    A standard error falls about as the square root of the tokens: docs/method.md says how well that held.
+    `infoplane measure --until-se` reads until it is reached.
+    """
+    from infoplane.measurement.results import Measurement
+    from infoplane.measurement.tokens_needed import WANTED, costs, note, spoken_tokens
+
+    found = Measurement.load(source)
+    unit = (found.provenance.get("settings") or {}).get("unit", "efficiency")
+    wanted = _errors(se) if se is not None else WANTED[unit]
+    rows = costs(found, wanted)
+    tokens, documents = found.provenance["tokens"], found.provenance.get("documents")
+    if as_json:
+        record = {
+            "tokens": tokens, "documents": documents, "wanted": list(wanted), "note": note(found),
+            "rows": [
+                {
+                    "quantity": c.row.quantity, "order": c.row.order, "estimator": c.row.estimator, "unit": c.row.unit,
+                    "value": c.row.value, "standard_error": c.row.standard_error, "tokens_needed": list(c.needed),
+                }
+                for c in rows
+            ],
+        }  # fmt: skip
+        say(json.dumps(record, indent=1, allow_nan=False), lines=True)
+        return
+    from rich.table import Table
+
+    shown = Table(title=f"Tokens for a standard error of ... ({unit}; optimality: ratio)", title_justify="left")
+    for name in ("quantity", "order", "value", f"SE at {tokens:,}", *(f"{w:g}" for w in wanted)):
+        shown.add_column(name, justify="left" if name == "quantity" else "right", no_wrap=True)
+    for c in rows:
+        shown.add_row(
+            c.row.quantity, str(c.row.order), f"{c.row.value:.4f}", f"{c.row.standard_error:.4f}",
+            *(spoken_tokens(n, tokens) for n in c.needed),
+        )  # fmt: skip
+    shell = console()
+    shell.print(shown)
+    shell.print(f"Note: {note(found)}", highlight=False)
+
+
+def _errors(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(word) for word in words(text))
+    except ValueError:
+        found = ()
+    if not found:
+        raise SettingError(f"--se {text!r}: expected numbers such as 0.005,0.002,0.001")
+    return found

@@ -1,0 +1,81 @@
+"""`infoplane cases`: measurements joined to scores, the table that `infoplane forecast` reads, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infoplane.cli import options as o
+from infoplane.cli.terminal import say
+from infoplane.errors import ResultError, SettingError
+from infoplane.storage.address import place
+from infoplane.storage.locations import reach
+from infoplane.storage.parquet import csv_text
+
+
+def cases(
+    sources: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of surveys and of measurements.")],
+    scores: Annotated[
+        list[str], typer.Option("--scores", help="A published table, or result files of lm-eval, or a CSV.")
+    ],
+    task: Annotated[
+        str | None, typer.Option(help="Which scores: a pattern such as 'hellaswag*'.", rich_help_panel=o.ASK)
+    ] = None,
+    percent: Annotated[bool, typer.Option(help="Accuracies are per cent.", rich_help_panel=o.ASK)] = False,
+    latest: Annotated[bool, typer.Option(help="The newest of several result files.", rich_help_panel=o.ASK)] = False,
+    out: Annotated[Path, typer.Option(help="The table, .csv or .parquet.", rich_help_panel=o.OUT)] = Path("cases.csv"),
+    force: Annotated[bool, typer.Option(help="Overwrite the table.", rich_help_panel=o.OUT)] = False,
+) -> None:
+    """Join measurements of models with their benchmark scores, in one table for `infoplane forecast`.
+
+    Models that have no scores are named, with near names, and left out; nothing is guessed.
+    """
+    from infoplane.analysis.forecasting.join_scores import join
+    from infoplane.analysis.scores.published_tables import TABLES, scores_from
+    from infoplane.analysis.scores.score_table import concat
+    from infoplane.storage import atomic_files as files
+    from infoplane.storage.parquet import write_parquet
+
+    if out.suffix not in (".csv", ".parquet"):
+        raise SettingError(f"--out {out}: expected a .csv or .parquet file")
+    out = place(out)
+    reach(out.parent, "--out")
+    if out.exists() and not force:
+        raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
+    found, told = _measurements(sources)
+    if (percent or latest) and all(s in TABLES for s in scores):
+        raise SettingError("--percent and --latest are for files, and only published tables are named: leave them out")
+    # the two say how files are read; a table among them knows its own unit
+    table = concat([scores_from(s) if s in TABLES else scores_from(s, percent=percent, latest=latest) for s in scores])
+    if task is not None:
+        table = table.like(task=task)
+    joined = join(found, table, told=told)
+    if out.suffix == ".csv":
+        files.write_text(out, csv_text(joined.table))
+    else:
+        write_parquet(out, joined.table)
+    for warning in (*table.warnings, *joined.notes):
+        say(f"Note: {warning}", err=True)
+    for one in joined.unmatched:
+        say(f"Left out: {one}", err=True)
+    models = "1 model" if joined.table.height == 1 else f"{joined.table.height} models"
+    say(f"Wrote {out}: {models}, {joined.table.width} columns")
+
+
+def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The measurements in folders, and what a survey knows of each."""
+    from infoplane.analysis.surveys.record import JSON_NAME, Survey
+    from infoplane.measurement.results import Measurement
+
+    found, told = [], []
+    for source in (reach(source, "source", writes=False) for source in sources):
+        if (source / JSON_NAME).is_file():
+            for one in Survey.load(source).measured:
+                found.append(one.measurement)
+                told.append({"model": one.id, "revision": one.revision, **one.facts})
+        else:
+            found.append(Measurement.load(source))
+            told.append({})
+    return found, told

@@ -1,0 +1,122 @@
+"""`infoplane compare`: several measured models in one table and one plane, on the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infoplane.cli import options as o
+from infoplane.cli.repeated import check_new, done
+from infoplane.cli.terminal import console, named_source, pair, say
+from infoplane.errors import SettingError
+from infoplane.storage.locations import reach
+from infoplane.storage.records import check_kind
+
+if TYPE_CHECKING:
+    from infoplane.analysis.comparison.comparing import Comparison, Member
+
+
+def compare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Folders of measurements, as NAME=FOLDER or FOLDER, and of surveys."),
+    ],
+    family: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FAMILY, where the name of the model does not tell it.", rich_help_panel=o.ASK),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder or address of the results; infoplane-comparison.", rich_help_panel=o.OUT)
+    ] = None,
+    as_json: o.AsJson = False,
+    force: Annotated[bool, typer.Option(help="Overwrite a comparison.", rich_help_panel=o.OUT)] = False,
+) -> None:
+    """Compare measured models: one table, one plane, paired differences from the first, and what may be compared.
+
+    Between tokenizers only labels of the text compare (`infoplane measure --text-labels word --bytes N`); the table
+    says which figures do. Writes comparison.json, comparison.parquet, report.html and figures/ to --out.
+    """
+    from infoplane.analysis.comparison.comparing import JSON_NAME
+    from infoplane.analysis.comparison.comparing import compare as put_together
+
+    folder = reach(out or Path("infoplane-comparison"), "--out")
+    writes = out is not None or not as_json
+    if writes:
+        check_kind(folder, JSON_NAME)
+    found = put_together(_members(sources, family or []))
+    if writes and check_new(folder, JSON_NAME, force, found.to_dict()):
+        if not as_json:
+            _show(found)
+        say(done(folder), err=as_json)
+    elif writes:
+        from infoplane.report.comparison.page import write_comparison_report
+
+        page = write_comparison_report(found, folder)[0]
+        written = [*found.save(folder), page]
+        if not as_json:
+            _show(found)
+        for path in written:
+            say(f"Wrote {path}", err=as_json)
+    if as_json:
+        say(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), lines=True)
+
+
+def _members(sources: list[str], families: list[str]) -> list[Member]:
+    from infoplane.analysis.comparison.comparing import Member
+    from infoplane.analysis.scores.model_matching import family_of
+    from infoplane.analysis.surveys.record import JSON_NAME as SURVEY_NAME
+    from infoplane.analysis.surveys.record import Survey
+    from infoplane.measurement.results import Measurement
+
+    told = dict(pair(text, "--family", "NAME=FAMILY") for text in families)
+    members = []
+    for name, path in map(named_source, sources):
+        if path.name == SURVEY_NAME or (path / SURVEY_NAME).is_file():
+            for m in Survey.load(path).members():
+                source = str((m.measurement.provenance.get("model") or {}).get("source"))
+                members.append(replace(m, family=told.pop(m.name, None) or m.family or family_of(source)))
+            continue
+        found = Measurement.load(path)
+        source = str((found.provenance.get("model") or {}).get("source"))
+        members.append(Member(name, told.pop(name, None) or family_of(source), found))
+    if told:
+        names = ", ".join(m.name for m in members)
+        raise SettingError(f"--family {next(iter(told))}: no measurement has that name; there are {names}")
+    return members
+
+
+def _show(found: Comparison) -> None:
+    from rich.table import Table
+
+    from infoplane.analysis.comparison.comparing import PREFERENCES, SHOWN
+    from infoplane.uncertainty.document_jackknife import MIN_DOCUMENTS
+
+    shell = console(140)
+    by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}
+    for position_set, (fair, why) in found.fairness.items():
+        title = f"{position_set}: {'compares' if fair else 'does not compare'}; {why}"
+        shown = Table(title=title, title_justify="left")
+        quantities = [q for q in SHOWN if any((n, position_set, q) in by for n in found.names)]
+        for column in ("model", "family", "parameters", *quantities):
+            shown.add_column(column, justify="left" if column in ("model", "family") else "right")
+        for m in found.members.to_dicts():
+            cells = [m["name"], m["family"] or "", f"{m['parameters']:,}" if m["parameters"] else ""]
+            for q in quantities:
+                r = by.get((m["name"], position_set, q))
+                digits = 6 if q in PREFERENCES else 4
+                half = "" if r is None or r["low"] is None else f" ± {(r['high'] - r['low']) / 2:.{digits}f}"
+                cells.append("" if r is None else f"{r['value']:.{digits}f}{half}")
+            shown.add_row(*cells)
+        shell.print(shown)
+    every = found.differences
+    known = every.filter(every["standard_error"].is_not_null()) if len(every) else every
+    claimed = known.filter(known["claimed"]) if len(known) else known
+    shell.print(f"{len(claimed)} of {len(known)} differences from {found.names[0]} are beyond their error.")
+    if len(known) < len(every):
+        shell.print(f"{len(every) - len(known)} differences have no error: of fewer than {MIN_DOCUMENTS} documents.")
+    for warning in found.warnings:
+        shell.print(f"Note: {warning}", highlight=False)

@@ -1,0 +1,98 @@
+"""A command whose result is there already: the same command is done, another one is refused.
+
+What decides a result is kept with it: the options, and hashes of the text and the weights. A path is no witness.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from infoplane.analysis.surveys.entries import deciding_versions, differences
+from infoplane.errors import ResultError
+from infoplane.storage import atomic_files as files
+from infoplane.storage.records import check_free, check_kind
+
+_NO_NUMBER = (
+    "out", "capture", "force", "as_json", "engine", "workers", "gpus_per_worker", "memory", "batch", "ctx", "model",
+    "text", "source",
+)  # fmt: skip
+"""Options that decide nothing, and those whose content is hashed instead."""
+
+
+def request_of(ctx: typer.Context, **inputs: Any) -> dict[str, Any]:
+    """What decides a result: each option that is not as by default, by name, and what stands for the inputs."""
+    usual = {option.name: option.default for option in ctx.command.params}
+    told = {name: value for name, value in ctx.params.items() if name not in _NO_NUMBER and value != usual.get(name)}
+    told = {name: _plain(value) for name, value in told.items()}
+    return {**told, **{k: v for k, v in inputs.items() if v}, "versions": deciding_versions()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def stored_request(folder: Path, own: str, force: bool) -> Mapping[str, Any] | None:
+    """What the result in a folder was asked; None where there is no result, or it is to be overwritten.
+
+    Args:
+        folder: of the results.
+        own: name of the record.
+        force: overwrite.
+
+    Raises:
+        ResultError: another kind of result is there, or one that does not tell what it was asked.
+    """
+    check_kind(folder, own)
+    request = None
+    if not force and (folder / own).is_file():
+        try:
+            request = files.parse_json((folder / own).read_text("utf-8"))["provenance"].get("request")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            request = None  # damaged, or of another version
+    if not isinstance(request, Mapping):
+        check_free(folder, own, force)
+        return None
+    return request
+
+
+def refuse_other(folder: Path, own: str, stored: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Refuse a result that was asked otherwise.
+
+    Raises:
+        ResultError: it was.
+    """
+    if differs := differences(stored, request):
+        raise ResultError(
+            f"{folder / own} exists and was made otherwise (different: {', '.join(differs)}): choose another --out, or "
+            "--force to overwrite it"
+        )
+
+
+def check_new(folder: Path, own: str, force: bool, record: Mapping[str, Any]) -> bool:
+    """Whether a record that is made anew each time stands in the folder already, word for word.
+
+    Raises:
+        ResultError: another record is there, and not `force`.
+    """
+    if not force and (folder / own).is_file():
+        check_kind(folder, own)
+        try:
+            there = files.check_seal(folder / own, dict(files.parse_json((folder / own).read_text("utf-8"))))
+        except (OSError, ValueError, TypeError):  # damaged
+            there = None
+        if there == json.loads(json.dumps(record)):
+            return (folder / "report.html").is_file()
+    check_free(folder, own, force)
+    return False
+
+
+def done(folder: Path) -> str:
+    """What is said of a command that has its result."""
+    return f"Nothing was left to do: {folder} holds the result of this command already (--force makes it again)"

@@ -1,0 +1,68 @@
+"""`infoplane report`: the page of a stored result, on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infoplane.cli.terminal import named_source, say
+from infoplane.errors import ResultError, SettingError
+from infoplane.storage.locations import reach
+from infoplane.storage.records import check_folder, kind_at
+
+
+def report(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Folder of a measurement, trace, bound, survey, comparison or forecast; or traces, each NAME=FOLDER.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
+    force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
+) -> None:
+    """Draw the report of a stored result again, or of several traces together: no model is needed.
+
+    Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
+    are judged, and a phase is claimed if two thirds of them, and at least two, show it.
+    """
+    from infoplane.analysis.comparison.comparing import Comparison, compare
+    from infoplane.analysis.forecasting.forecasts import Forecast
+    from infoplane.analysis.surveys.record import Survey
+    from infoplane.analysis.training.seeds import grouped
+    from infoplane.analysis.training.trajectory import Trajectory
+    from infoplane.bottleneck.text_bound import Bound
+    from infoplane.measurement.results import Measurement
+    from infoplane.report.bound.page import write_bound_report
+    from infoplane.report.comparison.page import write_comparison_report
+    from infoplane.report.forecast.page import write_forecast_report
+    from infoplane.report.measurement.writing import write_report
+    from infoplane.report.training.run_page import write_run_report
+    from infoplane.report.training.several_page import write_several_report
+
+    named = [named_source(source) for source in sources]
+    source = named[0][1]
+    if out is None and len(named) > 1:
+        raise SettingError("several traces: name a folder for their report with --out")
+    folder = reach(out, "--out") if out else source if source.is_dir() else source.parent
+    check_folder(folder)
+    if (folder / "report.html").exists() and not force:
+        raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")
+    drawers: dict[str | None, Callable[[], list[Path]]] = {
+        "trajectory.json": lambda: write_run_report(Trajectory.load(source), folder),
+        "comparison.json": lambda: write_comparison_report(Comparison.load(source), folder),
+        "forecast.json": lambda: write_forecast_report(Forecast.load(source), folder),
+        "survey.json": lambda: write_comparison_report(compare(Survey.load(source).members()), folder),
+        "bound.json": lambda: write_bound_report(Bound.load(source), folder),
+    }
+    if len(named) > 1:
+        drawn = write_several_report(grouped([(name, Trajectory.load(path)) for name, path in named]), folder)
+    elif kind := drawers.get(kind_at(source)):
+        drawn = kind()
+    else:
+        drawn = write_report(Measurement.load(source), folder)
+    say(f"Wrote {drawn[0]}")

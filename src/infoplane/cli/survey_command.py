@@ -1,0 +1,252 @@
+"""`infoplane survey`: many models on the same text, on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infoplane.cli import options as o
+from infoplane.cli.terminal import bars, console, quiet, say, short, tell
+from infoplane.engines.by_name import using
+from infoplane.errors import SettingError
+from infoplane.storage.locations import reach
+
+if TYPE_CHECKING:
+    from infoplane.analysis.surveys.cost import Cost
+    from infoplane.analysis.surveys.record import Survey
+    from infoplane.measurement.results import Estimate
+
+
+def survey(
+    source: Annotated[
+        str, typer.Argument(metavar="SURVEY", help="A survey file (TOML), or open-families, which ships.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder or address of the results; infoplane-survey-NAME by default.", rich_help_panel=o.OUT),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Globs of ids, names or families, comma-separated or repeated.", rich_help_panel="Survey"),
+    ] = None,
+    up_to: Annotated[
+        float | None,
+        typer.Option(help="Models of at most so many billion parameters.", rich_help_panel="Survey"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="What it would cost; nothing is run.", rich_help_panel="Survey")
+    ] = False,
+    throughput: Annotated[
+        str | None,
+        typer.Option(
+            help="For --dry-run: operations a second that are reached, such as 2e14; or h100-bf16, the default, or "
+            "cpu-core.",
+            rich_help_panel="Survey",
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print a survey that ships, to make your own.", rich_help_panel="Survey")
+    ] = False,
+    engine: o.Engine = "local",
+    workers: o.Workers = None,
+    gpus_per_worker: o.GpusPerWorker = None,
+    memory: o.Memory = None,
+    as_json: o.AsJson = False,
+    force: Annotated[
+        bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)
+    ] = False,
+) -> None:
+    """Measure the models of a list on the same text, one after the other; what is measured is not measured again.
+
+    Writes one measurement a model, survey.json (what was measured, what failed and why), survey.parquet (one row a
+    model) and survey.lock.json (which revisions) to --out. Exit status 1 where some models failed: the others stand.
+    """
+    from infoplane.analysis.surveys.entries import choose
+    from infoplane.analysis.surveys.survey_file import read_survey, ready_text
+    from infoplane.analysis.surveys.surveying import survey as run
+
+    if show:
+        if Path(source).is_file():
+            raise SettingError(
+                f"{source} is a file of your own: --show prints a survey that ships, such as open-families"
+            )
+        say(ready_text(source).rstrip("\n"), lines=True)
+        return
+    entries = read_survey(source)
+    globs = ",".join(only) if only else None
+    if dry_run:
+        _dry_run(choose(entries, globs, up_to), throughput, as_json)
+        return
+    if throughput is not None:
+        raise SettingError("--throughput is for --dry-run: set both")
+    folder = reach(out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out", writes=False)
+    with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
+        quiet()
+        found = run(
+            entries, out=folder, only=globs, up_to=up_to, force=force, engine=running, memory=memory, progress=progress,
+            source=source, say=tell,
+        )  # fmt: skip
+    if as_json:
+        say((folder / "survey.json").read_text("utf-8").rstrip(), lines=True)
+    else:
+        _summary(found)
+    for name in ("survey.json", "survey.parquet", "survey.lock.json"):
+        say(f"Wrote {folder / name}", err=as_json)
+    chosen = {entry.name for entry in choose(entries, globs, up_to)}
+    if failed := [one for one in found.failures if one.name in chosen]:
+        names = ", ".join(one.id for one in failed)
+        say(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)
+        raise typer.Exit(1)
+
+
+def _summary(found: Survey) -> None:
+    from rich.table import Table
+
+    from infoplane.analysis.scores.model_matching import family_of
+    from infoplane.analysis.surveys.record import figures
+
+    orders = sorted(
+        {min(one.measurement.provenance["settings"]["orders"]) for one in found.measured if one.measurement}
+    )
+    order = orders[0] if orders else 1
+    shown = Table(title=f"Whole models, order {order} (± 95 %)", title_justify="left")
+    for name in ("model", "family", "parameters", "complexity", "expressivity", "optimality", "bits/byte", ""):
+        shown.add_column(name, justify="left" if name in ("model", "family", "") else "right")
+    for one in found.models:
+        by_name = figures(one.measurement) if one.measurement else {}
+        model = one.measurement.provenance["model"] if one.measurement else {}
+        names = (f"complexity_{order}", f"expressivity_{order}", f"optimality_{order}", "bits_per_byte")
+        shown.add_row(
+            one.id, one.facts.get("family") or family_of(one.id) or "", _spoken(model.get("parameters")),
+            *(_with_interval(by_name.get(name)) for name in names), "" if one.status == "measured" else one.status,
+        )  # fmt: skip
+    console = _console()
+    console.print(shown)
+    for one in found.failures:
+        console.print(f"Note: {one.id}: {one.error}: {one.message}", highlight=False)
+
+
+def _with_interval(row: Estimate | None) -> str:
+    if row is None:
+        return ""
+    half = "" if row.interval is None else f" ± {(row.interval[1] - row.interval[0]) / 2:.4f}"
+    return f"{row.value:.4f}{half}"
+
+
+# ---------------------------------------------------------------------- what it would cost
+
+
+def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> None:
+    from infoplane.analysis.surveys.cost import costs, throughput_of
+    from infoplane.analysis.surveys.lock import Hub
+
+    value, why = throughput_of(throughput)
+    hub = Hub()
+    found = costs(entries, _texts(entries), value, hub)
+    record = _record(found, value, why, hub.reachable)
+    if as_json:
+        say(json.dumps(record, indent=1, allow_nan=False), lines=True)
+        return
+    from rich.table import Table
+
+    shown = Table(title=f"What {len(found)} models would cost", title_justify="left")
+    for name in ("model", "parameters", "download", "tokens", "hours", "measuring h", "capture"):
+        shown.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+    for c in found:
+        shown.add_row(
+            c.entry.id, _spoken(c.parameters) + ("" if c.told_by in ("hub", "file", None) else " *"),
+            "0" if c.download == 0 else _bytes(c.download) + (" *" if c.download_is == "estimate" else ""),
+            f"{c.tokens:,}" + (" *" if c.tokens_are == "estimate" else ""),
+            *("?" if h is None else f"{h:.2g}" for h in (c.hours, c.measuring_hours)), _bytes(c.capture),
+        )  # fmt: skip
+    t = record["total"]
+    shown.add_section()
+    shown.add_row(
+        "total", _spoken(t["parameters"]), _bytes(t["download"]), f"{t['tokens']:,}", f"{t['hours']:.2g}",
+        f"{t['measuring_hours']:.2g}", f"{_bytes(t['capture'])} at once",
+    )  # fmt: skip
+    console = _console()
+    console.print(shown)
+    for note in record["notes"]:
+        console.print(f"Note: {note}", highlight=False)
+
+
+def _texts(entries: Sequence[Any]) -> dict[str, Any]:
+    """The texts that lie on this machine; those of a hub are not fetched for an estimate."""
+    from infoplane.analysis.surveys.entries import read_entry_text, text_key
+    from infoplane.text.documents import BUILT_IN
+
+    read: dict[str, Any] = {}
+    found = {}
+    for entry in entries:
+        here = entry.settings["text"] == BUILT_IN or Path(entry.settings["text"]).is_absolute()
+        key = text_key(entry)
+        if here and key not in read:
+            read[key] = read_entry_text(entry)
+        found[entry.name] = read.get(key)
+    return found
+
+
+def _record(found: Sequence[Cost], value: float, why: str, reachable: bool) -> dict[str, Any]:
+    from infoplane.analysis.surveys.cost import BYTES_PER_TOKEN, CAPTURING, EACH_SET
+
+    kept = [c.capture or 0 for c in found if c.entry.settings.get("keep_captures")]
+    passing = [c.capture or 0 for c in found if not c.entry.settings.get("keep_captures")]
+    notes = [
+        f"hours are forward passes, 2 N operations a token, with the capture ({CAPTURING:.0%} more, {EACH_SET:.1%} for "
+        f"each further reference set), at {value:.3g} operations a second ({why}); downloads and loading come on top",
+        "measuring h: the processor's, one core, after each pass; layers are estimated from parameters",
+    ]
+    if any(c.told_by == "survey" or c.download_is == "estimate" or c.tokens_are == "estimate" for c in found):
+        notes.append(
+            f"* estimates: parameters as the survey file tells them, downloads from the bytes of a number, tokens from "
+            f"{BYTES_PER_TOKEN} bytes each"
+        )
+    if not reachable:
+        notes.append("the hub cannot be reached: no size comes from it")
+    if unknown := [c.entry.id for c in found if c.parameters is None]:
+        notes.append(f"not in the totals, for nothing tells their parameters (parameters_b): {', '.join(unknown)}")
+    keys = ("parameters", "download", "tokens", "hours", "measuring_hours")
+    return {
+        "throughput": value, "throughput_is": why,
+        "models": [
+            {
+                "id": c.entry.id, "name": c.entry.name, "parameters": c.parameters, "parameters_told_by": c.told_by,
+                "download": c.download, "download_is": c.download_is, "tokens": c.tokens, "tokens_are": c.tokens_are,
+                "hours": c.hours, "measuring_hours": c.measuring_hours, "capture": c.capture,
+            }
+            for c in found
+        ],
+        "total": {
+            **{k: sum(getattr(c, k) or 0 for c in found) for k in keys},
+            "capture": sum(kept) + max(passing, default=0),
+        },
+        "notes": notes,
+    }  # fmt: skip
+
+
+def _spoken(parameters: int | None) -> str:
+    if parameters is None:
+        return "?"
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if parameters >= size:
+            return f"{parameters / size:.3g} {unit}"
+    return str(parameters)
+
+
+def _bytes(size: int | None) -> str:
+    if size is None:
+        return "?"
+    for unit, of in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= of:
+            return f"{size / of:.3g} {unit}"
+    return f"{size} B"
+
+
+def _console() -> Any:
+
+    return console()

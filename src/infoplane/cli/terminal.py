@@ -1,0 +1,154 @@
+"""What the commands share: progress bars, and how words on the command line are read."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from infoplane.errors import SettingError
+from infoplane.storage.address import is_address
+from infoplane.storage.locations import reach
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from infoplane.capture.stored_capture import Progress
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_BREAK = re.compile(r"\n(?!  )")
+
+
+def safe(text: str) -> str:
+    """A text whose control characters are shown, not sent: a name must not colour, move or rename a terminal.
+
+    Escapes are those of JSON, so that a record printed as JSON stays the record that it is.
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(text: str, err: bool = False, lines: bool = False) -> None:
+    """Print a line; a name with a line break in it must not look like a line of ours.
+
+    Args:
+        text: what is said. A break before an indented line stays.
+        err: on the error stream.
+        lines: it is several lines, whose breaks stay.
+    """
+    typer.echo(safe(text if lines else _BREAK.sub(r"\\n", text)), err=err)
+
+
+def show_what_cannot_be_encoded() -> None:
+    """Streams in the user's encoding write what it has not as JSON escapes, and do not fail on it."""
+
+    def escaped(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+        return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2)), error.end
+
+    codecs.register_error("infoplane", escaped)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # replaced by a caller, or closed
+            stream.reconfigure(errors="infoplane")  # type: ignore[union-attr]
+
+
+def console(width: int = 120, **more: Any) -> Console:
+    """The terminal for tables, `width` wide where it is none; words are printed as they are, without markup."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(safe(_BREAK.sub(r"\\n", text)), **options)
+
+    return Plain(width=None if sys.stdout.isatty() else width, markup=False, emoji=False, **more)
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """Progress on the terminal's error stream; nothing where that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    tasks: dict[str, TaskID] = {}
+    with Bars(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as bars:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=None if total == 1 else total)
+            bars.update(tasks[stage], completed=done, total=total if done or total > 1 else None)
+
+        yield progress
+
+
+def quiet() -> None:
+    """The libraries' own bars and advice stay off the terminal; errors do not."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # each of its retries, where there is no network
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def tell(sentence: str) -> None:
+    """Say something on the error stream."""
+    say(sentence, err=True)
+
+
+def short(source: object) -> str:
+    name = str(source).rstrip("/").split("/")[-1]
+    return name.removesuffix(".gguf") or "model"
+
+
+def given(ctx: typer.Context, *panels: str) -> list[str]:
+    """The options of some panels of the help that stand on the command line, as they are spelled there."""
+    return [
+        max(option.opts, key=len)
+        for option in ctx.command.params
+        if getattr(option, "rich_help_panel", None) in panels
+        and option.name is not None
+        # by name: typer may bring its own copy of click
+        and getattr(ctx.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
+    ]
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in words(text))
+    except ValueError:
+        raise SettingError(f"--orders {text!r}: expected whole numbers such as 1,2,3,4") from None
+
+
+def pair(text: str, option: str = "--label", form: str = "name=file") -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise SettingError(f"{option} {text!r}: expected {form}")
+    return name, value
+
+
+def named_source(text: str) -> tuple[str, Path]:
+    """`NAME=FOLDER` or `FOLDER`, which is its own name; a folder whose name has a `=` is still a folder."""
+    name, equals, rest = text.partition("=")
+    if not equals or is_address(text) or Path(text).exists():
+        return text.rstrip("/").removesuffix("/trace").rpartition("/")[2] or text, reach(text, "source", writes=False)
+    return name, reach(rest, "source", writes=False)

@@ -1,0 +1,258 @@
+r"""The information between a label X and the code Z', with its delete-one-block values.
+
+With n_x occurrences of label x, p_x their mean assignment and h_x their mean entropy, and the ceiling
+`C = H(Z') - mean_i H(a_i)`, every estimate here has one form:
+
+    I(X; Z') = C - sum_x (n_x / N) E_x,     E_x = H(Z' | X = x) - h_x,  the excess entropy of label x.
+
+`plugin`: E_x = H(p_x) - h_x. It is too small for rare labels, 0 for a label seen once, so I is too large.
+
+`null-curve`: how much too small, the layer itself says. `delta(n)` (see `infoplane.information.marginal_entropy`) is
+the entropy that an average of n rows lacks when the label means nothing. A label that means something lacks less, as if
+its rows
+were averages of b rows each: `E = delta(b)`, observed as `D = delta(b) - delta(b n)`. Labels that occur in two or
+more documents are pooled in classes of like count; each class gives D, the mean of H(p_x) - h_x, and with it b:
+
+    delta(b) - delta(b n*) = D,    E_class = delta(b),
+    1/n* = sum_x [(1 - rho) + rho n_e(x)] / sum_x n_x,     n_e(x) = sum_g n_xg^2 / n_x,
+
+where n* is the number of independent rows: rows of one document resemble each other by rho, the correlation
+within documents among rows of one label, from sums of products in the metric 1/p. Labels of one document say
+nothing of others: their excess is read off the line in log n through the first classes, at n = 1. Labels permuted
+at random have b = 1 and E = C in every class, hence I = 0 in expectation: no expansion in 1/n reaches that for
+n = 1..4, where most wide n-grams are.
+
+`uniform` weights give each label of at least `MIN_COUNT` occurrences the weight 1/L in place of n_x / N, in H(Z') and
+the ceiling too; the bias of that H(Z') follows from the variance of the weighted mean over documents.
+
+Replicates withdraw each block's share of n_x (H(p_x) - h_x) from its label's class, and its rows from the class's
+mass; classes, n* and the curve are held (see `infoplane.uncertainty.document_jackknife`, where the shares of labels in
+two blocks are made to count once).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from infoplane.information.assignments import Floats, Rows, negative_entropy
+from infoplane.information.label_groups import Grouping
+from infoplane.information.label_sums import LabelSums, Summing
+from infoplane.information.marginal_entropy import Marginal, NullCurve, entropy_bias
+from infoplane.information.uniform_mean import MIN_COUNT
+from infoplane.uncertainty.document_jackknife import partner_weight
+
+PLUGIN, NULL_CURVE = "plugin", "null-curve"
+ESTIMATORS = {"plugin": PLUGIN, "corrected": NULL_CURVE, "null-curve": NULL_CURVE}
+"""Names that may be asked for, and the ids they stand for."""
+_EDGES = np.array([2, 3, 4, 5, 7, 10, 15, 22, 32, 48, 64, 128, 256, 1024])
+_CLASSES = len(_EDGES)
+_SOLO, _LEFT_OUT = _CLASSES, _CLASSES + 1  # labels of one document; labels too rare for uniform weights
+_LINE = 4
+
+
+@dataclass(frozen=True)
+class Information:
+    """Information about one set of labels in one layer, nats: (1 + B,) the whole sample, then its replicates.
+
+    None where it cannot be estimated: `corrected` where no label occurs in two documents, both under uniform
+    weights where none occurs often enough.
+    """
+
+    plugin: Floats | None
+    corrected: Floats | None
+    rho: float = 0.0
+
+
+def information(
+    layer: Rows, grouping: Grouping, marginal: Marginal, curve: NullCurve, weight: str = "frequency"
+) -> Information:
+    """Estimate the information about the labels of `grouping`.
+
+    Args:
+        layer: the assignments of the layer.
+        grouping: labels of a sample of its rows.
+        marginal: the same sample without labels; its replicates decide whether there are any.
+        curve: the layer's null curve, any sample.
+        weight: `frequency` or `uniform`.
+    """
+    summing = Summing(layer, grouping, errors=len(marginal.n) > 1, uniform=weight == "uniform")
+    for columns, x in layer.pieces():
+        summing.add(columns, x)
+    return informations(curve, [(Tally(grouping, weight), summing.done(), marginal)])[0]
+
+
+def informations(curve: NullCurve, asked: Iterable[tuple[Tally, LabelSums, Marginal]]) -> list[Information]:
+    """All that is asked of one layer; together, because its equations are solved at once. Sums are not kept."""
+    terms = [_Terms(*each) for each in asked]
+    if not terms:
+        return []
+    d, log_n = (np.concatenate([getattr(t, name).ravel() for t in terms]) for name in ("d", "log_n"))
+    solved = solve_excess(curve, d, log_n)
+    ends = np.cumsum([t.d.size for t in terms])[:-1]
+    return [t.information(e.reshape(t.d.shape)) for t, e in zip(terms, np.split(solved, ends), strict=True)]
+
+
+class Tally:
+    """Classes of labels and what they weigh: the part of an estimate that no layer changes.
+
+    Each label counts as n_x positions (frequency) or as one (uniform). `mass` (classes, 1 + B) adds up the weights;
+    `even` and `clustered` (classes,) give 1/n* = ((1 - rho) even + rho clustered) / mass.
+    """
+
+    def __init__(self, g: Grouping, weight: str) -> None:
+        self.g, self.uniform = g, weight == "uniform"
+        n = g.label_n.astype(np.float64)
+        kind = np.clip(np.searchsorted(_EDGES, n, side="right") - 1, 0, _CLASSES - 1)
+        kind = np.where(g.label_documents >= 2, kind, _SOLO)
+        self.kind = np.where(n >= MIN_COUNT, kind, _LEFT_OUT) if self.uniform else kind
+        self.labels = int(np.count_nonzero(self.kind != _LEFT_OUT))
+        weights = np.ones_like(n) if self.uniform else n
+        each = 1 / n if self.uniform else np.ones_like(n)
+        self.even = self._of_labels(each)
+        self.clustered = self._of_labels(each * g.label_square / n)
+        self.mass = np.repeat(self._of_labels(weights)[:, None], 1 + g.blocks, axis=1)
+        if not self.uniform:
+            self.mass[_SOLO, 0] += len(g.single_block)
+            self.mass[:, 1:] = self.mass[:, :1]
+            if g.blocks:
+                self.mass[:, 1:] -= self._of_pairs(g.pair_n.astype(np.float64))
+                self.mass[_SOLO, 1:] -= np.bincount(g.single_block, minlength=g.blocks)
+        self._pair_up()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are held beside the grouping."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
+
+    def _of_labels(self, values: Floats) -> Floats:
+        """(classes,) sums of values (L,)."""
+        total: Floats = np.bincount(self.kind, values, minlength=_LEFT_OUT + 1)[:_LEFT_OUT].astype(np.float64)
+        return total
+
+    def _of_pairs(self, values: Floats) -> Floats:
+        """(classes, B) sums of values (P,) by their label's class and their block."""
+        g = self.g
+        place = self.kind[g.pair_label] * g.blocks + g.pair_block
+        total = np.bincount(place, values, minlength=(_LEFT_OUT + 1) * g.blocks)
+        return np.asarray(total.reshape(-1, g.blocks)[:_LEFT_OUT], dtype=np.float64)
+
+    def _pair_up(self) -> None:
+        """The two pairs of each label that has two blocks, and what each takes of the other."""
+        g = self.g
+        first = g.label_starts[:-1][np.diff(g.label_starts) == 2]
+        self.here = np.concatenate((first, first + 1))
+        self.there = np.concatenate((first + 1, first))
+        self.takes = partner_weight(g.pair_n[self.here], g.pair_n[self.there])
+        self.kind_here = self.kind[g.pair_label[self.here]]
+
+    def shares(self, share: Floats) -> Floats:
+        """(P,) shares of blocks, those of labels in two blocks with a part of each other's, less its class's mean."""
+        taken = self.takes * share[self.there]
+        rows = self.takes * self.g.pair_n[self.there]
+        all_taken, all_rows = (np.bincount(self.kind_here, v, minlength=_LEFT_OUT + 1) for v in (taken, rows))
+        mean = np.divide(all_taken, all_rows, out=np.zeros(_LEFT_OUT + 1), where=all_rows > 0)
+        out = share.copy()
+        out[self.here] += taken - rows * mean[self.kind_here]
+        return out
+
+    def gaps(self, sums: LabelSums) -> Floats:
+        """(classes, 1 + B) sums of weights times H(p_x) - h_x; (classes, 1) without errors."""
+        g = self.g
+        n = g.label_n
+        gap = sums.entropy - sums.row_entropy / n
+        total = self._of_labels(gap if self.uniform else n * gap)[:, None]
+        if not len(sums.share):
+            return total
+        share = self.shares(sums.share)
+        if self.uniform:  # the label keeps its weight and loses only what its mean is made of
+            share = (share - g.pair_n * gap[g.pair_label]) / n[g.pair_label]
+        return np.hstack((total, total - self._of_pairs(share)))
+
+    def row_entropy(self, sums: LabelSums) -> Floats:
+        """(1 + B,) mean over labels of their rows' mean entropy, for uniform weights."""
+        g = self.g
+        mean = sums.row_entropy / g.label_n
+        total = self._of_labels(mean).sum(keepdims=True)
+        if len(sums.share):
+            moved = (g.pair_n * mean[g.pair_label] - sums.pair_entropy) / g.label_n[g.pair_label]
+            total = np.concatenate((total, total + self._of_pairs(moved).sum(0)))
+        mean_entropy: Floats = total / self.labels
+        return mean_entropy
+
+
+class _Terms:
+    """One estimate in one layer: its equations `d` and `log_n` (classes used, 1 + B), and what follows from them."""
+
+    def __init__(self, tally: Tally, sums: LabelSums, marginal: Marginal) -> None:
+        self.tally, self.rho = tally, sums.rho
+        self.d = self.log_n = np.zeros((0, 1))
+        self.possible = tally.labels > 0 or not tally.uniform
+        if not self.possible:
+            return
+        self.ceiling, self.total = marginal.ceiling, marginal.n
+        self.ceiling_corrected = marginal.ceiling_corrected
+        if tally.uniform:
+            assert sums.uniform is not None
+            u = sums.uniform
+            self.total = np.full(len(u.mean), float(tally.labels))
+            self.ceiling = -negative_entropy(u.mean) - tally.row_entropy(sums)
+            self.ceiling_corrected = self.ceiling + entropy_bias(u.variance, u.mean[0])
+        self.gap = tally.gaps(sums)
+        self.mass = np.maximum(tally.mass[:, : self.gap.shape[1]], 0.0)
+        self.used = np.flatnonzero(self.mass[:_CLASSES, 0] > 0)
+        if not (self.ceiling_corrected > 1e-12).all():
+            return  # the code keeps nothing, of labels or anything else
+        mass = self.mass[self.used]
+        d = np.divide(self.gap[self.used], mass, out=np.zeros_like(mass), where=mass > 1e-9)
+        inverse = ((1 - self.rho) * tally.even + self.rho * tally.clustered)[self.used] / mass[:, 0]
+        self.d = d / self.ceiling_corrected
+        self.log_n = np.broadcast_to(-np.log(np.clip(inverse, 1e-12, 1 - 1e-9))[:, None], d.shape)
+
+    def information(self, solved: Floats) -> Information:
+        """From the solutions (classes used, 1 + B), relative to the ceiling."""
+        if not self.possible:
+            return Information(None, None)
+        plugin = self.ceiling - self.gap.sum(0) / self.total
+        if not len(self.used):
+            return Information(plugin, None, self.rho)
+        excess = np.zeros_like(self.ceiling_corrected)
+        if len(solved):
+            e, mass = solved * self.ceiling_corrected, self.mass[self.used]
+            excess = (mass * e).sum(0) + self.mass[_SOLO] * self._line(mass, e)
+        return Information(plugin, self.ceiling_corrected - excess / self.total, self.rho)
+
+    def _line(self, mass: Floats, e: Floats) -> Floats:
+        """(1 + B,) excess of labels of one document: the line through the first classes, at log n = 0."""
+        first = slice(0, min(_LINE, len(e)))
+        w, y = np.sqrt(mass[first]), e[first]
+        x = np.log(_EDGES[self.used[first]])[:, None]
+        w_sum = np.maximum(w.sum(0), 1e-300)
+        x_mean, y_mean = (w * x).sum(0) / w_sum, (w * y).sum(0) / w_sum
+        spread = (w * (x - x_mean) ** 2).sum(0)
+        slope = np.divide((w * (x - x_mean) * (y - y_mean)).sum(0), spread, out=np.zeros_like(spread), where=spread > 0)
+        line: Floats = y_mean - slope * x_mean
+        return line
+
+
+def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:
+    """delta(b) where delta(b) - delta(b n) = d, everything relative to delta(1); 0 where d is not positive."""
+    out = np.zeros_like(d)
+    some = np.flatnonzero(d > 0)
+    d, log_n = d[some], log_n[some]
+
+    def missing(b: Floats) -> Floats:
+        return curve(b) - curve(b + log_n) - d
+
+    low, high = np.full(d.shape, -25.0), np.full(d.shape, 40.0)
+    for _ in range(30):  # the difference falls with b, so halving the bracket finds it
+        b = (low + high) / 2
+        above = missing(b) > 0
+        low, high = np.where(above, b, low), np.where(above, high, b)
+    # a chord over what is left of the bracket, some 1e-7 wide, gives the other digits
+    first, last = missing(low), missing(high)
+    part = np.divide(first, first - last, out=np.full_like(d, 0.5), where=first != last)
+    out[some] = curve(low + part * (high - low))
+    return out

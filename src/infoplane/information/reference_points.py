@@ -1,0 +1,84 @@
+"""Reference points: m directions on the unit sphere and the temperature that goes with them.
+
+The directions are rows of standard normals divided by their norms, which is the uniform distribution on
+the sphere. They come from NumPy's PCG64 on the CPU in float64, from `(seed, m, d)` alone, and are only then
+moved and cast: one seed gives one set of points on every device and backend. PyTorch's generator is not used,
+because a model initialised after `torch.manual_seed(0)` draws the same numbers first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.errors import SettingError, check_whole
+from infoplane.information.vmf_temperature import temperature
+
+
+@dataclass(frozen=True, eq=False)
+class ReferencePoints:
+    """m unit vectors in d dimensions with their temperature.
+
+    Attributes:
+        d, m: dimension and number of the points.
+        seed: what the directions were drawn from, None for directions that were given.
+        calibration: how `eps` was found, `given` if it was handed over.
+        eps: temperature of the softmax over cosines.
+        directions: (m, d) float64 unit vectors.
+    """
+
+    d: int
+    m: int
+    seed: int | None
+    calibration: str
+    eps: float
+    directions: npt.NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return f"<ReferencePoints: {self.m} in {self.d} dimensions, seed {self.seed}, eps {self.eps:.4g}>"
+
+    @classmethod
+    def make(cls, d: int, m: int = 100, seed: int = 0, calibration: str = "exact") -> ReferencePoints:
+        """Draw the points of `(seed, m, d)` and calibrate their temperature.
+
+        Raises:
+            SettingError: m or d below 2, a negative seed, or an unknown calibration.
+        """
+        seed = check_whole("seed", seed, 0)
+        eps = temperature(m, d, calibration)
+        normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((m, d))
+        return cls(d, m, seed, calibration, eps, _frozen(normal))
+
+    @classmethod
+    def given(cls, directions: npt.ArrayLike, eps: float | None = None) -> ReferencePoints:
+        """Points of your own, (m, d), scaled to unit length; `eps` is calibrated unless it is given."""
+        w = np.asarray(directions, dtype=np.float64)
+        if w.ndim != 2 or not np.all(np.isfinite(w)) or not np.all(np.linalg.norm(w, axis=1) > 0):
+            raise SettingError(f"directions of shape {w.shape}: expected (m, d), finite, no row of zeros")
+        if eps is not None and not (np.isfinite(eps) and eps > 0):
+            raise SettingError(f"eps = {eps}: a temperature is positive and finite")
+        m, d = w.shape
+        return cls(d, m, None, "exact" if eps is None else "given", eps or temperature(m, d), _frozen(w))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReferencePoints) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return int(self.hash[:15], 16)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the directions (float64, little endian) and `eps`; travels with every result."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.directions, dtype="<f8").tobytes())
+        digest.update(np.float64(self.eps).astype("<f8").tobytes())
+        return digest.hexdigest()
+
+
+def _frozen(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    unit: npt.NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit.setflags(write=False)
+    return unit

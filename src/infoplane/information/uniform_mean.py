@@ -1,0 +1,70 @@
+r"""The mean over labels of their means, each label counting once: what uniform weights need of a layer.
+
+With `s_x` the sum of the n_x rows of label x, `u = sum_x s_x / (L n_x)` over the L labels with `MIN_COUNT` rows or
+more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from infoplane.information.assignments import Floats
+from infoplane.information.label_groups import Grouping
+
+MIN_COUNT = 5
+"""Occurrences that a label needs to count under uniform weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class UniformMean:
+    """The mean `u` of p_x over labels with `MIN_COUNT` rows: (1 + B, m), whole and with each block's share withdrawn.
+
+    `variance` (m,) is that of the whole: G/(G-1) sum_g (sum_(i in g) (a_i - p_x(i)) / (L n_x(i)))^2.
+    """
+
+    mean: Floats
+    variance: Floats
+
+
+class Mixture:
+    """Mean of the labels' means in some columns, its parts by block and by document."""
+
+    def __init__(self, g: Grouping, columns: int, errors: bool) -> None:
+        self.g = g
+        self.total, self.labels = np.zeros(columns), int(np.count_nonzero(g.label_n >= MIN_COUNT))
+        self.moved = np.zeros((g.blocks if errors else 0, columns))
+        self.residual = np.zeros((g.documents, columns))
+
+    def add(self, s_document: Floats, s_pair: Floats, s: Floats, first: int, last: int) -> None:
+        g = self.g
+        n = g.label_n[first:last].astype(np.float64)
+        weight = np.where(n >= MIN_COUNT, 1 / n, 0.0)
+        mean = s * weight[:, None]
+        self.total += mean.sum(0)
+        pairs = slice(g.label_starts[first], g.label_starts[last])
+        if len(self.moved):
+            label = g.pair_label[pairs] - first
+            change = g.pair_n[pairs][:, None] * mean[label] - s_pair
+            change *= weight[label][:, None]
+            entries = (np.ones(len(change)), (g.pair_block[pairs], np.arange(len(change))))
+            self.moved += sparse.csr_array(entries, shape=(len(self.moved), len(change))) @ change
+        documents = slice(g.block_starts[pairs.start], g.block_starts[pairs.stop])
+        n_document = np.diff(g.document_starts[documents.start : documents.stop + 1])
+        label = np.repeat(np.arange(last - first), np.diff(g.block_starts[g.label_starts[first : last + 1]]))
+        left = s_document - n_document[:, None] * mean[label]
+        left *= weight[label][:, None]
+        entries = (np.ones(len(left)), (g.pair_document[documents], np.arange(len(left))))
+        self.residual += sparse.csr_array(entries, shape=(g.documents, len(left))) @ left
+
+    def mean(self) -> Floats:
+        """(1 + B, columns)"""
+        return np.vstack((self.total, self.total + self.moved)) / max(self.labels, 1)
+
+    def variance(self) -> Floats:
+        """(columns,)"""
+        used = len(np.unique(self.g.pair_document))
+        spread: Floats = (self.residual**2).sum(0) / max(self.labels, 1) ** 2
+        return spread * used / (used - 1) if used > 1 else 0 * spread

@@ -1,0 +1,313 @@
+"""Answers as tidy rows: values with their errors, controls and doubts, and where they come from.
+
+Each figure carries its replicates, one a block of documents, from which all errors, those of ratios and differences
+included, are made.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.capture.stored_capture import Capture, versions
+from infoplane.information.assignments import Floats
+from infoplane.information.estimators import ESTIMATORS, PLUGIN
+from infoplane.information.marginal_entropy import without
+from infoplane.information.soft_assignment import unit_scale
+from infoplane.measurement.questions import SIDES, Question, Questions
+from infoplane.measurement.reduction import Answers
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.storage import atomic_files as files
+from infoplane.text.pairs.cut_pair_windows import is_of_pairs
+from infoplane.text.windows import Windows
+from infoplane.uncertainty.document_jackknife import MIN_DOCUMENTS, error_and_interval, standard_error_of
+
+
+class Record:
+    """Answers as rows.
+
+    Args:
+        capture: what was asked.
+        answers: of all its layers.
+        questions: what was asked of it.
+        repeated: of each question the share of positions whose label recurs.
+        blocks: of documents, which the replicates leave out; None where there are too few documents.
+        estimators, weights, unit: of the rows, in their order.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        answers: Answers,
+        questions: Questions,
+        repeated: Mapping[Question, float],
+        blocks: npt.NDArray[np.int32] | None,
+        estimators: Sequence[str],
+        weights: Sequence[str],
+        unit: str,
+    ) -> None:
+        self.capture, self.answers = capture, answers
+        self.questions, self.repeated, self.blocks = questions, repeated, blocks
+        self.estimators, self.weights, self.unit = estimators, weights, unit
+        self.documents = len(capture.windows.documents)
+        self.scale = unit_scale(unit, capture.m)
+        self.warnings: list[str] = []
+
+    def measurement(self, started: float) -> Measurement:
+        """The measurement; `started` is when asking began, by the monotonic clock."""
+        rows = self._rows(0)
+        if self.capture.sets > 1:
+            values: dict[tuple[Any, ...], list[float]] = {}
+            for s in range(self.capture.sets):
+                for row in rows if s == 0 else self._rows(s):
+                    values.setdefault(row.key, []).append(row.value)
+            spread = {key: float(np.std(v, ddof=1)) for key, v in values.items() if len(v) == self.capture.sets}
+            rows = [replace(row, reference_error=spread.get(row.key)) for row in rows]
+        rows += self._loss_rows()
+        return Measurement(tuple(rows), self._provenance(time.monotonic() - started))
+
+    def _rows(self, s: int) -> list[Estimate]:
+        layers = list(self.capture.layers)
+        rows: list[Estimate] = []
+        for layer in [*layers, "model"]:
+            for estimator in self.estimators:
+                sets = {f"P_{k}": k for k in self.questions.orders} | self.questions.of_texts
+                for name in sets:
+                    rows += self._marginal_rows(layer, s, estimator, name)
+                for weight in self.weights:
+                    for name, k in sets.items():
+                        rows += self._order_rows(layer, s, estimator, weight, k, name)
+                    for q in self.questions.of_columns:
+                        rows += self._information_rows("information", layer, s, estimator, weight, q)
+                rows += self._share_rows(layer, s, estimator)
+        return rows
+
+    def _mean_over(self, layer: str) -> list[str]:
+        """The layers that a row is the mean of: itself, or all blocks for `model`."""
+        if layer != "model":
+            return [layer]
+        return [name for name in self.capture.layers if name.startswith("block.")]
+
+    def _mean(self, layer: str, of: Callable[[str], Floats | None]) -> Floats | None:
+        found = [of(name) for name in self._mean_over(layer)]
+        some = [f for f in found if f is not None]
+        return np.mean(some, axis=0) if found and len(some) == len(found) else None
+
+    def _marginal(self, layer: str, s: int, estimator: str, position_set: str, what: str) -> Floats | None:
+        name = what if estimator == PLUGIN else f"{what}_corrected"
+        return self._mean(layer, lambda one: getattr(self.answers.marginals[one, s, position_set], name))
+
+    def _information(
+        self, layer: str, s: int, estimator: str, weight: str, q: Question, kind: str = "value"
+    ) -> Floats | None:
+        def of(one: str) -> Floats | None:
+            found = self.answers.informations.get((one, s, q, kind, weight))
+            return None if found is None else found.plugin if estimator == PLUGIN else found.corrected
+
+        return self._mean(layer, of)
+
+    def _marginal_rows(self, layer: str, s: int, estimator: str, position_set: str) -> list[Estimate]:
+        rows = []
+        n = len(self.questions.position_sets[position_set])
+        for what in ("entropy", "ceiling"):
+            value = self._marginal(layer, s, estimator, position_set, what)
+            if value is not None:
+                more = {"estimator": estimator, "position_set": position_set, "n": n}
+                rows.append(self._estimate(what, layer, value * self.scale, self.unit, **more))
+        return rows
+
+    def _information_rows(
+        self, quantity: str, layer: str, s: int, estimator: str, weight: str, q: Question
+    ) -> list[Estimate]:
+        value = self._information(layer, s, estimator, weight, q)
+        if value is None:
+            if s == 0 and layer == "model" and self._mean_over("model"):
+                self.warnings.append(
+                    f"{quantity} of {q.side}{'' if q.order is None else f', {q.position_set}'}: no label occurs in two "
+                    f"documents, so {estimator} says nothing"
+                )
+            return []
+        controls: dict[str, float | None] = {}
+        for kind in ("permuted", "shifted"):
+            found = self._information(layer, s, estimator, weight, q, kind) if s == 0 else None
+            if found is not None:
+                controls[f"control_{kind}"] = float(found[0] * self.scale)
+                controls[f"control_{kind}_error"] = (
+                    standard_error_of(found[1:] * self.scale) if len(found) > 1 else None
+                )
+        row = self._estimate(
+            quantity, layer, value * self.scale, self.unit, side=q.side, order=q.order, weight=weight,
+            estimator=estimator, position_set=q.position_set, repeated_mass=self.repeated[q],
+            n=len(self.questions.position_sets[q.position_set]), **controls,
+        )  # fmt: skip
+        return [replace(row, warning=_doubt(row, self.capture.m, self.scale))]
+
+    def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
+        rows: list[Estimate] = []
+        found: dict[str, Floats | None] = {}
+        for side, quantity in SIDES.items():
+            q = Question(side, k, name, own=True)
+            rows += self._information_rows(quantity, layer, s, estimator, weight, q)
+            found[side] = self._information(layer, s, estimator, weight, q)
+        if k > 1 and weight == "frequency" and name == f"P_{k}":
+            next_token = self.questions.of("output", 1, k)
+            rows += self._information_rows("expressivity", layer, s, estimator, weight, next_token)
+        x, y = found["input"], found["output"]
+        if x is not None and y is not None and bool((x != 0).all()):
+            more = {"order": k, "weight": weight, "estimator": estimator, "position_set": name, "n": rows[0].n}
+            doubt = next((r.warning for r in rows if r.warning), None)
+            ratio = self._estimate("optimality", layer, y / x, "ratio", **more, repeated_mass=rows[0].repeated_mass)
+            rows.append(replace(ratio, warning=doubt))
+            if layer == "model":
+                each = self._mean(layer, lambda one: self._ratio(one, s, estimator, weight, k, name))
+                if each is not None:
+                    rows.append(self._estimate("mean_ratio_optimality", layer, each, "ratio", **more))
+        return rows
+
+    def _ratio(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> Floats | None:
+        x, y = (self._information(layer, s, estimator, weight, Question(side, k, name, True)) for side in SIDES)
+        return None if x is None or y is None or not (x != 0).all() else y / x
+
+    def _share_rows(self, layer: str, s: int, estimator: str) -> list[Estimate]:
+        """What each order adds to the one before, on the common positions; then what no order explains."""
+        widest = self.questions.orders[-1]
+        position_set = f"P_{widest}"
+        ceiling = self._marginal(layer, s, estimator, position_set, "ceiling")
+        n = len(self.questions.position_sets[position_set])
+        if ceiling is None:
+            return []
+        rows = []
+        for side in SIDES:
+            before = np.zeros_like(ceiling)
+            more = {"side": side, "weight": "frequency", "estimator": estimator, "position_set": position_set, "n": n}
+            if "frequency" not in self.weights:
+                return []
+            for j in range(1, widest + 1):
+                value = self._information(layer, s, estimator, "frequency", self.questions.of(side, j, widest))
+                if value is None:
+                    break
+                rows.append(self._estimate("share", layer, (value - before) * self.scale, self.unit, order=j, **more))
+                before = value
+            else:
+                rows.append(self._estimate("share", layer, (ceiling - before) * self.scale, self.unit, **more))
+        return rows
+
+    def _loss_rows(self) -> list[Estimate]:
+        loss = self.capture.loss()
+        if loss is None:
+            return []
+        w = self.capture.windows
+        count = 0 if self.blocks is None else int(self.blocks.max()) + 1
+        sums, counts, sizes = (
+            without(np.bincount(w.document, x, minlength=self.documents).astype(np.float64), self.blocks, count)
+            for x in (*loss, w.byte_count)
+        )
+        n = int(counts[0])
+        rows = [self._estimate("loss", "model", sums / counts, "nats/token", n=n)]
+        if not (sizes > 0).all():
+            name = (w.provenance.get("tokenizer") or {}).get("name") or "given"
+            self.warnings.append(
+                f"bits per byte are left out: the tokenizer {name} has no offsets, and its tokens do not decode to the "
+                "text that they were made of, so their bytes are not known"
+            )
+        else:
+            rows.append(self._estimate("bits_per_byte", "model", sums / math.log(2) / sizes, "bits/byte", n=n))
+        return rows
+
+    def _estimate(self, quantity: str, layer: str, columns: Floats, unit: str, **fields: Any) -> Estimate:
+        value, replicates = float(columns[0]), columns[1:]
+        error, interval = error_and_interval(value, replicates)
+        return Estimate(
+            quantity, layer, value, unit, standard_error=error, interval=interval,
+            replicates=tuple(replicates.tolist()), **fields,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ provenance
+
+    def _provenance(self, seconds: float) -> dict[str, Any]:
+        manifest, w = self.capture.manifest, self.capture.windows
+        if self.blocks is None:
+            self.warnings.insert(
+                0,
+                f"{self.documents} {'pair' if is_of_pairs(w) else 'document'}{'' if self.documents == 1 else 's'}: "
+                f"no interval is given with fewer than {MIN_DOCUMENTS}; {_more_documents(w)}",
+            )
+        text = w.provenance.get("text") or {}
+        unit, read = ("bytes", text["bytes"]) if "bytes" in text else ("tokens", w.provenance)
+        if read.get("ended"):
+            most, there = (read["budget"], read["read"]) if unit == "bytes" else (read["token_budget"], read["tokens"])
+            self.warnings.append(f"the text ends after {there:,} {unit}, of {most:,} to be read")
+        if skipped := text.get("skipped"):
+            self.warnings.append(_skipped(skipped))
+        blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
+        points = manifest["points"]
+        return {
+            "model": manifest["model"],
+            "dtype": manifest["model"].get("dtype"),
+            "text": w.provenance.get("text"),
+            "windows": {k: v for k, v in w.provenance.items() if k != "text"},
+            "windows_hash": manifest["windows_hash"],
+            "blocks_hash": files.hash_of([self.documents, blocks.tolist()]),
+            "points": {**{k: points[0][k] for k in ("m", "d", "seed", "calibration", "eps")}, "sets": len(points)},
+            "points_hash": files.hash_of([p["hash"] for p in points]),
+            "run_id": manifest["run_id"],
+            "batch_tokens": manifest.get("batch_tokens"),
+            "tokens": int(np.count_nonzero(w.is_text)),
+            "positions": w.n_positions,
+            "documents": self.documents,
+            "settings": {
+                "orders": list(self.questions.orders),
+                "estimators": list(self.estimators),
+                "corrected": ESTIMATORS["corrected"],
+                "weights": list(self.weights),
+                "labels": sorted(q.side.removeprefix("label:") for q in self.questions.of_columns),
+                "text_labels": list(self.questions.of_texts),
+                "unit": self.unit,
+                "blocks": int(blocks.max()) + 1 if len(blocks) else 0,
+            },
+            "versions": {**manifest["versions"], **versions("scipy", "polars")},
+            "wall_time": {"measuring_s": round(seconds, 2)},
+            # captures of before they kept the model's have none
+            "warnings": list(dict.fromkeys([*manifest.get("warnings", ()), *self.warnings])),
+        }
+
+
+def _doubt(row: Estimate, m: int, scale: float) -> str | None:
+    """Why a value should not be trusted, from its controls and from how few labels recur."""
+    if row.estimator == PLUGIN:
+        return (
+            "plugin is biased upward for rare labels: see its controls" if (row.control_permuted or 0) > 0.01 else None
+        )
+    said = []
+    for kind in ("permuted", "shifted"):
+        value, error = getattr(row, f"control_{kind}"), getattr(row, f"control_{kind}_error")
+        floor = 0.01 * math.log(m) * scale  # one percent of log m
+        if value is not None and abs(value) > max(floor, 3 * (error or 0.0)):
+            said.append(f"its {kind} control is {value:.3f}, not 0")
+    if row.repeated_mass is not None and row.repeated_mass < 0.25 and row.order is not None:
+        said.append(f"only {row.repeated_mass:.0%} of the positions have a label that recurs")
+    return "; ".join(said) or None
+
+
+def _more_documents(windows: Windows) -> str:
+    """What to do about too few documents."""
+    if len(windows.documents) == 1 and str((windows.provenance.get("text") or {}).get("kind")) in _ONE_DOCUMENT:
+        return "a plain text is one document: give a folder of files, or a row of JSONL for each"
+    return "read more"
+
+
+def _skipped(names: Sequence[str]) -> str:
+    packed = [name for name in names if name.lower().endswith(_PACKED)]
+    first = f"{', '.join((packed or names)[:3])}{', ...' if len(names) > 3 else ''}"
+    hint = " (unpack them, or pack them as .gz, to have them read)" if packed else ""
+    return f"{len(names)} files of the folder are no text and were left out: {first}{hint}"
+
+
+_PACKED = (".zst", ".xz", ".bz2", ".zip", ".7z", ".tar", ".tgz", ".lz4", ".br", ".rar")
+_ONE_DOCUMENT = ("text", "txt", "md", "rst", "gz", "stdin text")

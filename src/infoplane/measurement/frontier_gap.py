@@ -1,0 +1,168 @@
+r"""A model's code against the frontier of the text: how far below is it, and what does context add?
+
+Z' sees the whole context, a code of k-grams does not, so the two do not compare. What compares is the projection Z'_k,
+the code that knows the k-gram alone:
+
+    p(j | x_k) = E[a_j | X_k = x_k],     I(X_k; Z'_k) = I(X_k; Z'),
+    gap_k = F_k(I(X_k; Z')) - I(Y; Z'_k),     context_gain_k = I(Y; Z') - I(Y; Z'_k),     Y the next token.
+
+The mean assignment of a k-gram over its own occurrences would not do: where there is one, it is the state itself, with
+all its context. So each position takes the mean over the occurrences of its k-gram in the other half of the documents.
+That is an unbiased draw of p(. | x_k), in which nothing of the position's own context and successor is left, and what
+Y says of it is I(Y; Z'_k), however few the occurrences. It needs a k-gram that the other half has: all figures here are
+of those positions (`P_k seen`), of complexity, relevance and frontier alike. Rows of a token embedding are the same at
+every occurrence, so its context gain at order 1 must be 0: a control that any model brings along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from infoplane.bottleneck.cross_fitting import Positions, halves
+from infoplane.bottleneck.frontier import Frontier
+from infoplane.capture.stored_capture import Capture
+from infoplane.errors import SettingError
+from infoplane.information.assignments import Floats, Rows
+from infoplane.information.estimators import NULL_CURVE, information
+from infoplane.information.label_groups import Grouping
+from infoplane.information.marginal_entropy import Marginal, NullCurve
+from infoplane.information.soft_assignment import unit_scale
+from infoplane.measurement.results import Estimate, Measurement
+from infoplane.text.ngram_labels import Labels, NGrams
+from infoplane.uncertainty.document_jackknife import error_and_interval
+
+QUANTITIES = ("projection_complexity", "projection", "frontier", "gap", "context_gain")
+"""Of the projection of a code to the k-gram, in nats or their unit: see above."""
+
+
+def with_bound(
+    found: Measurement,
+    capture: Capture,
+    frontiers: Sequence[Frontier],
+    *,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> Measurement:
+    """A measurement with the rows of `QUANTITIES` for each layer and order, and the frontiers in its provenance.
+
+    Args:
+        found: of the capture.
+        capture: the states' assignments.
+        frontiers: of the capture's windows, from `fit_frontiers`.
+        progress: called with the stage, what is done and what there is to do.
+
+    Raises:
+        SettingError: frontiers with another number of symbols than the capture's, or of other windows.
+    """
+    unit = str(found.provenance["settings"]["unit"])
+    scale = unit_scale(unit, capture.m)
+    seen = [f for f in frontiers if f.positions == "seen" and f.target == 1]
+    hash_of_windows = capture.windows.hash
+    for f in frontiers:
+        if f.windows_hash not in (None, hash_of_windows):
+            raise SettingError(
+                f"the bound of order {f.order} was fitted to other windows ({f.windows_hash[:12]}...) than those of "
+                f"the capture ({hash_of_windows[:12]}...): to other text, or by another tokenizer, context or seed; "
+                "fit it to the windows of the capture, bound_of(capture.windows, ...)"
+            )
+        if f.m != capture.m:
+            raise SettingError(
+                f"the bound was fitted for codes of {f.m} symbols, and the model is read with {capture.m} reference "
+                "points: fit it with the same number"
+            )
+    placed = _Placing(capture, seen)
+    rows: list[Estimate] = []
+    for number, layer in enumerate(capture.layers):
+        if progress is not None:
+            progress("placing", number, len(capture.layers))
+        placed.add(layer)
+    if progress is not None:
+        progress("placing", len(capture.layers), len(capture.layers))
+    blocks = [name for name in capture.layers if name.startswith("block.")]
+    for layer in [*capture.layers, *(["model"] if blocks else [])]:
+        for f in seen:
+            of = [placed.found[name, f.order] for name in (blocks if layer == "model" else [layer])]
+            if any(one is None for one in of):
+                continue
+            for i, quantity in enumerate(QUANTITIES):
+                columns = scale * np.mean([one[i] for one in of if one is not None], axis=0)
+                value, replicates = float(columns[0]), columns[1:]
+                error, interval = error_and_interval(value, replicates)
+                rows.append(Estimate(
+                    quantity, layer, value, unit, order=f.order, weight="frequency", estimator=NULL_CURVE,
+                    standard_error=error, interval=interval, n=f.n, position_set=f"P_{f.order} seen",
+                    repeated_mass=f.seen, replicates=tuple(replicates.tolist()),
+                ))  # fmt: skip
+    provenance = {**found.provenance, "bound": [f.summary(scale) for f in frontiers]}
+    return replace(found, estimates=(*found.estimates, *rows), provenance=provenance)
+
+
+class _Placing:
+    """What a capture's layers keep at the positions of the frontiers."""
+
+    def __init__(self, capture: Capture, frontiers: Sequence[Frontier]) -> None:
+        self.capture = capture
+        self.found: dict[tuple[str, int], tuple[Floats, ...] | None] = {}
+        windows = capture.windows
+        half = halves(windows)
+        blocks = windows.blocks
+        grams = NGrams(windows, max((f.order for f in frontiers), default=1))
+        self.orders = [_Order(f, Positions.of(grams, half, f.order), windows.position_document, blocks)
+                       for f in frontiers]  # fmt: skip
+
+    def add(self, layer: str) -> None:
+        rows = Rows.of(self.capture.read(layer))
+        for order in self.orders:
+            self.found[layer, order.frontier.order] = order.place(rows)
+
+
+class _Order:
+    """One order: its positions, and the labels of them."""
+
+    def __init__(self, frontier: Frontier, p: Positions, document: Any, blocks: Any) -> None:
+        seen = p.is_seen
+        if int(seen.sum()) != frontier.n:
+            raise SettingError(
+                f"the bound stands on {frontier.n} positions of order {frontier.order}, these windows have "
+                f"{int(seen.sum())}: it was fitted to other text"
+            )
+        self.frontier, self.document, self.blocks = frontier, document, blocks
+        self.rows = p.rows[seen]
+        self.input, self.output = (
+            Grouping.of(Labels(self.rows, np.unique(codes[seen], return_inverse=True)[1].astype(np.int32)),
+                        document, blocks)
+            for codes in (p.grams[-1], p.y)
+        )  # fmt: skip
+        # for each half a matrix that takes means over the other half's occurrences of each k-gram
+        self.means = []
+        codes = p.grams[-1]
+        for half in (0, 1):
+            other = p.half != half
+            n = np.bincount(codes[other], minlength=int(codes.max()) + 1)
+            entries = (1 / n[codes[other]], (codes[other], p.rows[other]))
+            mean = sparse.csr_array(entries, shape=(len(n), len(document)))
+            at = np.flatnonzero(seen & (p.half == half))
+            self.means.append((np.searchsorted(np.flatnonzero(seen), at), mean, codes[at]))
+
+    def place(self, rows: Rows) -> tuple[Floats, ...] | None:
+        """Each of `QUANTITIES` (1 + B,), nats; None where nothing can be said."""
+        curve = NullCurve.of(rows, self.rows)  # of these positions, which are not like all
+        marginal = Marginal.of(rows, self.rows, self.document, self.blocks)
+        complexity = information(rows, self.input, marginal, curve).corrected
+        relevance = information(rows, self.output, marginal, curve).corrected
+        # rows that are not asked about stay uniform
+        projected = np.full((len(self.document), rows.m), 1 / rows.m, np.float16)
+        x = rows.get(np.arange(len(self.document), dtype=np.int32))
+        for place, mean, codes in self.means:
+            projected[self.rows[place]] = (mean @ x)[codes]
+        ours = Rows.of(projected)
+        of_ours = Marginal.of(ours, self.rows, self.document, self.blocks)
+        projection = information(ours, self.output, of_ours, NullCurve.of(ours, self.rows)).corrected
+        if complexity is None or relevance is None or projection is None:
+            return None
+        reach = self.frontier.at(complexity)
+        return complexity, projection, reach, reach - projection, relevance - projection

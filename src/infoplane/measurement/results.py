@@ -1,0 +1,360 @@
+"""Measurement: tidy rows and where they come from.
+
+A value never travels alone: with it go its unit, sample size, standard error, interval, controls,
+estimator, order, position set, layer, side and reference error. A measurement is frozen; it is
+written whole as `measurement.json` (rows and provenance) and `measurement.parquet` (the rows again,
+with the jackknife replicates that paired differences need).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from infoplane.errors import ResultError
+from infoplane.storage import atomic_files as files
+from infoplane.storage.address import place
+from infoplane.storage.locations import record_in
+from infoplane.storage.parquet import read_parquet, write_parquet
+from infoplane.storage.records import read_record
+from infoplane.storage.schema import checked, fields_of
+from infoplane.uncertainty.document_jackknife import error_and_interval
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+SCHEMA = "infoplane/measurement/3"
+JSON_NAME = "measurement.json"
+TABLE_NAME = "measurement.parquet"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One row. Fields that do not apply are None.
+
+    Attributes:
+        quantity: `entropy`, `ceiling`, `complexity`, `expressivity`, `optimality`, `share`,
+            `information` (of a label column), `loss`, `bits_per_byte`, `mean_ratio_optimality`; of pairs
+            `preference`, `preference_given_token`, `token_preference` and each of these with `_swapped`.
+        layer: `embed`, `block.N`, `final_norm`, or `model`, the mean over blocks.
+        side: `input`, `output`, `residual` (of a share), `label:NAME`.
+        order: width of the n-gram labels, 1 to 4.
+        weight: `frequency` or `uniform`, how labels are weighted.
+        estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
+        value: the estimate, in `unit`.
+        standard_error, interval: delete-a-group jackknife over blocks of documents; the interval is
+            95 %. None where there are too few documents.
+        control_permuted, control_shifted: the same estimate with labels permuted over positions, and
+            with another document's labels; 0 is expected. `*_error` are their standard errors.
+        reference_error: standard deviation over independent sets of reference points; None: unknown.
+        unit: `efficiency` (nats divided by log m), `bits`, `ratio`, `nats/token`, `bits/byte`.
+        n: positions that the estimate stands on.
+        position_set: `P_k`, positions whose input and output n-grams of order k both exist; of pairs `answers`
+            and `matched` (see `infoplane.measurement.preference_information`).
+        repeated_mass: share of those positions whose label occurs more than once.
+        warning: why the value should not be trusted, where it should not.
+        replicates: B values, each with the share of one block of documents withdrawn (see
+            `infoplane.uncertainty.document_jackknife`); empty where there are too few documents.
+    """
+
+    quantity: str
+    layer: str
+    value: float
+    unit: str
+    side: str | None = None
+    order: int | None = None
+    weight: str | None = None
+    estimator: str | None = None
+    standard_error: float | None = None
+    interval: tuple[float, float] | None = None
+    control_permuted: float | None = None
+    control_permuted_error: float | None = None
+    control_shifted: float | None = None
+    control_shifted_error: float | None = None
+    reference_error: float | None = None
+    n: int | None = None
+    position_set: str | None = None
+    repeated_mass: float | None = None
+    warning: str | None = None
+    replicates: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What the row is about: two rows with one key measure the same thing."""
+        return (
+            self.quantity, self.layer, self.side, self.order, self.position_set, self.weight,
+            self.estimator, self.unit,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The estimates of one model on one text, with their provenance.
+
+    Attributes:
+        estimates: the rows, in a stable order.
+        provenance: model, text, reference points, settings, versions and times; JSON values only.
+    """
+
+    estimates: tuple[Estimate, ...]
+    provenance: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        model, p = self.provenance.get("model") or {}, self.provenance
+        name = model.get("source") or model.get("name") or ("a difference" if p.get("difference") else "?")
+        return (
+            f"<Measurement of {name}: {len(self.estimates)} rows, {len(self.layers)} layers, {p.get('tokens', 0):,} "
+            f"tokens of {p.get('documents', 0):,} documents>"
+        )
+
+    def __len__(self) -> int:
+        return len(self.estimates)
+
+    def __iter__(self) -> Iterator[Estimate]:
+        return iter(self.estimates)
+
+    def select(self, **fields: Any) -> tuple[Estimate, ...]:
+        """Rows whose fields equal those given: `select(quantity="complexity", layer="model")`."""
+        known = {f.name for f in dataclasses.fields(Estimate)}
+        if unknown := sorted(set(fields) - known):
+            raise ResultError(f"unknown field {unknown[0]!r}; a row has: {', '.join(sorted(known))}")
+        return tuple(row for row in self.estimates if all(getattr(row, name) == want for name, want in fields.items()))
+
+    def get(self, quantity: str, layer: str = "model", **fields: Any) -> Estimate:
+        """The one row that fits; an error says how many do when it is not one.
+
+        The estimator, where it is not named, is the first one recorded; the position set is the
+        label's own, `P_<order>`; the weight is `frequency`.
+        """
+        rows = self.select(quantity=quantity, layer=layer, **fields)
+        if "estimator" not in fields and rows:
+            rows = tuple(row for row in rows if row.estimator == rows[0].estimator)
+        if "position_set" not in fields:
+            own = tuple(r for r in rows if r.position_set == f"P_{r.order or 1}")
+            rows = own or rows
+        if "weight" not in fields and len(rows) > 1:
+            rows = tuple(r for r in rows if r.weight in (None, "frequency")) or rows
+        if len(rows) != 1:
+            raise ResultError(
+                f"{len(rows)} rows fit quantity={quantity!r}, layer={layer!r}, {fields}; expected one: "
+                + (
+                    self._hint(quantity, layer, fields)
+                    or "name more fields (side, order, position_set, estimator, weight)"
+                )
+            )
+        return rows[0]
+
+    def _hint(self, quantity: str, layer: str, fields: Mapping[str, Any]) -> str:
+        """What is there in place of a value that no row has; nothing where each value alone is had by some row."""
+        for name, value in {"quantity": quantity, "layer": layer, **fields}.items():
+            every = dict.fromkeys(getattr(row, name) for row in self.estimates)
+            if value not in every:
+                there = [one for one in every if one is not None]
+                near = difflib.get_close_matches(str(value), list(map(str, there)), n=1)
+                shown = f"did you mean {near[0]!r}? " if near else ""
+                return f"{shown}there is {name} {', '.join(map(repr, there[:12]))}{', ...' if len(there) > 12 else ''}"
+        return ""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers in the order of the model, without `model`."""
+        return tuple(dict.fromkeys(row.layer for row in self.estimates if row.layer != "model"))
+
+    # ------------------------------------------------------------------ tables
+
+    def table(self) -> pl.DataFrame:
+        """The rows as a tidy polars table, one row an estimate (`interval` as two columns)."""
+        records = []
+        for row in self.estimates:
+            record = {f.name: getattr(row, f.name) for f in dataclasses.fields(Estimate)}
+            low, high = record.pop("interval") or (None, None)
+            record["interval_low"], record["interval_high"] = low, high
+            record["replicates"] = list(row.replicates)
+            records.append(record)
+        return pl.DataFrame(records, schema=_TABLE_SCHEMA)
+
+    # ------------------------------------------------------------------ differences
+
+    def minus(self, other: Measurement) -> Measurement:
+        """Differences self - other on the same text, row by row, with paired errors.
+
+        The documents are shared, so the replicates are subtracted block by block: the error of a
+        difference is much smaller than the errors of the two values suggest.
+
+        Raises:
+            ResultError: the two were not measured on the same windows, blocks, or reference points.
+        """
+        for what in ("windows_hash", "blocks_hash"):
+            mine, theirs = self.provenance.get(what), other.provenance.get(what)
+            if mine is None or mine != theirs:
+                raise ResultError(
+                    f"paired differences need the same text: {what} is {mine} here and {theirs} there; "
+                    "measure both models with the same --text, --tokens, --context, --seed and tokenizer"
+                )
+        theirs_by_key = {row.key: row for row in other.estimates}
+        rows = []
+        for row in self.estimates:
+            match = theirs_by_key.get(row.key)
+            if match is None:
+                continue
+            rows.append(_difference(row, match))
+        if not rows:
+            raise ResultError("the two measurements have no row in common: other orders or estimators")
+        same_points = self.provenance.get("points_hash") == other.provenance.get("points_hash")
+        provenance = {
+            "difference": True,
+            "same_reference_points": same_points,
+            "windows_hash": self.provenance["windows_hash"],
+            "blocks_hash": self.provenance["blocks_hash"],
+            "minuend": dict(self.provenance),
+            "subtrahend": dict(other.provenance),
+            "warnings": _difference_warnings(self.provenance, other.provenance, same_points),
+        }
+        return Measurement(tuple(rows), provenance)
+
+    # ------------------------------------------------------------------ files
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values: `schema`, `provenance`, `estimates`."""
+        rows = []
+        for row in self.estimates:
+            record = {f.name: getattr(row, f.name) for f in dataclasses.fields(Estimate)}
+            del record["replicates"]  # they live in the table
+            record["interval"] = list(row.interval) if row.interval else None
+            rows.append(record)
+        return {"schema": SCHEMA, "provenance": dict(self.provenance), "estimates": rows}
+
+    def to_json(self, indent: int | None = 1) -> str:
+        """`to_dict()` as JSON text; NaN and infinity are refused."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write `measurement.parquet`, then `measurement.json`, each whole or not at all."""
+        folder = place(folder)
+        table = self.table()
+        write_parquet(folder / TABLE_NAME, table)
+        files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
+        return folder / JSON_NAME, folder / TABLE_NAME
+
+    @classmethod
+    def load(cls, path: str | Path) -> Measurement:
+        """Read a measurement from its folder, or from its `measurement.json`.
+
+        Raises:
+            ResultError: nothing there, not JSON, or a schema that this version does not know.
+        """
+        source = record_in(path, JSON_NAME)
+        record = read_record(source, SCHEMA, "measurement", "measure")
+        try:
+            checked(record, _RECORD)
+            replicates = _read_replicates(source.parent / TABLE_NAME, len(record["estimates"]))
+            told = fields_of(Estimate, "replicates")
+            rows = tuple(
+                Estimate(
+                    **{**checked(row, told, "a row"), "interval": tuple(row["interval"]) if row["interval"] else None},
+                    replicates=r,
+                )
+                for row, r in zip(record["estimates"], replicates, strict=True)
+            )
+            for row in rows:
+                checked([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
+            return cls(rows, record["provenance"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultError(
+                f"{source} does not hold what schema {SCHEMA!r} promises: {files.reason(error)}"
+            ) from None
+
+
+def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:
+    if not path.exists():  # the JSON alone is a full record; only paired differences need more
+        return [()] * expected
+    try:
+        table = read_parquet(path, columns=["replicates"])
+        column = table["replicates"].cast(pl.List(pl.Float64)).to_list()
+    except Exception as error:  # polars raises several families of exceptions for a bad file
+        raise ResultError(f"{path} cannot be read: {files.reason(error)}; measure again, or remove the file") from None
+    if len(column) != expected:
+        raise ResultError(f"{path} holds {len(column)} rows, its measurement.json {expected}: measure again")
+    if not all(values is not None and all(map(_is_finite, values)) for values in column):
+        raise ResultError(f"{path} holds replicates that are no numbers: measure again")
+    return [tuple(values) for values in column]
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _difference(row: Estimate, other: Estimate) -> Estimate:
+    value = row.value - other.value
+    paired = len(row.replicates) == len(other.replicates)
+    replicates: npt.NDArray[np.float64] = np.subtract(row.replicates, other.replicates) if paired else np.empty(0)
+    error, interval = error_and_interval(value, replicates)
+    return dataclasses.replace(
+        row,
+        value=value,
+        standard_error=error,
+        interval=interval,
+        control_permuted=_minus(row.control_permuted, other.control_permuted),
+        control_permuted_error=None,
+        control_shifted=_minus(row.control_shifted, other.control_shifted),
+        control_shifted_error=None,
+        reference_error=None,
+        n=row.n,
+        warning=row.warning or other.warning,
+        replicates=tuple(replicates.tolist()),
+    )
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
+
+
+def _difference_warnings(a: Mapping[str, Any], b: Mapping[str, Any], same_points: bool) -> list[str]:
+    warnings = []
+    if a.get("dtype") != b.get("dtype"):
+        warnings.append(f"the models ran in different dtypes: {a.get('dtype')} and {b.get('dtype')}")
+    if not same_points:
+        warnings.append(
+            "the reference points differ (other width, seed or number), and their error is not in these "
+            "intervals: no significance can be claimed; measure with --reference-sets 5 or more"
+        )
+    return warnings
+
+
+_RECORD: Mapping[str, Any] = {
+    "estimates": list[dict[str, Any]],
+    "provenance": {
+        "model": {"source": str, "name": str, "revision": str, "parameters": int, "width": int, "blocks": int,
+                  "architecture": str, "dtype": str, "device": str},
+        "dtype": str, "text": {"source": str, "kind": str, "sha256": str, "bytes": dict[str, Any]},
+        "windows": {"token_budget": int, "context": int, "seed": int, "tokenizer": {"name": str, "hash": str}},
+        "windows_hash": str, "blocks_hash": str, "points_hash": str, "run_id": str,
+        "points": {"m": int, "d": int, "seed": int, "calibration": str, "eps": float, "sets": int},
+        "tokens": int, "positions": int, "documents": int,
+        "settings": {"orders": list[int], "estimators": list[str], "corrected": str, "weights": Any,
+                     "labels": list[str], "text_labels": list[str], "unit": str, "blocks": int},
+        "versions": dict[str, str | None], "wall_time": dict[str, float], "warnings": list[str],
+        "bound": list[dict[str, Any]], "checkpoint": {"name": str, "step": int, "training_tokens": int},
+        "until_se": dict[str, Any], "survey": dict[str, Any],
+    },
+}  # fmt: skip
+"""What a record holds, where it holds it: readers trust these types."""
+_FLOATS: Sequence[str] = (
+    "value", "standard_error", "interval_low", "interval_high", "control_permuted", "control_permuted_error",
+    "control_shifted", "control_shifted_error", "reference_error", "repeated_mass",
+)  # fmt: skip
+_TABLE_SCHEMA: dict[str, Any] = {
+    "quantity": pl.String, "layer": pl.String, "side": pl.String, "order": pl.Int64, "position_set": pl.String,
+    "weight": pl.String, "estimator": pl.String, "unit": pl.String, "n": pl.Int64,
+    **dict.fromkeys(_FLOATS, pl.Float64),
+    "warning": pl.String, "replicates": pl.List(pl.Float64),
+}  # fmt: skip

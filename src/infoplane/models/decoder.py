@@ -1,0 +1,312 @@
+"""Models ready to run: any decoder-only `transformers` model, split into its decoder and its head.
+
+A model is checked to be causal by what it does, not by its name: a token that comes later must not change a state
+that came before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from infoplane.errors import ModelError
+from infoplane.models.adapters import refuse_wrapped
+from infoplane.models.layers import Layer
+from infoplane.models.running import refuse_sharded
+from infoplane.models.structure import Structure, find_structure, logits_by, run_decoder
+
+if TYPE_CHECKING:
+    import torch
+
+    from infoplane.text.windows import Windows
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What decides windows and captures of a model, without its weights.
+
+    Attributes:
+        provenance, warnings, tokenizer: of the model.
+        layers: names of all its layers, in their order.
+        embedding_rows: ids lie below.
+        max_context: longest window that it has positions for, where its config says so.
+        no_head, no_loss: why there is no next-token loss, where there is none; see
+            `infoplane.models.structure.Structure`.
+    """
+
+    provenance: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    tokenizer: Any
+    layers: tuple[str, ...]
+    embedding_rows: int
+    max_context: int | None
+    no_head: str | None = None
+    no_loss: str | None = None
+
+    @property
+    def width(self) -> int:
+        """d, the width of the hidden states."""
+        return int(self.provenance["width"])
+
+    def check_tokens(self, windows: Windows) -> None:
+        """Refuse windows with a token that the embedding does not have, before anything is run.
+
+        Raises:
+            ModelError: there is one.
+        """
+        largest, rows = int(windows.tokens.max(initial=0)), self.embedding_rows
+        if largest >= rows:
+            name = (windows.provenance.get("tokenizer") or {}).get("name")
+            raise ModelError(
+                f"the text holds the token id {largest}, and the model's embedding has {rows} rows: ids up to "
+                f"{rows - 1} were expected. The tokenizer{f' {name}' if name else ''} is not that of the model: leave "
+                "--tokenizer out, or name the one that the model was trained with"
+            )
+
+    def check_loss(self, loss: bool) -> tuple[bool, tuple[str, ...]]:
+        """Whether the loss that is asked for is computed, and what a result says where it is not.
+
+        Raises:
+            ModelError: it is asked for, and the model has no head.
+        """
+        if loss and self.no_head is not None:
+            raise ModelError(
+                f"the next-token loss was asked for, and {self.no_head}: measure without loss (leave --loss out, or "
+                "name --no-loss), or give the whole causal language model"
+            )
+        if loss and self.no_loss is not None:
+            return False, (f"measured without the next-token loss: {self.no_loss}",)
+        return loss, ()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A decoder ready to run.
+
+    Attributes:
+        module: the whole model, head included.
+        structure: its parts: the decoder without its head, the layers, how the head is reached.
+        tokenizer: what turns text to its tokens; None for a module that came without one.
+        provenance: where it comes from and what decides its numbers, JSON values only.
+        warnings: what a reader of its numbers should know; every capture of it keeps them.
+    """
+
+    module: Any
+    structure: Structure
+    tokenizer: Any
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        p = self.provenance
+        return (
+            f"<Model {p.get('source', '?')}: {p.get('architecture')}, {p.get('parameters', 0):,} parameters, "
+            f"{p.get('blocks')} blocks of width {p.get('width')}, {p.get('dtype')} on {p.get('device')}>"
+        )
+
+    @property
+    def backbone(self) -> Any:
+        """The decoder without its head."""
+        return self.structure.backbone
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, in the order of the data."""
+        return self.structure.layers
+
+    @classmethod
+    def from_module(cls, module: torch.nn.Module, tokenizer: Any = None, name: str | None = None) -> Model:
+        """Wrap a loaded model; its weights are hashed, since no file vouches for them."""
+        refuse_sharded(module)
+        provenance = {"source": "module", "name": name or type(module).__name__, "weights_sha256": _hash(module)}
+        return checked(module, tokenizer, provenance)
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens go in."""
+        device: torch.device = next(self.backbone.parameters()).device
+        return device
+
+    @property
+    def width(self) -> int:
+        """d, the width of the hidden states."""
+        return int(self.provenance["width"])
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the head."""
+        return int(self.provenance["vocabulary"])
+
+    @property
+    def embedding_rows(self) -> int:
+        """Rows of the token embedding: ids lie below. There may be more than tokens, for speed."""
+        rows = self.vocabulary
+        with contextlib.suppress(NotImplementedError, AttributeError, TypeError):
+            shape = self.module.get_input_embeddings().weight.shape
+            # a module that is being trained on several devices may hold a part only, flat or empty
+            rows = max(rows, int(shape[0]) if len(shape) == 2 else 0)
+        return rows
+
+    @property
+    def facts(self) -> Facts:
+        """All that is to be known of it without its weights."""
+        names, s = tuple(layer.name for layer in self.layers), self.structure
+        return Facts(
+            self.provenance, self.warnings, self.tokenizer, names, self.embedding_rows, self.max_context, s.no_head,
+            s.no_loss,
+        )  # fmt: skip
+
+    def check_tokens(self, windows: Windows) -> None:
+        """Refuse windows with a token that the embedding does not have, before anything is run.
+
+        Raises:
+            ModelError: there is one.
+        """
+        self.facts.check_tokens(windows)
+
+    @property
+    def max_context(self) -> int | None:
+        """Longest window that the model has positions for, where its config says so."""
+        config = self.module.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+        return int(limit) if isinstance(limit, int) and limit > 0 else None
+
+    def run(self, ids: torch.Tensor) -> torch.Tensor:
+        """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
+        return run_decoder(self.backbone, ids)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """The head on states (1, n, d), with whatever scaling or capping the model puts around it."""
+        return logits_by(self.module, self.structure.head, states)
+
+
+def _hash(module: torch.nn.Module) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _state(module: torch.nn.Module) -> list[Any]:
+    """What decides numbers and stands in no weight: adapters as they are set, hooks, and buffers that are not saved."""
+    found: list[Any] = []
+    saved = set(module.state_dict())
+    for name, part in module.named_modules():
+        active = getattr(type(part), "active_adapters", None)
+        if isinstance(active, property) and isinstance(getattr(type(part), "disable_adapters", None), property):
+            scaling = dict(getattr(part, "scaling", None) or {})
+            found.append([name, list(part.active_adapters), bool(part.disable_adapters),
+                          list(getattr(part, "merged_adapters", ())), scaling])  # fmt: skip
+        found += [[name, _named(hook)] for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())]
+    for name, buffer in module.named_buffers():
+        if name not in saved and not buffer.is_meta:
+            found.append([name, hashlib.sha256(buffer.detach().float().cpu().numpy().tobytes()).hexdigest()])
+    return found
+
+
+def _named(hook: Any) -> str:
+    return f"{getattr(hook, '__module__', '')}.{getattr(hook, '__qualname__', type(hook).__name__)}"
+
+
+_NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "torch_dtype")
+
+
+def _adapters(module: Any) -> list[Any]:
+    """Configs of the adapters that are active in a module of PEFT."""
+    configs = getattr(module, "peft_config", None)
+    if not isinstance(configs, Mapping):
+        return []
+    active = getattr(module, "active_adapters", None)  # of transformers' own modules a method, which names none here
+    return [config for name, config in configs.items() if not isinstance(active, list) or name in active]
+
+
+def _hash_of_config(config: Any, adapters: Sequence[Any] = (), state: Sequence[Any] = ()) -> str:
+    """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight.
+
+    Nor are the adapters of a module, its hooks, and buffers that are not saved: `state`, of a module that was loaded.
+    """
+    told = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
+    told["attention"] = getattr(config, "_attn_implementation", None)
+    if adapters:
+        told["adapters"] = [adapter.to_dict() for adapter in adapters]
+    if state:
+        told["state"] = state
+
+    def plain(value: Any) -> Any:
+        return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
+
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()
+
+
+def checked(module: Any, tokenizer: Any, where: Mapping[str, Any], no_head: str | None = None) -> Model:
+    """A Model with its provenance complete, once it is known to be causal.
+
+    Args:
+        module, tokenizer, where: of the model, and where it comes from.
+        no_head: why there is no loss, where its files lack the head.
+    """
+    config = getattr(module, "config", None)
+    if config is None or not hasattr(config, "get_text_config"):
+        raise ModelError(
+            f"{type(module).__name__} has no transformers config; expected a decoder-only transformers model"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{type(module).__name__} is an encoder-decoder; expected a decoder-only language model")
+    for adapter in _adapters(module):
+        refuse_wrapped(adapter, type(module).__name__)
+    structure = find_structure(module)
+    if no_head is not None:
+        structure = replace(structure, no_head=no_head)
+    layers = structure.layers
+    text = config.get_text_config()
+    parameter = next(structure.backbone.parameters())
+    facts = {
+        **where,
+        "architecture": type(module).__name__,
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "width": structure.width,
+        "blocks": sum(layer.name.startswith("block.") for layer in layers),
+        "vocabulary": int(text.vocab_size),
+        "config_sha256": _hash_of_config(
+            config, _adapters(module), _state(module) if where.get("source") == "module" else ()
+        ),
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "device": parameter.device.type,
+    }
+    model = Model(module, structure, tokenizer, facts, _hooked(module) if where.get("source") == "module" else ())
+    if tokenizer is None:
+        return model
+    return replace(model, warnings=(*model.warnings, *_compared_sizes(len(tokenizer), model.embedding_rows)))
+
+
+def _hooked(module: torch.nn.Module) -> tuple[str, ...]:
+    """A warning where hooks change, or may change, what a module computes."""
+    count = sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+    if not count:
+        return ()
+    return (f"the module has {count} forward hooks: what they do is part of what was measured",)
+
+
+def _compared_sizes(tokens: int, rows: int) -> tuple[str, ...]:
+    """Embeddings are often padded by a few per cent, so fewer tokens than rows are no warning unless far fewer."""
+    if tokens > rows + 4096:
+        raise ModelError(
+            f"the tokenizer has {tokens} tokens and the model's embedding {rows} rows: they do not belong together; "
+            "leave --tokenizer out, or name the one that the model was trained with"
+        )
+    if tokens > rows:
+        why = "tokens were added to it, or it is not that of the model"
+    elif tokens < rows / 2:
+        why = (
+            "no embedding is padded that far, so it is not that of the model, which reads tokens that it does not know"
+        )
+    else:
+        return ()
+    return (f"the tokenizer has {tokens:,} tokens and the model's embedding {rows:,} rows: {why}",)

@@ -1,0 +1,365 @@
+"""What a model is made of, found by running it on a few tokens: its decoder, its layers, its head.
+
+Names of modules differ from family to family, and a wrong one is not noticed: a norm of the same width gives numbers
+too. So a part is accepted for what it does. The decoder is the part that, run alone, gives the states that it gives
+within the model. Its blocks are the outermost list of as many modules as the config says, all of which ran. The last
+norm is the one whose output is the last hidden state. The head is reached if the model's own logits come out of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from infoplane.errors import ModelError, spoken
+from infoplane.models.layers import EMBED, FINAL_NORM, Layer, streams_of
+from infoplane.models.running import evaluating, out_of_memory, replaced
+
+if TYPE_CHECKING:
+    import torch
+
+_TOKENS = 8
+_SAME = 0.1
+"""How far states, relative to their norm, may be from those within the whole model: a Trainer runs that in bfloat16
+while the part alone runs in float32. Another decoder is not near."""
+_SIZES = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers", "num_decoder_layers")
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """The parts of a model.
+
+    Attributes:
+        backbone: the decoder without its head.
+        layers: in the order of the data.
+        width: d, of the states that leave the last block.
+        head: the part that a stand-in replaces to put states into the head; None where there is no loss.
+        no_head: the model has none (or not one of a language model): why, as a clause.
+        no_loss: the head is there and cannot be given states: why, as a clause.
+    """
+
+    backbone: Any
+    layers: tuple[Layer, ...]
+    width: int
+    head: Any = None
+    no_head: str | None = None
+    no_loss: str | None = None
+
+
+def find_structure(module: torch.nn.Module) -> Structure:
+    """The structure of a causal decoder, with the weights as they are; a few forward passes over 16 tokens.
+
+    Raises:
+        ModelError: no decoder, no list of blocks, states of a shape without a rule, or a model that is not causal.
+    """
+    import torch
+
+    with torch.no_grad(), evaluating(module):
+        ids = _ids(module)
+        whole = _Whole.run(module, ids)
+        backbone, states = _decoder(module, ids, whole)
+        _check_causal(module, states)
+        layers, width = _layers(backbone, ids)
+        return Structure(backbone, layers, width, **_head(module, backbone, ids, whole, states))
+
+
+def _ids(module: Any) -> torch.Tensor:
+    """(2, 8) token ids; the second row differs from the first in the last one only."""
+    import torch
+
+    size = int(module.config.get_text_config().vocab_size)
+    first = torch.arange(2, 2 + _TOKENS, device=next(module.parameters()).device) % size
+    second = first.clone()
+    second[-1] = (int(first[-1]) + 7) % size
+    return torch.stack((first, second))
+
+
+# ---------------------------------------------------------------------- running
+
+
+@dataclass(eq=False)
+class _Whole:
+    """A pass through the whole model.
+
+    Attributes:
+        logits: (2, 8, vocabulary), None where it has none.
+        parts: last hidden states of each part that may be the decoder and ran.
+        error: why it did not run.
+    """
+
+    logits: torch.Tensor | None
+    parts: dict[int, torch.Tensor]
+    error: str | None = None
+
+    @classmethod
+    def run(cls, module: Any, ids: torch.Tensor) -> _Whole:
+        parts: dict[int, torch.Tensor] = {}
+
+        def note(part: Any, args: Any, output: Any) -> None:
+            states = _first(output)
+            if states is not None:
+                parts[id(part)] = states
+
+        with contextlib.ExitStack() as stack:
+            for part in _candidates(module):
+                if part is not module:
+                    stack.callback(part.register_forward_hook(note).remove)
+            try:
+                out = module(**_arguments(module, ids))
+            except Exception as error:  # a model's own code may raise anything
+                _raise_memory(error)
+                return cls(None, parts, spoken(error))
+        logits = getattr(out, "logits", None)
+        return cls(logits if logits is not None and logits.ndim == 3 else None, parts)
+
+
+def run_decoder(backbone: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
+    states: torch.Tensor = backbone(**_arguments(backbone, ids))[0]
+    return states
+
+
+def _arguments(module: Any, ids: torch.Tensor) -> dict[str, Any]:
+    return {"input_ids": ids, "use_cache": False, "return_dict": True}
+
+
+def _first(output: Any) -> torch.Tensor | None:
+    import torch
+
+    with contextlib.suppress(KeyError, IndexError, TypeError):
+        states = output if isinstance(output, torch.Tensor) else output[0]
+        if isinstance(states, torch.Tensor) and states.is_floating_point():
+            return states
+    return None
+
+
+def _raise_memory(error: Exception) -> None:
+    if out_of_memory(error):
+        raise error
+
+
+def same(a: torch.Tensor, b: torch.Tensor, slack: float) -> bool:
+    """Whether two tensors are the same but for rounding."""
+    if a.shape != b.shape:
+        return False
+    a, b = a.float(), b.float().to(a.device)
+    return bool((a - b).norm() <= slack * a.norm()) or not bool(a.isfinite().all())
+
+
+def _slack(states: torch.Tensor) -> float:
+    """Rounding alone may differ, since a mixture of experts batches its tokens anew."""
+    import torch
+
+    return 1e-4 if states.dtype in (torch.float32, torch.float64) else 0.02
+
+
+# ---------------------------------------------------------------------- the decoder
+
+
+def _candidates(module: Any) -> list[Any]:
+    """Parts that may be the decoder, the likeliest first; the module itself last."""
+    found: list[Any] = []
+
+    def add(part: Any) -> None:
+        if hasattr(part, "named_modules") and not any(part is one for one in (*found, module)):
+            found.append(part)
+
+    for name in ("get_decoder", "get_text_decoder"):
+        with contextlib.suppress(Exception):  # not every architecture has one to name
+            add(getattr(module, name)())
+    inner = getattr(module, "base_model", None)
+    if inner is not None and inner is not module:
+        with contextlib.suppress(Exception):
+            add(inner.get_decoder())
+        add(inner)
+    for path, _ in _lists(module):  # what stands around a list of blocks, inside out
+        names = path.split(".")[:-1]
+        for end in range(len(names), 0, -1):
+            add(module.get_submodule(".".join(names[:end])))
+    return [*found, module]
+
+
+def _decoder(module: Any, ids: torch.Tensor, whole: _Whole) -> tuple[Any, torch.Tensor]:
+    """The part that gives the same states alone as within the model, and its last states (2, 8, d)."""
+    why = []
+    for part in _candidates(module):
+        if not _lists(part):
+            continue
+        try:
+            states = _first(part(**_arguments(part, ids)))
+        except Exception as error:  # a model's own code may raise anything
+            _raise_memory(error)
+            why.append(f"{type(part).__name__} alone raises {spoken(error)}")
+            continue
+        if states is None or states.shape[:2] != ids.shape:
+            why.append(f"{type(part).__name__} gives no states of (windows, tokens, width)")
+        elif part is module and whole.logits is not None:
+            why.append(f"{type(part).__name__} gives logits, not states")
+        elif part is not module and whole.error is None and id(part) not in whole.parts:
+            why.append(f"{type(part).__name__} does not run within the model")
+        elif id(part) in whole.parts and not same(whole.parts[id(part)], states, _SAME):
+            why.append(f"{type(part).__name__} gives other states alone than within the model")
+        else:
+            return part, states
+    name = type(module).__name__
+    if not why:
+        raise ModelError(f"{name}: {_no_blocks(module)}")
+    raise ModelError(
+        f"{name}: no part of it can be run alone on token ids as its decoder ({'; '.join(why)}); expected a "
+        "decoder-only language model of text"
+    )
+
+
+def _check_causal(module: Any, states: torch.Tensor) -> None:
+    if not same(states[0, :-1], states[1, :-1], _slack(states)):
+        raise ModelError(
+            f"{type(module).__name__} is not causal: a later token changes an earlier state, as in an encoder; "
+            "expected a decoder-only language model"
+        )
+
+
+# ---------------------------------------------------------------------- its layers
+
+
+def _sizes(backbone: Any) -> set[int]:
+    config: Any = getattr(backbone, "config", None)
+    with contextlib.suppress(Exception):
+        config = config.get_text_config()
+    told = []
+    for name in _SIZES:
+        with contextlib.suppress(Exception):  # some configs refuse to tell what differs between layers
+            told.append(getattr(config, name, None))
+    return {size for size in told if isinstance(size, int)}
+
+
+def _lists(backbone: Any) -> list[tuple[str, list[Any]]]:
+    """Lists of modules that may be the blocks: path and members, the outermost first."""
+    from torch import nn
+
+    wanted = _sizes(backbone)
+    found = [
+        (path, list(part)) for path, part in backbone.named_modules()
+        if isinstance(part, nn.ModuleList | nn.Sequential) and len(part) > 0
+    ]  # fmt: skip
+    fits = [entry for entry in found if len(entry[1]) in wanted] if wanted else found
+    return sorted(fits, key=lambda entry: (entry[0].count("."), -len(entry[1])))
+
+
+def _no_blocks(module: Any) -> str:
+    told = sorted(_sizes(module))
+    return (
+        f"no list of blocks was found (the config says {told or 'nothing'}); expected a decoder whose blocks stand in "
+        "one nn.ModuleList"
+    )
+
+
+def _layers(backbone: Any, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
+    """The layers, each with what it passed on as the witness that it is one, and the width of their states."""
+    lists = _lists(backbone)
+    inside = {id(part) for _, blocks in lists for block in blocks for part in block.modules()}
+    norms = [
+        part for _, part in backbone.named_modules()
+        if "norm" in type(part).__name__.lower() and id(part) not in inside
+    ]  # fmt: skip
+    passed: dict[int, Any] = {}
+    entered: dict[int, Any] = {}
+
+    def after(part: Any, args: Any, output: Any) -> None:
+        passed[id(part)] = _first(output)
+
+    def before(part: Any, args: Any, kwargs: Any) -> None:
+        entered.setdefault(id(part), state_in(args, kwargs))
+
+    with contextlib.ExitStack() as stack:
+        for part in {id(p): p for p in (*(b for _, blocks in lists for b in blocks), *norms)}.values():
+            stack.callback(part.register_forward_hook(after).remove)
+            stack.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)
+        last = run_decoder(backbone, ids)
+    ran = [blocks for _, blocks in lists if all(passed.get(id(b)) is not None for b in blocks)]
+    if not ran or entered[id(ran[0][0])] is None:
+        raise ModelError(f"{type(backbone).__name__}: {_no_blocks(backbone)}")
+    blocks = ran[0]
+    config = getattr(backbone, "config", None)
+
+    def layer(name: str, part: Any, states: Any, is_input: bool = False) -> Layer:
+        batch, tokens = ids.shape
+        try:
+            return Layer(name, part, is_input, streams_of(tuple(states.shape), batch, tokens, config))
+        except ModelError as error:
+            raise ModelError(f"{type(backbone).__name__}, {name}: {error}") from None
+
+    layers = [layer(EMBED, blocks[0], entered[id(blocks[0])], is_input=True)]
+    layers += [layer(f"block.{i}", block, passed[id(block)]) for i, block in enumerate(blocks)]
+    for part in norms:  # some models have none, or do more after it
+        states = passed.get(id(part))
+        if states is not None and states.shape == last.shape and same(states, last, 0.0):
+            layers.append(Layer(FINAL_NORM, part))
+            break
+    return tuple(layers), int(layers[len(blocks)].states(passed[id(blocks[-1])]).shape[-1])
+
+
+def state_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+    """The hidden states among the arguments of a block: the first that may be."""
+    named = [kwargs[name] for name in ("hidden_states", "hidden_state", "x") if name in kwargs]
+    for value in (*args, *named, *kwargs.values()):
+        if (states := _first((value,))) is not None and states.ndim >= 3:
+            return states
+    return None
+
+
+# ---------------------------------------------------------------------- its head
+
+
+def _head(module: Any, backbone: Any, ids: torch.Tensor, whole: _Whole, states: torch.Tensor) -> dict[str, Any]:
+    """How the head is reached: fields of a Structure."""
+    name = type(module).__name__
+    if whole.error is not None:
+        return {"no_loss": f"the forward of {name} does not run on token ids alone ({whole.error})"}
+    if whole.logits is None or whole.logits.shape[:2] != ids.shape:
+        return {"no_head": f"{name} gives no logits of the next token"}
+    why = f"{name} gives other logits by its head than by its own forward"
+    for part in _between(module, backbone):
+        try:
+            logits = logits_by(module, part, states)
+        except Exception as error:  # a model's own code may raise anything
+            _raise_memory(error)
+            why = f"the head of {name} is not reached without its decoder ({spoken(error)})"
+            continue
+        if same(whole.logits, logits, _SAME):
+            return {"head": part}
+    return {"no_loss": why}
+
+
+def _between(module: Any, backbone: Any) -> list[Any]:
+    """The backbone, and the parts around it up to the module, inside out: a stand-in for one of them reaches the "
+    "head."""
+    around = [part for part in module.modules() if part is not module and any(p is backbone for p in part.modules())]
+    return around[::-1]
+
+
+def logits_by(module: Any, part: Any, states: torch.Tensor) -> torch.Tensor:
+    """The head on states (n, tokens, d), with whatever scaling or capping the model puts around it."""
+    import torch
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return _States(states)
+
+    ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
+    with replaced(part, stand_in):
+        out: torch.Tensor = module(**_arguments(module, ids)).logits
+    return out
+
+
+class _States:
+    """What a decoder would return had it only states; whatever else a head asks for is None."""
+
+    def __init__(self, states: torch.Tensor) -> None:
+        self.last_hidden_state = states
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+    def __getitem__(self, index: Any) -> Any:
+        return (self.last_hidden_state,)[index]

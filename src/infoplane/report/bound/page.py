@@ -1,0 +1,180 @@
+"""The page of a bound: what codes of k-grams tell in sentences, the frontiers, their numbers, where they come from."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from infoplane.bottleneck.text_bound import JSON_NAME, TABLE_NAME, Bound
+from infoplane.report.bound.figures import bound_figures, figure_name
+from infoplane.report.bound.view import PLACES, BoundView, Line
+from infoplane.report.measurement import tables
+from infoplane.report.measurement.figures import Figure
+from infoplane.report.measurement.page import document, glossary, origin, read_first, said, section, write_page
+from infoplane.report.parts import words
+from infoplane.report.parts.reading import Reading
+
+GLOSSARY = (
+    ("code", "one of at most m symbols for each k-gram, drawn softly; it sees these k tokens and nothing before."),
+    ("kept", "I(Xₖ; T), complexity: what the code T keeps about the last k tokens."),
+    ("told", "I(T; Y), relevance: what it tells about the next token."),
+    ("frontier", "Fₖ: the concave hull of all codes found, judged on text that none of them was fitted to."),
+    ("saturation", "I(Xₖ; Y): what the k tokens themselves tell, the most that any code of them could."),
+    ("seen", "positions whose k-gram the other half of the documents has too; the column gives their share."),
+    ("nats", "units of information; one nat is 1.44 bits."),
+)
+
+
+def render_bound(bound: Bound) -> str:
+    """The report of a bound as the text of one self-contained HTML page."""
+    view = BoundView(bound)
+    return _page(view, bound_figures(view))
+
+
+def write_bound_report(bound: Bound, folder: str | Path) -> list[Path]:
+    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    view = BoundView(bound)
+    figures = bound_figures(view)
+    return write_page(_page(view, figures), figures, folder)
+
+
+def _page(view: BoundView, figures: tuple[Figure, ...]) -> str:
+    name = view.text_name
+    readings = {figure_name(target): _reading(target) for target in view.targets}
+    lead = (
+        "The achievable frontier of a text: what codes of the last tokens tell about the next one, for what they "
+        "keep. No model is in it."
+    )
+    body = "\n".join(
+        [
+            '<p class="eyebrow">infoplane bound</p>',
+            f"<h1>{escape(name)}</h1>",
+            f'<p class="lead">{escape(lead)}</p>',
+            read_first(_warnings(view)),
+            said(_headline(view)),
+            f'<p class="footing">{escape(_footing(view))}</p>',
+            *(section(figure, readings[figure.name]) for figure in figures),
+            _table(view),
+            glossary(GLOSSARY),
+            origin(dict(view.bound.provenance)),
+            "<footer>A pure function of the stored bound: drawn again from the same record, this page is the same to "
+            "the byte. It loads nothing from outside.</footer>",
+        ]
+    )
+    return document(name, body, figures)
+
+
+def _reading(target: int) -> Reading:
+    what = "the next token" if target == 1 else f"the next {target} tokens"
+    return Reading(
+        "The frontier" if target == 1 else f"The frontier of {what}",
+        f"Line plot of what codes of k tokens tell about {what} against what they keep of the k tokens, one line an "
+        "order, with the diagonal; beside it bars from the lower to the upper estimate of saturation.",
+        "Each faint point is a code, each line the best that they achieve, drawn to the last code that gains anything; "
+        "beyond it the line goes on flat. Bands are 95 % intervals, for each complexity by itself. On the diagonal "
+        "all that is kept would be told. The bars are what is known of saturation, what the k tokens themselves "
+        "tell: from what they save on held-out text to the plug-in estimate; an arrow says that a bar goes on, to the "
+        "number beneath it. The panel of seen positions is where a model is compared. Click an order in the legend "
+        "to see it alone.",
+        "The line is achieved, so it is a lower estimate: better codes may exist, and a model that has read more text "
+        "than this can lie above it. The best codes are chosen on the text that judges them, which lifts the line by "
+        "a part of its errors. Most long k-grams are unseen by the half that a code was fitted to and are coded by "
+        "a shorter one, so that lines of different order can lie close without longer context being useless. Seen "
+        "positions hold commoner k-grams, other ones for each order: do not compare lines across the two panels, nor "
+        "orders within the second. The upper end of saturation is far too high where most k-grams occur once, and "
+        "the lower end too low: where the frontier lies above it, the frontier says more.",
+    )
+
+
+def _warnings(view: BoundView) -> list[str]:
+    lines = []
+    if not view.has_errors:
+        lines.append("There are no intervals: fewer than 40 documents have positions.")
+    for f in view.unseen():
+        gram = "a token" if f.order == 1 else f"{f.order} tokens in a row"
+        lines.append(
+            f"Order {f.order}: only {_percent(f.seen)} of the positions have {gram} that the other half of the "
+            "documents has. That is too few to compare a model there: give more text."
+        )
+    return lines
+
+
+def _headline(view: BoundView) -> list[str]:
+    """For each order what is told at one complexity that the line reaches, then its end, then the seen positions."""
+    found = [sentence for line in view.of(1, "all") for sentence in (_of_one(view, line), _end(line))]
+    found += [_of_seen(line) for line in view.of(1, "seen")]
+    return [sentence for sentence in found if sentence]
+
+
+def _of_one(view: BoundView, line: Line) -> str | None:
+    x, k = _place(line), line.frontier.order
+    if x is None:
+        return None
+    what = "the last token" if k == 1 else f"the last {k} tokens"
+    return (
+        f"Of {x:g} {_nats(x)} kept about {what}, a code of at most {view.m} symbols tells {line.at(x).said()} nats "
+        "about the next one."
+    )
+
+
+def _end(line: Line) -> str:
+    x, (low, high) = line.end[0], line.frontier.saturation
+    k = line.frontier.order
+    what = "the last token itself tells" if k == 1 else f"the last {k} tokens themselves tell"
+    return (
+        f"The most that a code of order {k} is found to tell is {line.at(x).said()} nats, for {words.number(x, 2)} "
+        f"kept. What {what} is known as a band only: {words.number(low, 2)} nats by what predicting from it saves on "
+        f"held-out text, {words.number(high, 2)} by the plug-in estimate."
+    )
+
+
+def _of_seen(line: Line) -> str | None:
+    f, x = line.frontier, _place(line)
+    if x is None:
+        return None
+    gram = "token" if f.order == 1 else f"last {f.order} tokens"
+    return (
+        f"On the {_percent(f.seen)} of the positions whose {gram} the other half of the documents has, a code that "
+        f"keeps {x:g} {_nats(x)} tells {line.at(x).said()}."
+    )
+
+
+def _place(line: Line) -> float | None:
+    """1 nat where the line reaches that far, or else the largest complexity of the table that it reaches."""
+    return max((x for x in PLACES if x <= min(1.0, line.end[0])), default=None)
+
+
+def _nats(x: float) -> str:
+    return "nat" if x == 1 else "nats"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}{words.NO_BREAK}%"
+
+
+def _footing(view: BoundView) -> str:
+    p = view.bound.provenance
+    read = [words.count(p[key], key[:-1]) for key in ("tokens", "documents") if isinstance(p.get(key), int)]
+    parts = ["Codes are fitted on one half of the documents and judged on the other, then the halves change places"]
+    if read:
+        by = f", as the tokenizer {view.tokenizer_name} cuts them" if view.tokenizer_name else ""
+        parts.append(f"The text is {' of '.join(read)}{by}")
+    if view.has_errors:
+        parts.append("The ± is half of a 95 % interval, by a jackknife over blocks of documents")
+    return ". ".join(parts) + "."
+
+
+def _table(view: BoundView) -> str:
+    note = (
+        "Nats told about the next token (or as many as the row says), with half of the 95 % interval, for so many nats "
+        f"kept about the last k tokens; {words.MISSING} where the frontier ends before. n: positions judged; seen: "
+        "share of all positions whose k-gram the other half of the documents has; end: the most that is told, and what "
+        "it keeps; saturation: lower and upper estimate, over all positions. Each code, with its replicates, is in "
+        f"{JSON_NAME} and {TABLE_NAME}."
+    )
+    header, rows = view.table()
+    return f"""<section id="tables">
+<h2>The numbers</h2>
+<p class="note">{escape(note)}</p>
+{tables.table(header, rows, 2)}
+</section>"""

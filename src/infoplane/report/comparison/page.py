@@ -1,0 +1,137 @@
+"""The page of a comparison: the models in one plane, how they differ, what may be compared, and a table that sorts."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from infoplane.analysis.comparison.comparing import PREFERENCES, SHOWN, Comparison
+from infoplane.report.comparison.figures import about, compare_figures, subject
+from infoplane.report.measurement.figures import Figure
+from infoplane.report.measurement.page import document, read_first, said, section, write_page
+from infoplane.report.measurement.tables import table
+from infoplane.report.parts import words
+from infoplane.report.parts.reading import Reading
+from infoplane.report.parts.sortable import SCRIPT, Cell, sortable
+
+READINGS = {
+    "models-plane": Reading(
+        "The models in the plane",
+        "Scatter plot of models: complexity across, expressivity upward, coloured by family, larger with parameters.",
+        "Each point is the mean over the blocks of one model, with 95 % intervals of the text. A model further left "
+        "keeps less of what it has just read; a model further up carries more of what comes. Where the dashed "
+        "diagonal is in sight, nearer to it means that more of what is kept is carried. The axes do not start at 0.",
+        "The intervals are each model's own: models on the same text differ by less than these suggest, see the "
+        "differences below. The error of the reference points is not in them. Position is not quality.",
+    ),
+    "models-differences": Reading(
+        "Differences",
+        "Forest plot: for each model the difference from the first, with 95 % intervals, for each quantity.",
+        "Full colour: the interval leaves out zero, and the error of the reference points is in it or shared. Pale: "
+        "nothing is claimed.",
+        "Intervals are not widened for the number of comparisons: of twenty models that are alike, one is expected to "
+        "seem different.",
+    ),
+}  # fmt: skip
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The report of a comparison as the text of one self-contained HTML page."""
+    return _page(comparison, compare_figures(comparison))
+
+
+def write_comparison_report(comparison: Comparison, folder: str | Path) -> list[Path]:
+    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    figures = compare_figures(comparison)
+    return write_page(_page(comparison, figures), figures, folder)
+
+
+def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
+    families = comparison.members["family"].drop_nulls().n_unique()
+    title = f"{len(comparison.names)} models" + (f" of {families} families" if families > 1 else "")
+    chosen = comparison.best_set
+    lead = f"What they keep about {about(chosen, True)} and carry about {about(chosen, False)}, on the same text."
+    if not comparison.fairness[chosen][0]:
+        lead = "No set of labels compares between these models: read each by itself."
+    body = "\n".join(
+        [
+            '<p class="eyebrow">infoplane comparison</p>',
+            f"<h1>{escape(title)}</h1>",
+            f'<p class="lead">{escape(lead)}</p>',
+            read_first([*comparison.warnings, *_unfair(comparison)]),
+            *(section(figure, READINGS[figure.name]) for figure in figures),
+            f'<section id="tables"><h2>Every model</h2>\n{_models(comparison)}</section>',
+            f'<section id="fair"><h2>What compares</h2>\n{_fairness(comparison)}</section>',
+            f'<section id="differences"><h2>Differences from {escape(comparison.names[0])}</h2>\n'
+            f"{_differences(comparison)}</section>",
+            "<footer>A pure function of the stored comparison. It loads nothing from outside.</footer>",
+            f"<script>{SCRIPT}</script>",
+        ]
+    )
+    return document(title, body, figures)
+
+
+def _unfair(comparison: Comparison) -> list[str]:
+    return [
+        f"figures about {subject(name)} do not compare: {why}"
+        for name, (good, why) in comparison.fairness.items()
+        if not good
+    ]
+
+
+def _fairness(comparison: Comparison) -> str:
+    lines = [
+        f"{name} ({subject(name)}): {'compares' if good else 'does not compare'}; {why}."
+        for name, (good, why) in comparison.fairness.items()
+    ]
+    return said(lines)
+
+
+def _models(comparison: Comparison) -> str:
+    sets = sorted(comparison.fairness, key=lambda name: (name != comparison.best_set, not comparison.fairness[name][0]))
+    values = comparison.values
+    by = {(r["name"], r["position_set"], r["quantity"]): r for r in values.to_dicts()}
+    columns = [(s, q) for s in sets for q in SHOWN if any((n, s, q) in by for n in comparison.names)]
+    header = ["model", "family", "parameters", "bits per byte", *(f"{q}, {s}" for s, q in columns)]
+    rows: list[list[Cell]] = []
+    for m in comparison.members.to_dicts():
+        size, bits = m["parameters"], m["bits_per_byte"]
+        row: list[Cell] = [
+            (m["name"], m["name"]), (m["family"] or words.MISSING, m["family"]),
+            (words.MISSING if size is None else f"{size:,}", size),
+            (words.MISSING if bits is None else words.number(bits, 4), bits),
+        ]  # fmt: skip
+        for s, q in columns:
+            found = by.get((m["name"], s, q))
+            row.append((_plain(found), None if found is None else found["value"]))
+        rows.append(row)
+    return sortable(header, rows, 2)
+
+
+def _plain(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return words.MISSING
+    half = None if row["low"] is None else (row["high"] - row["low"]) / 2
+    digits = 6 if row["quantity"] in PREFERENCES else 4
+    return words.number(row["value"], digits) + ("" if half is None else f" ± {words.number(half, digits)}")
+
+
+def _differences(comparison: Comparison) -> str:
+    rows = comparison.differences.filter(pl.col("quantity").is_in(SHOWN))
+    if not len(rows):
+        return said(["No figures compare, so no difference is taken."])
+    header = ["model", "quantity", "positions", "difference", "errors", "reference points", "claimed"]
+    return table(
+        header,
+        [
+            [
+                r["name"], r["quantity"], r["position_set"], _plain({**r, "value": r["difference"]}),
+                "paired" if r["paired"] else "added up", r["reference_error"], "yes" if r["claimed"] else "no",
+            ]
+            for r in rows.to_dicts()
+        ],
+        3,
+    )  # fmt: skip

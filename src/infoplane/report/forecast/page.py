@@ -1,0 +1,214 @@
+"""The page of a forecast: what it says in words, forecasts against what came, correlations plain and beyond size."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from infoplane.analysis.forecasting.forecasts import Forecast
+from infoplane.analysis.forecasting.validation import BOTH
+from infoplane.report.comparison.figures import colour_of
+from infoplane.report.measurement.figures import Figure, draw
+from infoplane.report.measurement.page import document, origin, read_first, said, section, write_page
+from infoplane.report.parts import theme, words
+from infoplane.report.parts.reading import Reading
+from infoplane.report.parts.sortable import SCRIPT, Cell, sortable
+
+READINGS = {
+    "forecast-actual": Reading(
+        "Forecast against actual",
+        "Scatter plots, one a score: the score that came against the score forecast from all features, with intervals.",
+        "Each model was forecast without its family. On the dashed line the forecast was right; the bars are "
+        "prediction intervals at the stated level.",
+        "Points near the line may owe it to size alone: the table below has the same error for size, loss and the "
+        "mean.",
+    ),
+    "forecast-correlations": Reading(
+        "Correlations, plain and beyond the baselines",
+        "Forest plot: for each feature the correlation with each score, plain and given the baselines, with intervals.",
+        "A mark away from zero whose bar leaves it out is a correlation. Where the plain one is large and the one "
+        "given all baselines is about zero, the feature has found size again.",
+        "Intervals take families for the unit. A correlation over models is no cause.",
+    ),
+}  # fmt: skip
+
+
+def render_forecast(found: Forecast) -> str:
+    """The report of a forecast as the text of one self-contained HTML page."""
+    return _page(found, forecast_figures(found))
+
+
+def write_forecast_report(found: Forecast, folder: str | Path) -> list[Path]:
+    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    figures = forecast_figures(found)
+    return write_page(_page(found, figures), figures, folder)
+
+
+def forecast_figures(found: Forecast) -> tuple[Figure, ...]:
+    """Every figure that the forecast has the rows for."""
+    charts = {"forecast-actual": _actual(found), "forecast-correlations": _forest(found)}
+    return tuple(draw(name, chart) for name, chart in charts.items() if chart is not None)
+
+
+def _page(found: Forecast, figures: tuple[Figure, ...]) -> str:
+    p = found.provenance
+    families = len(set(p["families"]))
+    title = f"Scores of {len(p['models'])} models of {words.count(families, 'family').replace('familys', 'families')}"
+    body = "\n".join(
+        [
+            '<p class="eyebrow">infoplane forecast</p>',
+            f"<h1>{escape(title)}</h1>",
+            '<p class="lead">What was measured inside the models, and what it tells of their benchmark scores beyond '
+            "what is known anyway.</p>",
+            read_first(list(p["warnings"])),
+            said(list(found.verdicts)),
+            *(section(figure, READINGS[figure.name]) for figure in figures),
+            f'<section id="validation"><h2>Families left out</h2>\n{_validations(found)}</section>',
+            f'<section id="correlations"><h2>Correlations</h2>\n{_correlations(found)}</section>',
+            _predictions(found),
+            origin({k: v for k, v in p.items() if k not in ("models", "families")}),
+            "<footer>A pure function of the stored forecast. It loads nothing from outside.</footer>",
+            f"<script>{SCRIPT}</script>",
+        ]
+    )
+    return document(title, body, figures)
+
+
+def _actual(found: Forecast) -> Any | None:
+    """A panel a score: forecasts from all features, or from what there is."""
+    panels: list[Any] = []
+    everyone = [{"family": f} for f in found.provenance["families"]]
+    for score in dict.fromkeys(h.score for h in found.held_out):
+        rows = [h for h in found.held_out if h.score == score]
+        named = [h.predictor for h in rows]
+        rows = [h for h in rows if h.predictor == (BOTH if BOTH in named else named[-1])]
+        points: list[dict[str, Any]] = [
+            {
+                "model": h.model, "family": h.family, "x": h.predicted, "y": h.actual,
+                "low": (h.interval or (h.predicted, h.predicted))[0],
+                "high": (h.interval or (h.predicted, h.predicted))[1],
+            }
+            for h in rows
+        ]  # fmt: skip
+        domain = list(theme.span([p[k] for p in points for k in ("x", "y", "low", "high")], 0.05, None))
+        scale = alt.Scale(domain=domain, nice=False, zero=False)
+        x, low = (alt.X(f"{k}:Q", scale=scale, title="forecast without the family") for k in ("x", "low"))
+        y = alt.Y("y:Q", scale=scale, title="actual")
+        line = alt.Chart(theme.values([{"x": v, "y": v} for v in domain])).mark_line(
+            color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.2
+        )
+        tips = [
+            theme.tip("model", "model"), theme.tip("family", "family"), theme.tip("x", "forecast", "ratio"),
+            theme.tip("low", "from", "ratio"), theme.tip("high", "to", "ratio"), theme.tip("y", "actual", "ratio"),
+        ]  # fmt: skip
+        colour = colour_of(everyone, legend=not panels)
+        base = alt.Chart(theme.values(points))
+        panels.append(
+            alt.layer(
+                line.encode(x=alt.X("x:Q", scale=scale), y=y),
+                base.mark_rule(opacity=0.35).encode(x=low, x2="high:Q", y=y, color=colour),
+                base.mark_point(filled=True, size=45, opacity=0.9).encode(x=x, y=y, color=colour, tooltip=tips),
+            ).properties(width=300, height=270, title=score)
+        )
+    if not panels:
+        return None
+    return alt.vconcat(*(alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)))
+
+
+def _forest(found: Forecast) -> Any | None:
+    """A panel a score: Pearson's r of each feature, plain and given all baselines."""
+    structure = found.provenance["settings"]["structure"]
+    given = tuple(found.provenance["settings"]["baselines"])
+    rows = [(r, "plain") for r in found.correlations if r.method == "pearson" and r.feature in structure]
+    rows += [(r, "given the baselines") for r in found.partials if given and r.baselines == given]  # type: ignore[misc]
+    points = [
+        {
+            "feature": r.feature, "score": r.score, "kind": kind, "r": r.value,
+            "low": (r.interval or (r.value, r.value))[0], "high": (r.interval or (r.value, r.value))[1],
+        }
+        for r, kind in rows if r.value is not None
+    ]  # fmt: skip
+    if not points:
+        return None
+    scale = alt.Scale(domain=[-1, 1])
+    r, low = (alt.X(f"{k}:Q", scale=scale, title="correlation") for k in ("r", "low"))
+    y = alt.Y("feature:N", sort=list(structure), title=None)
+    offset = alt.YOffset("kind:N", sort=["plain", "given the baselines"])
+    colour = alt.Color(
+        "kind:N",
+        scale=alt.Scale(domain=["plain", "given the baselines"], range=["#0072b2", "#d55e00"]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    tips = [
+        theme.tip("feature", "feature"), theme.tip("kind", "correlation"), theme.tip("r", "r", "ratio"),
+        theme.tip("low", "from", "ratio"), theme.tip("high", "to", "ratio"),
+    ]  # fmt: skip
+    panels = []
+    for score in dict.fromkeys(p["score"] for p in points):
+        base = alt.Chart(theme.values([p for p in points if p["score"] == score]))
+        zero = alt.Chart(theme.values([{"r": 0.0}])).mark_rule(color=theme.QUIET, strokeDash=[3, 3])
+        panels.append(
+            alt.layer(
+                zero.encode(x=alt.X("r:Q", scale=scale)),
+                base.mark_rule(strokeWidth=1.6).encode(x=low, x2="high:Q", y=y, yOffset=offset, color=colour),
+                base.mark_point(filled=True, size=50).encode(x=r, y=y, yOffset=offset, color=colour, tooltip=tips),
+            ).properties(width=230, height=max(70, 42 * len(structure)), title=score)
+        )
+    return alt.vconcat(*(alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)))
+
+
+def _validations(found: Forecast) -> str:
+    header = ["score", "from", "RMSE", "R²", "RMSE less that of the baselines", "interval holds", "models", "families"]
+    rows: list[list[Cell]] = [
+        [
+            (v.score, v.score), (v.predictor, v.predictor), (f"{v.rmse:.4g}", v.rmse), (words.number(v.r2, 3), v.r2),
+            (_with_ends(v.difference, v.interval), v.difference),
+            (words.MISSING if v.coverage is None else f"{v.coverage:.0%} of {v.level:.0%}", v.coverage),
+            (str(v.n), v.n), (str(v.families), v.families),
+        ]
+        for v in found.validations
+    ]  # fmt: skip
+    return sortable(header, rows, 2) if rows else said(["No score could be forecast: see what to read first."])
+
+
+def _correlations(found: Forecast) -> str:
+    header = ["score", "feature", "given", "method", "r", "p, families", "q", "models", "families"]
+    rows: list[list[Cell]] = []
+    for c in found.correlations:
+        rows.append([(c.score, c.score), (c.feature, c.feature), (words.MISSING, ""), (c.method, c.method), *_tail(c)])
+    for r in found.partials:
+        given = ", ".join(r.baselines)
+        rows.append([(r.score, r.score), (r.feature, r.feature), (given, given), ("partial", "partial"), *_tail(r)])
+    return sortable(header, rows, 4)
+
+
+def _tail(row: Any) -> list[Cell]:
+    p = [(words.MISSING if v is None else f"{v:.2g}", v) for v in (row.p_family, row.q)]
+    return [
+        (_with_ends(row.value, row.interval), row.value), *p, (str(row.n), row.n), (str(row.families), row.families)
+    ]  # fmt: skip
+
+
+def _predictions(found: Forecast) -> str:
+    if not found.predictions:
+        return ""
+    header = ["model", "score", "from", "forecast", "nearest reference models", "refused"]
+    rows: list[list[Cell]] = []
+    for p in found.predictions:
+        near = ", ".join(name for name, _ in p.nearest)
+        rows.append([
+            (p.model, p.model), (p.score, p.score), (p.predictor, p.predictor),
+            (_with_ends(p.value, p.interval), "" if p.value is None else repr(p.value)),
+            (near, near), (p.refused or "", p.refused or ""),
+        ])  # fmt: skip
+    return f'<section id="predictions"><h2>New models</h2>\n{sortable(header, rows, 6)}</section>'
+
+
+def _with_ends(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None:
+        return words.MISSING
+    shown = words.signed(f"{value:.3g}")
+    return shown if interval is None else f"{shown} ({words.signed(f'{interval[0]:.3g} to {interval[1]:.3g}')})"

@@ -1,0 +1,224 @@
+"""What a report says in sentences: the headline, the warnings, and how to read each figure.
+
+Sentences are plain text; the page escapes them. A sentence whose row was not measured is left out.
+"""
+
+from __future__ import annotations
+
+from infoplane.measurement.results import Estimate
+from infoplane.report.measurement.view import MODEL, View
+from infoplane.report.parts import words
+
+NO_INTERVAL = "no interval: too few documents for one (fewer than 40), or none was asked for"
+
+
+def lead(view: View) -> str:
+    """One sentence under the title."""
+    if view.is_difference:
+        return (
+            "Differences of two models on the same text, value by value, with paired errors: above 0, the "
+            "first has more."
+        )
+    return "How much its hidden states keep about the text they have read, and carry about the text to come."
+
+
+def headline(view: View) -> list[str]:
+    """The whole-model numbers as sentences, in the order in which they explain one another."""
+    if view.is_difference:
+        return _differences(view)
+    k = view.first_order
+    complexity, expressivity = view.row("complexity", order=k), view.row("expressivity", order=k)
+    ceiling, optimality = view.row("ceiling"), view.row("optimality", order=k)
+    present, following = ("token", "token") if k == 1 else (words.gram(k), words.gram(k))
+    said = []
+    if complexity:
+        said.append(f"The model keeps {_of(complexity, view)} about the present {present} (complexity).")
+    if expressivity:
+        said.append(f"It carries {_of(expressivity, view)} about the next {following} (expressivity).")
+    if optimality:
+        said.append(
+            f"Expressivity divided by complexity, its optimality, is {words.spoken(optimality)}: what it "
+            "carries about the future for each unit that it keeps about the past."
+        )
+    if ceiling:
+        said.append(
+            f"Of everything it has read, it keeps {_of(ceiling, view)} (ceiling): no information here can "
+            "truly be larger."
+        )
+    said += _place(view)
+    for side in ("input", "output"):
+        said += _share_sentence(view, side)
+    said += _loss(view)
+    return said
+
+
+def _place(view: View) -> list[str]:
+    """Where the model stands against the frontier of the text, for each order that has one."""
+    said = []
+    for f in view.measurement.provenance.get("bound") or ():
+        k = f["order"]
+        if f["positions"] != "seen" or f["target"] != 1:
+            continue
+        rows = {
+            name: view.row(name, order=k, position_set=f"P_{k} seen")
+            for name in ("projection_complexity", "projection", "frontier", "gap", "context_gain")
+        }
+        kept, own, best, gap, gain = rows.values()
+        if kept is None or own is None or best is None or gap is None or gain is None:
+            continue
+        what, them = ("last token", "it") if k == 1 else (f"last {k} tokens", "them")
+        said.append(
+            f"At the {f['seen']:.0%} of the positions whose {what} other documents have too, it keeps "
+            f"{words.spoken(kept)} about {them}; what it keeps of {them} alone tells {words.spoken(own)} of the next "
+            f"token, where the best code of {f['m']} symbols that keeps as much could tell {words.spoken(best)} (gap "
+            f"{words.spoken(gap)}). The rest of the context adds {words.spoken(gain)}."
+        )
+    return said
+
+
+def _of(row: Estimate, view: View) -> str:
+    return f"{words.spoken(row)} of log m" if view.unit == "efficiency" else words.spoken(row)
+
+
+def _share_sentence(view: View, side: str) -> list[str]:
+    pieces: list[str] = []
+    for order in view.share_parts:
+        row = view.share(MODEL, side, order)
+        if row is None:
+            continue
+        if order is not None:
+            what = f"to the {words.gram(order)}" if not pieces else f"more to the {words.gram(order)}"
+        else:
+            what = "to wider context" if side == "input" else "to none of these"
+        pieces.append(f"{words.spoken(row)} {what}")
+    if not pieces:
+        return []
+    what = "what was just read" if side == "input" else "what comes next"
+    unit = ", all in % of log m" if view.unit == "efficiency" else ""
+    return [f"By {what}, that ceiling divides as follows{unit}: {words.listed(pieces)}."]
+
+
+def _loss(view: View) -> list[str]:
+    loss, bits = view.row("loss"), view.row("bits_per_byte")
+    both = [words.spoken(row) for row in (loss, bits) if row is not None]
+    return [f"Its next-token loss on the same text is {', or '.join(both)}."] if both else []
+
+
+def _differences(view: View) -> list[str]:
+    k = view.first_order
+    said = []
+    for quantity, order in (
+        ("complexity", k),
+        ("expressivity", k),
+        ("optimality", k),
+        ("ceiling", None),
+        ("loss", None),
+    ):
+        row = view.row(quantity, order=order)
+        if row is None:
+            continue
+        if row.interval is None:
+            verdict = "it has no interval"
+        else:
+            inside = row.interval[0] <= 0 <= row.interval[1]
+            verdict = "the interval contains 0" if inside else "the interval does not contain 0"
+            if row.unit != "nats/token" and not view.measurement.provenance.get("same_reference_points"):
+                verdict = "the reference points differ, so no significance is claimed"
+        said.append(f"Difference of {words.row_name(row)}: {words.spoken(row)}; {verdict}.")
+    return said
+
+
+def footing(view: View) -> str:
+    """What the headline stands on: blocks, positions, estimator, and what the ± is."""
+    row = view.row("complexity", order=view.first_order) or view.row("ceiling")
+    parts = [f"Means over {words.count(len(view.blocks), 'block')}"]
+    if row is not None and row.n is not None:
+        parts[0] += f", {words.count(row.n, 'position')}"
+    if view.estimator:
+        parts[0] += f", estimator {view.estimator}"
+    if view.weight:
+        parts[0] += f", labels weighted by {view.weight}"
+    if row is not None and row.interval is not None:
+        parts.append("The ± is half of a 95 % interval, by a jackknife over blocks of documents")
+    else:
+        parts.append(f"There is {NO_INTERVAL}")
+    if view.unit == "efficiency":
+        m = "" if view.m is None else f" (m = {view.m})"
+        parts.append(f"Log m is the most that a code of m symbols can hold{m}")
+    if row is not None and row.reference_error is None:
+        parts.append(
+            "The error that comes from the choice of reference points is unknown: do not compare these "
+            "numbers with those of a model of another width"
+        )
+    elif row is not None and row.reference_error is not None:
+        parts.append(f"Other reference points would move it by about {words.number(row.reference_error, 4)}")
+    return ". ".join(parts) + "."
+
+
+# ---------------------------------------------------------------------- warnings
+
+
+def warnings(view: View) -> list[str]:
+    """Warnings of the whole record, then those of rows, one line for each order, estimator and text."""
+    recorded = view.measurement.provenance.get("warnings") or ()
+    lines = [_sentence(str(w)) for w in ((recorded,) if isinstance(recorded, str) else recorded)]
+    groups: dict[tuple[str, int | None], list[Estimate]] = {}
+    for row in view.measurement:
+        if row.warning:
+            groups.setdefault((row.estimator or "", row.order), []).append(row)
+    # The same words about several orders are said once.
+    said: dict[tuple[str, str], list[tuple[int | None, list[Estimate]]]] = {}
+    for (estimator, order), rows in groups.items():
+        whole = [row for row in rows if row.layer == MODEL] or rows
+        texts = list(dict.fromkeys(row.warning for row in whole if row.warning))
+        text = "; ".join(texts[:2]) + (f" (and {len(texts) - 2} more)" if len(texts) > 2 else "")
+        said.setdefault((estimator, text), []).append((order, rows))
+    for (estimator, text), members in said.items():
+        orders = [f"{order}" for order, _ in members if order is not None]
+        names = list(dict.fromkeys(row.quantity.replace("_", " ") for _, rows in members for row in rows))
+        where = f" of order {words.listed(orders)}" if orders else ""
+        by = f" ({estimator})" if estimator else ""
+        layers = len({row.layer for _, rows in members for row in rows} - {MODEL})
+        spread = f", {words.count(layers, 'layer')}" if layers > 1 else ""
+        lines.append(_sentence(f"{words.listed(names)}{where}{by}{spread}: {text}"))
+    return lines
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def control_verdicts(view: View) -> list[str]:
+    """For each order: are the controls of the whole model 0 within their errors?"""
+    said = []
+    for k in view.orders:
+        worst: Estimate | None = None
+        verdicts: list[bool] = []
+        size = 0.0
+        for quantity in ("complexity", "expressivity"):
+            row = view.row(quantity, order=k)
+            if row is None:
+                continue
+            for value, error in (
+                (row.control_permuted, row.control_permuted_error),
+                (row.control_shifted, row.control_shifted_error),
+            ):
+                if value is None:
+                    continue
+                zero = words.is_zero(value, error)
+                verdicts += [] if zero is None else [zero]
+                if worst is None or abs(value) > size:
+                    worst, size = row, abs(value)
+        if worst is None:
+            continue
+        amount = f"{words.number(100 * size, 1)} % of log m" if worst.unit == "efficiency" else words.number(size, 3)
+        if not verdicts:
+            said.append(f"Order {k}: the largest control is {amount}; it has no error to judge it by.")
+        elif all(verdicts):
+            said.append(f"Order {k}: all controls are 0 within twice their standard errors.")
+        else:
+            said.append(
+                f"Order {k}: a control is not 0; the largest is {amount}. Take values and differences of "
+                "that size for noise."
+            )
+    return said

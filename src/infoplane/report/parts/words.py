@@ -1,0 +1,116 @@
+"""Numbers and names as a reader meets them: `12.3 % ± 0.2`, `0.1234 ± 0.0021`, `complexity, order 2`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from infoplane.measurement.results import Estimate
+
+GRAMS = {1: "token", 2: "bigram", 3: "trigram", 4: "quadgram"}
+ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth"}
+MINUS = "\u2212"
+NO_BREAK = "\u00a0"
+MISSING = "\u2013"
+
+UNIT_NAMES = {
+    "efficiency": "share of log m",
+    "bits": "bits",
+    "ratio": "ratio",
+    "nats/token": "nats per token",
+    "bits/byte": "bits per byte",
+}
+
+
+def gram(order: int) -> str:
+    return GRAMS.get(order, f"{order}-gram")
+
+
+def signed(text: str) -> str:
+    """A typographic minus, so that a negative number is not read as a hyphen."""
+    return text.replace("-", MINUS)
+
+
+def number(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    if float(text) == 0.0:  # no "-0.00"
+        text = text.lstrip("-")
+    return signed(text)
+
+
+def half_width(row: Estimate) -> float | None:
+    """Half of the 95 % interval, the number behind every ± of a report."""
+    return None if row.interval is None else (row.interval[1] - row.interval[0]) / 2
+
+
+def _digits(half: float | None, default: int, most: int) -> int:
+    # One significant digit more than the error's first: enough to see the error, no false precision.
+    if half is None or not math.isfinite(half) or half <= 0:
+        return default
+    return max(0, min(most, 1 - math.floor(math.log10(half)))) if half < 1 else default
+
+
+def plain(row: Estimate | None) -> str:
+    """The value with its ±, in the unit of the record, for tables."""
+    if row is None:
+        return MISSING
+    half = half_width(row)
+    if half is None:
+        return number(row.value, 4)
+    digits = max(3, _digits(half, 4, 5))
+    return f"{number(row.value, digits)} ± {number(half, digits)}"
+
+
+def spoken(row: Estimate, with_unit: bool = True) -> str:
+    """The value with its ± and unit, for sentences: an efficiency is said in percent of log m."""
+    half = half_width(row)
+    if row.unit == "efficiency":
+        percent = None if half is None else 100 * half
+        digits = max(1, min(2, _digits(percent, 2, 3) - 1))
+        value = f"{number(100 * row.value, digits)}{NO_BREAK}%"
+        return value if percent is None else f"{value} ± {number(percent, digits)}"
+    digits = _digits(half, 3, 4)
+    value = number(row.value, digits) + ("" if half is None else f" ± {number(half, digits)}")
+    unit = UNIT_NAMES.get(row.unit, row.unit)
+    return value if row.unit == "ratio" or not with_unit else f"{value}{NO_BREAK}{unit}"
+
+
+def control(value: float | None, error: float | None) -> str:
+    """A control with twice its standard error."""
+    if value is None:
+        return MISSING
+    return number(value, 4) + ("" if error is None else f" ± {number(2 * error, 4)}")
+
+
+def percent(share: float | None) -> str:
+    return MISSING if share is None else f"{share:.0%}"
+
+
+def is_zero(value: float, error: float | None) -> bool | None:
+    """Whether a control is 0 within twice its standard error; None where it has no error."""
+    return None if error is None else abs(value) <= 2 * error
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def row_name(row: Estimate) -> str:
+    """What a row measures, without layer and estimator."""
+    if row.quantity == "share":
+        part = "residual" if row.order is None else gram(row.order)
+        return f"share of the {row.side} {part}" if row.side else f"share of the {part}"
+    if row.quantity == "information" and row.side:
+        return f"information about {row.side.removeprefix('label:')}"
+    name = row.quantity.replace("_", " ")
+    own_set = row.position_set in (None, f"P_{row.order}")
+    if row.order is None:
+        return name
+    if row.quantity == "expressivity" and not own_set:
+        return f"{name} about the next {gram(row.order)}"
+    return f"{name}, order {row.order}"

@@ -1,0 +1,123 @@
+"""The page of a training run: what it did in sentences, its figures, its checkpoints, where the numbers come from."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from infoplane.analysis.training.trajectory import Series, Trajectory
+from infoplane.report.measurement import tables
+from infoplane.report.measurement.page import document, origin, read_first, said, section, write_page
+from infoplane.report.parts import words
+from infoplane.report.parts.reading import Reading
+from infoplane.report.training.run_figures import TITLES, run_figures
+from infoplane.report.training.run_view import RunView
+
+READINGS = {
+    "run-plane": Reading(
+        "The path through the plane",
+        "Scatter plot of the checkpoints: complexity across, expressivity upward, joined in the order of training; "
+        "the layers of one checkpoint behind them.",
+        "Each coloured point is the whole model at one checkpoint, with its 95 % intervals. A model that fits moves to "
+        "the right and up; one that compresses moves back to the left. Move the slider to see the run grow, and the "
+        "layers (grey) of the checkpoint it stands at.",
+        "The intervals are those of the text, for each checkpoint by itself. Differences between checkpoints are "
+        "surer than they look, because all of them read the same text; and an optimiser wanders more than the text "
+        "says. The dashed diagonal is a reference, not a bound.",
+    ),
+    "run-curves": Reading(
+        "Over training",
+        "Line plots over training steps of complexity, expressivity, optimality, distances and loss, with the phases "
+        "of complexity shaded.",
+        "Bands are 95 % intervals. Shades are phases of complexity: fitting while it rises, compression while it "
+        "falls, each only where it beats an optimiser's own wandering, as fitted to this run.",
+        "A plateau is not proof that nothing happens, only that nothing was found. Where the loss is still falling, "
+        "compression may yet come. One run is one seed: claim a phase only if others show it too.",
+    ),
+    "run-layers": Reading(
+        "Layer by layer",
+        "Maps of complexity and expressivity, layers upward, checkpoints across.",
+        "Each row is a layer, each column a checkpoint. Look for layers that begin to change before others do.",
+        "Columns are checkpoints, not time: they may be far apart at the end and close at the beginning.",
+    ),
+}  # fmt: skip
+
+
+def render_run(trajectory: Trajectory) -> str:
+    """The report of a trajectory as the text of one self-contained HTML page."""
+    view = RunView(trajectory)
+    return _page(view, run_figures(view))
+
+
+def write_run_report(trajectory: Trajectory, folder: str | Path) -> list[Path]:
+    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    view = RunView(trajectory)
+    figures = run_figures(view)
+    return write_page(_page(view, figures), figures, folder)
+
+
+def _page(view: RunView, figures: tuple) -> str:  # type: ignore[type-arg]
+    name = str(view.trajectory.provenance.get("model", "a training run")).rstrip("/").split("/")[-1]
+    body = "\n".join(
+        [
+            '<p class="eyebrow">infoplane trace</p>',
+            f"<h1>{escape(name)}</h1>",
+            '<p class="lead">What its hidden states keep of the text, checkpoint by checkpoint of its training.</p>',
+            read_first(_warnings(view)),
+            said(_headline(view)),
+            *(section(figure, READINGS[figure.name]) for figure in figures),
+            f'<section id="tables"><h2>Checkpoints</h2>\n{_table(view)}</section>',
+            origin(dict(view.trajectory.provenance)),
+            "<footer>A pure function of the stored trajectory. It loads nothing from outside.</footer>",
+        ]
+    )
+    return document(name, body, figures)
+
+
+def _warnings(view: RunView) -> list[str]:
+    lines = [f"{p.name}: {p.problem}" for p in view.trajectory.points if p.problem]
+    for a, b in view.trajectory.provenance.get("gaps", []):
+        lines.append(f"no checkpoint between steps {a:,} and {b:,}, where some seem to be missing")
+    if view.series and not view.phases:
+        lines.append("too few checkpoints to look for phases: 8 are needed")
+    return lines
+
+
+def _headline(view: RunView) -> list[str]:
+    lines = []
+    for quantity, phases in view.phases.items():
+        lines.append(f"{TITLES[quantity].partition(':')[0].capitalize()}: {phases.verdict}.".replace("..", "."))
+    for quantity in ("complexity", "expressivity", "optimality"):
+        series = view.series.get(quantity)
+        if series is not None and len(series) > 1:
+            lines.append(_from_to(quantity, series))
+    return lines
+
+
+def _from_to(quantity: str, series: Series) -> str:
+    value, _, interval = series.difference(0, len(series) - 1)
+    half = "" if interval is None else f" ± {words.number((interval[1] - interval[0]) / 2, 4)}"
+    steps, first, last = series.steps, words.number(series.values[0], 4), words.number(series.values[-1], 4)
+    return (
+        f"From step {steps[0]:,} to {steps[-1]:,} {quantity} goes from {first} to {last}, a change of "
+        f"{words.number(value, 4)}{half} (paired, 95 % of the text)."
+    )
+
+
+def _table(view: RunView) -> str:
+    rows = []
+    columns = [q for q in ("complexity", "expressivity", "optimality", "loss") if q in view.series]
+    for point in view.trajectory.points:
+        cells = []
+        for quantity in columns:
+            series = view.series[quantity]
+            at = series.steps.tolist().index(point.step) if point.step in series.steps else None
+            if at is None:
+                cells.append(words.MISSING)
+                continue
+            intervals = series.intervals
+            half = "" if intervals is None else f" ± {words.number((intervals[at][1] - intervals[at][0]) / 2, 4)}"
+            cells.append(words.number(series.values[at], 4) + half)
+        seen = words.MISSING if point.tokens is None else f"{point.tokens:,}"
+        rows.append([point.name, f"{point.step:,}", seen, *cells, point.problem or words.MISSING])
+    return tables.table(["checkpoint", "step", "training tokens", *columns, "note"], rows)

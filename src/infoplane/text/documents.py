@@ -1,0 +1,332 @@
+"""Reading documents: files, folders, standard input, `datasets` and Python strings, all as one `Text`.
+
+A document is the unit of every error bar, so what counts as one is fixed here: a plain text file is one document,
+a row of a table (JSONL, JSON, CSV, Parquet, a dataset) is one document. Names are relative to the source, so that the
+same text in another place is the same text. Empty documents say nothing and are left out, but counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from infoplane.errors import SettingError, TextError, check_whole
+from infoplane.storage.atomic_files import reason
+from infoplane.storage.bounded_reading import TEXT, Bounded, most
+from infoplane.storage.memory_size import spoken
+from infoplane.text.document_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
+
+BUILT_IN = "c4-sample"
+STREAM_LIMIT = 10_000  # a hub dataset may have no end in sight: taken when no limit is given
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document: its name within the source, and its text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """Documents, in the order of their source.
+
+    Attributes:
+        documents: the documents that hold more than white space.
+        provenance: where they come from, JSON values only: `source`, `kind`, `column`, `split`, `config`,
+            `revision`, `choice` (which documents were taken), `limit`, `documents` and `empty` (their numbers),
+            `skipped` (files of a folder that are not text) and `sha256` over names and texts.
+    """
+
+    documents: tuple[Document, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Text of {len(self.documents):,} documents from {self.provenance.get('source', 'python')}>"
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+
+def read_text(
+    source: str | Path | Text | Iterable[str | Document | Mapping[str, Any]],
+    *,
+    column: str | None = None,
+    split: str = "train",
+    config: str | None = None,
+    revision: str | None = None,
+    streaming: bool = True,
+    limit: int | None = None,
+    seed: int = 0,
+    stdin: IO[Any] | None = None,
+) -> Text:
+    """Read documents.
+
+    Args:
+        source: `c4-sample` (ships with the package); a file (.jsonl, .ndjson, .json, .csv, .tsv, .parquet, or any UTF-8
+            text; all but .parquet also as .gz); a folder of such files; `-` for standard input; a `datasets` id
+            `owner/name`; a folder that `datasets` saved, or one laid out as a dataset (`train-00000-of-00001.*`,
+            or configurations in its README.md), or any folder when `config` is named or `split` is not `train`;
+            or an iterable of strings, `Document`s or rows.
+        column: the column that holds the text; by default the first that exists of text, content, document,
+            raw_content, body.
+        split, config, revision: which part of a dataset, and which version.
+        streaming: read a dataset as a stream instead of downloading it first.
+        limit: documents to take: the first of a file, folder or iterable, a choice by `seed` from a dataset.
+            From a hub dataset that is streamed, 10,000 unless said otherwise.
+        seed: which documents of a dataset, when there is a limit.
+        stdin: what `-` reads, the standard input by default.
+
+    Raises:
+        TextError: the source is missing, unreadable, empty, binary or broken; the message says where.
+        SettingError: `limit` or `seed` is not a whole number in range.
+    """
+    if isinstance(source, Text):
+        return source
+    for name, value, least in (("limit", limit, 1), ("seed", seed, 0)):
+        if value is not None:
+            check_whole(name, value, least)
+    found: dict[str, Any] = {
+        "source": str(source) if isinstance(source, str | Path) else "python", "kind": "", "column": None,
+        "split": None, "config": None, "revision": None, "choice": "all" if limit is None else "first",
+        "limit": limit, "skipped": [],
+    }  # fmt: skip
+    if not isinstance(source, str | Path):
+        pairs = _python(source, column, found)
+    elif str(source) == "-":
+        pairs = _standard_input(sys.stdin.buffer if stdin is None else stdin, column, found)
+    elif str(source) == BUILT_IN:
+        found["kind"] = "built-in"
+        sample = resources.files("infoplane").joinpath("data/c4-sample.jsonl").read_bytes()
+        pairs = read_lines(sample.splitlines(keepends=True), BUILT_IN, column, found)
+    elif (path := local_path(source)) is None or (path.is_dir() and _is_dataset(path, split, config)):
+        found |= {"kind": "dataset", "split": split, "config": config, "revision": revision}
+        pairs = _dataset(path, str(source), column, streaming, seed, found)
+    else:
+        pairs = read_folder(path, column, found) if path.is_dir() else read_file(path, path.name, column, found)
+    if found["kind"] != "dataset":
+        refuse_parts(found["source"], split, config, revision)
+    text = _gather(pairs, found)
+    cut_short = found["kind"] == "folder" and limit is not None  # the rest of it may have columns
+    if column is not None and text.provenance["column"] is None and not cut_short:
+        raise SettingError(f"column {column!r}: {found['source']} is plain text and has no columns; leave it out")
+    return text
+
+
+def refuse_parts(source: str, split: str, config: str | None, revision: str | None) -> None:
+    """Refuse parts of a dataset where the source is none.
+
+    Raises:
+        SettingError: one was named.
+    """
+    for name, value in (("split", None if split == "train" else split), ("config", config), ("revision", revision)):
+        if value is not None:
+            raise SettingError(
+                f"{name} {value!r} is of a dataset, and {source} is none (owner/name, or a folder that datasets "
+                "knows): leave it out"
+            )
+
+
+def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
+    """Take documents until the limit is reached; the rest of a long source is never read."""
+    documents: list[Document] = []
+    digest = hashlib.sha256()
+    empty, held, may = 0, 0, most()
+    for name, text in pairs:
+        if not text.strip():
+            empty += 1
+            continue
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError as error:
+            raise TextError(
+                f"{name}: character {error.start} is half of a surrogate pair, which no text holds: the document was "
+                "cut or wrongly decoded before it came here"
+            ) from None
+        held += sys.getsizeof(text)
+        if held > may:
+            raise TextError(
+                f"{found['source']} holds more than may be held: {spoken(held)} in {len(documents):,} documents so "
+                "far, "
+                f"and {spoken(may)} is half of the memory that is free; take fewer with --limit, or give a part of it"
+            )
+        _absorb(digest, name, encoded)
+        documents.append(Document(name, text))
+        if len(documents) == found["limit"]:
+            break
+    if not documents:
+        what = "its one document is" if empty == 1 else f"its {empty} documents are"
+        why = f"{what} empty, or white space only" if empty else "it is empty"
+        raise TextError(f"no text in {found['source']}: {why}; give at least one document")
+    found |= {"documents": len(documents), "empty": empty, "sha256": digest.hexdigest()}
+    return Text(tuple(documents), found)
+
+
+def text_hash(documents: Iterable[Document]) -> str:
+    """SHA-256 over names and texts, as in the provenance of a `Text`."""
+    digest = hashlib.sha256()
+    for document in documents:
+        _absorb(digest, document.name, document.text.encode())
+    return digest.hexdigest()
+
+
+def _absorb(digest: Any, name: str, encoded: bytes) -> None:
+    for part in (name.encode("utf-8", "surrogateescape"), encoded):
+        digest.update(len(part).to_bytes(8, "little") + part)
+
+
+# ---------------------------------------------------------------------- where a source is
+
+
+def local_path(source: str | Path, others: str = f", {BUILT_IN} (built in), - (standard input)") -> Path | None:
+    """The existing file or folder that is meant, or None for what can only be a dataset id.
+
+    Args:
+        source: as it was named.
+        others: what else could be, for messages.
+    """
+    try:
+        path = Path(source).expanduser()
+        if str(source).strip() and path.exists():
+            return path
+    except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL in it, or no home folder
+        raise TextError(
+            f"{str(source)[:60]!r}... cannot be a file name; to pass text itself, put it in a list: [text]"
+        ) from None
+    is_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) if isinstance(source, str) else None
+    if is_id and not path.name.lower().endswith(FILES):
+        return None
+    raise TextError(
+        f"no file or folder {str(source)!r}; expected a path that exists{others} or a datasets "
+        "id written owner/name, such as allenai/c4"
+    )
+
+
+def _is_saved(path: Path) -> bool:
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+
+
+def _is_dataset(path: Path, split: str, config: str | None) -> bool:
+    """Whether the splits of a folder must be kept apart, which only `datasets` knows how to do."""
+    if config is not None or split != "train" or _is_saved(path) or (path / "dataset_infos.json").is_file():
+        return True
+    card = path / "README.md"
+    with contextlib.suppress(OSError):
+        if card.is_file():
+            front = card.read_bytes()[:65536]
+            if front.startswith(b"---") and re.search(rb"^(configs|dataset_info):", front, re.MULTILINE):
+                return True
+    return any(re.search(r"-\d{5}-of-\d{5}", file.name) for file in path.rglob("*"))
+
+
+# ---------------------------------------------------------------------- other sources
+
+
+def _standard_input(stdin: IO[Any], column: str | None, found: dict[str, Any]) -> Pairs:
+    with reading("standard input"):
+        data: Any = stdin.read() if hasattr(stdin, "encoding") else Bounded(stdin, TEXT).read()
+    data = (data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data).removeprefix(b"\xef\xbb\xbf")
+    lines = data.split(b"\n")
+    if data.strip() and all(line.lstrip().startswith(b"{") for line in lines if line.strip()):
+        found["kind"] = "stdin jsonl"
+        yield from read_lines((line + b"\n" for line in lines), "stdin", column, found)
+    else:
+        found["kind"] = "stdin text"
+        yield "stdin", decoded(data, "standard input")
+
+
+def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> Pairs:
+    found["kind"] = "python"
+    if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
+        raise TextError(f"cannot read documents from {type(items).__name__}; expected a path or a list of strings")
+    pick = Picker(column, found)
+    for number, item in enumerate(items, start=1):
+        if isinstance(item, Document):
+            yield item.name, item.text
+        elif isinstance(item, str):
+            yield f"document:{number}", item
+        else:
+            yield f"document:{number}", pick(item, f"document {number}")
+
+
+def _dataset(
+    path: Path | None, source: str, column: str | None, streaming: bool, seed: int, found: dict[str, Any]
+) -> Pairs:
+    rows = load_rows(path, source, streaming, found)
+    pick = Picker(column, found)
+    if rows.column_names:  # a stream may not know them before its first row
+        rows = rows.select_columns([pick.choose(list(rows.column_names), source)])
+    yield from ((name, pick(row, name)) for name, row in _chosen_rows(rows, path is not None, source, seed, found))
+
+
+def load_rows(path: Path | None, source: str, streaming: bool, found: dict[str, Any]) -> Any:
+    """The rows of a dataset, a folder at `path` or the id `source`: its `split`, `config` and `revision` in `found`.
+
+    Raises:
+        TextError: `datasets` is not installed or cannot load it.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise TextError(
+            f"{source} is read with the package datasets, which is not installed: pip install 'infoplane[hf]'"
+        ) from None
+    split = found["split"]
+    try:
+        if path is not None and _is_saved(path):
+            rows = datasets.load_from_disk(str(path))
+            if isinstance(rows, datasets.DatasetDict):
+                if split not in rows:
+                    raise TextError(f"{source} has no split {split!r}; it has: {', '.join(rows)}")
+                return rows[split]
+            found["split"] = None
+            return rows
+        return datasets.load_dataset(
+            str(path or source),
+            found["config"],
+            split=split,
+            revision=found["revision"],
+            streaming=streaming,
+        )
+    except TextError:
+        raise
+    except Exception as error:  # the library, the hub and the network each have their own families
+        missing = f"there is no local path {source!r}, and " if path is None else ""
+        raise TextError(
+            f"{missing}datasets cannot load {source} (split {split!r}, config {found['config']!r}): {reason(error)}"
+        ) from None
+
+
+def _chosen_rows(
+    rows: Any, local: bool, source: str, seed: int, found: dict[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    label = found["split"] or "row"
+    try:
+        if hasattr(rows, "__len__"):
+            order: Iterable[int] = range(len(rows))
+            if found["limit"] is not None:
+                found["choice"] = f"shuffled, seed {seed}"
+                order = np.random.Generator(np.random.PCG64(seed)).permutation(len(rows))
+            for index in order:  # row by row: Dataset.shuffle would write beside the data
+                yield f"{label}:{index + 1}", rows[int(index)]
+            return
+        if found["limit"] is None and not local:
+            found["limit"] = STREAM_LIMIT
+        if found["limit"] is not None:
+            buffer = min(10_000, 4 * found["limit"])
+            found["choice"] = f"shuffled stream, seed {seed}, buffer {buffer}"
+            rows = rows.shuffle(seed=seed, buffer_size=buffer)
+        for number, row in enumerate(rows, start=1):
+            yield f"{label}:{number}", row
+    except Exception as error:
+        raise TextError(f"datasets stopped reading {source}: {reason(error)}") from None

@@ -1,0 +1,289 @@
+"""Preference pairs: a prompt, the answer that was chosen and the one that was rejected, read from the usual layouts.
+
+| layout | columns |
+|---|---|
+| TRL standard | `prompt`, `chosen`, `rejected`, all strings; without `prompt` it is what the two begin with alike |
+| TRL conversational | the same as lists of `{role, content}`; without `prompt` the messages both lists begin with |
+| UltraFeedback | `prompt` a string, the answers lists of messages that repeat it |
+| ShareGPT | `conversations` of `{from, value}`, each answer one such message |
+| Alpaca, Orca | `instruction` and `input`, or `question`; perhaps `system` and `history`; the answers strings |
+| Anthropic hh | two strings `Human: ... Assistant: ...` that begin alike |
+
+Sources: TRL, "Dataset formats and types" (huggingface.co/docs/trl/dataset_formats); LLaMA-Factory, data/README.md,
+"Preference dataset"; Bai et al. 2022 (arXiv 2204.05862) for the last. A row that is none of these is an error: nothing
+is guessed or passed over, but for answers that are identical or empty, which are left out and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infoplane.errors import TextError, check_whole
+from infoplane.storage import atomic_files as files
+from infoplane.text.pairs.pair_files import pair_rows
+
+USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
+_ROLES = {
+    "user": USER, "human": USER, "prompter": USER, "assistant": ASSISTANT, "gpt": ASSISTANT, "model": ASSISTANT,
+    "bot": ASSISTANT, "chatgpt": ASSISTANT, "system": SYSTEM,
+}  # fmt: skip
+_TURN = re.compile(r"\n\n(Human|Assistant):")
+_MEDIA = ("images", "image", "videos", "audios")
+_PROMPTS = ("prompt", "conversations", "instruction", "question")
+_KNOWN = ", ".join(_PROMPTS)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: `role` is `user`, `assistant` or `system`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt and two answers.
+
+    Attributes:
+        name: within its source.
+        prompt: messages before the answers; of a standard pair one, whose content is the text to go on from.
+        chosen, rejected: messages of each answer, one as a rule.
+        standard: whether it is bare text to be joined, not a conversation.
+    """
+
+    name: str
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    standard: bool = False
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Preference pairs in the order of their source.
+
+    Attributes:
+        pairs: those whose two answers differ and say something.
+        provenance: `source`, `kind`, `split`, `config`, `revision`, `limit`, `pairs` and `standard` (their numbers),
+            `identical` and `empty` (numbers left out), and `sha256` over all that was kept.
+    """
+
+    pairs: tuple[Pair, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Pairs: {len(self.pairs):,} from {self.provenance.get('source', 'python')}>"
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def read_pairs(
+    source: Any,
+    *,
+    split: str = "train",
+    config: str | None = None,
+    revision: str | None = None,
+    limit: int | None = None,
+) -> Pairs:
+    """Read preference pairs.
+
+    Args:
+        source: a file (.json, .jsonl, .ndjson, .parquet, also .gz but for Parquet), a folder that `datasets` knows, a
+            `datasets` id `owner/name`, rows as mappings, or `Pairs`.
+        split, config, revision: which part of a dataset, and which version.
+        limit: take the first so many.
+
+    Raises:
+        TextError: unreadable, unpaired, a column or a prompt missing, content that is not text, or no pair left.
+        SettingError: a limit that is not a whole number above 0.
+    """
+    if isinstance(source, Pairs):
+        return source
+    if limit is not None:
+        check_whole("limit", limit, 1)
+    found: dict[str, Any] = {
+        "source": str(source) if isinstance(source, str | Path) else "python", "kind": "", "split": None,
+        "config": config, "revision": revision, "limit": limit,
+    }  # fmt: skip
+    kept: list[Pair] = []
+    dropped = {"identical": 0, "empty": 0}
+    for name, row, where in pair_rows(source, split, found):
+        pair = _pair(row, name, where)
+        if isinstance(pair, str):
+            dropped[pair] += 1
+            continue
+        kept.append(pair)
+        if len(kept) == limit:
+            break
+    if not kept:
+        why = f"{dropped['identical']} have chosen and rejected alike and {dropped['empty']} an empty answer"
+        raise TextError(
+            f"no preference pair in {found['source']}: {why if sum(dropped.values()) else 'it is empty'}; give pairs "
+            "whose answers differ"
+        )
+    text = [[p.name, p.standard, *([[m.role, m.content] for m in part] for part in (p.prompt, p.chosen, p.rejected))]
+            for p in kept]  # fmt: skip
+    try:
+        digest = files.hash_of(text)
+    except UnicodeEncodeError:
+        raise TextError(
+            f"{found['source']} holds half of a surrogate pair, which no text does: mend the file"
+        ) from None
+    found |= {"pairs": len(kept), "standard": sum(p.standard for p in kept), **dropped, "sha256": digest}
+    return Pairs(tuple(kept), found)
+
+
+# ---------------------------------------------------------------------- one row
+
+
+def _pair(row: Any, name: str, where: str) -> Pair | str:
+    """The pair of a row; `identical` or `empty` where there is nothing to tell apart."""
+    if not isinstance(row, Mapping):
+        raise TextError(f"{where}: expected a row with named columns, found {type(row).__name__}")
+    row = {key: value for key, value in row.items() if value is not None}
+    _is_paired(row, where)
+    for media in _MEDIA:
+        if row.get(media):
+            raise TextError(f"{where}: column {media!r} holds more than text, which is not measured: leave it out")
+    column = next((c for c in _PROMPTS if c in row), None)
+    first, second = (_answer(row[side], f"{where}, {side}") for side in ("chosen", "rejected"))
+    if first == second:
+        return "identical"
+    standard = False
+    if isinstance(first, str) and isinstance(second, str):
+        turns = (None, None) if column else (_turns(first), _turns(second))
+        if turns[0] is not None and turns[1] is not None:
+            prompt, chosen, rejected = _shared_messages(turns[0], turns[1], where)
+        else:
+            prompt, chosen, rejected = _of_strings(row, column, first, second, where)
+            standard = column is None or (column == "prompt" and isinstance(row[column], str))
+    elif isinstance(first, str) or isinstance(second, str):
+        raise TextError(f"{where}: one of chosen and rejected is a string, the other messages; expected two of a kind")
+    elif first[0].role != ASSISTANT:
+        prompt, chosen, rejected = _shared_messages(first, second, where)
+    elif column is None:
+        raise TextError(f"{where}: no prompt: expected a column of {_KNOWN}, or answers that begin with it")
+    else:
+        prompt, chosen, rejected = _prompt(row, column, where), first, second
+    for side, answer in (("chosen", chosen), ("rejected", rejected)):
+        if answer[0].role != ASSISTANT:
+            raise TextError(f"{where}: after the prompt {side} has no message of the assistant; expected its answer")
+    if any(not "".join(m.content for m in answer).strip() for answer in (chosen, rejected)):
+        return "empty"
+    return Pair(name, prompt, chosen, rejected, standard)
+
+
+Parts = tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]
+"""Prompt, chosen, rejected."""
+
+
+def _of_strings(row: Mapping[str, Any], column: str | None, chosen: str, rejected: str, where: str) -> Parts:
+    if column is None:
+        before, chosen, rejected = _shared_text(chosen, rejected, where)
+        prompt: tuple[Message, ...] = (Message(USER, before),)
+    else:
+        prompt = _prompt(row, column, where)
+    return prompt, (Message(ASSISTANT, chosen),), (Message(ASSISTANT, rejected),)
+
+
+def _is_paired(row: Mapping[str, Any], where: str) -> None:
+    missing = [side for side in ("chosen", "rejected") if side not in row]
+    if not missing:
+        return
+    has = ", ".join(map(str, row)) or "none"
+    if len(missing) == 2 and ("kto_tag" in row or ("label" in row and "completion" in row)):
+        raise TextError(
+            f"{where}: unpaired preferences (one answer a row and whether it is good, as for KTO); a pair is what is "
+            f"measured: join rows of one prompt into prompt, chosen, rejected. Columns: {has}"
+        )
+    raise TextError(f"{where}: no column {' and no column '.join(map(repr, missing))}; it has: {has}")
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise TextError(
+            f"{where}: content is {type(value).__name__}, expected a string; images and other parts are not measured"
+        )
+    return value
+
+
+def _message(value: Any, where: str) -> Message:
+    keys = next(
+        (k for k in (("role", "content"), ("from", "value")) if isinstance(value, Mapping) and k[0] in value), None
+    )
+    if keys is None:
+        raise TextError(
+            f"{where}: expected a message with role and content, or from and value, found {str(value)[:60]!r}"
+        )
+    role = _ROLES.get(str(value[keys[0]]))
+    if role is None:
+        raise TextError(f"{where}: role {value[keys[0]]!r} is not known; expected one of {', '.join(_ROLES)}")
+    return Message(role, _text(value.get(keys[1]), where))
+
+
+def _messages(values: Any, where: str) -> tuple[Message, ...]:
+    if isinstance(values, Mapping):
+        values = [values]
+    if not isinstance(values, Sequence) or not values:
+        raise TextError(f"{where}: expected a string or a list of messages, found {type(values).__name__}")
+    return tuple(_message(value, f"{where}, message {i}") for i, value in enumerate(values, start=1))
+
+
+def _answer(value: Any, where: str) -> str | tuple[Message, ...]:
+    return value if isinstance(value, str) else _messages(value, where)
+
+
+def _prompt(row: Mapping[str, Any], column: str, where: str) -> tuple[Message, ...]:
+    """The messages of an explicit prompt."""
+    value = row[column]
+    if column in ("prompt", "conversations") and not isinstance(value, str):
+        return _messages(value, f"{where}, {column}")
+    out = [Message(SYSTEM, _text(row["system"], f"{where}, system"))] if row.get("system") else []
+    for turn in row.get("history") or ():
+        out += [Message(r, _text(t, f"{where}, history")) for r, t in zip((USER, ASSISTANT), turn, strict=False)]
+    words = [_text(value, f"{where}, {column}")]
+    if column == "instruction" and row.get("input"):
+        words.append(_text(row["input"], f"{where}, input"))
+    return (*out, Message(USER, "\n".join(words)))
+
+
+def _turns(text: str) -> tuple[Message, ...] | None:
+    """The messages of an Anthropic hh transcript, None for what is none."""
+    parts = _TURN.split("\n\n" + text.lstrip("\n"))
+    if parts[0].strip() or parts[1:2] != ["Human"]:
+        return None
+    roles = {"Human": USER, "Assistant": ASSISTANT}
+    return tuple(Message(roles[r], t.strip()) for r, t in zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _shared_messages(chosen: tuple[Message, ...], rejected: tuple[Message, ...], where: str) -> Parts:
+    n = next(
+        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected))
+    )
+    if n == 0:
+        raise TextError(
+            f"{where}: chosen and rejected begin with different messages, so they answer no prompt in common"
+        )
+    if n == min(len(chosen), len(rejected)):
+        raise TextError(f"{where}: one of chosen and rejected is the beginning of the other, so it has no answer left")
+    return chosen[:n], chosen[n:], rejected[n:]
+
+
+def _shared_text(chosen: str, rejected: str, where: str) -> tuple[str, str, str]:
+    """What two strings begin with alike, up to the end of a word: the space goes with the answer, as its token does."""
+    n = next(
+        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected))
+    )
+    while n and not (chosen[n : n + 1].isspace() and rejected[n : n + 1].isspace()):
+        n -= 1
+    if not chosen[:n].strip():
+        raise TextError(
+            f"{where}: no prompt: expected a column of {_KNOWN}, or chosen and rejected that begin with the same words"
+        )
+    return chosen[:n], chosen[n:], rejected[n:]

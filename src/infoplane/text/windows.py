@@ -1,0 +1,112 @@
+"""Windows: stretches of one document each, as token ids, and which of their positions are measured.
+
+A window never mixes documents, because documents are the unit of every error bar. The rows of a
+capture, and every label, follow the order of `Windows.tokens`: one definition of "row" for all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.uncertainty.document_jackknife import blocks_for_errors
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Token windows, concatenated.
+
+    Attributes:
+        tokens: (T,) int32, ids of all windows one after the other, inserted BOS included.
+        starts: (W + 1,) int64; window w is `tokens[starts[w]:starts[w + 1]]`.
+        document: (W,) int32, the document each window comes from, an index into `documents`.
+        is_text: (T,) bool, False where a BOS was inserted that the text does not hold.
+        is_position: (T,) bool, True where the hidden state is measured. BOS, the first position of
+            a window (an attention sink) and special tokens are not, unless asked for.
+        byte_count: (W,) int64, UTF-8 bytes of the tokens of the window that have a predecessor in
+            it: the bytes that the next-token loss of the window is paid for; 0 where they are not known.
+        documents: names of the documents, in the order of the text.
+        provenance: what decided the windows (source, text hash, tokenizer, context, budget, seed).
+        text: (B,) uint8, the UTF-8 text of all windows one after the other; None where the tokenizer does not tell
+            where its tokens are.
+        ends: (T,) int64, bytes of `text` up to the end of each token.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    starts: IntArray
+    document: npt.NDArray[np.int32]
+    is_text: npt.NDArray[np.bool_]
+    is_position: npt.NDArray[np.bool_]
+    byte_count: IntArray
+    documents: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    text: npt.NDArray[np.uint8] | None = None
+    ends: IntArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    @property
+    def lengths(self) -> IntArray:
+        """(W,) tokens of each window."""
+        return np.diff(self.starts)
+
+    def __repr__(self) -> str:
+        return f"<Windows: {len(self):,} of {len(self.documents):,} documents, {len(self.tokens):,} tokens>"
+
+    @property
+    def n_positions(self) -> int:
+        """Number of measured positions, which is the number of rows of a capture."""
+        return int(np.count_nonzero(self.is_position))
+
+    @property
+    def token_window(self) -> npt.NDArray[np.int32]:
+        """(T,) the window each token is in."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
+
+    @property
+    def position_document(self) -> npt.NDArray[np.int32]:
+        """(N,) the document of each measured position."""
+        return self.document[self.token_window[self.is_position]]
+
+    @property
+    def document_positions(self) -> IntArray:
+        """(D,) number of measured positions of each document."""
+        return np.bincount(self.position_document, minlength=len(self.documents))
+
+    @property
+    def blocks(self) -> npt.NDArray[np.int32] | None:
+        """(D,) the block of each document, the unit of error bars; None where there are too few documents.
+
+        Blocks are of balanced size; but where the text was cut to a budget of bytes documents are dealt in turn, so
+        that the blocks, and with them paired differences, are the same whatever the tokenizer.
+        """
+        in_turn = "bytes" in (self.provenance.get("text") or {})
+        return blocks_for_errors(self.document_positions, in_turn=in_turn)
+
+    @property
+    def row_starts(self) -> IntArray:
+        """(W + 1,) int64; the rows of window w in a capture are `row_starts[w]:row_starts[w + 1]`."""
+        counted = np.concatenate(([0], np.cumsum(self.is_position)))
+        return counted[self.starts].astype(np.int64)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over everything that decides which states are measured and how tokens label them.
+
+        The text itself is not part of it: the tokens are, and the provenance has the hash of their source.
+        """
+        digest = hashlib.sha256()
+        for name in ("tokens", "starts", "document", "is_text", "is_position", "byte_count"):
+            array = np.ascontiguousarray(getattr(self, name))
+            digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
+            digest.update(array.tobytes())
+        digest.update("\0".join(self.documents).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
