@@ -11,7 +11,8 @@ from infoplane.information.estimators import information
 from infoplane.information.label_groups import Grouping
 from infoplane.information.marginal_entropy import Marginal, NullCurve
 from infoplane.text.ngram_labels import Labels
-from infoplane.uncertainty.document_jackknife import assign_blocks, interval_of, standard_error_of
+from infoplane.uncertainty.document_blocks import assign_blocks
+from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 
 class Channel:

@@ -106,9 +106,10 @@ def _results(place: Path) -> None:
     from test_bound_report import made
     from test_run_report import run
 
-    from infoplane.analysis.comparison.comparing import Member, compare
+    from infoplane.analysis.comparison.comparing import compare
     from infoplane.analysis.forecasting.forecasts import forecast
     from infoplane.analysis.surveys.record import Survey, Surveyed
+    from infoplane.measurement.members import Member
 
     found = small_measurement()
     found.save(place / "measurement")
@@ -241,8 +242,9 @@ def _measurement(path: Path) -> None:
 
 def use_measurement(found: Any) -> None:
     """What commands do with a measurement, short of drawing it."""
-    from infoplane.analysis.comparison.comparing import Member, compare
-    from infoplane.analysis.surveys.record import figures
+    from infoplane.analysis.comparison.comparing import compare
+    from infoplane.measurement.columns import figures
+    from infoplane.measurement.members import Member
 
     found.table()
     found.to_json()
@@ -276,7 +278,7 @@ def _bound(path: Path) -> None:
 
 
 def _comparison(path: Path) -> None:
-    from infoplane.analysis.comparison.comparing import Comparison
+    from infoplane.analysis.comparison.comparison import Comparison
 
     found = Comparison.load(path)
     found.to_dict()
@@ -292,7 +294,7 @@ def _forecast(path: Path) -> None:
 def _pages_of(kind: str) -> Callable[[Path], None]:
     def draw(place: Path) -> None:
         path = place / kind
-        from infoplane.analysis.comparison.comparing import Comparison
+        from infoplane.analysis.comparison.comparison import Comparison
         from infoplane.analysis.forecasting.forecasts import Forecast
         from infoplane.analysis.training.trajectory import Trajectory
         from infoplane.bottleneck.text_bound import Bound

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 BLOCKS = 30

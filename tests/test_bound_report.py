@@ -20,7 +20,7 @@ from infoplane.errors import ResultError
 from infoplane.report.bound.figures import bound_figures
 from infoplane.report.bound.page import render_bound, write_bound_report
 from infoplane.report.bound.view import BoundView
-from infoplane.report.measurement import page
+from infoplane.report.parts import page
 from infoplane.uncertainty.document_jackknife import error_and_interval
 
 SEEN = {1: 0.76, 2: 0.24, 3: 0.05}

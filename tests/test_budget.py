@@ -20,7 +20,8 @@ from infoplane.cli.app import app
 from infoplane.errors import CaptureError, InfoplaneError, ResultError, SettingError, TextError
 from infoplane.measurement import measuring as run
 from infoplane.measurement import read_until as until
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 from infoplane.measurement.tokens_needed import costs, spoken_tokens, tokens_for
 from infoplane.models.decoder import Model
 from infoplane.report.measurement.writing import render_report

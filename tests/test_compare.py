@@ -17,9 +17,11 @@ from test_text_labels import merging_tokenizer
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.analysis.comparison.comparing import Comparison, Member, compare
+from infoplane.analysis.comparison.comparing import compare
+from infoplane.analysis.comparison.comparison import Comparison
 from infoplane.analysis.surveys.record import Survey, Surveyed
 from infoplane.errors import ResultError
+from infoplane.measurement.members import Member
 from infoplane.measurement.results import Measurement
 from infoplane.report.comparison.page import render_comparison
 from infoplane.text.documents import Text, read_text

@@ -16,7 +16,8 @@ from infoplane.information.marginal_entropy import Marginal, NullCurve
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.information.soft_assignment import soft_assign
 from infoplane.text.ngram_labels import permuted, shifted
-from infoplane.uncertainty.document_jackknife import assign_blocks, interval_of, standard_error_of
+from infoplane.uncertainty.document_blocks import assign_blocks
+from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 
 def entropy(p: np.ndarray) -> float:

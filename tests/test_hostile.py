@@ -28,7 +28,8 @@ from test_run_report import run
 from tiny import save_tiny, tiny_model
 from typer.testing import CliRunner
 
-from infoplane.analysis.comparison.comparing import Comparison, Member, compare
+from infoplane.analysis.comparison.comparing import compare
+from infoplane.analysis.comparison.comparison import Comparison
 from infoplane.analysis.forecasting.case_table import Cases
 from infoplane.analysis.forecasting.forecasts import forecast
 from infoplane.analysis.surveys.record import Survey
@@ -39,6 +40,7 @@ from infoplane.analysis.training.worker import Run
 from infoplane.cli.app import app
 from infoplane.cli.terminal import safe
 from infoplane.errors import InfoplaneError, LabelError, ModelError, ResultError, SettingError
+from infoplane.measurement.members import Member
 from infoplane.measurement.results import Measurement
 from infoplane.models.loading import load_model, load_tokenizer
 from infoplane.report.bound.page import write_bound_report

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from infoplane.uncertainty.document_jackknife import assign_blocks, interval_of, partner_weight, standard_error_of
+from infoplane.uncertainty.document_blocks import assign_blocks
+from infoplane.uncertainty.document_jackknife import interval_of, partner_weight, standard_error_of
 
 
 def test_the_error_of_a_mean_is_the_textbook_one() -> None:

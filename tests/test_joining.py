@@ -14,7 +14,8 @@ from infoplane.analysis.forecasting.case_table import Cases
 from infoplane.analysis.forecasting.join_scores import join
 from infoplane.analysis.scores.score_table import Scores
 from infoplane.errors import ScoreError
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 
 MODELS = {"EleutherAI/pythia-70m": 0.21, "EleutherAI/pythia-160m": 0.25, "org/toy": 0.3}
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from infoplane.errors import ResultError
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from infoplane.analysis.scores.model_matching import Match, Measured, Unmatched, family_of, find, match, rows_of
+from infoplane.analysis.scores.model_matching import Match, Measured, Unmatched, family_of, find, match
 from infoplane.analysis.scores.name_keys import key_of
 from infoplane.analysis.scores.published_tables import TABLES, facts, published
 from infoplane.analysis.scores.score_table import Scores
@@ -212,12 +212,6 @@ def test_a_revision_that_was_not_scored_is_refused_and_a_commit_is_said() -> Non
     assert "measured at revision 0123abcd" in found.notes[0]
     both = [row(revision="main", value=0.1), row(revision="v2", value=0.2)]
     assert the_match(Measured("org/Net-1.5-7B", "v2"), both).scores.table["value"].to_list() == [0.2]
-
-
-def test_matched_rows_stand_in_one_table_under_the_measured_name() -> None:
-    found = match(["net-1.5-7b", "no/such"], Scores.of([row()]))
-    assert rows_of(found).select("measured", "model", "value").rows() == [("net-1.5-7b", "org/Net-1.5-7B", 0.5)]
-    assert rows_of(match(["no/such"], Scores.of([row()]))).height == 0
 
 
 # ---------------------------------------------------------------------- families

@@ -198,7 +198,7 @@ def test_a_trace_measures_several_checkpoints_at_once(engine: RayEngine, folder:
 # ---------------------------------------------------------------------- deaths
 
 
-class Held_Back(run._Source):
+class Held_Back(run.Source):
     """A model that stops in the middle of a shard, for as long as the file `hold` is there, and says who it is."""
 
     def open(self) -> Model:
@@ -248,7 +248,7 @@ def disturbed(folder: Path, harm: Callable[[int, str], object], workers: int = 1
 def test_a_worker_killed_in_a_shard_costs_only_that(
     engine: RayEngine, folder: Path, alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_Source", Held_Back)
+    monkeypatch.setattr(run, "Source", Held_Back)
     with disturbed(folder, lambda pid, node: os.kill(pid, signal.SIGKILL)):
         found = infoplane.measure(str(folder), capture=tmp_path / "c", engine=engine, **ASKED)
     assert shards(tmp_path / "c") == shards(alone[0])
@@ -398,7 +398,7 @@ _SCRIPT = """
     from infoplane import run
     torch.set_num_threads(1)
     run.capture_with = functools.partial(run.capture_with, shard_tokens=1500)
-    run._Source = test_ray.Held_Back
+    run.Source = test_ray.Held_Back
     infoplane.measure({model!r}, capture={capture!r}, engine="ray", workers=2, **test_ray.ASKED)
 """
 
@@ -451,7 +451,7 @@ def test_what_cannot_be_sent_or_found_is_refused(
         infoplane.measure(str(folder), engine="ray", workers=0)
 
 
-class Another(run._Source):
+class Another(run.Source):
     """A worker whose model, or whose disk, is not the driver's."""
 
     def open(self) -> Model:
@@ -463,7 +463,7 @@ class Another(run._Source):
 
 def test_a_worker_with_another_model_or_disk_is_found_out(engine: RayEngine, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "strange").symlink_to(folder)
-    facts = run._Source(str(folder), None, {"dtype": "float32"}).open().facts
+    facts = run.Source(str(folder), None, {"dtype": "float32"}).open().facts
     windows = make_windows(read_text("c4-sample"), facts.tokenizer, tokens=2000, context=64)
     points = [ReferencePoints.make(32, 16)]
     source = Another(str(tmp_path / "strange"), None, {"dtype": "float32"})
@@ -476,7 +476,7 @@ def test_a_worker_with_another_model_or_disk_is_found_out(engine: RayEngine, fol
     assert not list((tmp_path / "c").glob("shard-*"))
     elsewhere = capturing._Writing(tmp_path / "nowhere", {"run_id": "0"}, windows, tuple(points), None)
     with pytest.raises(CaptureError, match=r"does not see .*nowhere: name a folder on storage that all nodes share"):
-        elsewhere.open(run._Source(str(folder), None, {"dtype": "float32"}).open())
+        elsewhere.open(run.Source(str(folder), None, {"dtype": "float32"}).open())
 
 
 @pytest.mark.parametrize(
@@ -509,7 +509,7 @@ def test_a_share_that_cannot_be() -> None:
 def test_a_node_lost_costs_only_what_it_was_at(
     cluster: Any, engine: RayEngine, folder: Path, alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_Source", Held_Back)
+    monkeypatch.setattr(run, "Source", Held_Back)
 
     def remove(*_: Any) -> None:
         node = next(iter(cluster.worker_nodes))

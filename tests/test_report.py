@@ -17,12 +17,14 @@ import altair as alt
 import pytest
 from report_factory import BLOCKS, full_measurement, minimal_measurement
 
-from infoplane.measurement.results import Estimate, Measurement
-from infoplane.report.measurement import page, planes, prose
-from infoplane.report.measurement.figures import FIGURES, Figure, draw, draw_figures, renumbered
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
+from infoplane.report.measurement import planes, prose
+from infoplane.report.measurement.figures import FIGURES, draw_figures
 from infoplane.report.measurement.view import View, model_name
 from infoplane.report.measurement.writing import figure_files, render_report, write_report
-from infoplane.report.parts import words
+from infoplane.report.parts import page, words
+from infoplane.report.parts.figure import Figure, draw, renumbered
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
 

@@ -13,7 +13,8 @@ from test_report_browser import BROWSER, EVIL, browse, holders
 from infoplane.analysis.training.seeds import Seeds, grouped
 from infoplane.analysis.training.trajectory import Point, Trajectory
 from infoplane.errors import ResultError, SettingError
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 from infoplane.report.training.run_page import render_run, write_run_report
 from infoplane.report.training.run_view import RunView
 from infoplane.report.training.several_page import render_several, write_several_report

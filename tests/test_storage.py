@@ -22,7 +22,7 @@ from tiny import save_tiny
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane.analysis.comparison.comparing import Comparison
+from infoplane.analysis.comparison.comparison import Comparison
 from infoplane.analysis.forecasting.case_table import REFERENCE
 from infoplane.analysis.surveys.surveying import survey
 from infoplane.analysis.training.tracing import trace

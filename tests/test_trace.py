@@ -22,7 +22,8 @@ from infoplane.analysis.training import worker as trace_work
 from infoplane.analysis.training.tracing import trace
 from infoplane.analysis.training.trajectory import Point, Trajectory, outliers
 from infoplane.errors import ModelError, ResultError, SettingError
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 from infoplane.models import checkpoints as c
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from infoplane.information.soft_assignment import soft_entropy as soft_entropy
     from infoplane.information.vmf_temperature import temperature as temperature
     from infoplane.measurement.asking import measure_capture as measure_capture
+    from infoplane.measurement.estimate import Estimate as Estimate
     from infoplane.measurement.measuring import measure as measure
-    from infoplane.measurement.results import Estimate as Estimate
     from infoplane.measurement.results import Measurement as Measurement
     from infoplane.models.loading import load_model as load_model
     from infoplane.report.measurement.writing import write_report as write_report

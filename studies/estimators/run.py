@@ -24,9 +24,9 @@ import compare
 import settings
 import truth
 from common import Setting, Table, markdown
-from infoplane.capture.stored_capture import versions
 from infoplane.cli.terminal import quiet
 from infoplane.storage import atomic_files as files
+from infoplane.storage.provenance import versions
 
 ROOT = Path(__file__).parents[2]
 SECTIONS: dict[str, Callable[[Setting], list[Table]]] = {

@@ -23,7 +23,8 @@ import polars as pl
 from infoplane.analysis.scores.score_files import read_scores
 from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.errors import ResultError
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 
 STRUCTURE = ("complexity", "expressivity", "optimality", "context_gain", "gap")
 PREFERENCES = {

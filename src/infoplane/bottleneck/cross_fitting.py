@@ -12,7 +12,7 @@ from infoplane.bottleneck.backoff import choose_alphas
 from infoplane.errors import TextError
 from infoplane.text.ngram_labels import NGrams
 from infoplane.text.windows import Windows
-from infoplane.uncertainty.document_jackknife import assign_blocks
+from infoplane.uncertainty.document_blocks import assign_blocks
 
 Ints = npt.NDArray[np.int32]
 

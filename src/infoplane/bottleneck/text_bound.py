@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 
 from infoplane.bottleneck.frontier import MAX_ORDER, Frontier, fit_frontiers
-from infoplane.capture.stored_capture import Progress, versions
+from infoplane.engines.progress import Progress
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import place
 from infoplane.storage.locations import record_in
 from infoplane.storage.parquet import read_parquet, write_parquet
+from infoplane.storage.provenance import versions
 from infoplane.storage.records import read_record
 from infoplane.storage.schema import checked
 from infoplane.text.cut_windows import CONTEXT, TOKENS, make_windows

@@ -7,10 +7,8 @@ exists: every shard is checked against its checksum when the capture is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +34,6 @@ from infoplane.storage.address import is_address, place
 from infoplane.storage.local_copies import local
 from infoplane.storage.schema import checked
 from infoplane.text.windows import Windows
-
-Progress = Callable[[str, int, int], object]
-"""Called with a stage, what is done and what there is to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +139,3 @@ def open_capture(folder: str | Path) -> Capture:
                 f"capture {folder}: {shard_path(folder, i).name} is damaged (checksum); name the model again to redo it"
             )
     return Capture(folder, manifest, windows)
-
-
-def versions(*names: str) -> dict[str, str | None]:
-    """Installed versions, None where a package is not there."""
-    return {name: _version(name) for name in names}
-
-
-@cache  # a monitor asks at every probe, and each answer is read from a file
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -33,12 +33,14 @@ from infoplane.capture.folder import (
     text_of,
     write_shard,
 )
-from infoplane.capture.stored_capture import Capture, Progress, versions
+from infoplane.capture.stored_capture import Capture
 from infoplane.engines.base import Group, Held, Local, Piece, unseen
+from infoplane.engines.progress import Progress
 from infoplane.errors import CaptureError, ModelError
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import is_address, place
 from infoplane.storage.local_copies import forget
+from infoplane.storage.provenance import versions
 from infoplane.text.windows import Windows
 
 if TYPE_CHECKING:

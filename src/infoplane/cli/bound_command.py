@@ -12,7 +12,6 @@ from infoplane.cli import options as o
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.terminal import bars, console, numbers, quiet, say
 from infoplane.storage.locations import reach
-from infoplane.text.cut_windows import tokenizer_hash
 
 if TYPE_CHECKING:
     from infoplane.bottleneck.text_bound import Bound
@@ -57,6 +56,7 @@ def bound(
     from infoplane.bottleneck.text_bound import bound as run
     from infoplane.models.loading import load_tokenizer
     from infoplane.report.bound.page import write_bound_report
+    from infoplane.text.cut_windows import tokenizer_hash
     from infoplane.text.documents import read_text
 
     out = reach(out, "--out")

@@ -12,7 +12,6 @@ from infoplane.cli.terminal import say
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage.address import place
 from infoplane.storage.locations import reach
-from infoplane.storage.parquet import csv_text
 
 
 def cases(
@@ -36,7 +35,7 @@ def cases(
     from infoplane.analysis.scores.published_tables import TABLES, scores_from
     from infoplane.analysis.scores.score_table import concat
     from infoplane.storage import atomic_files as files
-    from infoplane.storage.parquet import write_parquet
+    from infoplane.storage.parquet import csv_text, write_parquet
 
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: expected a .csv or .parquet file")

@@ -17,7 +17,8 @@ from infoplane.storage.locations import reach
 from infoplane.storage.records import check_kind
 
 if TYPE_CHECKING:
-    from infoplane.analysis.comparison.comparing import Comparison, Member
+    from infoplane.analysis.comparison.comparison import Comparison
+    from infoplane.measurement.members import Member
 
 
 def compare(
@@ -40,8 +41,8 @@ def compare(
     Between tokenizers only labels of the text compare (`infoplane measure --text-labels word --bytes N`); the table
     says which figures do. Writes comparison.json, comparison.parquet, report.html and figures/ to --out.
     """
-    from infoplane.analysis.comparison.comparing import JSON_NAME
     from infoplane.analysis.comparison.comparing import compare as put_together
+    from infoplane.analysis.comparison.comparison import JSON_NAME
 
     folder = reach(out or Path("infoplane-comparison"), "--out")
     writes = out is not None or not as_json
@@ -66,10 +67,10 @@ def compare(
 
 
 def _members(sources: list[str], families: list[str]) -> list[Member]:
-    from infoplane.analysis.comparison.comparing import Member
     from infoplane.analysis.scores.model_matching import family_of
     from infoplane.analysis.surveys.record import JSON_NAME as SURVEY_NAME
     from infoplane.analysis.surveys.record import Survey
+    from infoplane.measurement.members import Member
     from infoplane.measurement.results import Measurement
 
     told = dict(pair(text, "--family", "NAME=FAMILY") for text in families)
@@ -93,7 +94,7 @@ def _show(found: Comparison) -> None:
     from rich.table import Table
 
     from infoplane.analysis.comparison.comparing import PREFERENCES, SHOWN
-    from infoplane.uncertainty.document_jackknife import MIN_DOCUMENTS
+    from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
 
     shell = console(140)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}

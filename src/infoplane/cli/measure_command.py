@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from infoplane.cli import options as o
@@ -24,7 +23,8 @@ from infoplane.storage.records import check_free
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from infoplane.measurement.results import Estimate, Measurement
+    from infoplane.measurement.estimate import Estimate
+    from infoplane.measurement.results import Measurement
 
 
 def measure(
@@ -244,6 +244,8 @@ def _request(
     ctx: typer.Context, asked: Mapping[str, Any], documents: Any, weights: Mapping[str, str]
 ) -> dict[str, Any]:
     """What decides the numbers: options, and hashes of the weights (or the capture), text, labels and tokenizer."""
+    import numpy as np
+
     from infoplane.analysis.surveys.entries import device_of
     from infoplane.models.loading import tokenizer_key
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import typer
 
-from infoplane.analysis.surveys.entries import deciding_versions, differences
 from infoplane.errors import ResultError
 from infoplane.storage import atomic_files as files
+from infoplane.storage.provenance import deciding_versions, differences
 from infoplane.storage.records import check_free, check_kind
 
 _NO_NUMBER = (

@@ -30,7 +30,8 @@ def report(
     Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
     are judged, and a phase is claimed if two thirds of them, and at least two, show it.
     """
-    from infoplane.analysis.comparison.comparing import Comparison, compare
+    from infoplane.analysis.comparison.comparing import compare
+    from infoplane.analysis.comparison.comparison import Comparison
     from infoplane.analysis.forecasting.forecasts import Forecast
     from infoplane.analysis.surveys.record import Survey
     from infoplane.analysis.training.seeds import grouped

@@ -15,7 +15,6 @@ from infoplane.cli.terminal import console, safe, say
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import place
-from infoplane.storage.parquet import csv_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,6 +150,8 @@ def _give(table: pl.DataFrame, warnings: tuple[str, ...], form: str, out: Path |
     if form == "table":
         _draw(table, title)
         return
+    from infoplane.storage.parquet import csv_text
+
     text = csv_text(table)
     if form == "json":
         record = {"rows": table.to_dicts(), "warnings": list(warnings)}

@@ -18,7 +18,7 @@ from infoplane.storage.locations import reach
 if TYPE_CHECKING:
     from infoplane.analysis.surveys.cost import Cost
     from infoplane.analysis.surveys.record import Survey
-    from infoplane.measurement.results import Estimate
+    from infoplane.measurement.estimate import Estimate
 
 
 def survey(
@@ -107,7 +107,7 @@ def _summary(found: Survey) -> None:
     from rich.table import Table
 
     from infoplane.analysis.scores.model_matching import family_of
-    from infoplane.analysis.surveys.record import figures
+    from infoplane.measurement.columns import figures
 
     orders = sorted(
         {min(one.measurement.provenance["settings"]["orders"]) for one in found.measured if one.measurement}

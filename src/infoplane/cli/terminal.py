@@ -21,7 +21,7 @@ from infoplane.storage.locations import reach
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from infoplane.capture.stored_capture import Progress
+    from infoplane.engines.progress import Progress
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

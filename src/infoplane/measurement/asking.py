@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.capture.stored_capture import Capture, Progress
+from infoplane.capture.stored_capture import Capture
 from infoplane.engines.base import Advance, Engine, Local, Piece
+from infoplane.engines.progress import Progress
 from infoplane.errors import SettingError
 from infoplane.information.estimators import ESTIMATORS
 from infoplane.measurement.estimate_rows import Record

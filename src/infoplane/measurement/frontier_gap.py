@@ -32,7 +32,8 @@ from infoplane.information.estimators import NULL_CURVE, information
 from infoplane.information.label_groups import Grouping
 from infoplane.information.marginal_entropy import Marginal, NullCurve
 from infoplane.information.soft_assignment import unit_scale
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 from infoplane.text.ngram_labels import Labels, NGrams
 from infoplane.uncertainty.document_jackknife import error_and_interval
 

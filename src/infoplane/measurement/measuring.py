@@ -6,24 +6,25 @@ import contextlib
 import dataclasses
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane.bottleneck.text_bound import bound_of, with_a_bound
 from infoplane.capture.sizes import capture_sizes, check_sizes, draw_points
-from infoplane.capture.stored_capture import Capture, Progress, open_capture
+from infoplane.capture.stored_capture import Capture, open_capture
 from infoplane.capture.writer import capture_with
-from infoplane.engines.base import Advance, Engine
+from infoplane.engines.base import Engine
 from infoplane.engines.by_name import using
-from infoplane.errors import ModelError, SettingError
+from infoplane.engines.progress import Progress
+from infoplane.errors import SettingError
 from infoplane.measurement.asking import check_asked, measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.preference_information import with_preferences
 from infoplane.measurement.read_until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
 from infoplane.measurement.results import Measurement
 from infoplane.models.layers import select_names
+from infoplane.models.source import AskFacts, Source
 from infoplane.storage import working_folders as work_folders
 from infoplane.storage.address import place
 from infoplane.storage.locations import reach
@@ -36,7 +37,6 @@ from infoplane.text.pairs.cut_pair_windows import is_of_pairs, make_pair_windows
 from infoplane.text.pairs.preference_pairs import read_pairs
 
 if TYPE_CHECKING:
-    from infoplane.models.decoder import Facts, Model
     from infoplane.text.ngram_labels import Column
     from infoplane.text.windows import Windows
 
@@ -46,7 +46,6 @@ FIXED = (
     "calibration", "reference_sets", "layers", "loss", "windows", "batch",
 )  # fmt: skip
 """What decides how a capture is made, and says nothing to one that is."""
-LOADING = ("revision", "dtype", "device", "device_map", "trust_remote_code", "allow_pickle", "random_init")
 
 
 def measure(
@@ -183,8 +182,8 @@ def measure(
             progress("loading", 0, 1)
         # the model stays with the workers until its captures are made; its facts come here
         holding = stack.enter_context(contextlib.ExitStack())
-        models = holding.enter_context(engine.group(_Source(model, tokenizer, loading), name="the model", gpus=True))
-        facts = models.ask(_Facts(), "the model")
+        models = holding.enter_context(engine.group(Source(model, tokenizer, loading), name="the model", gpus=True))
+        facts = models.ask(AskFacts(), "the model")
         facts.check_loss(loss)
         if progress is not None:
             progress("loading", 1, 1)
@@ -273,51 +272,6 @@ def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progre
     )
     provenance = {**placed.provenance, "warnings": [*placed.provenance["warnings"], said]}
     return dataclasses.replace(placed, provenance=provenance)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A model to load, or one that is loaded already."""
-
-    model: Any
-    tokenizer: Any
-    loading: Mapping[str, Any]
-
-    def open(self) -> Model:
-        return _ready(self.model, self.tokenizer, self.loading)
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """Asking a worker what its model is."""
-
-    def open(self, model: Model) -> Callable[[None, Advance], Facts]:
-        return lambda _, advance: model.facts
-
-
-def _ready(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model:
-    from infoplane.models.decoder import Model
-    from infoplane.models.loading import beside_its_own, load_model
-
-    if unknown := sorted(set(loading) - set(LOADING)):
-        raise SettingError(f"unknown setting {unknown[0]!r}; loading a model takes {', '.join(LOADING)}")
-    if isinstance(model, Model):
-        if tokenizer is not None:
-            raise SettingError("a Model comes with its tokenizer: name another one where it is loaded, load_model(...)")
-        ready = model
-    elif isinstance(model, str | Path):
-        ready = load_model(model, tokenizer=tokenizer, **loading)
-    else:
-        if loading:
-            raise SettingError(f"a loaded module is measured as it is: {', '.join(loading)} cannot be set")
-        ready = Model.from_module(model, tokenizer)
-    if ready.tokenizer is None or isinstance(ready.tokenizer, str | Path):
-        raise ModelError("a loaded module needs its tokenizer: measure(module, documents, tokenizer=...)")
-    if tokenizer is not None and not isinstance(model, str | Path):
-        # nothing is asked of the hub for it: a module is measured without a network
-        name = str(getattr(model, "name_or_path", ""))
-        ready = beside_its_own(ready, name, local_files_only=True, trust_remote_code=False) if name else ready
-    return ready
 
 
 @contextlib.contextmanager

@@ -29,7 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.capture.stored_capture import Capture, Progress
+from infoplane.capture.stored_capture import Capture
+from infoplane.engines.progress import Progress
 from infoplane.errors import SettingError
 from infoplane.information.assignments import Floats, Ints, Rows
 from infoplane.information.estimators import PLUGIN, Tally, informations
@@ -37,7 +38,8 @@ from infoplane.information.label_groups import Grouping
 from infoplane.information.label_sums import Summing
 from infoplane.information.marginal_entropy import Marginal, NullCurve, Sample
 from infoplane.information.soft_assignment import unit_scale
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
 from infoplane.measurement.swap_control import centred
 from infoplane.text.ngram_labels import Labels, permuted, shifted
 from infoplane.text.pairs.cut_pair_windows import PairRows

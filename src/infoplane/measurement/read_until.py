@@ -31,7 +31,7 @@ from infoplane.storage.address import is_address
 from infoplane.storage.temporary_folders import temporary
 from infoplane.text.cut_windows import MIN_DEPTH
 from infoplane.text.windows import Windows
-from infoplane.uncertainty.document_jackknife import MIN_DOCUMENTS
+from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
 
 FIRST = 8_192
 MOST = 262_144

@@ -26,7 +26,7 @@ from infoplane.information.label_sums import LabelSums, Summing
 from infoplane.information.marginal_entropy import Adding, Marginal, NullCurve, Sample
 from infoplane.measurement.questions import Question, Questions
 from infoplane.storage.memory_size import budget_of
-from infoplane.uncertainty.document_jackknife import MIN_DOCUMENTS
+from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
 
 Target = tuple[str, int]
 """A layer and a reference set."""

@@ -25,7 +25,7 @@ from typing import Any
 from scipy.special import stdtrit
 
 from infoplane.information.assignments import Floats
-from infoplane.measurement.results import Estimate
+from infoplane.measurement.estimate import Estimate
 from infoplane.uncertainty.document_jackknife import standard_error_of
 
 CENTRED, PLUGIN_CENTRED = "null-curve, swap-centred", "plugin, swap-centred"

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from infoplane.errors import ResultError, SettingError
-from infoplane.measurement.results import Estimate, Measurement
-from infoplane.uncertainty.document_jackknife import MIN_DOCUMENTS
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
+from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
 
 WANTED: Mapping[str, tuple[float, ...]] = {
     "efficiency": (0.005, 0.002, 0.001), "bits": (0.03, 0.01, 0.005), "nats": (0.02, 0.01, 0.005),

@@ -83,7 +83,7 @@ def load_model(
     torch, transformers = _libraries()
     if dtype not in DTYPES:
         raise SettingError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
-    place = _device(device)
+    place = find_device(device)
     number_type = getattr(torch, fast_dtype(place.type) if dtype == "auto" else dtype)
     at = _locate(source, revision, allow_pickle, random_init)
     name, path, adapter = at.name, at.path, at.adapter
@@ -395,7 +395,12 @@ def _package(name: str) -> Any:
         raise ModelError(f"running a model needs the package {name}: pip install 'infoplane[hf]'") from None
 
 
-def _device(device: str) -> torch.device:
+def find_device(device: str) -> torch.device:
+    """The device of a name; `auto` is the GPU where there is one.
+
+    Raises:
+        SettingError: there is no such device, or it holds no numbers.
+    """
     import torch
 
     if device == "auto":

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -214,12 +214,6 @@ def _no_number(text: str) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     return value if abs(value) < float("inf") else _no_number(text[:20])
-
-
-def write_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write(part)` fill a file that then becomes `path`, whole or not at all."""
-    with replacing(path) as part:
-        write(part)
 
 
 def sha256_file(path: Path) -> str:

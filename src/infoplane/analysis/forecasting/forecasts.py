@@ -24,12 +24,12 @@ from infoplane.analysis.forecasting.partial_correlations import Partial, partial
 from infoplane.analysis.forecasting.power import Power, design_effect, detectable, models_needed
 from infoplane.analysis.forecasting.validation import HeldOut, Prediction, Validation, predict, validate
 from infoplane.analysis.forecasting.verdicts import of_feature, of_validation
-from infoplane.capture.stored_capture import versions
 from infoplane.errors import ResultError, SettingError, check_whole
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import place
 from infoplane.storage.locations import record_in
 from infoplane.storage.parquet import read_parquet, write_parquet
+from infoplane.storage.provenance import versions
 from infoplane.storage.records import read_record
 from infoplane.storage.schema import checked, fields_of
 from infoplane.uncertainty.family_resampling import DRAWS, MIN_FAMILIES, Floats

@@ -19,8 +19,8 @@ import polars as pl
 from infoplane.analysis.scores.model_matching import Measured, Unmatched, family_of, match
 from infoplane.analysis.scores.published_tables import facts
 from infoplane.analysis.scores.score_table import Scores
-from infoplane.analysis.surveys.record import figures
 from infoplane.errors import ScoreError
+from infoplane.measurement.columns import figures
 from infoplane.measurement.results import Measurement
 
 FACTS = ("training_tokens_t", "flops_1e21")

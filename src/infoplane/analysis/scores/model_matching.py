@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from infoplane.analysis.scores.name_keys import ALIASES, NameIndex, key_of
-from infoplane.analysis.scores.score_table import SCHEMA, Scores, near, spoken_near, step_of
+from infoplane.analysis.scores.score_table import Scores, near, spoken_near, step_of
 from infoplane.errors import ScoreError
 
 MAIN_STEPS = {"eleutherai/pythia-": 143_000}
@@ -294,10 +294,3 @@ def family_of(model: str, facts: pl.DataFrame | None = None) -> str | None:
         if family is not None and not size_follows:
             return family
     return None
-
-
-def rows_of(matching: Matching) -> pl.DataFrame:
-    """All matched rows in one table: `measured`, the name that was measured, then the columns of `SCHEMA`."""
-    parts = [one.scores.table.with_columns(measured=pl.lit(one.measured.model)) for one in matching.matched]
-    empty = pl.DataFrame(schema={**SCHEMA, "measured": pl.String})
-    return pl.concat([empty, *parts]).select("measured", *SCHEMA)

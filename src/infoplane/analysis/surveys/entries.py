@@ -6,16 +6,16 @@ A stored measurement may be used again only if everything in `decides` is what i
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infoplane.analysis.surveys.lock import Locked, words_hash
 from infoplane.analysis.surveys.survey_file import KEEPING, TEXT, Entry
-from infoplane.capture.stored_capture import versions
 from infoplane.errors import SettingError
 from infoplane.storage import atomic_files as files
+from infoplane.storage.provenance import deciding_versions
 from infoplane.text.byte_budget import limit_bytes
 from infoplane.text.documents import Text, read_text
 from infoplane.text.pairs.preference_pairs import Pairs, read_pairs
@@ -65,21 +65,10 @@ def read_entry_text(entry: Entry) -> Text:
     return limit_bytes(text, s["bytes"], s["seed"]) if "bytes" in s else text
 
 
-def deciding_versions() -> dict[str, str | None]:
-    """Versions of the packages that compute the numbers."""
-    return versions("infoplane", "torch", "transformers")
-
-
 def text_key(entry: Entry) -> str:
     """What decides the text of an entry: entries with one key read the same."""
     told = {k: v for k, v in entry.settings.items() if k in TEXT or k in ("bytes", "seed")}
     return files.canonical_json(told)
-
-
-def differences(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
-    """What decided the numbers of a stored measurement otherwise."""
-    then = then or {}
-    return sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
 
 
 @dataclass(frozen=True)
@@ -99,10 +88,10 @@ class Device:
 
 def device_of(name: str) -> Device:
     """What a device is in this process."""
-    from infoplane.models.loading import _device, fast_dtype
+    from infoplane.models.loading import fast_dtype, find_device
 
     try:
-        kind = _device(name).type
+        kind = find_device(name).type
     except SettingError as error:
         return Device(problem=str(error))
     return Device(kind, fast_dtype(kind))

@@ -1,10 +1,9 @@
 """The record of a survey: which models were measured, which failed and why, and one table of them all.
 
 `survey.json` names the models and points to their measurements; `survey.parquet` has one row for each measured model,
-with the figures of the whole model as columns, to be compared, joined with scores and forecast from. Reading either
-needs no model. A column is called `quantity_order`, and further by what is not the first of its kind: `optimality_1`
-by the first estimator named, `optimality_1_plugin` by another one, `_uniform` by weight; `_error` is its standard
-error, `_reference_error` that of the reference points.
+with the figures of the whole model as columns (`infoplane.measurement.columns`), to be compared, joined with scores and
+forecast from. `_error` is a column's standard error, `_reference_error` that of the reference points. Reading either
+needs no model.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.analysis.comparison.comparing import Member
 from infoplane.errors import ResultError
-from infoplane.measurement.results import Estimate, Measurement
+from infoplane.measurement.columns import figures
+from infoplane.measurement.members import Member
+from infoplane.measurement.results import Measurement
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import place
 from infoplane.storage.locations import inside, record_in
@@ -204,42 +204,3 @@ def _row(one: Surveyed, found: Measurement) -> dict[str, Any]:
         if estimate.reference_error is not None:
             row[f"{name}_reference_error"] = estimate.reference_error
     return row
-
-
-def figures(found: Measurement) -> dict[str, Estimate]:
-    """Figures of the whole model by the names of their columns (see above)."""
-    rows: dict[str, Estimate] = {}
-    for estimate in found.select(layer="model"):
-        name = _column(estimate, found.provenance.get("settings") or {})
-        if name is not None:
-            rows.setdefault(name, estimate)
-    return rows
-
-
-def _column(row: Estimate, settings: Mapping[str, Any]) -> str | None:
-    """What a figure is called among the columns; None for those that stand on the positions of another order."""
-    orders, estimators = settings.get("orders") or [1], settings.get("estimators") or [row.estimator]
-    if row.quantity in ("entropy", "ceiling"):
-        if row.position_set != f"P_{min(orders)}":
-            return None
-        name = row.quantity
-    elif row.quantity == "share":
-        name = f"share_{row.side}" + (f"_{row.order}" if row.order else "_residual")
-    elif row.quantity == "information":
-        name = str(row.side).replace(":", "_")
-    elif row.order is not None:
-        kind, _, width = (row.position_set or "").partition(":")
-        if width:  # labels of the text
-            name = f"{row.quantity}_{kind}_{width}"
-        elif kind.split()[:1] == [f"P_{row.order}"]:
-            name = f"{row.quantity}_{row.order}"
-        else:
-            return None
-    else:
-        name = row.quantity
-    weights = settings.get("weights") or ["frequency"]
-    if row.weight not in (None, weights[0]) and row.quantity != "share":
-        name += f"_{row.weight}"
-    if row.estimator not in (None, estimators[0]):
-        name += f"_{row.estimator}"
-    return name

@@ -19,9 +19,7 @@ from infoplane.analysis.surveys.entries import (
     Device,
     choose,
     decides,
-    deciding_versions,
     device_of,
-    differences,
     pairs_key,
     read_entry_pairs,
     read_entry_text,
@@ -31,14 +29,15 @@ from infoplane.analysis.surveys.lock import Hub, Lock, Locked, check_local, move
 from infoplane.analysis.surveys.record import JSON_NAME, Survey, Surveyed, listed
 from infoplane.analysis.surveys.survey_file import Entry, read_survey
 from infoplane.analysis.surveys.worker import Devices, Measuring, Todo
-from infoplane.capture.stored_capture import Progress
 from infoplane.engines.base import Engine, Held, Piece, lasting
 from infoplane.engines.by_name import using
+from infoplane.engines.progress import Progress
 from infoplane.errors import InfoplaneError, ResultError, spoken
 from infoplane.measurement.results import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement.results import Measurement
 from infoplane.storage.locations import reach
 from infoplane.storage.memory_size import parse
+from infoplane.storage.provenance import deciding_versions, differences
 from infoplane.storage.records import check_free, check_kind
 from infoplane.text.documents import Text
 

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoplane.analysis.surveys.entries import differences
 from infoplane.analysis.training.trajectory import JSON_NAME, SCHEMA, Point, Trajectory, outliers, twins
 from infoplane.analysis.training.worker import DECIDING, Run, Tracing, asked
 from infoplane.capture.sizes import check_sizes
-from infoplane.capture.stored_capture import Progress, versions
 from infoplane.engines.base import Engine, Held, Piece
 from infoplane.engines.by_name import using
+from infoplane.engines.progress import Progress
 from infoplane.errors import ModelError, ResultError
 from infoplane.measurement.asking import check_asked
 from infoplane.measurement.results import JSON_NAME as MEASUREMENT
@@ -27,6 +26,7 @@ from infoplane.models.checkpoints import Checkpoint, find_checkpoints
 from infoplane.storage.address import is_address
 from infoplane.storage.locations import reach
 from infoplane.storage.memory_size import parse
+from infoplane.storage.provenance import differences, versions
 from infoplane.storage.records import check_free, check_kind, read_record
 from infoplane.text.documents import BUILT_IN, read_text
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from infoplane.bottleneck.text_bound import Bound, stored_or_fitted, with_a_bound
 from infoplane.capture.sizes import capture_sizes, draw_points
-from infoplane.capture.stored_capture import Progress, versions
 from infoplane.capture.writer import write_capture
 from infoplane.engines.base import Advance, lasting, unseen
+from infoplane.engines.progress import Progress
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
@@ -26,6 +26,7 @@ from infoplane.models.checkpoints import Checkpoint, gaps
 from infoplane.models.layers import select_layers
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import is_address
+from infoplane.storage.provenance import versions
 from infoplane.storage.records import is_damaged
 from infoplane.storage.working_folders import working
 from infoplane.text.cut_windows import fitting_context, make_windows, tokenizer_hash
@@ -216,10 +217,10 @@ class Run:
 
     def _key(self, checkpoint: Checkpoint) -> str:
         """Hash of everything that decides the numbers of a checkpoint."""
-        from infoplane.models.loading import _device, weights_of
+        from infoplane.models.loading import find_device, weights_of
 
         assert self.learned is not None
-        device = _device(str(self.loading.get("device") or "auto")).type
+        device = find_device(str(self.loading.get("device") or "auto")).type
         allowed = bool(self.loading.get("allow_pickle"))
         weights = checkpoint.commit if checkpoint.revision else weights_of(checkpoint.source, allow_pickle=allowed)
         return files.hash_of({

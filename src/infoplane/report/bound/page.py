@@ -8,10 +8,9 @@ from pathlib import Path
 from infoplane.bottleneck.text_bound import JSON_NAME, TABLE_NAME, Bound
 from infoplane.report.bound.figures import bound_figures, figure_name
 from infoplane.report.bound.view import PLACES, BoundView, Line
-from infoplane.report.measurement import tables
-from infoplane.report.measurement.figures import Figure
-from infoplane.report.measurement.page import document, glossary, origin, read_first, said, section, write_page
-from infoplane.report.parts import words
+from infoplane.report.parts import tables, words
+from infoplane.report.parts.figure import Figure
+from infoplane.report.parts.page import document, glossary, origin, read_first, said, section, write_page
 from infoplane.report.parts.reading import Reading
 
 GLOSSARY = (

@@ -8,13 +8,12 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from infoplane.analysis.comparison.comparing import Comparison
-from infoplane.report.measurement.figures import Figure, draw
+from infoplane.analysis.comparison.comparison import Comparison
 from infoplane.report.parts import theme
-from infoplane.report.training.several_figures import COLOURS
+from infoplane.report.parts.figure import Figure, draw
+from infoplane.report.parts.theme import UNKNOWN, colour_of
 
 WIDTH, HEIGHT = 620, 430
-UNKNOWN = "family not known"
 SETS = {"word": "word", "char": "characters", "byte": "bytes"}
 
 
@@ -153,14 +152,6 @@ def models_differences(comparison: Comparison) -> Any | None:
             ).properties(width=200, height=max(60, 18 * len(points)), title=quantity)
         )
     return alt.hconcat(*panels, spacing=18) if panels else None
-
-
-def colour_of(points: list[dict[str, Any]], legend: bool = True) -> alt.Color:
-    """One colour a family, in the order in which they come."""
-    names = list(dict.fromkeys(p["family"] for p in points))
-    colours = [theme.QUIET if name == UNKNOWN else COLOURS[i % len(COLOURS)] for i, name in enumerate(names)]
-    shown = alt.Legend(title=None, orient="top", columns=5, labelLimit=200) if legend else None
-    return alt.Color("family:N", scale=alt.Scale(domain=names, range=colours), legend=shown)
 
 
 def _powers(sizes: list[float]) -> list[float]:

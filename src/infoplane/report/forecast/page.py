@@ -10,12 +10,12 @@ import altair as alt
 
 from infoplane.analysis.forecasting.forecasts import Forecast
 from infoplane.analysis.forecasting.validation import BOTH
-from infoplane.report.comparison.figures import colour_of
-from infoplane.report.measurement.figures import Figure, draw
-from infoplane.report.measurement.page import document, origin, read_first, said, section, write_page
 from infoplane.report.parts import theme, words
+from infoplane.report.parts.figure import Figure, draw
+from infoplane.report.parts.page import document, origin, read_first, said, section, write_page
 from infoplane.report.parts.reading import Reading
 from infoplane.report.parts.sortable import SCRIPT, Cell, sortable
+from infoplane.report.parts.theme import colour_of
 
 READINGS = {
     "forecast-actual": Reading(

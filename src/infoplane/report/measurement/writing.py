@@ -10,8 +10,9 @@ from pathlib import Path
 
 from infoplane.measurement.results import Measurement
 from infoplane.report.measurement.figures import draw_figures, figure_files
-from infoplane.report.measurement.page import render, write_page
+from infoplane.report.measurement.page import render
 from infoplane.report.measurement.view import View
+from infoplane.report.parts.page import write_page
 
 __all__ = ["figure_files", "render_report", "write_report"]
 

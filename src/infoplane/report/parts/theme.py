@@ -23,6 +23,9 @@ BAD = "#d55e00"
 ORDER_COLOURS = {1: "#0072b2", 2: "#009e73", 3: "#e69f00", 4: "#cc79a7"}
 SHARE_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#b4b8bf")
 MODEL_COLOUR = "#d55e00"
+# One a family, or a configuration.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8a9099", "#33373d", "#a0c41c")
+UNKNOWN = "family not known"
 # Early to late blocks: evenly growing lightness, within what shows on white and on black paper alike.
 DEPTH_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0c41c")
 STAR = "M0,-1.25L0.32,-0.42L1.19,-0.39L0.51,0.16L0.73,1.01L0,0.52L-0.73,1.01L-0.51,0.16L-1.19,-0.39L-0.32,-0.42Z"
@@ -100,3 +103,11 @@ def span(numbers: Sequence[float], room: float = 0.06, through: float | None = 0
     low, high = min(wide), max(wide)
     pad = room * ((high - low) or abs(high) or 1.0)
     return (low if low == through else low - pad), (high if high == through else high + pad)
+
+
+def colour_of(points: list[dict[str, Any]], legend: bool = True) -> alt.Color:
+    """One colour a family, in the order in which they come."""
+    names = list(dict.fromkeys(p["family"] for p in points))
+    colours = [QUIET if name == UNKNOWN else COLOURS[i % len(COLOURS)] for i, name in enumerate(names)]
+    shown = alt.Legend(title=None, orient="top", columns=5, labelLimit=200) if legend else None
+    return alt.Color("family:N", scale=alt.Scale(domain=names, range=colours), legend=shown)

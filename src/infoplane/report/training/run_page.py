@@ -6,9 +6,8 @@ from html import escape
 from pathlib import Path
 
 from infoplane.analysis.training.trajectory import Series, Trajectory
-from infoplane.report.measurement import tables
-from infoplane.report.measurement.page import document, origin, read_first, said, section, write_page
-from infoplane.report.parts import words
+from infoplane.report.parts import tables, words
+from infoplane.report.parts.page import document, origin, read_first, said, section, write_page
 from infoplane.report.parts.reading import Reading
 from infoplane.report.training.run_figures import TITLES, run_figures
 from infoplane.report.training.run_view import RunView

@@ -10,12 +10,11 @@ import altair as alt
 from infoplane.analysis.training.seeds import Seeds
 from infoplane.analysis.training.trajectory import Series, Trajectory
 from infoplane.errors import ResultError
-from infoplane.report.measurement.figures import Figure, draw
 from infoplane.report.parts import theme
+from infoplane.report.parts.figure import Figure, draw
+from infoplane.report.parts.theme import COLOURS
 from infoplane.report.training.run_figures import HEIGHT, TITLES, WIDTH, place_of, plane_of, step_axis
 from infoplane.report.training.run_view import QUANTITIES
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8a9099", "#33373d", "#a0c41c")
 
 
 def several_figures(groups: Sequence[Seeds]) -> tuple[Figure, ...]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from infoplane.analysis.training.phases import claim
 from infoplane.analysis.training.seeds import Seeds
 from infoplane.errors import ResultError
-from infoplane.report.measurement import tables
-from infoplane.report.measurement.figures import Figure
-from infoplane.report.measurement.page import document, origin, read_first, said, section, write_page
-from infoplane.report.parts import words
+from infoplane.report.parts import tables, words
+from infoplane.report.parts.figure import Figure
+from infoplane.report.parts.page import document, origin, read_first, said, section, write_page
 from infoplane.report.parts.reading import Reading
 from infoplane.report.training.run_figures import TITLES
 from infoplane.report.training.run_view import PHASED

@@ -1,0 +1,128 @@
+"""Several measured models beside each other, as one stored thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from infoplane.analysis.comparison.fairness import kind_of_labels
+from infoplane.errors import ResultError
+from infoplane.storage import atomic_files as files
+from infoplane.storage.address import place
+from infoplane.storage.locations import record_in
+from infoplane.storage.parquet import write_parquet
+from infoplane.storage.records import read_record
+from infoplane.storage.schema import checked
+
+SCHEMA = "infoplane/comparison/1"
+JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
+_RECORD: Mapping[str, Any] = {
+    "members": list[dict[str, Any]], "values": list[dict[str, Any]], "differences": list[dict[str, Any]],
+    "fairness": dict[str, dict[str, Any]], "warnings": list[str],
+}  # fmt: skip
+_MEMBER: dict[str, Any] = {
+    "name": pl.String, "family": pl.String, "model": pl.String, "revision": pl.String, "parameters": pl.Int64,
+    "width": pl.Int64, "dtype": pl.String, "tokens": pl.Int64, "documents": pl.Int64, "bits_per_byte": pl.Float64,
+    "loss": pl.Float64, "reference_sets": pl.Int64,
+}  # fmt: skip
+_VALUE: dict[str, Any] = {
+    "name": pl.String, "quantity": pl.String, "position_set": pl.String, "side": pl.String, "unit": pl.String,
+    "estimator": pl.String, "value": pl.Float64, "standard_error": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+    "reference_error": pl.Float64, "n": pl.Int64, "warning": pl.String,
+}  # fmt: skip
+_DIFFERENCE: dict[str, Any] = {
+    "name": pl.String, "from": pl.String, "quantity": pl.String, "position_set": pl.String, "side": pl.String,
+    "unit": pl.String, "difference": pl.Float64, "standard_error": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+    "paired": pl.Boolean, "reference_error": pl.String, "claimed": pl.Boolean,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What several measurements say together; everything that a page or a table shows.
+
+    Attributes:
+        members: of each model the name, family, parameters, width, dtype, tokens, documents, bits per byte and loss.
+        values: one row for each model, quantity and set of positions: the estimate of the whole model.
+        differences: one row for each model but the first, quantity and set: that model less the first.
+        fairness: for each set of positions whether its figures compare, and why.
+        warnings: what else should be known.
+    """
+
+    members: pl.DataFrame
+    values: pl.DataFrame
+    differences: pl.DataFrame
+    fairness: Mapping[str, tuple[bool, str]]
+    warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.names[:4]) + (", ..." if len(self.names) > 4 else "")
+        return f"<Comparison of {len(self.names)} models: {names}>"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the models, in the order given."""
+        return tuple(self.members["name"])
+
+    @property
+    def best_set(self) -> str:
+        """The set of positions to look at first: one that compares, of words rather than bytes, or else the first."""
+        fair = [name for name, (good, _) in self.fairness.items() if good]
+        order = sorted(fair, key=lambda name: ("P_", "word", "char", "byte").index(kind_of_labels(name)))
+        return (order or list(self.fairness))[0]
+
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
+        folder = place(folder)
+        write_parquet(folder / TABLE_NAME, self.values)
+        files.write_record(folder / JSON_NAME, self.to_dict())
+        return folder / JSON_NAME, folder / TABLE_NAME
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "schema": SCHEMA, "members": self.members.to_dicts(), "values": self.values.to_dicts(),
+            "differences": self.differences.to_dicts(),
+            "fairness": {name: {"compares": good, "why": why} for name, (good, why) in self.fairness.items()},
+            "warnings": list(self.warnings),
+        }  # fmt: skip
+
+    @classmethod
+    def load(cls, path: str | Path) -> Comparison:
+        """Read a comparison from its folder.
+
+        Raises:
+            ResultError: nothing there, unreadable, or a schema that this version does not know.
+        """
+        source = record_in(path, JSON_NAME)
+        record = read_record(source, SCHEMA, "comparison", "compare")
+        try:
+            checked(record, _RECORD)
+            for m in record["members"]:
+                checked([m["name"], m["parameters"]], tuple[str, int | None], "a model")
+                if m["parameters"] is not None and m["parameters"] < 1:
+                    raise ValueError(f"{m['name']} has {m['parameters']} parameters")
+            for row in (*record["values"], *record["differences"]):
+                value = row["difference" if "difference" in row else "value"]
+                told = [row["name"], row["quantity"], row["position_set"], row["unit"], value]
+                checked(told, tuple[str, str, str, str, float], "a row")
+                if "difference" in row:
+                    checked([row["from"], row["reference_error"]], tuple[str, str], "a difference")
+                if (row["low"] is None) != (row["high"] is None):
+                    raise ValueError(f"half an interval of {row['quantity']}")
+            return cls(
+                pl.DataFrame(record["members"], schema=_MEMBER),
+                pl.DataFrame(record["values"], schema=_VALUE),
+                pl.DataFrame(record["differences"], schema=_DIFFERENCE),
+                {
+                    name: tuple(checked([f["compares"], f["why"]], tuple[bool, str], name))
+                    for name, f in record["fairness"].items()
+                },
+                tuple(record["warnings"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError) as error:
+            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None

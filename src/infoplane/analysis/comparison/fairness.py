@@ -1,0 +1,45 @@
+"""Which figures of several models are about the same thing on the same sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.members import Member
+
+ALIKE = 0.02
+"""Part by which the numbers of positions may differ, of what is called the same sample."""
+
+
+def positions_of(rows: Mapping[Any, Estimate], position_set: str) -> int:
+    return next(row.n or 0 for (_, s, _), row in rows.items() if s == position_set)
+
+
+def kind_of_labels(position_set: str) -> str:
+    kind = position_set.partition(":")[0]
+    return kind if kind in ("word", "char", "byte") else "P_"
+
+
+def fair(members: Sequence[Member], n: Sequence[int], position_set: str) -> tuple[bool, str]:
+    """Whether figures of a set of positions compare, and why (not)."""
+    records = [m.measurement.provenance for m in members]
+    if len({str(p.get("windows_hash")) for p in records}) == 1:
+        return True, f"the same {n[0]:,} positions of the same windows"
+    if position_set in ("answers", "matched"):
+        return False, "preferences are about the same question, but on the tokens of different windows"
+    if kind_of_labels(position_set) == "P_":
+        return False, "labels and positions are those of different windows" + (
+            ": the tokenizers differ" if len({tokenizer_of(p) for p in records}) > 1 else ", cut of different text"
+        )
+    if len({str((p.get("text") or {}).get("sha256")) for p in records}) > 1:
+        return False, "the texts are not the same: measure all models on one text, cut to the same --bytes"
+    if max(n) - min(n) > ALIKE * max(n):
+        return False, f"the same text, but {min(n):,} to {max(n):,} positions: cut it to the same --bytes"
+    if min(n) == max(n):
+        return True, f"the same {n[0]:,} positions of the same text, whatever the tokenizer"
+    return True, f"the same text, {min(n):,} to {max(n):,} positions (windows end at different places)"
+
+
+def tokenizer_of(provenance: Mapping[str, Any]) -> str:
+    return str(((provenance.get("windows") or {}).get("tokenizer") or {}).get("hash"))

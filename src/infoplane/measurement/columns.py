@@ -1,0 +1,52 @@
+"""Figures of the whole model by the names that they have as columns of a table.
+
+A column is called `quantity_order`, and further by what is not the first of its kind: `optimality_1` by the first
+estimator named, `optimality_1_plugin` by another one, `_uniform` by weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.results import Measurement
+
+
+def figures(found: Measurement) -> dict[str, Estimate]:
+    """Figures of the whole model by the names of their columns (see above)."""
+    rows: dict[str, Estimate] = {}
+    for estimate in found.select(layer="model"):
+        name = _column(estimate, found.provenance.get("settings") or {})
+        if name is not None:
+            rows.setdefault(name, estimate)
+    return rows
+
+
+def _column(row: Estimate, settings: Mapping[str, Any]) -> str | None:
+    """What a figure is called among the columns; None for those that stand on the positions of another order."""
+    orders, estimators = settings.get("orders") or [1], settings.get("estimators") or [row.estimator]
+    if row.quantity in ("entropy", "ceiling"):
+        if row.position_set != f"P_{min(orders)}":
+            return None
+        name = row.quantity
+    elif row.quantity == "share":
+        name = f"share_{row.side}" + (f"_{row.order}" if row.order else "_residual")
+    elif row.quantity == "information":
+        name = str(row.side).replace(":", "_")
+    elif row.order is not None:
+        kind, _, width = (row.position_set or "").partition(":")
+        if width:  # labels of the text
+            name = f"{row.quantity}_{kind}_{width}"
+        elif kind.split()[:1] == [f"P_{row.order}"]:
+            name = f"{row.quantity}_{row.order}"
+        else:
+            return None
+    else:
+        name = row.quantity
+    weights = settings.get("weights") or ["frequency"]
+    if row.weight not in (None, weights[0]) and row.quantity != "share":
+        name += f"_{row.weight}"
+    if row.estimator not in (None, estimators[0]):
+        name += f"_{row.estimator}"
+    return name
