@@ -298,9 +298,9 @@ def _pages_of(kind: str) -> Callable[[Path], None]:
         from infoplane.analysis.forecasting.forecasts import Forecast
         from infoplane.analysis.training.trajectory import Trajectory
         from infoplane.bottleneck.text_bound import Bound
-        from infoplane.report.bound.page import render_bound
         from infoplane.report.comparison.page import render_comparison
-        from infoplane.report.forecast.page import render_forecast
+        from infoplane.report.forecasting.page import render_forecast
+        from infoplane.report.text_bound.page import render_bound
         from infoplane.report.training.run_page import render_run
 
         {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,10 +42,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "analysis.forecasting": ("storage", "uncertainty", "measurement", "analysis.scores"),
     "report.parts": ("storage", "measurement"),
     "report.measurement": ("storage", "measurement", "report.parts"),
-    "report.bound": ("uncertainty", "information", "bottleneck", "report.parts"),
+    "report.text_bound": ("uncertainty", "information", "bottleneck", "report.parts"),
     "report.training": ("analysis.training", "report.parts"),
     "report.comparison": ("analysis.comparison", "report.parts"),
-    "report.forecast": ("analysis.forecasting", "report.parts"),
+    "report.forecasting": ("analysis.forecasting", "report.parts"),
 }  # fmt: skip
 """The rooms in the order of the flow, and what each may import from; all may import from `errors`."""
 ABOVE = ("cli", "infoplane")
@@ -57,8 +60,8 @@ def room_of(path: Path, source: Path) -> str:
     return ".".join(parts) if ".".join(parts) in ARROWS else parts[0]
 
 
-def imports(source: Path) -> Iterator[tuple[Path, str, str, str]]:
-    """(file, its room, the room that it imports from, the name) of every import within the package."""
+def imports(source: Path) -> Iterator[tuple[Path, str, str, str, str]]:
+    """(file, its room, the room that it imports from, by what, the name) of every import within the package."""
     for path in sorted(source.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "infoplane":
@@ -69,18 +72,21 @@ def imports(source: Path) -> Iterator[tuple[Path, str, str, str]]:
                     target = at / f"{name.name}.py"
                 else:
                     target = at.with_suffix(".py") if at.with_suffix(".py").is_file() else at / "__init__.py"
-                yield path, room_of(path, source), room_of(target, source), name.name
+                by = str(node.module).removeprefix("infoplane").lstrip(".")
+                yield path, room_of(path, source), room_of(target, source), by, name.name
 
 
 def broken(source: Path) -> list[str]:
     """What the table does not allow."""
     found = []
-    for path, here, there, name in imports(source):
+    for path, here, there, by, name in imports(source):
         where = f"{path.relative_to(source)} imports {name} of {there}"
         if here != there and here not in ABOVE and there not in (*BELOW, *ARROWS[here]):
             found.append(f"{where}: {here} may not")
         if here != there and name.startswith("_") and name != "__version__":
             found.append(f"{where}: a private name crosses a room")
+        if here != there and there in ARROWS and there not in BELOW and by != there:
+            found.append(f"{where}: its face, infoplane.{there}, is passed by")
     return found
 
 
@@ -102,10 +108,12 @@ def test_arrows_point_one_way() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("from infoplane.measurement.results import Measurement", "text may not"),
+        ("from infoplane.measurement import Measurement", "text may not"),
         ("def f():\n    from infoplane.capture import folder", "text may not"),
-        ("from infoplane.storage.atomic_files import _put_new", "a private name crosses a room"),
+        ("from infoplane.storage import _put_new", "a private name crosses a room"),
+        ("from infoplane.storage.atomic_files import write_json", "its face, infoplane.storage, is passed by"),
         ("from infoplane.storage import atomic_files", None),
+        ("from infoplane.storage import write_json", None),
     ],
 )
 def test_an_arrow_that_is_not_allowed_is_seen(line: str, says: str | None, tmp_path: Path) -> None:
@@ -114,6 +122,26 @@ def test_an_arrow_that_is_not_allowed_is_seen(line: str, says: str | None, tmp_p
         (tmp_path / name).write_text(line if name.startswith("text") else "", "utf-8")
     found = broken(tmp_path)
     assert len(found) == (says is not None) and all(one.endswith(str(says)) for one in found)
+
+
+FACES = ("", *sorted(room for room in ARROWS if room not in BELOW))
+
+
+@pytest.mark.parametrize("room", FACES)
+def test_a_face_says_what_is_there(room: str) -> None:
+    face = importlib.import_module(f"infoplane.{room}".rstrip("."))
+    if room not in ("", "cli"):
+        assert re.search(r"\bin goe?s?\b.*\bout comes?\b", str(face.__doc__), re.DOTALL | re.IGNORECASE)
+    assert {*face.__all__} - {"__version__"} <= {*dir(face)}
+    for name in face.__all__:
+        assert getattr(face, name) is not None
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    functions = {name for name in infoplane.__all__ if inspect.isroutine(getattr(infoplane, name))}
+    assert len(functions) > 20
+    names = {path.stem for path in SOURCE.rglob("*.py")} | {path.name for path in SOURCE.rglob("*") if path.is_dir()}
+    assert functions & names == set()
 
 
 def test_reading_and_drawing_stored_results_needs_no_torch() -> None:

@@ -17,10 +17,10 @@ from tiny import byte_tokenizer
 from infoplane.bottleneck.frontier import Frontier
 from infoplane.bottleneck.text_bound import Bound
 from infoplane.errors import ResultError
-from infoplane.report.bound.figures import bound_figures
-from infoplane.report.bound.page import render_bound, write_bound_report
-from infoplane.report.bound.view import BoundView
 from infoplane.report.parts import page
+from infoplane.report.text_bound.figures import bound_figures
+from infoplane.report.text_bound.page import render_bound, write_bound_report
+from infoplane.report.text_bound.view import BoundView
 from infoplane.uncertainty.document_jackknife import error_and_interval
 
 SEEN = {1: 0.76, 2: 0.24, 3: 0.05}

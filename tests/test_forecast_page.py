@@ -11,7 +11,7 @@ from test_compare import command
 
 from infoplane.analysis.forecasting.case_table import Cases
 from infoplane.analysis.forecasting.forecasts import Forecast, forecast
-from infoplane.report.forecast.page import forecast_figures, render_forecast
+from infoplane.report.forecasting.page import forecast_figures, render_forecast
 
 
 @pytest.fixture(scope="module")

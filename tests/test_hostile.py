@@ -43,10 +43,10 @@ from infoplane.errors import InfoplaneError, LabelError, ModelError, ResultError
 from infoplane.measurement.members import Member
 from infoplane.measurement.results import Measurement
 from infoplane.models.loading import load_model, load_tokenizer
-from infoplane.report.bound.page import write_bound_report
 from infoplane.report.comparison.page import write_comparison_report
-from infoplane.report.forecast.page import write_forecast_report
+from infoplane.report.forecasting.page import write_forecast_report
 from infoplane.report.measurement.writing import write_report
+from infoplane.report.text_bound.page import write_bound_report
 from infoplane.report.training.run_page import write_run_report
 from infoplane.report.training.several_page import write_several_report
 from infoplane.text.ngram_labels import read_column

@@ -437,7 +437,9 @@ def test_bad_rows_are_refused_on_the_command_line(content: Any, words: str, tmp_
 def test_bad_settings_are_refused_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "pairs.json"
     file.write_text(json.dumps([{"question": "q" * 80, "chosen": "yes", "rejected": "no"}] * 2))
-    monkeypatch.setattr(run, "ready_model", lambda *_: Model.from_module(tiny_model(), tokenizer(None), "tiny"))
+    monkeypatch.setattr(
+        "infoplane.models.source.ready_model", lambda *_: Model.from_module(tiny_model(), tokenizer(None), "tiny")
+    )
 
     def refused(*options: str) -> str:
         answer = CliRunner().invoke(

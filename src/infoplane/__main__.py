@@ -1,6 +1,6 @@
 """`python -m infoplane` is the command `infoplane`."""
 
-from infoplane.cli.app import main
+from infoplane.cli import main
 
 if __name__ == "__main__":
     main()

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from infoplane.information.assignments import Floats
+from infoplane.information import Floats
 
 Ints = npt.NDArray[np.int64]
 ALPHAS = tuple(2.0**k for k in range(-3, 11))

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoplane.bottleneck.backoff import Ladder
-from infoplane.information.assignments import Floats, negative_entropy
+from infoplane.information import Floats, negative_entropy
 
 TOLERANCE, ROUNDS = 1e-6, 1000
 _DEAD = 1e-9  # p(t) below which a symbol is dropped

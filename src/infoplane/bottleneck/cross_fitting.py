@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from infoplane.bottleneck.backoff import choose_alphas
 from infoplane.errors import TextError
-from infoplane.text.ngram_labels import NGrams
-from infoplane.text.windows import Windows
-from infoplane.uncertainty.document_blocks import assign_blocks
+from infoplane.text import NGrams, Windows
+from infoplane.uncertainty import assign_blocks
 
 Ints = npt.NDArray[np.int32]
 

@@ -40,12 +40,8 @@ from infoplane.bottleneck.backoff import Ladder, choose_alphas
 from infoplane.bottleneck.blahut_arimoto import Code, anneal
 from infoplane.bottleneck.cross_fitting import Ints, Positions, halves, saturation
 from infoplane.errors import SettingError, TextError, check_whole
-from infoplane.information.assignments import Floats, Rows
-from infoplane.information.estimators import information
-from infoplane.information.label_groups import Grouping
-from infoplane.information.marginal_entropy import Marginal, NullCurve
-from infoplane.text.ngram_labels import Labels, NGrams
-from infoplane.text.windows import Windows
+from infoplane.information import Floats, Grouping, Marginal, NullCurve, Rows, information
+from infoplane.text import Labels, NGrams, Windows
 
 MAX_ORDER = 3
 BETAS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)

@@ -11,18 +11,11 @@ import numpy as np
 import polars as pl
 
 from infoplane.bottleneck.frontier import MAX_ORDER, Frontier, fit_frontiers
-from infoplane.engines.progress import Progress
+from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
-from infoplane.storage.locations import record_in
-from infoplane.storage.parquet import read_parquet, write_parquet
-from infoplane.storage.provenance import versions
-from infoplane.storage.records import read_record
-from infoplane.storage.schema import checked
-from infoplane.text.cut_windows import CONTEXT, TOKENS, make_windows
-from infoplane.text.documents import BUILT_IN, read_text
-from infoplane.text.windows import Windows
+from infoplane.storage import checked, place, read_parquet, read_record, record_in, versions, write_parquet
+from infoplane.text import BUILT_IN, CONTEXT, TOKENS, Windows, make_windows, read_text
 
 SCHEMA = "infoplane/bound/1"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"

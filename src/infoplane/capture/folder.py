@@ -19,12 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as st
 
 from infoplane.errors import CaptureError
+from infoplane.storage import MARK, OF_A_CAPTURE, check, is_address, local
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import is_address
-from infoplane.storage.bounded_reading import check
-from infoplane.storage.local_copies import local
-from infoplane.storage.working_folders import MARK, OF_A_CAPTURE
-from infoplane.text.windows import Windows
+from infoplane.text import Windows
 
 SCHEMA = "infoplane/capture/1"
 MANIFEST, WINDOWS = "manifest.json", "windows.safetensors"

@@ -18,16 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import ModelError, SettingError
-from infoplane.information.reference_points import ReferencePoints
-from infoplane.models.layers import Layer
-from infoplane.models.running import evaluating, out_of_memory
-from infoplane.models.structure import state_in
-from infoplane.text.windows import Windows
+from infoplane.information import ReferencePoints
+from infoplane.models import Layer, evaluating, out_of_memory, state_in
+from infoplane.text import Windows
 
 if TYPE_CHECKING:
     import torch
 
-    from infoplane.models.decoder import Model
+    from infoplane.models import Model
 
 MAX_BATCH_TOKENS = 4096
 _LOGITS = 1 << 25  # numbers of logits held at once by the loss: 128 MiB in float32

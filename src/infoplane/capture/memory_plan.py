@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from infoplane.errors import SettingError
-from infoplane.information.assignments import widest
-from infoplane.storage.memory_size import spoken
+from infoplane.information import widest
+from infoplane.storage import spoken
 
 LIBRARIES, TORCH = 230 << 20, 450 << 20
 """Bytes of the interpreter with its libraries, and of PyTorch and transformers on top."""

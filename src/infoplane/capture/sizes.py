@@ -9,14 +9,13 @@ from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.memory_plan import capturing, reduction
 from infoplane.capture.writer import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole
-from infoplane.information.reference_points import ReferencePoints
-from infoplane.information.vmf_temperature import check_calibration
-from infoplane.storage.memory_size import free, parse, spoken
-from infoplane.text.cut_windows import MIN_WINDOW
+from infoplane.information import ReferencePoints, check_calibration
+from infoplane.storage import free, parse, spoken
+from infoplane.text import MIN_WINDOW
 
 if TYPE_CHECKING:
-    from infoplane.models.decoder import Facts
-    from infoplane.text.windows import Windows
+    from infoplane.models import Facts
+    from infoplane.text import Windows
 
 _DRAWN, _HELD = 3 * 8, 8 + 4  # bytes of a number of a set that is drawn, and of one that is kept and cast
 

@@ -30,10 +30,8 @@ from infoplane.capture.folder import (
     text_of,
 )
 from infoplane.errors import CaptureError
-from infoplane.storage.address import is_address, place
-from infoplane.storage.local_copies import local
-from infoplane.storage.schema import checked
-from infoplane.text.windows import Windows
+from infoplane.storage import checked, is_address, local, place
+from infoplane.text import Windows
 
 
 @dataclass(frozen=True, eq=False)

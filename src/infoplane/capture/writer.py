@@ -34,20 +34,16 @@ from infoplane.capture.folder import (
     write_shard,
 )
 from infoplane.capture.stored_capture import Capture
-from infoplane.engines.base import Group, Held, Local, Piece, unseen
-from infoplane.engines.progress import Progress
+from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import is_address, place
-from infoplane.storage.local_copies import forget
-from infoplane.storage.provenance import versions
-from infoplane.text.windows import Windows
+from infoplane.storage import forget, is_address, place, versions
+from infoplane.text import Windows
 
 if TYPE_CHECKING:
     from infoplane.capture.forward_pass import BatchSize
-    from infoplane.information.reference_points import ReferencePoints
-    from infoplane.models.decoder import Facts, Model
-    from infoplane.models.layers import Layer
+    from infoplane.information import ReferencePoints
+    from infoplane.models import Facts, Layer, Model
 
 SHARD_TOKENS = 8192
 
@@ -204,7 +200,7 @@ class _Writing:
 
     def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
         from infoplane.capture.forward_pass import BatchSize, assign_windows
-        from infoplane.models.layers import select_layers
+        from infoplane.models import select_layers
 
         self._check(model)
         layers = select_layers(model.layers, tuple(self.manifest["layers"]))

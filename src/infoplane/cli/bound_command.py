@@ -11,10 +11,10 @@ import typer
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.terminal import bars, console, numbers, quiet, say
-from infoplane.storage.locations import reach
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
-    from infoplane.bottleneck.text_bound import Bound
+    from infoplane.bottleneck import Bound
 
 
 def bound(
@@ -52,12 +52,11 @@ def bound(
     Codes of k-grams are fitted on one half of the documents and judged on the other. Writes bound.json, bound.parquet,
     report.html and figures/ to --out. No model is needed. `infoplane measure --bound` places a model against it.
     """
-    from infoplane.bottleneck.text_bound import JSON_NAME, Bound
-    from infoplane.bottleneck.text_bound import bound as run
-    from infoplane.models.loading import load_tokenizer
-    from infoplane.report.bound.page import write_bound_report
-    from infoplane.text.cut_windows import tokenizer_hash
-    from infoplane.text.documents import read_text
+    from infoplane.bottleneck import JSON_NAME, Bound
+    from infoplane.bottleneck import bound as run
+    from infoplane.models import load_tokenizer
+    from infoplane.report.text_bound import write_bound_report
+    from infoplane.text import read_text, tokenizer_hash
 
     out = reach(out, "--out")
     before = stored_request(out, JSON_NAME, force)
@@ -91,7 +90,7 @@ def _summary(found: Bound) -> None:
     from rich import box
     from rich.table import Table
 
-    from infoplane.report.bound.view import BoundView
+    from infoplane.report.text_bound import BoundView
 
     view = BoundView(found)
     shell = console()

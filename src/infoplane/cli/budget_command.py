@@ -31,8 +31,7 @@ def budget(
     A standard error falls about as the square root of the tokens: docs/method.md says how well that held.
     `infoplane measure --until-se` reads until it is reached.
     """
-    from infoplane.measurement.results import Measurement
-    from infoplane.measurement.tokens_needed import WANTED, costs, note, spoken_tokens
+    from infoplane.measurement import WANTED, Measurement, costs, note, spoken_tokens
 
     found = Measurement.load(source)
     unit = (found.provenance.get("settings") or {}).get("unit", "efficiency")

@@ -10,8 +10,7 @@ import typer
 from infoplane.cli import options as o
 from infoplane.cli.terminal import say
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage.address import place
-from infoplane.storage.locations import reach
+from infoplane.storage import place, reach
 
 
 def cases(
@@ -31,11 +30,10 @@ def cases(
 
     Models that have no scores are named, with near names, and left out; nothing is guessed.
     """
-    from infoplane.analysis.forecasting.join_scores import join
-    from infoplane.analysis.scores.published_tables import TABLES, scores_from
-    from infoplane.analysis.scores.score_table import concat
+    from infoplane.analysis.forecasting import join
+    from infoplane.analysis.scores import TABLES, concat, scores_from
     from infoplane.storage import atomic_files as files
-    from infoplane.storage.parquet import csv_text, write_parquet
+    from infoplane.storage import csv_text, write_parquet
 
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: expected a .csv or .parquet file")
@@ -65,8 +63,8 @@ def cases(
 
 def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]:
     """The measurements in folders, and what a survey knows of each."""
-    from infoplane.analysis.surveys.record import JSON_NAME, Survey
-    from infoplane.measurement.results import Measurement
+    from infoplane.analysis.surveys import JSON_NAME, Survey
+    from infoplane.measurement import Measurement
 
     found, told = [], []
     for source in (reach(source, "source", writes=False) for source in sources):

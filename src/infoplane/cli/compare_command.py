@@ -13,12 +13,11 @@ from infoplane.cli import options as o
 from infoplane.cli.repeated import check_new, done
 from infoplane.cli.terminal import console, named_source, pair, say
 from infoplane.errors import SettingError
-from infoplane.storage.locations import reach
-from infoplane.storage.records import check_kind
+from infoplane.storage import check_kind, reach
 
 if TYPE_CHECKING:
-    from infoplane.analysis.comparison.comparison import Comparison
-    from infoplane.measurement.members import Member
+    from infoplane.analysis.comparison import Comparison
+    from infoplane.measurement import Member
 
 
 def compare(
@@ -41,8 +40,8 @@ def compare(
     Between tokenizers only labels of the text compare (`infoplane measure --text-labels word --bytes N`); the table
     says which figures do. Writes comparison.json, comparison.parquet, report.html and figures/ to --out.
     """
-    from infoplane.analysis.comparison.comparing import compare as put_together
-    from infoplane.analysis.comparison.comparison import JSON_NAME
+    from infoplane.analysis.comparison import JSON_NAME
+    from infoplane.analysis.comparison import compare as put_together
 
     folder = reach(out or Path("infoplane-comparison"), "--out")
     writes = out is not None or not as_json
@@ -54,7 +53,7 @@ def compare(
             _show(found)
         say(done(folder), err=as_json)
     elif writes:
-        from infoplane.report.comparison.page import write_comparison_report
+        from infoplane.report.comparison import write_comparison_report
 
         page = write_comparison_report(found, folder)[0]
         written = [*found.save(folder), page]
@@ -67,11 +66,10 @@ def compare(
 
 
 def _members(sources: list[str], families: list[str]) -> list[Member]:
-    from infoplane.analysis.scores.model_matching import family_of
-    from infoplane.analysis.surveys.record import JSON_NAME as SURVEY_NAME
-    from infoplane.analysis.surveys.record import Survey
-    from infoplane.measurement.members import Member
-    from infoplane.measurement.results import Measurement
+    from infoplane.analysis.scores import family_of
+    from infoplane.analysis.surveys import JSON_NAME as SURVEY_NAME
+    from infoplane.analysis.surveys import Survey
+    from infoplane.measurement import Measurement, Member
 
     told = dict(pair(text, "--family", "NAME=FAMILY") for text in families)
     members = []
@@ -93,8 +91,8 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
 def _show(found: Comparison) -> None:
     from rich.table import Table
 
-    from infoplane.analysis.comparison.comparing import PREFERENCES, SHOWN
-    from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
+    from infoplane.analysis.comparison import PREFERENCES, SHOWN
+    from infoplane.uncertainty import MIN_DOCUMENTS
 
     shell = console(140)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}

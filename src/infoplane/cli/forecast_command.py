@@ -11,13 +11,12 @@ from infoplane.cli import options as o
 from infoplane.cli.repeated import check_new, done
 from infoplane.cli.terminal import console, say, words
 from infoplane.errors import SettingError
-from infoplane.storage.locations import reach
-from infoplane.storage.records import check_kind
+from infoplane.storage import check_kind, reach
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from infoplane.analysis.forecasting.forecasts import Forecast
+    from infoplane.analysis.forecasting import Forecast
 
 
 def forecast(
@@ -69,9 +68,8 @@ def forecast(
     families left out, predictions with intervals, and how many models would be needed. Writes forecast.json,
     forecast.parquet, report.html and figures/ to --out.
     """
-    from infoplane.analysis.forecasting.case_table import Cases
-    from infoplane.analysis.forecasting.forecasts import JSON_NAME
-    from infoplane.analysis.forecasting.forecasts import forecast as run
+    from infoplane.analysis.forecasting import JSON_NAME, Cases
+    from infoplane.analysis.forecasting import forecast as run
 
     out = reach(out, "--out")
     check_kind(out, JSON_NAME)
@@ -86,7 +84,7 @@ def forecast(
         cases, baselines=base, structure=structure, scores=scores, new=others, level=level, strict=strict, draws=draws,
         seed=seed,
     )  # fmt: skip
-    from infoplane.report.forecast.page import write_forecast_report
+    from infoplane.report.forecasting import write_forecast_report
 
     written: tuple[Path, ...] = ()
     if not check_new(out, JSON_NAME, force, found.to_dict()):

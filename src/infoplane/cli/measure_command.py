@@ -12,19 +12,16 @@ from infoplane.cli import options as o
 from infoplane.cli import preferences as pairs
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.terminal import bars, console, given, numbers, pair, quiet, say, short, tell, words
-from infoplane.engines.by_name import using
+from infoplane.engines import using
 from infoplane.errors import SettingError
 from infoplane.storage import atomic_files as files
+from infoplane.storage import check_free, is_address, reach
 from infoplane.storage import working_folders as work_folders
-from infoplane.storage.address import is_address
-from infoplane.storage.locations import reach
-from infoplane.storage.records import check_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from infoplane.measurement.estimate import Estimate
-    from infoplane.measurement.results import Measurement
+    from infoplane.measurement import Estimate, Measurement
 
 
 def measure(
@@ -126,14 +123,12 @@ def measure(
     Writes measurement.json, measurement.parquet, report.html and figures/ to --out. An interrupted command goes on
     where it stopped when it is repeated.
     """
-    from infoplane.capture.folder import read_manifest
-    from infoplane.measurement.measuring import measure as run
-    from infoplane.measurement.results import JSON_NAME
-    from infoplane.models.loading import weights_of
-    from infoplane.text.byte_budget import limit_bytes, tokens_enough
-    from infoplane.text.documents import read_text
-    from infoplane.text.ngram_labels import read_column
-    from infoplane.text.pairs.preference_pairs import read_pairs
+    from infoplane.capture import read_manifest
+    from infoplane.measurement import JSON_NAME
+    from infoplane.measurement import measure as run
+    from infoplane.models import weights_of
+    from infoplane.text import limit_bytes, read_column, read_text, tokens_enough
+    from infoplane.text.pairs import read_pairs
 
     if baseline not in (None, "random-init"):
         raise SettingError(f"baseline {baseline!r} is not known; the one there is: random-init")
@@ -246,8 +241,8 @@ def _request(
     """What decides the numbers: options, and hashes of the weights (or the capture), text, labels and tokenizer."""
     import numpy as np
 
-    from infoplane.analysis.surveys.entries import device_of
-    from infoplane.models.loading import tokenizer_key
+    from infoplane.analysis.surveys import device_of
+    from infoplane.models import tokenizer_key
 
     options = ctx.params
     read = asked.get("preferences") or documents
@@ -263,7 +258,7 @@ def _request(
 
 def _is_whole(folder: Path, baseline: bool) -> bool:
     """Whether nothing of a result is missing: a command may have been stopped after its record."""
-    from infoplane.measurement.results import JSON_NAME, TABLE_NAME
+    from infoplane.measurement import JSON_NAME, TABLE_NAME
 
     names = (JSON_NAME, TABLE_NAME, "report.html")
     return all(
@@ -272,7 +267,7 @@ def _is_whole(folder: Path, baseline: bool) -> bool:
 
 
 def _show_done(folder: Path, as_json: bool) -> None:
-    from infoplane.measurement.results import Measurement
+    from infoplane.measurement import Measurement
 
     found = Measurement.load(folder)
     if as_json:
@@ -303,7 +298,7 @@ def _check_capture_only(ctx: typer.Context, capture: Path | None) -> None:
 
 def _write(found: Measurement, folder: Path) -> list[Path]:
     """The record last: where it stands, everything stands."""
-    from infoplane.report.measurement.writing import write_report
+    from infoplane.report.measurement import write_report
 
     page = write_report(found, folder)[0]
     record, table = found.save(folder)

@@ -10,7 +10,7 @@ from infoplane.cli.terminal import console
 from infoplane.errors import SettingError
 
 if TYPE_CHECKING:
-    from infoplane.measurement.results import Measurement
+    from infoplane.measurement import Measurement
 
 PANEL = "Preferences"
 Preferences = Annotated[
@@ -71,7 +71,7 @@ def show(found: Measurement) -> None:
     """The preference figures of the whole model."""
     from rich.table import Table
 
-    from infoplane.measurement.preference_information import QUANTITIES
+    from infoplane.measurement import QUANTITIES
 
     rows = [row for row in found.select(layer="model") if row.quantity in QUANTITIES]
     if not rows:

@@ -14,8 +14,7 @@ import typer
 
 from infoplane.errors import ResultError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.provenance import deciding_versions, differences
-from infoplane.storage.records import check_free, check_kind
+from infoplane.storage import check_free, check_kind, deciding_versions, differences
 
 _NO_NUMBER = (
     "out", "capture", "force", "as_json", "engine", "workers", "gpus_per_worker", "memory", "batch", "ctx", "model",

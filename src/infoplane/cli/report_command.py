@@ -10,8 +10,7 @@ import typer
 
 from infoplane.cli.terminal import named_source, say
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage.locations import reach
-from infoplane.storage.records import check_folder, kind_at
+from infoplane.storage import check_folder, kind_at, reach
 
 
 def report(
@@ -30,20 +29,17 @@ def report(
     Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
     are judged, and a phase is claimed if two thirds of them, and at least two, show it.
     """
-    from infoplane.analysis.comparison.comparing import compare
-    from infoplane.analysis.comparison.comparison import Comparison
-    from infoplane.analysis.forecasting.forecasts import Forecast
-    from infoplane.analysis.surveys.record import Survey
-    from infoplane.analysis.training.seeds import grouped
-    from infoplane.analysis.training.trajectory import Trajectory
-    from infoplane.bottleneck.text_bound import Bound
-    from infoplane.measurement.results import Measurement
-    from infoplane.report.bound.page import write_bound_report
-    from infoplane.report.comparison.page import write_comparison_report
-    from infoplane.report.forecast.page import write_forecast_report
-    from infoplane.report.measurement.writing import write_report
-    from infoplane.report.training.run_page import write_run_report
-    from infoplane.report.training.several_page import write_several_report
+    from infoplane.analysis.comparison import Comparison, compare
+    from infoplane.analysis.forecasting import Forecast
+    from infoplane.analysis.surveys import Survey
+    from infoplane.analysis.training import Trajectory, grouped
+    from infoplane.bottleneck import Bound
+    from infoplane.measurement import Measurement
+    from infoplane.report.comparison import write_comparison_report
+    from infoplane.report.forecasting import write_forecast_report
+    from infoplane.report.measurement import write_report
+    from infoplane.report.text_bound import write_bound_report
+    from infoplane.report.training import write_run_report, write_several_report
 
     named = [named_source(source) for source in sources]
     source = named[0][1]

@@ -14,7 +14,7 @@ from infoplane.cli import options as o
 from infoplane.cli.terminal import console, safe, say
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
+from infoplane.storage import place
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,9 +59,8 @@ def scores(
     force: Annotated[bool, typer.Option(help="Overwrite it.", rich_help_panel=o.OUT)] = False,
 ) -> None:
     """Show or export benchmark scores: those that come with infoplane, or result files of lm-eval and CSV tables."""
-    from infoplane.analysis.scores.model_matching import find
-    from infoplane.analysis.scores.published_tables import TABLES, scores_from
-    from infoplane.analysis.scores.published_tables import facts as facts_of
+    from infoplane.analysis.scores import TABLES, find, scores_from
+    from infoplane.analysis.scores import facts as facts_of
 
     out = None if out is None else place(out)
     form = _format(form, out)
@@ -118,7 +117,7 @@ def _is_glob(text: str) -> bool:
 
 
 def _list_tables(form: str) -> None:
-    from infoplane.analysis.scores.published_tables import TABLES, published
+    from infoplane.analysis.scores import TABLES, published
 
     if form == "csv":
         raise SettingError("the list of tables is shown, or printed with --format json; name a table for its scores")
@@ -150,7 +149,7 @@ def _give(table: pl.DataFrame, warnings: tuple[str, ...], form: str, out: Path |
     if form == "table":
         _draw(table, title)
         return
-    from infoplane.storage.parquet import csv_text
+    from infoplane.storage import csv_text
 
     text = csv_text(table)
     if form == "json":

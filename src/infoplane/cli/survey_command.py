@@ -11,14 +11,13 @@ import typer
 
 from infoplane.cli import options as o
 from infoplane.cli.terminal import bars, console, quiet, say, short, tell
-from infoplane.engines.by_name import using
+from infoplane.engines import using
 from infoplane.errors import SettingError
-from infoplane.storage.locations import reach
+from infoplane.storage import reach
 
 if TYPE_CHECKING:
-    from infoplane.analysis.surveys.cost import Cost
-    from infoplane.analysis.surveys.record import Survey
-    from infoplane.measurement.estimate import Estimate
+    from infoplane.analysis.surveys import Cost, Survey
+    from infoplane.measurement import Estimate
 
 
 def survey(
@@ -65,9 +64,8 @@ def survey(
     Writes one measurement a model, survey.json (what was measured, what failed and why), survey.parquet (one row a
     model) and survey.lock.json (which revisions) to --out. Exit status 1 where some models failed: the others stand.
     """
-    from infoplane.analysis.surveys.entries import choose
-    from infoplane.analysis.surveys.survey_file import read_survey, ready_text
-    from infoplane.analysis.surveys.surveying import survey as run
+    from infoplane.analysis.surveys import choose, read_survey, ready_text
+    from infoplane.analysis.surveys import survey as run
 
     if show:
         if Path(source).is_file():
@@ -106,8 +104,8 @@ def survey(
 def _summary(found: Survey) -> None:
     from rich.table import Table
 
-    from infoplane.analysis.scores.model_matching import family_of
-    from infoplane.measurement.columns import figures
+    from infoplane.analysis.scores import family_of
+    from infoplane.measurement import figures
 
     orders = sorted(
         {min(one.measurement.provenance["settings"]["orders"]) for one in found.measured if one.measurement}
@@ -141,8 +139,7 @@ def _with_interval(row: Estimate | None) -> str:
 
 
 def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> None:
-    from infoplane.analysis.surveys.cost import costs, throughput_of
-    from infoplane.analysis.surveys.lock import Hub
+    from infoplane.analysis.surveys import Hub, costs, throughput_of
 
     value, why = throughput_of(throughput)
     hub = Hub()
@@ -177,8 +174,8 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
 
 def _texts(entries: Sequence[Any]) -> dict[str, Any]:
     """The texts that lie on this machine; those of a hub are not fetched for an estimate."""
-    from infoplane.analysis.surveys.entries import read_entry_text, text_key
-    from infoplane.text.documents import BUILT_IN
+    from infoplane.analysis.surveys import read_entry_text, text_key
+    from infoplane.text import BUILT_IN
 
     read: dict[str, Any] = {}
     found = {}
@@ -192,7 +189,7 @@ def _texts(entries: Sequence[Any]) -> dict[str, Any]:
 
 
 def _record(found: Sequence[Cost], value: float, why: str, reachable: bool) -> dict[str, Any]:
-    from infoplane.analysis.surveys.cost import BYTES_PER_TOKEN, CAPTURING, EACH_SET
+    from infoplane.analysis.surveys import BYTES_PER_TOKEN, CAPTURING, EACH_SET
 
     kept = [c.capture or 0 for c in found if c.entry.settings.get("keep_captures")]
     passing = [c.capture or 0 for c in found if not c.entry.settings.get("keep_captures")]

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from infoplane.errors import SettingError
-from infoplane.storage.address import is_address
-from infoplane.storage.locations import reach
+from infoplane.storage import is_address, reach
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from infoplane.engines.progress import Progress
+    from infoplane.engines import Progress
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -10,13 +10,11 @@ import typer
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done
 from infoplane.cli.terminal import bars, console, numbers, quiet, say, short, tell, words
-from infoplane.engines.by_name import using
-from infoplane.storage.atomic_files import parse_json
-from infoplane.storage.locations import reach
-from infoplane.storage.records import check_kind
+from infoplane.engines import using
+from infoplane.storage import check_kind, parse_json, reach
 
 if TYPE_CHECKING:
-    from infoplane.analysis.training.trajectory import Trajectory
+    from infoplane.analysis.training import Trajectory
 
 
 def trace(
@@ -74,11 +72,11 @@ def trace(
     interrupted command goes on where it stopped when it is repeated. Exit status 1 where some checkpoints could not be
     measured: the others stand, and a repeated command tries those again.
     """
-    from infoplane.analysis.training.tracing import trace as run
-    from infoplane.analysis.training.trajectory import JSON_NAME, TABLE_NAME
-    from infoplane.models.checkpoints import find_checkpoints, read_table
-    from infoplane.report.training.run_page import write_run_report
-    from infoplane.text.documents import read_text
+    from infoplane.analysis.training import JSON_NAME, TABLE_NAME
+    from infoplane.analysis.training import trace as run
+    from infoplane.models import find_checkpoints, read_table
+    from infoplane.report.training import write_run_report
+    from infoplane.text import read_text
 
     folder = reach(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
     check_kind(folder, JSON_NAME)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infoplane.engines.base import Advance, Opening, Work
-from infoplane.storage.local_copies import forget as forget_copies
-from infoplane.storage.memory_size import shared_by
+from infoplane.storage import forget as forget_copies
+from infoplane.storage import shared_by
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from infoplane.information.label_groups import Grouping
 from infoplane.information.label_sums import LabelSums, Summing
 from infoplane.information.marginal_entropy import Marginal, NullCurve, entropy_bias
 from infoplane.information.uniform_mean import MIN_COUNT
-from infoplane.uncertainty.document_jackknife import partner_weight
+from infoplane.uncertainty import partner_weight
 
 PLUGIN, NULL_CURVE = "plugin", "null-curve"
 ESTIMATORS = {"plugin": PLUGIN, "corrected": NULL_CURVE, "null-curve": NULL_CURVE}

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.text.ngram_labels import Labels
+from infoplane.text import Labels
 
 Ints = npt.NDArray[np.int32]
 

@@ -10,18 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.capture.stored_capture import Capture
-from infoplane.engines.base import Advance, Engine, Local, Piece
-from infoplane.engines.progress import Progress
+from infoplane.capture import Capture
+from infoplane.engines import Advance, Engine, Local, Piece, Progress
 from infoplane.errors import SettingError
-from infoplane.information.estimators import ESTIMATORS
+from infoplane.information import ESTIMATORS
 from infoplane.measurement.estimate_rows import Record
 from infoplane.measurement.questions import Question, Questions, check_orders
 from infoplane.measurement.reduction import Answers, Plan, Target, answer, settings, targets_of
 from infoplane.measurement.results import Measurement
-from infoplane.text.ngram_labels import Column
-from infoplane.text.windows import Windows
-from infoplane.text.word_labels import Unit
+from infoplane.text import Column, Unit, Windows
 
 UNITS = ("efficiency", "bits", "nats")
 WEIGHTS = ("frequency", "uniform")

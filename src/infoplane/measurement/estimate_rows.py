@@ -15,21 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.capture.stored_capture import Capture
-from infoplane.information.assignments import Floats
-from infoplane.information.estimators import ESTIMATORS, PLUGIN
-from infoplane.information.marginal_entropy import without
-from infoplane.information.soft_assignment import unit_scale
+from infoplane.capture import Capture
+from infoplane.information import ESTIMATORS, PLUGIN, Floats, unit_scale, without
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.questions import SIDES, Question, Questions
 from infoplane.measurement.reduction import Answers
 from infoplane.measurement.results import Measurement
 from infoplane.storage import atomic_files as files
-from infoplane.storage.provenance import versions
-from infoplane.text.pairs.cut_pair_windows import is_of_pairs
-from infoplane.text.windows import Windows
-from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
-from infoplane.uncertainty.document_jackknife import error_and_interval, standard_error_of
+from infoplane.storage import versions
+from infoplane.text import Windows
+from infoplane.text.pairs import is_of_pairs
+from infoplane.uncertainty import MIN_DOCUMENTS, error_and_interval, standard_error_of
 
 
 class Record:

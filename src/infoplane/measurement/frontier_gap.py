@@ -23,19 +23,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from infoplane.bottleneck.cross_fitting import Positions, halves
-from infoplane.bottleneck.frontier import Frontier
-from infoplane.capture.stored_capture import Capture
+from infoplane.bottleneck import Frontier, Positions, halves
+from infoplane.capture import Capture
 from infoplane.errors import SettingError
-from infoplane.information.assignments import Floats, Rows
-from infoplane.information.estimators import NULL_CURVE, information
-from infoplane.information.label_groups import Grouping
-from infoplane.information.marginal_entropy import Marginal, NullCurve
-from infoplane.information.soft_assignment import unit_scale
+from infoplane.information import NULL_CURVE, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
-from infoplane.text.ngram_labels import Labels, NGrams
-from infoplane.uncertainty.document_jackknife import error_and_interval
+from infoplane.text import Labels, NGrams
+from infoplane.uncertainty import error_and_interval
 
 QUANTITIES = ("projection_complexity", "projection", "frontier", "gap", "context_gain")
 """Of the projection of a code to the k-gram, in nats or their unit: see above."""

@@ -10,35 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.bottleneck.text_bound import bound_of, with_a_bound
-from infoplane.capture.sizes import capture_sizes, check_sizes, draw_points
-from infoplane.capture.stored_capture import Capture, open_capture
-from infoplane.capture.writer import capture_with
-from infoplane.engines.base import Engine
-from infoplane.engines.by_name import using
-from infoplane.engines.progress import Progress
+from infoplane.bottleneck import bound_of, with_a_bound
+from infoplane.capture import Capture, capture_sizes, capture_with, check_sizes, draw_points, open_capture
+from infoplane.engines import Engine, Progress, using
 from infoplane.errors import SettingError
 from infoplane.measurement.asking import check_asked, measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.preference_information import with_preferences
 from infoplane.measurement.read_until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
 from infoplane.measurement.results import Measurement
-from infoplane.models.layers import select_names
-from infoplane.models.source import AskFacts, Source
+from infoplane.models import AskFacts, Source, select_names
+from infoplane.storage import parse, place, reach, temporary
 from infoplane.storage import working_folders as work_folders
-from infoplane.storage.address import place
-from infoplane.storage.locations import reach
-from infoplane.storage.memory_size import parse
-from infoplane.storage.temporary_folders import temporary
-from infoplane.text.cut_windows import CONTEXT, TOKENS, fitting_context, make_windows
-from infoplane.text.documents import BUILT_IN, Text, read_text
-from infoplane.text.ngram_labels import column
-from infoplane.text.pairs.cut_pair_windows import is_of_pairs, make_pair_windows
-from infoplane.text.pairs.preference_pairs import read_pairs
+from infoplane.text import BUILT_IN, CONTEXT, TOKENS, Text, column, fitting_context, make_windows, read_text
+from infoplane.text.pairs import is_of_pairs, make_pair_windows, read_pairs
 
 if TYPE_CHECKING:
-    from infoplane.text.ngram_labels import Column
-    from infoplane.text.windows import Windows
+    from infoplane.text import Column, Windows
 
 MODEL = "smollm2-135m"
 FIXED = (

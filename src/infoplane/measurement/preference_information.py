@@ -29,21 +29,29 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.capture.stored_capture import Capture
-from infoplane.engines.progress import Progress
+from infoplane.capture import Capture
+from infoplane.engines import Progress
 from infoplane.errors import SettingError
-from infoplane.information.assignments import Floats, Ints, Rows
-from infoplane.information.estimators import PLUGIN, Tally, informations
-from infoplane.information.label_groups import Grouping
-from infoplane.information.label_sums import Summing
-from infoplane.information.marginal_entropy import Marginal, NullCurve, Sample
-from infoplane.information.soft_assignment import unit_scale
+from infoplane.information import (
+    PLUGIN,
+    Floats,
+    Grouping,
+    Ints,
+    Marginal,
+    NullCurve,
+    Rows,
+    Sample,
+    Summing,
+    Tally,
+    informations,
+    unit_scale,
+)
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.swap_control import centred
-from infoplane.text.ngram_labels import Labels, permuted, shifted
-from infoplane.text.pairs.cut_pair_windows import PairRows
-from infoplane.uncertainty.document_jackknife import error_and_interval, standard_error_of
+from infoplane.text import Labels, permuted, shifted
+from infoplane.text.pairs import PairRows
+from infoplane.uncertainty import error_and_interval, standard_error_of
 
 SWAPS = 16
 PREFERENCE, GIVEN_TOKEN, OF_TOKEN = "preference", "preference_given_token", "token_preference"

@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import SettingError
-from infoplane.text.ngram_labels import MAX_ORDER, Column, Labels, NGrams, column, permuted, shifted
-from infoplane.text.windows import Windows
-from infoplane.text.word_labels import TextLabels, Unit
+from infoplane.text import MAX_ORDER, Column, Labels, NGrams, TextLabels, Unit, Windows, column, permuted, shifted
 
 Ints = npt.NDArray[np.int32]
 SIDES = {"input": "complexity", "output": "expressivity"}

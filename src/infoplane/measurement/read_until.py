@@ -20,18 +20,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infoplane.capture.folder import of_capture, throw_away
-from infoplane.capture.stored_capture import Capture
+from infoplane.capture import Capture, of_capture, throw_away
 from infoplane.errors import CaptureError, SettingError, TextError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.tokens_needed import checked_error, spoken_tokens, tokens_for
 from infoplane.storage import atomic_files as files
+from infoplane.storage import is_address, temporary
 from infoplane.storage import working_folders as work_folders
-from infoplane.storage.address import is_address
-from infoplane.storage.temporary_folders import temporary
-from infoplane.text.cut_windows import MIN_DEPTH
-from infoplane.text.windows import Windows
-from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
+from infoplane.text import MIN_DEPTH, Windows
+from infoplane.uncertainty import MIN_DOCUMENTS
 
 FIRST = 8_192
 MOST = 262_144

@@ -16,17 +16,25 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.capture.memory_plan import Reduction, reduction
-from infoplane.capture.stored_capture import Capture
-from infoplane.engines.base import Advance
-from infoplane.information.assignments import Columns, Rows
-from infoplane.information.estimators import Information, Tally, informations
-from infoplane.information.label_groups import Grouping
-from infoplane.information.label_sums import LabelSums, Summing
-from infoplane.information.marginal_entropy import Adding, Marginal, NullCurve, Sample
+from infoplane.capture import Capture, Reduction, reduction
+from infoplane.engines import Advance
+from infoplane.information import (
+    Adding,
+    Columns,
+    Grouping,
+    Information,
+    LabelSums,
+    Marginal,
+    NullCurve,
+    Rows,
+    Sample,
+    Summing,
+    Tally,
+    informations,
+)
 from infoplane.measurement.questions import Question, Questions
-from infoplane.storage.memory_size import budget_of
-from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
+from infoplane.storage import budget_of
+from infoplane.uncertainty import MIN_DOCUMENTS
 
 Target = tuple[str, int]
 """A layer and a reference set."""

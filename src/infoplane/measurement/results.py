@@ -23,12 +23,8 @@ import polars as pl
 from infoplane.errors import ResultError
 from infoplane.measurement.estimate import Estimate
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
-from infoplane.storage.locations import record_in
-from infoplane.storage.parquet import read_parquet, write_parquet
-from infoplane.storage.records import read_record
-from infoplane.storage.schema import checked, fields_of
-from infoplane.uncertainty.document_jackknife import error_and_interval
+from infoplane.storage import checked, fields_of, place, read_parquet, read_record, record_in, write_parquet
+from infoplane.uncertainty import error_and_interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt

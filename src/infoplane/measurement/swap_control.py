@@ -24,9 +24,9 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from infoplane.information.assignments import Floats
+from infoplane.information import Floats
 from infoplane.measurement.estimate import Estimate
-from infoplane.uncertainty.document_jackknife import standard_error_of
+from infoplane.uncertainty import standard_error_of
 
 CENTRED, PLUGIN_CENTRED = "null-curve, swap-centred", "plugin, swap-centred"
 """Ids of the estimators: null-curve or plugin, less the mean of the swap control."""

@@ -22,7 +22,7 @@ from typing import Any
 from infoplane.errors import ResultError, SettingError
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
-from infoplane.uncertainty.document_blocks import MIN_DOCUMENTS
+from infoplane.uncertainty import MIN_DOCUMENTS
 
 WANTED: Mapping[str, tuple[float, ...]] = {
     "efficiency": (0.005, 0.002, 0.001), "bits": (0.03, 0.01, 0.005), "nats": (0.02, 0.01, 0.005),

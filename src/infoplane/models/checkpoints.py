@@ -19,8 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infoplane.errors import ModelError, SettingError
-from infoplane.storage.atomic_files import reason
-from infoplane.storage.bounded_reading import TABLE, read_text
+from infoplane.storage import TABLE, read_text, reason
 
 _NAME = re.compile(
     r"(?:stage(?P<stage>\d+)[-_])?(?:ingredient(?P<ingredient>\d+)[-_])?"

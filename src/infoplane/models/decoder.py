@@ -22,7 +22,7 @@ from infoplane.models.structure import Structure, find_structure, logits_by, run
 if TYPE_CHECKING:
     import torch
 
-    from infoplane.text.windows import Windows
+    from infoplane.text import Windows
 
 
 @dataclass(frozen=True, eq=False)

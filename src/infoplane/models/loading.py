@@ -38,7 +38,7 @@ from infoplane.models.weight_files import (
     weight_files,
 )
 from infoplane.storage import atomic_files as files
-from infoplane.text.cut_windows import prefix_of, tokenizer_hash
+from infoplane.text import prefix_of, tokenizer_hash
 
 if TYPE_CHECKING:
     import torch

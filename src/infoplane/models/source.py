@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.engines.base import Advance
+from infoplane.engines import Advance
 from infoplane.errors import ModelError, SettingError
 
 if TYPE_CHECKING:

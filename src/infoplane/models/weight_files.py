@@ -15,7 +15,7 @@ from typing import Any
 
 from infoplane.errors import ModelError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.bounded_reading import check
+from infoplane.storage import check
 
 _SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
 _ADAPTER = "adapter_config.json"

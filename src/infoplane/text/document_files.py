@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import TextError
-from infoplane.storage.atomic_files import parse_json, reason
-from infoplane.storage.bounded_reading import JSON, TABLE, TEXT, check, kind_of, opened, pieces
-from infoplane.storage.parquet import no_panic
+from infoplane.storage import JSON, TABLE, TEXT, check, kind_of, no_panic, opened, parse_json, pieces, reason
 
 COLUMNS = ("text", "content", "document", "raw_content", "body")
 LINES = (".jsonl", ".ndjson")

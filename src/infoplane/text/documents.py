@@ -20,9 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from infoplane.errors import SettingError, TextError, check_whole
-from infoplane.storage.atomic_files import reason
-from infoplane.storage.bounded_reading import TEXT, Bounded, most
-from infoplane.storage.memory_size import spoken
+from infoplane.storage import TEXT, Bounded, most, reason, spoken
 from infoplane.text.document_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
 
 BUILT_IN = "c4-sample"

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import LabelError, SettingError
-from infoplane.storage.atomic_files import parse_json, reason
-from infoplane.storage.bounded_reading import JSON, check, read_text
+from infoplane.storage import JSON, check, parse_json, read_text, reason
 from infoplane.text.windows import Windows
 
 MAX_ORDER = 4

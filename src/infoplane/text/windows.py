@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.uncertainty.document_blocks import blocks_for_errors
+from infoplane.uncertainty import blocks_for_errors
 
 IntArray = npt.NDArray[np.int64]
 

@@ -24,10 +24,8 @@ import polars as pl
 from infoplane.analysis.comparison.comparison import _DIFFERENCE, _MEMBER, _VALUE, Comparison
 from infoplane.analysis.comparison.fairness import fair, positions_of
 from infoplane.errors import ResultError
-from infoplane.measurement.estimate import Estimate
-from infoplane.measurement.members import Member
-from infoplane.measurement.results import Measurement
-from infoplane.uncertainty.document_jackknife import error_and_interval, interval_of
+from infoplane.measurement import Estimate, Measurement, Member
+from infoplane.uncertainty import error_and_interval, interval_of
 
 PREFERENCES = ("preference", "preference_given_token")
 QUANTITIES = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "information", *PREFERENCES)

@@ -12,11 +12,7 @@ import polars as pl
 from infoplane.analysis.comparison.fairness import kind_of_labels
 from infoplane.errors import ResultError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
-from infoplane.storage.locations import record_in
-from infoplane.storage.parquet import write_parquet
-from infoplane.storage.records import read_record
-from infoplane.storage.schema import checked
+from infoplane.storage import checked, place, read_record, record_in, write_parquet
 
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"

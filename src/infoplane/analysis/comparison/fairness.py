@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infoplane.measurement.estimate import Estimate
-from infoplane.measurement.members import Member
+from infoplane.measurement import Estimate, Member
 
 ALIKE = 0.02
 """Part by which the numbers of positions may differ, of what is called the same sample."""

@@ -23,11 +23,7 @@ import numpy.typing as npt
 import polars as pl
 
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage.address import place
-from infoplane.storage.atomic_files import reason
-from infoplane.storage.bounded_reading import TABLE, read_bytes
-from infoplane.storage.local_copies import local
-from infoplane.storage.parquet import plain_cell, read_parquet
+from infoplane.storage import TABLE, local, place, plain_cell, read_bytes, read_parquet, reason
 
 MIN_MODELS = 10
 """Fewer complete cases than this are not analysed: with 10, only |r| above 0.78 is found with a power of 0.8."""

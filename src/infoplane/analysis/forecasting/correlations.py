@@ -21,15 +21,7 @@ import numpy as np
 from infoplane.analysis.forecasting.case_table import Cases, Sample
 from infoplane.analysis.forecasting.printed_correlations import published_p
 from infoplane.errors import ResultError, SettingError
-from infoplane.uncertainty.family_resampling import (
-    DRAWS,
-    MIN_FAMILIES,
-    Floats,
-    correlation_of,
-    covariances,
-    infer,
-    midranks,
-)
+from infoplane.uncertainty import DRAWS, MIN_FAMILIES, Floats, correlation_of, covariances, infer, midranks
 
 METHODS = ("pearson", "spearman")
 

@@ -36,7 +36,7 @@ import numpy.typing as npt
 
 from infoplane.analysis.forecasting.case_table import Sample
 from infoplane.errors import ResultError
-from infoplane.uncertainty.family_resampling import Floats, icc, midranks
+from infoplane.uncertainty import Floats, icc, midranks
 
 ALPHAS: Floats = np.logspace(3, -3, 13)
 """Penalties that are tried, the largest first."""

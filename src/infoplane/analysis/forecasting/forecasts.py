@@ -26,13 +26,8 @@ from infoplane.analysis.forecasting.validation import HeldOut, Prediction, Valid
 from infoplane.analysis.forecasting.verdicts import of_feature, of_validation
 from infoplane.errors import ResultError, SettingError, check_whole
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
-from infoplane.storage.locations import record_in
-from infoplane.storage.parquet import read_parquet, write_parquet
-from infoplane.storage.provenance import versions
-from infoplane.storage.records import read_record
-from infoplane.storage.schema import checked, fields_of
-from infoplane.uncertainty.family_resampling import DRAWS, MIN_FAMILIES, Floats
+from infoplane.storage import checked, fields_of, place, read_parquet, read_record, record_in, versions, write_parquet
+from infoplane.uncertainty import DRAWS, MIN_FAMILIES, Floats
 
 SCHEMA = "infoplane/forecast/1"
 JSON_NAME, TABLE_NAME = "forecast.json", "forecast.parquet"

@@ -16,12 +16,9 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.analysis.scores.model_matching import Measured, Unmatched, family_of, match
-from infoplane.analysis.scores.published_tables import facts
-from infoplane.analysis.scores.score_table import Scores
+from infoplane.analysis.scores import Measured, Scores, Unmatched, facts, family_of, match
 from infoplane.errors import ScoreError
-from infoplane.measurement.columns import figures
-from infoplane.measurement.results import Measurement
+from infoplane.measurement import Measurement, figures
 
 FACTS = ("training_tokens_t", "flops_1e21")
 

@@ -29,7 +29,7 @@ import numpy as np
 from infoplane.analysis.forecasting.case_table import Cases, Sample
 from infoplane.analysis.forecasting.correlations import false_discovery, statsmodels
 from infoplane.errors import ResultError
-from infoplane.uncertainty.family_resampling import DRAWS, MIN_FAMILIES, Floats, correlation_of, covariances, infer
+from infoplane.uncertainty import DRAWS, MIN_FAMILIES, Floats, correlation_of, covariances, infer
 
 FAMILY = "family"
 _DETERMINED = 0.99  # R^2 of a feature on the baselines, above which a warning is given

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from infoplane.errors import SettingError
-from infoplane.uncertainty.family_resampling import Floats, icc
+from infoplane.uncertainty import Floats, icc
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 
 from infoplane.analysis.forecasting.case_table import Cases, Sample
 from infoplane.analysis.forecasting.family_ridge import FamilyRidge, families_for, fit_ridge
-from infoplane.uncertainty.family_resampling import Floats, infer
+from infoplane.uncertainty import Floats, infer
 
 MEAN, STRUCTURE, BASELINES, BOTH = "mean", "structure", "baselines", "baselines + structure"
 NEAREST = 3

@@ -21,8 +21,8 @@ from typing import Any
 from infoplane.analysis.scores.metrics import is_never_negative
 from infoplane.analysis.scores.score_table import Remark, step_of
 from infoplane.errors import ScoreError
+from infoplane.storage import JSON, read_text
 from infoplane.storage import atomic_files as files
-from infoplane.storage.bounded_reading import JSON, read_text
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples", "bypass")
 _MODEL_KEYS = ("peft", "delta", "pretrained", "model", "path", "engine")  # the order in which the harness looks

@@ -16,9 +16,7 @@ import polars as pl
 
 from infoplane.analysis.scores.score_table import SCHEMA, Remark, step_of
 from infoplane.errors import ScoreError
-from infoplane.storage.atomic_files import reason
-from infoplane.storage.bounded_reading import TABLE, read_text
-from infoplane.storage.parquet import plain_cell
+from infoplane.storage import TABLE, plain_cell, read_text, reason
 
 _LONG = ("model", "task", "metric", "value")
 _ABOUT = ("revision", "step", "n", "n_shot", "precision", "chat_template", "source")

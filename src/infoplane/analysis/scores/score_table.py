@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from infoplane.errors import ScoreError
-from infoplane.models.checkpoints import parse_name
+from infoplane.models import parse_name
 
 SCHEMA: dict[str, Any] = {
     "model": pl.String, "revision": pl.String, "step": pl.Int64, "task": pl.String, "metric": pl.String,

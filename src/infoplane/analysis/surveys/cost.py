@@ -23,8 +23,8 @@ from typing import Any
 from infoplane.analysis.surveys.lock import Hub
 from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.errors import InfoplaneError, SettingError
-from infoplane.models.loading import BUILT_IN, built_in
-from infoplane.text.documents import Text
+from infoplane.models import BUILT_IN, built_in
+from infoplane.text import Text
 
 THROUGHPUTS: Mapping[str, tuple[float, str]] = {
     "h100-bf16": (

@@ -15,10 +15,9 @@ from infoplane.analysis.surveys.lock import Locked, words_hash
 from infoplane.analysis.surveys.survey_file import KEEPING, TEXT, Entry
 from infoplane.errors import SettingError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.provenance import deciding_versions
-from infoplane.text.byte_budget import limit_bytes
-from infoplane.text.documents import Text, read_text
-from infoplane.text.pairs.preference_pairs import Pairs, read_pairs
+from infoplane.storage import deciding_versions
+from infoplane.text import Text, limit_bytes, read_text
+from infoplane.text.pairs import Pairs, read_pairs
 
 
 def choose(entries: Sequence[Entry], only: str | None = None, up_to: float | None = None) -> tuple[Entry, ...]:
@@ -88,7 +87,7 @@ class Device:
 
 def device_of(name: str) -> Device:
     """What a device is in this process."""
-    from infoplane.models.loading import fast_dtype, find_device
+    from infoplane.models import fast_dtype, find_device
 
     try:
         kind = find_device(name).type

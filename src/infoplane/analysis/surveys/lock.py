@@ -16,10 +16,9 @@ from typing import Any
 
 from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.errors import ModelError, ResultError
-from infoplane.models.loading import BUILT_IN, adapter_base, built_in, tokenizer_folder
-from infoplane.models.weight_files import folder_hash
+from infoplane.models import BUILT_IN, adapter_base, built_in, folder_hash, tokenizer_folder
 from infoplane.storage import atomic_files as files
-from infoplane.storage.records import read_record
+from infoplane.storage import read_record
 
 SCHEMA = "infoplane/survey-lock/1"
 LOCK_NAME = "survey.lock.json"

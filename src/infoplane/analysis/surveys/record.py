@@ -17,15 +17,9 @@ from typing import Any
 import polars as pl
 
 from infoplane.errors import ResultError
-from infoplane.measurement.columns import figures
-from infoplane.measurement.members import Member
-from infoplane.measurement.results import Measurement
+from infoplane.measurement import Measurement, Member, figures
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
-from infoplane.storage.locations import inside, record_in
-from infoplane.storage.parquet import write_parquet
-from infoplane.storage.records import read_record
-from infoplane.storage.schema import checked
+from infoplane.storage import checked, inside, place, read_record, record_in, write_parquet
 
 SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"

@@ -17,18 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import SettingError
-from infoplane.information.estimators import ESTIMATORS
-from infoplane.information.vmf_temperature import CALIBRATIONS
-from infoplane.measurement.asking import UNITS, WEIGHTS
-from infoplane.models.loading import BUILT_IN as BUILT_IN_MODEL
-from infoplane.models.loading import DTYPES
+from infoplane.information import CALIBRATIONS, ESTIMATORS
+from infoplane.measurement import UNITS, WEIGHTS
+from infoplane.models import BUILT_IN as BUILT_IN_MODEL
+from infoplane.models import DTYPES
+from infoplane.storage import JSON, parse, read_text
 from infoplane.storage import atomic_files as files
-from infoplane.storage.bounded_reading import JSON, read_text
-from infoplane.storage.memory_size import parse
-from infoplane.text.cut_windows import CONTEXT, TOKENS
-from infoplane.text.document_files import FILES
-from infoplane.text.documents import BUILT_IN as BUILT_IN_TEXT
-from infoplane.text.ngram_labels import MAX_ORDER
+from infoplane.text import BUILT_IN as BUILT_IN_TEXT
+from infoplane.text import CONTEXT, FILES, MAX_ORDER, TOKENS
 
 if sys.version_info >= (3, 11):
     import tomllib

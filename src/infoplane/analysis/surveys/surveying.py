@@ -29,17 +29,12 @@ from infoplane.analysis.surveys.lock import Hub, Lock, Locked, check_local, move
 from infoplane.analysis.surveys.record import JSON_NAME, Survey, Surveyed, listed
 from infoplane.analysis.surveys.survey_file import Entry, read_survey
 from infoplane.analysis.surveys.worker import Devices, Measuring, Todo
-from infoplane.engines.base import Engine, Held, Piece, lasting
-from infoplane.engines.by_name import using
-from infoplane.engines.progress import Progress
+from infoplane.engines import Engine, Held, Piece, Progress, lasting, using
 from infoplane.errors import InfoplaneError, ResultError, spoken
-from infoplane.measurement.results import JSON_NAME as MEASUREMENT_NAME
-from infoplane.measurement.results import Measurement
-from infoplane.storage.locations import reach
-from infoplane.storage.memory_size import parse
-from infoplane.storage.provenance import deciding_versions, differences
-from infoplane.storage.records import check_free, check_kind
-from infoplane.text.documents import Text
+from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
+from infoplane.measurement import Measurement
+from infoplane.storage import check_free, check_kind, deciding_versions, differences, parse, reach
+from infoplane.text import Text
 
 Say = Callable[[str], object]
 

@@ -12,15 +12,11 @@ from typing import Any
 from infoplane.analysis.surveys.entries import Device, decides, device_of, pairs_key, read_entry_pairs, text_key
 from infoplane.analysis.surveys.lock import LOCK_NAME, Locked, check_not_hidden
 from infoplane.analysis.surveys.survey_file import Entry
-from infoplane.engines.base import Advance, unseen
-from infoplane.engines.progress import Progress
+from infoplane.engines import Advance, Progress, unseen
 from infoplane.errors import ModelError, ResultError
-from infoplane.measurement.measuring import measure
-from infoplane.measurement.results import Measurement
-from infoplane.storage.provenance import differences
-from infoplane.storage.working_folders import working
-from infoplane.text.byte_budget import tokens_enough
-from infoplane.text.documents import BUILT_IN, Text
+from infoplane.measurement import Measurement, measure
+from infoplane.storage import differences, working
+from infoplane.text import BUILT_IN, Text, tokens_enough
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane.analysis.training.trajectory import DISTANCES, Point, Series, Trajectory
-from infoplane.capture.writer import hold_capture
+from infoplane.capture import hold_capture
 from infoplane.errors import SettingError
-from infoplane.information.reference_points import ReferencePoints
-from infoplane.measurement.asking import Asker
-from infoplane.models.layers import select_layers
-from infoplane.models.structure import find_structure
-from infoplane.storage.address import place
-from infoplane.text.cut_windows import fitting_context, make_windows
-from infoplane.text.documents import BUILT_IN, read_text
+from infoplane.information import ReferencePoints
+from infoplane.measurement import Asker
+from infoplane.models import find_structure, select_layers
+from infoplane.storage import place
+from infoplane.text import BUILT_IN, fitting_context, make_windows, read_text
 
 if TYPE_CHECKING:
-    from infoplane.models.decoder import Model
+    from infoplane.models import Model
 
 TOKENS, CONTEXT, EVERY = 4_096, 128, 0.01
 _LOGGED = ("complexity", "expressivity", "optimality", "ceiling", "loss")
@@ -69,7 +67,7 @@ class Monitor:
         controls: bool = False,
         name: str | None = None,
     ) -> None:
-        from infoplane.models.decoder import Model
+        from infoplane.models import Model
 
         if tokenizer is None:
             raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")

@@ -15,20 +15,14 @@ from typing import Any
 
 from infoplane.analysis.training.trajectory import JSON_NAME, SCHEMA, Point, Trajectory, outliers, twins
 from infoplane.analysis.training.worker import DECIDING, Run, Tracing, asked
-from infoplane.capture.sizes import check_sizes
-from infoplane.engines.base import Engine, Held, Piece
-from infoplane.engines.by_name import using
-from infoplane.engines.progress import Progress
+from infoplane.capture import check_sizes
+from infoplane.engines import Engine, Held, Piece, Progress, using
 from infoplane.errors import ModelError, ResultError
-from infoplane.measurement.asking import check_asked
-from infoplane.measurement.results import JSON_NAME as MEASUREMENT
-from infoplane.models.checkpoints import Checkpoint, find_checkpoints
-from infoplane.storage.address import is_address
-from infoplane.storage.locations import reach
-from infoplane.storage.memory_size import parse
-from infoplane.storage.provenance import differences, versions
-from infoplane.storage.records import check_free, check_kind, read_record
-from infoplane.text.documents import BUILT_IN, read_text
+from infoplane.measurement import JSON_NAME as MEASUREMENT
+from infoplane.measurement import check_asked
+from infoplane.models import Checkpoint, find_checkpoints
+from infoplane.storage import check_free, check_kind, differences, is_address, parse, reach, read_record, versions
+from infoplane.text import BUILT_IN, read_text
 
 TOKENS, CONTEXT = 16_384, 512
 

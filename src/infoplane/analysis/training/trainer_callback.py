@@ -12,8 +12,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from infoplane.analysis.training.monitoring import EVERY, Monitor
 from infoplane.errors import SettingError
-from infoplane.models.running import refuse_sharded
-from infoplane.storage.locations import reach
+from infoplane.models import refuse_sharded
+from infoplane.storage import reach
 
 
 class InfoplaneCallback(TrainerCallback):

@@ -22,14 +22,10 @@ import numpy.typing as npt
 import polars as pl
 
 from infoplane.errors import ResultError, SettingError
-from infoplane.measurement.results import Measurement
+from infoplane.measurement import Measurement
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
-from infoplane.storage.locations import inside, record_in
-from infoplane.storage.parquet import write_parquet
-from infoplane.storage.records import read_record
-from infoplane.storage.schema import checked
-from infoplane.uncertainty.document_jackknife import error_and_interval, interval_of, standard_error_of
+from infoplane.storage import checked, inside, place, read_record, record_in, write_parquet
+from infoplane.uncertainty import error_and_interval, interval_of, standard_error_of
 
 Floats = npt.NDArray[np.float64]
 SCHEMA = "infoplane/trajectory/1"

@@ -13,28 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.bottleneck.text_bound import Bound, stored_or_fitted, with_a_bound
-from infoplane.capture.sizes import capture_sizes, draw_points
-from infoplane.capture.writer import write_capture
-from infoplane.engines.base import Advance, lasting, unseen
-from infoplane.engines.progress import Progress
+from infoplane.bottleneck import Bound, stored_or_fitted, with_a_bound
+from infoplane.capture import capture_sizes, draw_points, write_capture
+from infoplane.engines import Advance, Progress, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
-from infoplane.measurement.asking import measure_capture
-from infoplane.measurement.frontier_gap import with_bound
-from infoplane.measurement.results import JSON_NAME, SCHEMA, Measurement
-from infoplane.models.checkpoints import Checkpoint, gaps
-from infoplane.models.layers import select_layers
+from infoplane.measurement import JSON_NAME, SCHEMA, Measurement, measure_capture, with_bound
+from infoplane.models import Checkpoint, gaps, select_layers
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import is_address
-from infoplane.storage.provenance import versions
-from infoplane.storage.records import is_damaged
-from infoplane.storage.working_folders import working
-from infoplane.text.cut_windows import fitting_context, make_windows, tokenizer_hash
+from infoplane.storage import is_address, is_damaged, versions, working
+from infoplane.text import fitting_context, make_windows, tokenizer_hash
 
 if TYPE_CHECKING:
-    from infoplane.models.decoder import Model
-    from infoplane.text.documents import Text
-    from infoplane.text.windows import Windows
+    from infoplane.models import Model
+    from infoplane.text import Text, Windows
 
 _SAME = ("architecture", "width", "blocks", "vocabulary", "dtype")
 DECIDING = ("infoplane", "torch", "transformers")
@@ -134,7 +125,7 @@ class Run:
 
     def _load(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Model:
         """The model, known to be of the same run as the first."""
-        from infoplane.models.loading import load_model
+        from infoplane.models import load_model
 
         model = load_model(checkpoint.source, revision=checkpoint.commit or checkpoint.revision, **self.loading)
         like = {name: model.provenance[name] for name in _SAME}
@@ -162,7 +153,7 @@ class Run:
 
     def _check_tokenizer(self, checkpoint: Checkpoint) -> None:
         """Refuse the stored measurement of a checkpoint whose tokenizer was changed: its weights' hash is the same."""
-        from infoplane.models.loading import tokenizer_folder, words_of
+        from infoplane.models import tokenizer_folder, words_of
 
         if checkpoint.revision or self.loading.get("tokenizer") or tokenizer_folder(Path(checkpoint.source)) is None:
             return  # a commit vouches for both; another tokenizer is the same for all; a .gguf holds its own
@@ -217,7 +208,7 @@ class Run:
 
     def _key(self, checkpoint: Checkpoint) -> str:
         """Hash of everything that decides the numbers of a checkpoint."""
-        from infoplane.models.loading import find_device, weights_of
+        from infoplane.models import find_device, weights_of
 
         assert self.learned is not None
         device = find_device(str(self.loading.get("device") or "auto")).type

@@ -8,10 +8,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from infoplane.analysis.comparison.comparison import Comparison
-from infoplane.report.parts import theme
-from infoplane.report.parts.figure import Figure, draw
-from infoplane.report.parts.theme import UNKNOWN, colour_of
+from infoplane.analysis.comparison import Comparison
+from infoplane.report.parts import UNKNOWN, Figure, colour_of, draw, theme
 
 WIDTH, HEIGHT = 620, 430
 SETS = {"word": "word", "char": "characters", "byte": "bytes"}

@@ -8,15 +8,22 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.analysis.comparison.comparing import PREFERENCES, SHOWN
-from infoplane.analysis.comparison.comparison import Comparison
+from infoplane.analysis.comparison import PREFERENCES, SHOWN, Comparison
 from infoplane.report.comparison.figures import about, compare_figures, subject
-from infoplane.report.parts import words
-from infoplane.report.parts.figure import Figure
-from infoplane.report.parts.page import document, read_first, said, section, write_page
-from infoplane.report.parts.reading import Reading
-from infoplane.report.parts.sortable import SCRIPT, Cell, sortable
-from infoplane.report.parts.tables import table
+from infoplane.report.parts import (
+    SCRIPT,
+    Cell,
+    Figure,
+    Reading,
+    document,
+    read_first,
+    said,
+    section,
+    sortable,
+    table,
+    words,
+    write_page,
+)
 
 READINGS = {
     "models-plane": Reading(

@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement import Estimate
 from infoplane.report.measurement.profiles import depth_axis
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import theme, words

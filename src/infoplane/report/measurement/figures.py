@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from infoplane.measurement.results import Measurement
+from infoplane.measurement import Measurement
 from infoplane.report.measurement import bars, planes, profiles
 from infoplane.report.measurement.view import View
-from infoplane.report.parts.figure import Figure, draw, files_of
+from infoplane.report.parts import Figure, draw, files_of
 
 FIGURES: dict[str, Callable[[View], Any | None]] = {
     "information-plane": planes.information_plane,

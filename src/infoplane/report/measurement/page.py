@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from html import escape
 
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement import Estimate
 from infoplane.report.measurement import prose, tables
 from infoplane.report.measurement.view import View
-from infoplane.report.parts import words
-from infoplane.report.parts.figure import Figure
-from infoplane.report.parts.page import document, glossary, origin, read_first, said, section
-from infoplane.report.parts.reading import READINGS, with_bound
+from infoplane.report.parts import (
+    READINGS,
+    Figure,
+    document,
+    glossary,
+    origin,
+    read_first,
+    said,
+    section,
+    with_bound,
+    words,
+)
 
 CARDS = (
     ("complexity", "kept about the present token"),

@@ -10,10 +10,9 @@ from typing import Any
 
 import altair as alt
 
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement import Estimate
 from infoplane.report.measurement.view import MODEL, View
-from infoplane.report.parts import theme, words
-from infoplane.report.parts.plane_lines import (
+from infoplane.report.parts import (
     CHARACTER,
     HEIGHT,
     WIDTH,
@@ -23,6 +22,8 @@ from infoplane.report.parts.plane_lines import (
     diagonal,
     frontier,
     saturation,
+    theme,
+    words,
 )
 
 REFERENCE = "diagonal (reference, not a bound): expressivity = complexity"

@@ -11,7 +11,7 @@ from typing import Any
 
 import altair as alt
 
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement import Estimate
 from infoplane.report.measurement.view import Layer, View
 from infoplane.report.parts import theme, words
 

@@ -5,7 +5,7 @@ Sentences are plain text; the page escapes them. A sentence whose row was not me
 
 from __future__ import annotations
 
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement import Estimate
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import words
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from infoplane.errors import ResultError
-from infoplane.measurement.estimate import Estimate
-from infoplane.measurement.tokens_needed import WANTED, costs, note, spoken_tokens
+from infoplane.measurement import WANTED, Estimate, costs, note, spoken_tokens
 from infoplane.report.measurement.view import MODEL, View
-from infoplane.report.parts import words
-from infoplane.report.parts.tables import details, table
+from infoplane.report.parts import details, table, words
 
 # ---------------------------------------------------------------------- whole model
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from infoplane.measurement.estimate import Estimate
-from infoplane.measurement.results import Measurement
+from infoplane.measurement import Estimate, Measurement
 
 MODEL = "model"
 EMBED = "embed"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infoplane.measurement.results import Measurement
+from infoplane.measurement import Measurement
 from infoplane.report.measurement.figures import draw_figures, figure_files
 from infoplane.report.measurement.page import render
 from infoplane.report.measurement.view import View
-from infoplane.report.parts.page import write_page
+from infoplane.report.parts import write_page
 
 __all__ = ["figure_files", "render_report", "write_report"]
 

@@ -18,7 +18,7 @@ from infoplane.report.parts import tables
 from infoplane.report.parts.figure import Figure, files_of, javascript
 from infoplane.report.parts.reading import GLOSSARY, Reading
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import place
+from infoplane.storage import place
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement import Estimate
 
 GRAMS = {1: "token", 2: "bigram", 3: "trigram", 4: "quadgram"}
 ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth"}

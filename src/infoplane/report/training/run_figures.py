@@ -8,9 +8,8 @@ from typing import Any
 
 import altair as alt
 
-from infoplane.analysis.training.trajectory import Series
-from infoplane.report.parts import theme
-from infoplane.report.parts.figure import Figure, draw
+from infoplane.analysis.training import Series
+from infoplane.report.parts import Figure, draw, theme
 from infoplane.report.training.run_view import QUANTITIES, RunView
 
 WIDTH, HEIGHT = 680, 430

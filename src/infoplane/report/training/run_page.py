@@ -5,10 +5,8 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from infoplane.analysis.training.trajectory import Series, Trajectory
-from infoplane.report.parts import tables, words
-from infoplane.report.parts.page import document, origin, read_first, said, section, write_page
-from infoplane.report.parts.reading import Reading
+from infoplane.analysis.training import Series, Trajectory
+from infoplane.report.parts import Reading, document, origin, read_first, said, section, tables, words, write_page
 from infoplane.report.training.run_figures import TITLES, run_figures
 from infoplane.report.training.run_view import RunView
 

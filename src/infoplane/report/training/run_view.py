@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from infoplane.analysis.training.phases import MIN_CHECKPOINTS, Phases, find_phases
-from infoplane.analysis.training.trajectory import Series, Trajectory
+from infoplane.analysis.training import MIN_CHECKPOINTS, Phases, Series, Trajectory, find_phases
 from infoplane.errors import ResultError, SettingError
 
 QUANTITIES = (

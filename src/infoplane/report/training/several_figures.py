@@ -7,12 +7,9 @@ from typing import Any
 
 import altair as alt
 
-from infoplane.analysis.training.seeds import Seeds
-from infoplane.analysis.training.trajectory import Series, Trajectory
+from infoplane.analysis.training import Seeds, Series, Trajectory
 from infoplane.errors import ResultError
-from infoplane.report.parts import theme
-from infoplane.report.parts.figure import Figure, draw
-from infoplane.report.parts.theme import COLOURS
+from infoplane.report.parts import COLOURS, Figure, draw, theme
 from infoplane.report.training.run_figures import HEIGHT, TITLES, WIDTH, place_of, plane_of, step_axis
 from infoplane.report.training.run_view import QUANTITIES
 

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from infoplane.analysis.training.phases import claim
-from infoplane.analysis.training.seeds import Seeds
+from infoplane.analysis.training import Seeds, claim
 from infoplane.errors import ResultError
-from infoplane.report.parts import tables, words
-from infoplane.report.parts.figure import Figure
-from infoplane.report.parts.page import document, origin, read_first, said, section, write_page
-from infoplane.report.parts.reading import Reading
+from infoplane.report.parts import (
+    Figure,
+    Reading,
+    document,
+    origin,
+    read_first,
+    said,
+    section,
+    tables,
+    words,
+    write_page,
+)
 from infoplane.report.training.run_figures import TITLES
 from infoplane.report.training.run_view import PHASED
 from infoplane.report.training.several_figures import series_of, several_figures

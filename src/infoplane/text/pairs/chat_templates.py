@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infoplane.errors import SettingError, TextError
-from infoplane.storage.atomic_files import reason
+from infoplane.storage import reason
 from infoplane.text.pairs.preference_pairs import ASSISTANT, USER, Message, Pair
 from infoplane.text.pairs.time_limit import at_most, within
 

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import LabelError, SettingError, TextError, check_whole
-from infoplane.text.cut_windows import CONTEXT, MIN_DEPTH, TOKENS, prefix_of, tokenizer_facts
+from infoplane.text import CONTEXT, MIN_DEPTH, TOKENS, Windows, prefix_of, tokenizer_facts
 from infoplane.text.pairs.chat_templates import PLAIN, Format, Written, formats, write
 from infoplane.text.pairs.preference_pairs import Pair, Pairs
-from infoplane.text.windows import Windows
 
 MIN_ANSWER = 8
 """Tokens of an answer that must fit behind its prompt, or all of a shorter one."""

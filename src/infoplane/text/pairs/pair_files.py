@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import TextError
-from infoplane.storage.atomic_files import reason
-from infoplane.storage.bounded_reading import JSON, check, opened
-from infoplane.storage.parquet import no_panic, read_parquet
-from infoplane.text.document_files import LINES, decoded, parsed, reading
-from infoplane.text.documents import STREAM_LIMIT, load_rows, local_path, refuse_parts
+from infoplane.storage import JSON, check, no_panic, opened, read_parquet, reason
+from infoplane.text import LINES, STREAM_LIMIT, decoded, load_rows, local_path, parsed, reading, refuse_parts
 
 Rows = Iterator[tuple[str, Any, str]]
 """(name, row, where it stands in words)."""

@@ -5,13 +5,22 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from infoplane.bottleneck.text_bound import JSON_NAME, TABLE_NAME, Bound
-from infoplane.report.bound.figures import bound_figures, figure_name
-from infoplane.report.bound.view import PLACES, BoundView, Line
-from infoplane.report.parts import tables, words
-from infoplane.report.parts.figure import Figure
-from infoplane.report.parts.page import document, glossary, origin, read_first, said, section, write_page
-from infoplane.report.parts.reading import Reading
+from infoplane.bottleneck import JSON_NAME, TABLE_NAME, Bound
+from infoplane.report.parts import (
+    Figure,
+    Reading,
+    document,
+    glossary,
+    origin,
+    read_first,
+    said,
+    section,
+    tables,
+    words,
+    write_page,
+)
+from infoplane.report.text_bound.figures import bound_figures, figure_name
+from infoplane.report.text_bound.view import PLACES, BoundView, Line
 
 GLOSSARY = (
     ("code", "one of at most m symbols for each k-gram, drawn softly; it sees these k tokens and nothing before."),

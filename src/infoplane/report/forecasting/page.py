@@ -8,14 +8,24 @@ from typing import Any
 
 import altair as alt
 
-from infoplane.analysis.forecasting.forecasts import Forecast
-from infoplane.analysis.forecasting.validation import BOTH
-from infoplane.report.parts import theme, words
-from infoplane.report.parts.figure import Figure, draw
-from infoplane.report.parts.page import document, origin, read_first, said, section, write_page
-from infoplane.report.parts.reading import Reading
-from infoplane.report.parts.sortable import SCRIPT, Cell, sortable
-from infoplane.report.parts.theme import colour_of
+from infoplane.analysis.forecasting import BOTH, Forecast
+from infoplane.report.parts import (
+    SCRIPT,
+    Cell,
+    Figure,
+    Reading,
+    colour_of,
+    document,
+    draw,
+    origin,
+    read_first,
+    said,
+    section,
+    sortable,
+    theme,
+    words,
+    write_page,
+)
 
 READINGS = {
     "forecast-actual": Reading(

@@ -11,9 +11,8 @@ from typing import Any
 
 import altair as alt
 
-from infoplane.report.bound.view import BoundView, Line
-from infoplane.report.parts import theme, words
-from infoplane.report.parts.figure import Figure, draw
+from infoplane.report.parts import Figure, draw, theme, words
+from infoplane.report.text_bound.view import BoundView, Line
 
 WIDTH, NARROW, HEIGHT = 318, 132, 330
 ROOM = 0.12

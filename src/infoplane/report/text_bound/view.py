@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.bottleneck.frontier import Frontier
-from infoplane.bottleneck.text_bound import Bound
-from infoplane.information.assignments import Floats
+from infoplane.bottleneck import Bound, Frontier
+from infoplane.information import Floats
 from infoplane.report.parts import words
-from infoplane.uncertainty.document_jackknife import error_and_interval
+from infoplane.uncertainty import error_and_interval
 
 PLACES = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Complexities that the table has, nats."""

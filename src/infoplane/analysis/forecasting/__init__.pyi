@@ -1,0 +1,6 @@
+from .case_table import Cases as Cases
+from .forecasts import JSON_NAME as JSON_NAME
+from .forecasts import Forecast as Forecast
+from .forecasts import forecast as forecast
+from .join_scores import join as join
+from .validation import BOTH as BOTH

@@ -1,0 +1,16 @@
+from .cost import BYTES_PER_TOKEN as BYTES_PER_TOKEN
+from .cost import CAPTURING as CAPTURING
+from .cost import EACH_SET as EACH_SET
+from .cost import Cost as Cost
+from .cost import costs as costs
+from .cost import throughput_of as throughput_of
+from .entries import choose as choose
+from .entries import device_of as device_of
+from .entries import read_entry_text as read_entry_text
+from .entries import text_key as text_key
+from .lock import Hub as Hub
+from .record import JSON_NAME as JSON_NAME
+from .record import Survey as Survey
+from .survey_file import read_survey as read_survey
+from .survey_file import ready_text as ready_text
+from .surveying import survey as survey

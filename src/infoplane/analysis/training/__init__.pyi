@@ -1,0 +1,17 @@
+from .monitoring import Monitor as Monitor
+from .phase_types import Claim as Claim
+from .phase_types import Phase as Phase
+from .phases import MIN_CHECKPOINTS as MIN_CHECKPOINTS
+from .phases import Phases as Phases
+from .phases import claim as claim
+from .phases import find_phases as find_phases
+from .phases import phases_of_seeds as phases_of_seeds
+from .seeds import Seeds as Seeds
+from .seeds import grouped as grouped
+from .tracing import trace as trace
+from .trainer_callback import watch as watch
+from .trajectory import JSON_NAME as JSON_NAME
+from .trajectory import TABLE_NAME as TABLE_NAME
+from .trajectory import Point as Point
+from .trajectory import Series as Series
+from .trajectory import Trajectory as Trajectory

@@ -1,0 +1,10 @@
+from .cross_fitting import Positions as Positions
+from .cross_fitting import halves as halves
+from .frontier import Frontier as Frontier
+from .text_bound import JSON_NAME as JSON_NAME
+from .text_bound import TABLE_NAME as TABLE_NAME
+from .text_bound import Bound as Bound
+from .text_bound import bound as bound
+from .text_bound import bound_of as bound_of
+from .text_bound import stored_or_fitted as stored_or_fitted
+from .text_bound import with_a_bound as with_a_bound

@@ -1,0 +1,13 @@
+from .folder import of_capture as of_capture
+from .folder import read_manifest as read_manifest
+from .folder import throw_away as throw_away
+from .memory_plan import Reduction as Reduction
+from .memory_plan import reduction as reduction
+from .sizes import capture_sizes as capture_sizes
+from .sizes import check_sizes as check_sizes
+from .sizes import draw_points as draw_points
+from .stored_capture import Capture as Capture
+from .stored_capture import open_capture as open_capture
+from .writer import capture_with as capture_with
+from .writer import hold_capture as hold_capture
+from .writer import write_capture as write_capture

@@ -1,0 +1,11 @@
+from .base import Advance as Advance
+from .base import Engine as Engine
+from .base import Group as Group
+from .base import Held as Held
+from .base import Local as Local
+from .base import Piece as Piece
+from .base import lasting as lasting
+from .base import unseen as unseen
+from .by_name import using as using
+from .progress import Progress as Progress
+from .ray_engine import RayEngine as RayEngine

@@ -1,0 +1,1 @@
+from .page import write_comparison_report as write_comparison_report

@@ -1,0 +1,1 @@
+from .page import write_forecast_report as write_forecast_report

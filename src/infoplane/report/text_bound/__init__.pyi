@@ -1,0 +1,2 @@
+from .page import write_bound_report as write_bound_report
+from .view import BoundView as BoundView

@@ -1,0 +1,15 @@
+from .document_blocks import MIN_DOCUMENTS as MIN_DOCUMENTS
+from .document_blocks import assign_blocks as assign_blocks
+from .document_blocks import blocks_for_errors as blocks_for_errors
+from .document_jackknife import error_and_interval as error_and_interval
+from .document_jackknife import interval_of as interval_of
+from .document_jackknife import partner_weight as partner_weight
+from .document_jackknife import standard_error_of as standard_error_of
+from .family_resampling import DRAWS as DRAWS
+from .family_resampling import MIN_FAMILIES as MIN_FAMILIES
+from .family_resampling import Floats as Floats
+from .family_resampling import correlation_of as correlation_of
+from .family_resampling import covariances as covariances
+from .family_resampling import icc as icc
+from .family_resampling import infer as infer
+from .family_resampling import midranks as midranks
