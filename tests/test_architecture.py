@@ -131,7 +131,7 @@ FACES = ("", *sorted(room for room in ARROWS if room not in BELOW))
 def test_a_face_says_what_is_there(room: str) -> None:
     face = importlib.import_module(f"infoplane.{room}".rstrip("."))
     if room not in ("", "cli"):
-        assert re.search(r"\bin goe?s?\b.*\bout comes?\b", str(face.__doc__), re.DOTALL | re.IGNORECASE)
+        assert re.search(r"\bin\s+goe?s?\b.*\bout\s+comes?\b", str(face.__doc__), re.DOTALL | re.IGNORECASE)
     assert {*face.__all__} - {"__version__"} <= {*dir(face)}
     for name in face.__all__:
         assert getattr(face, name) is not None
