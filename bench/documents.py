@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 ORDINARY = "a document that is long enough to be read, with some words of its own in it, number {0}. " * 2
 KINDS = {
     "one token": lambda i: "a",

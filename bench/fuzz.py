@@ -1,7 +1,8 @@
 """Every reader of a file, on harmed files: `python bench/fuzz.py [--seconds 60] [--only NAME] [--seed 0]`.
 
-Each reader (`tests/readers.py`) gets files harmed by `tests/mutation.py`, for so many seconds, in a process of its own
-with bounded memory and a deadline for each case. Allowed is a result or an `InfoplaneError`. Everything else is printed
+Each reader (`tests/support/readers.py`) gets files harmed by `tests/support/mutation.py`, for so many seconds, in a
+process of its own with bounded memory and a deadline for each case. Allowed is a result or an `InfoplaneError`.
+Everything else is printed
 with the seed that makes it again: another exception, death (an allocation that the process cannot survive), a hang, a
 file written anywhere else. First come bombs (`--only bomb`): files of a few bytes that unpack to more than any memory,
 or take many times their size once they are read, devices and pipes, each read with 3 GiB of memory. Exit status 1
@@ -26,7 +27,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 DEADLINE = 20  # seconds of processor for one case
 SPACE = 12 << 30  # address space; torch and polars map a few GB that they never touch
 

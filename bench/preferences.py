@@ -1,7 +1,7 @@
 """How often the 95 % intervals of preference figures hold a truth that is known.
 
-    python bench/preferences.py simulated [DRAWS]          # channels of tests/pair_captures.py, drawn anew each time
-    python bench/preferences.py CAPTURE [DRAWS] [LAYERS]   # 0, over random assignments of real pairs
+    python bench/preferences.py simulated [DRAWS]          # channels of tests/support/pair_captures.py, drawn anew each
+    time python bench/preferences.py CAPTURE [DRAWS] [LAYERS]   # 0, over random assignments of real pairs
 
 The second takes a capture that `infoplane measure MODEL --preferences FILE --capture CAPTURE` kept. The states do not
 know the assignment, so one capture serves all draws: each draw in turn is taken for the truth and judged against 16
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from pair_captures import PairChannel
 
 from infoplane.capture.stored_capture import open_capture

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 SHARED = mmap.mmap(-1, 1)  # how far a run has come
 STAGES = ("loading", "capturing", "measuring", "writing")
 DOCUMENTS, LENGTH = 120, 330  # 40,000 tokens of one byte: five shards

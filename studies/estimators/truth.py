@@ -20,7 +20,7 @@ import numpy as np
 from common import Setting, Table, entropy, first_order
 from states import assign
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests/support"))
 from channels import CHANNELS, Channel, as_labels, covered, estimate
 
 from infoplane.information.reference_points import ReferencePoints
@@ -112,8 +112,8 @@ def channels(setting: Setting) -> list[Table]:
         rows.append([documents * 100, channel.truth, *values.mean(0), *values.std(0, ddof=1)[1:]])
     names = ["positions", "truth", "plugin", "first-order", "corrected", "spread first-order", "spread corrected"]
     says = (
-        "A channel with 2,000 Zipf labels and documents that matter (`tests/channels.py`), nats; means over draws. The "
-        "truth is exact."
+        "A channel with 2,000 Zipf labels and documents that matter (`tests/support/channels.py`), nats; means over "
+        "draws. The truth is exact."
     )
     return [Table("Bias on a known channel", says, names, rows)]
 

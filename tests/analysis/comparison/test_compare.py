@@ -1,0 +1,236 @@
+"""Comparisons: only what is about the same thing compares, and documents that are shared are shared in the error."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from commands import command
+from tiny import byte_tokenizer, merging_tokenizer, tiny_model
+
+import infoplane
+from infoplane.analysis.comparison.comparing import compare
+from infoplane.analysis.comparison.comparison import Comparison
+from infoplane.analysis.surveys.record import Survey, Surveyed
+from infoplane.errors import ResultError
+from infoplane.measurement.members import Member
+from infoplane.measurement.results import Measurement
+from infoplane.report.comparison.page import render_comparison
+from infoplane.text.documents import Text, read_text
+from infoplane.uncertainty.document_jackknife import standard_error_of
+
+SETTINGS: dict[str, Any] = {"tokens": 10**6, "context": 2048, "orders": (1,), "m": 10, "text_labels": ("word",)}
+
+
+def same_bytes() -> Text:
+    """150 documents of 120 bytes, cut where a character ends, as a budget of bytes cuts them."""
+    sample = read_text("c4-sample", limit=150)
+    heads = [replace(d, text=d.text.encode()[:120].decode("utf-8", "ignore")) for d in sample.documents]
+    return Text(tuple(heads), {**sample.provenance, "bytes": {"budget": 18_000}})
+
+
+def measured(tokenizer: Any, seed: int = 0, **more: Any) -> Measurement:
+    model = tiny_model("llama", seed)
+    model.resize_token_embeddings(len(tokenizer))
+    text = more.pop("text", None) or same_bytes()
+    return infoplane.measure(model, text, tokenizer=tokenizer, **{**SETTINGS, **more})
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Measurement]:
+    return {
+        "bytes": measured(byte_tokenizer()),
+        "bytes2": measured(byte_tokenizer(), 1),
+        "merged": measured(merging_tokenizer()),
+    }
+
+
+def members(found: dict[str, Measurement], *names: str) -> list[Member]:
+    return [Member(name, f"family of {name}", found[name]) for name in names]
+
+
+def row_of(comparison: Comparison, name: str, quantity: str, position_set: str) -> dict[str, Any]:
+    c = pl.col
+    rows = comparison.differences.filter(
+        (c("name") == name) & (c("quantity") == quantity) & (c("position_set") == position_set)
+    )
+    assert len(rows) == 1
+    return rows.to_dicts()[0]
+
+
+def test_of_one_tokenizer_everything_compares_and_errors_are_paired(found: dict[str, Measurement]) -> None:
+    both = compare(members(found, "bytes", "bytes2"))
+    assert {s: good for s, (good, _) in both.fairness.items()} == {"P_1": True, "word:1": True}
+    row = row_of(both, "bytes2", "complexity", "P_1")
+    difference = found["bytes2"].minus(found["bytes"]).get("complexity", order=1)
+    assert row["difference"] == pytest.approx(difference.value, abs=1e-15)
+    assert row["standard_error"] == pytest.approx(difference.standard_error, rel=1e-12)
+    assert row["paired"] and row["reference_error"] == "shared points"
+
+
+def test_between_tokenizers_words_compare_and_tokens_do_not(found: dict[str, Measurement]) -> None:
+    both = compare(members(found, "bytes", "merged"))
+    assert not both.fairness["P_1"][0] and "the tokenizers differ" in both.fairness["P_1"][1]
+    good, why = both.fairness["word:1"]
+    assert good and "whatever the tokenizer" in why
+    assert set(both.differences["position_set"]) == {"word:1"}
+    a, b = (found[n].get("expressivity", position_set="word:1") for n in ("merged", "bytes"))
+    assert a.n == b.n
+    row = row_of(both, "merged", "expressivity", "word:1")
+    assert row["paired"]
+    assert row["standard_error"] == pytest.approx(standard_error_of(np.subtract(a.replicates, b.replicates)))
+    assert both.best_set == "word:1"
+
+
+def test_where_blocks_differ_errors_add_up(found: dict[str, Measurement]) -> None:
+    other = replace(found["bytes2"], provenance={**found["bytes2"].provenance, "blocks_hash": "another"})
+    row = row_of(compare([*members(found, "bytes"), Member("x", None, other)]), "x", "complexity", "P_1")
+    a, b = (found[n].get("complexity", order=1).standard_error for n in ("bytes", "bytes2"))
+    assert a is not None and b is not None
+    assert not row["paired"] and row["standard_error"] == pytest.approx(math.hypot(a, b))
+
+
+def test_the_error_of_points_is_counted_or_nothing_is_claimed(found: dict[str, Measurement]) -> None:
+    def wider(m: Measurement, points: str, error: float | None) -> Measurement:
+        model = {**m.provenance["model"], "width": 99}
+        rows = tuple(replace(r, reference_error=error, value=r.value + (5.0 if error is None else 0)) for r in m)
+        return Measurement(rows, {**m.provenance, "model": model, "points_hash": points})
+
+    plain = found["bytes"]
+    unknown = compare([Member("a", None, plain), Member("b", None, wider(plain, "other", None))])
+    row = row_of(unknown, "b", "complexity", "P_1")
+    assert row["difference"] == pytest.approx(5.0) and row["high"] < 5.1
+    assert not row["claimed"] and row["reference_error"] == "unknown"
+    assert any("share no reference points" in w for w in unknown.warnings)
+    one, two = (wider(plain, f"p{i}", e) for i, e in enumerate((0.03, 0.04)))
+    counted = row_of(compare([Member("a", None, one), Member("b", None, two)]), "b", "complexity", "P_1")
+    assert counted["standard_error"] == pytest.approx(0.05)  # the same replicates: nothing but the points
+    assert counted["reference_error"] == "counted"
+
+
+def test_other_text_or_length_does_not_compare(found: dict[str, Measurement]) -> None:
+    longer = measured(merging_tokenizer(), text=read_text("c4-sample", limit=60), tokens=6000)
+    both = compare([*members(found, "bytes"), Member("longer", None, longer)])
+    assert not any(good for good, _ in both.fairness.values())
+    assert "the texts are not the same" in both.fairness["word:1"][1]
+    assert not len(both.differences)
+    page = render_comparison(both)
+    assert "No set of labels compares" in page
+
+
+def test_a_comparison_is_read_back_and_drawn_the_same(found: dict[str, Measurement], tmp_path: Path) -> None:
+    all_of_them = compare(members(found, "bytes", "bytes2", "merged"))
+    all_of_them.save(tmp_path)
+    again = Comparison.load(tmp_path)
+    assert again.values.equals(all_of_them.values) and again.fairness == all_of_them.fairness
+    page = render_comparison(again)
+    assert page == render_comparison(all_of_them)
+    assert "3 models of 3 families" in page and page.count("<tr>") > 6
+    record = json.loads((tmp_path / "comparison.json").read_text())
+    (tmp_path / "comparison.json").write_text(json.dumps({**record, "schema": "infoplane/comparison/9"}))
+    with pytest.raises(ResultError, match="this version reads"):
+        Comparison.load(tmp_path)
+
+
+def test_what_cannot_be_compared_is_refused(found: dict[str, Measurement]) -> None:
+    for chosen, message in (
+        (members(found, "bytes"), "a comparison needs two or more"),
+        (members(found, "bytes", "bytes"), "two measurements are called 'bytes'"),
+        (
+            [*members(found, "bytes"), Member("d", None, found["bytes2"].minus(found["bytes"]))],
+            "d is a difference of two measurements already",
+        ),
+    ):
+        with pytest.raises(ResultError, match=message):
+            compare(chosen)
+    bits = replace(found["bytes2"], provenance={**found["bytes2"].provenance, "settings": {"unit": "bits"}})
+    with pytest.raises(ResultError, match=r"different units \(bytes in efficiency, b in bits\)"):
+        compare([*members(found, "bytes"), Member("b", None, bits)])
+
+
+def test_the_command(found: dict[str, Measurement], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, m in found.items():
+        m.save(tmp_path / name)
+    runs = [str(tmp_path / name) for name in found]
+    out = ["--out", str(tmp_path / "all")]
+    assert command("compare", *runs, *out, "--family", "merged=Merged") == 0
+    said = capsys.readouterr().out
+    assert "does not compare" in said and "word:1: compares" in said and "Wrote" in said
+    assert Comparison.load(tmp_path / "all").members["family"].to_list()[2] == "Merged"
+    page = (tmp_path / "all" / "report.html").read_bytes()
+    shutil.rmtree(tmp_path / "all" / "figures")
+    assert command("report", str(tmp_path / "all"), "--force") == 0
+    capsys.readouterr()
+    assert (tmp_path / "all" / "report.html").read_bytes() == page
+    for wrong, message in (
+        ([*runs, *out], "exists: choose another --out"),
+        ([runs[0], "--out", str(tmp_path / "n")], "needs two or more"),
+        ([*runs, "--family", "x=Y", "--out", str(tmp_path / "n")], "no measurement has that name; there are"),
+        ([*runs, "--family", "Y", "--out", str(tmp_path / "n")], "expected NAME=FAMILY"),
+        ([runs[0], str(tmp_path / "none"), "--out", str(tmp_path / "n")], "no measurement at"),
+    ):
+        assert command("compare", *wrong) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "n").exists()
+
+
+def test_preferences_of_models_on_the_same_pairs_compare_and_on_other_tokens_do_not() -> None:
+    words = np.array(["the", "of", "a", "blue", "red", "sky", "sea", "is", "was", "not", "very", "far", "near"])
+    draw = np.random.default_rng(0)
+
+    def some() -> str:
+        return " ".join(draw.choice(words, int(draw.integers(3, 8))))
+
+    rows = [{"question": some(), "chosen": some(), "rejected": some()} for _ in range(41)]
+    settings: dict[str, Any] = {"preferences": rows, "tokens": 6000, "context": 128, "orders": (1,), "m": 8}
+
+    def of(tokenizer: Any, seed: int) -> Measurement:
+        model = tiny_model("llama", seed)
+        model.resize_token_embeddings(len(tokenizer))
+        return infoplane.measure(model, tokenizer=tokenizer, layers=["block.0"], **settings)
+
+    a, b = of(byte_tokenizer(), 0), of(byte_tokenizer(), 1)
+    two = compare([Member("a", None, a), Member("b", None, b)])
+    for quantity in ("preference", "preference_given_token"):
+        row = row_of(two, "b", quantity, "matched")
+        pair = [m.get(quantity, position_set="matched") for m in (b, a)]
+        assert row["difference"] == pytest.approx(pair[0].value - pair[1].value, abs=1e-15) and row["paired"]
+        error = standard_error_of(np.subtract(pair[0].replicates, pair[1].replicates))
+        assert row["standard_error"] == pytest.approx(error, rel=1e-12)
+    assert row_of(two, "b", "preference", "answers") and two.fairness["matched"][0]
+    page = render_comparison(two)
+    assert "which of two answers is preferred, matched positions" in page and "preference, matched" in page
+    other = compare([Member("a", None, a), Member("c", None, of(merging_tokenizer(), 0))])
+    assert not other.fairness["matched"][0] and "tokens of different windows" in other.fairness["matched"][1]
+    assert len(other.values.filter(pl.col("quantity") == "preference")) == 4  # shown all the same
+
+
+def test_a_survey_is_compared_and_drawn(
+    found: dict[str, Measurement], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    survey = tmp_path / "survey"
+    rows = [
+        Surveyed("one", "o/one", None, {}, {"family": "First"}, found["bytes"]),
+        Surveyed("two", "o/two", None, error="ModelError", message="no such model"),
+        Surveyed("three", "o/three", None, {}, {}, found["merged"]),
+    ]
+    for row in rows:
+        if row.measurement:
+            row.measurement.save(survey / row.name)
+    Survey(tuple(rows)).save(survey)
+    assert command("compare", str(survey), "--out", str(tmp_path / "all"), "--family", "three=Third") == 0
+    members = Comparison.load(tmp_path / "all").members
+    assert members.select("name", "family").rows() == [("one", "First"), ("three", "Third")]
+    assert command("report", str(survey)) == 0
+    assert "word:1 (the last word and the next word): compares" in (survey / "report.html").read_text()
+    capsys.readouterr()
+    Survey(tuple(rows[:2])).save(survey)
+    assert command("report", str(survey), "--force") == 2
+    assert "needs two or more" in capsys.readouterr().err
