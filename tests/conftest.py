@@ -1,5 +1,46 @@
-"""Tests run side by side, one a processor: threads of theirs would only wait for each other, and busily."""
+"""Tests run side by side, one a processor: threads of theirs would only wait for each other, and busily.
 
+Where torch is not installed, the files that need it are left out, and the head of the report says so.
+"""
+
+import ast
+import importlib.util
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch are imported, and for commands that tests run
+
+NEED_TORCH = {"torch", "transformers", "peft", "datasets", "ray", "tiny", "training", "peft_adapters"}
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+
+def _needs_torch(path: Path) -> bool:
+    """Whether a file of tests imports torch when it is imported itself, or a helper that does."""
+    tree = ast.parse(path.read_text("utf-8"))
+    names = {str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    return bool({name.split(".")[0] for name in names} & NEED_TORCH)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what cannot be imported."""
+    if HAS_TORCH or collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    return _needs_torch(collection_path) or None
+
+
+def pytest_report_header() -> str | None:
+    """What is left out."""
+    if HAS_TORCH:
+        return None
+    left = [path for path in Path(__file__).parent.rglob("test_*.py") if _needs_torch(path)]
+    return f"torch is not installed: {len(left)} files of tests that need it are left out"
+
+
+@pytest.fixture
+def needs_torch() -> None:
+    """For a test that needs it in a file that does not."""
+    if not HAS_TORCH:
+        pytest.skip("it runs a model: pip install 'infoplane[hf]'")

@@ -62,7 +62,7 @@ app = typer.Typer(
     name="infoplane",
     help="Measure how a language model has compressed its training data.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={
         "help_option_names": ["-h", "--help"],

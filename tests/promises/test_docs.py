@@ -1,0 +1,54 @@
+"""The docs name what is there: files, commands, options, modules and public names."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+from typer.main import get_command
+
+from infoplane.cli import app
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "studies").rglob("*.md")])
+IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for name in re.findall(r"\b((?:tests|bench|studies|tools)/[\w/.-]*\.py)\b", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"\b(src/infoplane/[\w/.-]+)", text):
+        assert (ROOT / name.rstrip(".")).exists(), name
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
+def test_names_of_the_package_are_there(page: Path) -> None:
+    for dotted in re.findall(r"`?\binfoplane((?:\.\w+)+)", page.read_text("utf-8")):
+        if dotted.startswith((".readthedocs", ".egg")):
+            continue
+        value: object = importlib.import_module("infoplane")
+        for name in dotted[1:].split("."):
+            value = getattr(value, name, None) or importlib.import_module(f"{value.__name__}.{name}")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_and_their_options_are_there(page: Path) -> None:
+    command = get_command(app)
+    known = {name: {"--help", *(o for p in sub.params for o in p.opts)} for name, sub in command.commands.items()}  # type: ignore[attr-defined]
+    for line in re.findall(r"\binfoplane ([a-z]+ [^`\n#]*)", page.read_text("utf-8")):
+        name, *words = line.split()
+        if name not in known:
+            continue
+        for word in words:
+            if re.fullmatch(r"--[a-z][a-z-]*", word):
+                assert word in known[name] or any(f"{word}/" in o for o in known[name]), f"{name} {word}"
