@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 STUDY = Path(__file__).parents[1] / "studies" / "pretraining"
-TRACE = (sys.executable, "-c", "from infoplane.cli.app import main; main()", "trace")
+TRACE = (sys.executable, "-c", "from infoplane.cli import main; main()", "trace")
 KILL_AFTER = 3.0  # seconds at first, half as much more each time, so that there is an end
 
 

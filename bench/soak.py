@@ -269,7 +269,7 @@ def _command(
 ) -> None:
     import infoplane.cli.measure_command
     import infoplane.report.measurement.writing
-    from infoplane.cli.app import main
+    from infoplane.cli import main
 
     draw = infoplane.report.measurement.writing.write_report if pages else _stand_in
 

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=16_384)
     parser.add_argument("--model", default="smollm2-135m")
     given = parser.parse_args()
-    call = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "measure", given.model]
+    call = [sys.executable, "-c", "from infoplane.cli import main; main()", "measure", given.model]
     call += ["--tokens", str(given.tokens), "--dtype", "float32", "--json"]
     print("| | loading | capturing | measuring | whole command | processor | peak memory |")
     print("|---|---|---|---|---|---|---|")

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+from slow_tests import slow_tests
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch are imported, and for commands that tests run
 
@@ -37,6 +38,24 @@ def pytest_report_header() -> str | None:
         return None
     left = [path for path in Path(__file__).parent.rglob("test_*.py") if _needs_torch(path)]
     return f"torch is not installed: {len(left)} files of tests that need it are left out"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long."""
+    slow = slow_tests()
+    for item in items:
+        if item.nodeid.partition("[")[0] in slow:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, for tests that are about something else: charts take most of the time of a command."""
+    monkeypatch.setattr("infoplane.report.measurement.figures.FIGURES", {})
+    for page, figures in {
+        "training.run_page": "run_figures", "comparison.page": "compare_figures", "text_bound.page": "bound_figures",
+    }.items():  # fmt: skip
+        monkeypatch.setattr(f"infoplane.report.{page}.{figures}", lambda *_: ())
 
 
 @pytest.fixture

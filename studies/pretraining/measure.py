@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_COMMAND = (sys.executable, "-c", "from infoplane.cli.app import main; main()", "trace")
+_COMMAND = (sys.executable, "-c", "from infoplane.cli.command_line import main; main()", "trace")
 
 
 def measure_run(folder: Path, text: Path) -> str:

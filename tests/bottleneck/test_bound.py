@@ -389,7 +389,7 @@ def test_a_bound_is_stored_and_read_again(known: Any, tmp_path: Path) -> None:
 def run_cli(*arguments: str) -> Any:
     from typer.testing import CliRunner
 
-    from infoplane.cli.app import app
+    from infoplane.cli import app
 
     return CliRunner().invoke(app, list(arguments))
 

@@ -87,7 +87,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 def test_as_many_symbols_as_tokens_are_not_too_many(folder: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from infoplane.cli.app import app
+    from infoplane.cli import app
 
     asked = ["bound", str(folder / "good.jsonl"), "--tokenizer", str(folder / "tokenizer"), "--tokens", "4000",
              "--context", "64", "--orders", "1", "-m", "9", "--out", str(tmp_path / "out")]  # fmt: skip

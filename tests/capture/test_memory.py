@@ -20,7 +20,7 @@ from infoplane.capture.forward_pass import BatchSize, assign_windows, out_of_mem
 from infoplane.capture.memory_plan import Reduction, capturing, reduction
 from infoplane.capture.stored_capture import Capture, open_capture
 from infoplane.capture.writer import hold_capture, write_capture
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.engines.ray_worker import Worker
 from infoplane.errors import ModelError, SettingError
 from infoplane.information.reference_points import ReferencePoints
@@ -30,9 +30,11 @@ from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.reduction import settings
 from infoplane.models.decoder import Model
 from infoplane.storage import memory_size as machine
-from infoplane.storage.memory_size import parse
+from infoplane.storage.memory_size import parse_size
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 GIB = 1 << 30
 
@@ -45,7 +47,7 @@ GIB = 1 << 30
      ("100kib", 102_400), ("7B", 7), (123_456, 123_456)],
 )  # fmt: skip
 def test_sizes_are_read(text: Any, size: int) -> None:
-    assert parse(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_sizes_are_read(text: Any, size: int) -> None:
 )
 def test_other_sizes_are_refused(wrong: Any) -> None:
     with pytest.raises(SettingError, match=r"memory = .*: expected a size with its unit, such as 4GB, 4GiB or 512MB"):
-        parse(wrong)
+        parse_size(wrong)
 
 
 def test_what_a_control_group_leaves_is_found(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_what_a_control_group_leaves_is_found(tmp_path: Path) -> None:
     (root / "memory/x/memory.stat").write_text("cache 90\ninactive_file 10\ntotal_inactive_file 60\n")
     assert machine._of_groups(proc, root) == [4960]  # of it and of those below
     assert machine._of_groups(tmp_path / "none", root) == []
-    assert 0 < machine.free() < 1 << 50
+    assert 0 < machine.free_memory() < 1 << 50
 
 
 # ---------------------------------------------------------------------- settings
@@ -84,7 +86,7 @@ MILLION: dict[str, Any] = {
 def test_what_is_free_is_shared_with_the_workers_of_one_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "free", lambda: 900)
+    monkeypatch.setattr(machine, "free_memory", lambda: 900)
     monkeypatch.chdir(tmp_path)
     assert machine.budget_of(None) == 450
     try:
@@ -137,7 +139,7 @@ def test_too_little_is_refused_with_what_is_needed_and_why() -> None:
     )
     with pytest.raises(SettingError, match=said) as error:
         reduction(least - 1, **MILLION)
-    assert machine.spoken(least) in str(error.value)
+    assert machine.spoken_size(least) in str(error.value)
     assert reduction(1, **{**MILLION, "stated": False}).layers == 1  # a default is never refused
     fit: dict[str, Any] = {"tokens": 10**6, "longest": 512, "width": 576, "stored": 3100, "loss": False, "shard": 8192}
     assert capturing(4 * GIB, batch=4096, batch_is_asked=False, **fit) == memory.Capturing(4096, 8192)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from commands import WITHOUT_FIGURES
 from tiny import byte_tokenizer, tiny_model
 
 from infoplane.storage.working_folders import MARK
@@ -21,8 +22,9 @@ from infoplane.storage.working_folders import MARK
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1,2", "--points", "16", "--dtype", "float32"]
 
 
-def infoplane(*arguments: str, cwd: Path, stdin: str | None = None) -> Any:
-    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", *arguments]
+def infoplane(*arguments: str, cwd: Path, stdin: str | None = None, figures: bool = True) -> Any:
+    code = "from infoplane.cli import main; main()" if figures else WITHOUT_FIGURES
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=300)
 
 
@@ -61,7 +63,7 @@ def test_measure_writes_a_record_a_table_a_report_and_asks_again(folder: Path, t
 def test_underscores_standard_input_and_the_untrained_twin(folder: Path, tmp_path: Path) -> None:
     text = "\n".join(json.dumps({"text": f"document {i} says something of its own, number {i * i}"}) for i in range(60))
     command = ["measure", str(folder / "tiny"), *SMALL, "--text", "-", "--baseline", "random-init", "--out", "out"]
-    run = infoplane(*command, "--reference_sets", "2", cwd=tmp_path, stdin=text)
+    run = infoplane(*command, "--reference_sets", "2", cwd=tmp_path, figures=False, stdin=text)
     assert run.returncode == 0, run.stderr
     mine, twin = (json.loads((tmp_path / p / "measurement.json").read_text()) for p in ("out", "out/baseline"))
     assert twin["provenance"]["model"]["random_init"] and not mine["provenance"]["model"].get("random_init")
@@ -107,7 +109,7 @@ def test_bad_input_is_one_clear_message_and_leaves_nothing(
 ) -> None:
     from typer.testing import CliRunner
 
-    from infoplane.cli.app import app
+    from infoplane.cli import app
     from infoplane.errors import InfoplaneError
 
     (tmp_path / "broken.jsonl").write_text('{"text": "fine, and long enough"}\n{"text": \n')
@@ -163,9 +165,9 @@ def test_exit_status_is_2_without_a_traceback(tmp_path: Path) -> None:
 
 def test_a_killed_command_goes_on_where_it_stopped_when_it_is_repeated(folder: Path, tmp_path: Path) -> None:
     command = ["measure", str(folder / "tiny"), "--tokens", "36000", *SMALL[2:], "--capture", "cap"]
-    whole = infoplane(*command[:-1], "whole-cap", "--out", "whole", cwd=tmp_path)
+    whole = infoplane(*command[:-1], "whole-cap", "--out", "whole", cwd=tmp_path, figures=False)
     assert whole.returncode == 0, whole.stderr
-    run = [sys.executable, "-c", "from infoplane.cli.app import main; main()", *command, "--out", "out"]
+    run = [sys.executable, "-c", WITHOUT_FIGURES, *command, "--out", "out"]
     process = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     second = tmp_path / "cap" / "shard-00001.safetensors"
     while not second.exists():
@@ -176,7 +178,7 @@ def test_a_killed_command_goes_on_where_it_stopped_when_it_is_repeated(folder: P
     done = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cap").glob("shard-*.safetensors")}
     assert len(done) < len(list((tmp_path / "whole-cap").glob("shard-*.safetensors")))
     assert not (tmp_path / "out").exists()
-    again = infoplane(*command, "--out", "out", cwd=tmp_path)
+    again = infoplane(*command, "--out", "out", cwd=tmp_path, figures=False)
     assert again.returncode == 0, again.stderr
     kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cap").glob("shard-*.safetensors")}
     assert all(kept[name] == when for name, when in done.items())  # not one was done again
@@ -190,7 +192,7 @@ def test_a_full_disk_is_said_and_nothing_is_left_half_written(folder: Path, tmp_
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=300k tmpfs {disk} || exit 77"
     words = " ".join(shlex.quote(w) for w in ("measure", str(folder / "tiny"), *SMALL, "--out", str(disk / "out")))
-    call = f"{sys.executable} -c 'from infoplane.cli.app import main; main()' {words}"
+    call = f"{sys.executable} -c 'from infoplane.cli import main; main()' {words}"
     script = f"{mount}; {call}; echo status $?; find {disk} -type f"
     run = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True, cwd=tmp_path)
     if run.returncode in (1, 77) and "status" not in run.stdout:

@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from commands import WITHOUT_FIGURES
 from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import InfoplaneError, ResultError
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "16", "--dtype", "float32"]
 
@@ -140,7 +143,7 @@ def test_a_trace_a_bound_a_comparison_and_a_forecast_that_are_repeated_are_done(
 
 
 def test_an_interrupted_command_says_how_to_go_on(model: Path, tmp_path: Path) -> None:
-    code = "from infoplane.cli.app import main; main()"
+    code = WITHOUT_FIGURES
     command = [sys.executable, "-c", code, "measure", str(model), "--tokens", "150000", "--context", "64"]
     for more, said in (
         (["--out", "out"], "repeat the same command to go on where it stopped"),

@@ -395,8 +395,9 @@ def test_what_keeps_dying_is_given_up_and_named(engine: RayEngine, monkeypatch: 
 
 _SCRIPT = """
     import functools
-    import infoplane, test_ray, torch
-    from infoplane import run
+    import infoplane, torch
+    from tests.engines import test_ray
+    from infoplane.measurement import measuring as run
     torch.set_num_threads(1)
     run.capture_with = functools.partial(run.capture_with, shard_tokens=1500)
     run.Source = test_ray.Held_Back

@@ -16,7 +16,7 @@ from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
 from infoplane.capture import forward_pass as forward
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import CaptureError, InfoplaneError, ResultError, SettingError, TextError
 from infoplane.measurement import measuring as run
 from infoplane.measurement import read_until as until

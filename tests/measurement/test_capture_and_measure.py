@@ -30,7 +30,7 @@ from infoplane.measurement.results import Measurement
 from infoplane.models.decoder import Model
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text
-from infoplane.text.ngram_labels import NGrams, column, read_column
+from infoplane.text.ngram_labels import NGrams, label_column, read_column
 
 
 @pytest.fixture(scope="module")
@@ -168,24 +168,24 @@ def test_columns_of_words_names_and_places(captured: Any, windows: Any, tmp_path
     kinds = ["even" if i % 2 else "odd" for i in range(len(names))]
     (tmp_path / "lines.txt").write_text("\n".join(kinds))
     (tmp_path / "names.json").write_text(json.dumps(dict(zip(names[::-1], kinds[::-1], strict=True))))
-    numbers = column(np.arange(len(names)) % 2, windows)
+    numbers = label_column(np.arange(len(names)) % 2, windows)
     for file in ("lines.txt", "names.json"):
-        found = column(read_column(tmp_path / file), windows)
+        found = label_column(read_column(tmp_path / file), windows)
         assert np.array_equal(found.rows, numbers.rows) and np.array_equal(found.codes, 1 - numbers.codes)
-    some = column({names[0]: "a", names[2]: "b", "not read": "c"}, windows)
+    some = label_column({names[0]: "a", names[2]: "b", "not read": "c"}, windows)
     assert set(windows.position_document[some.rows]) == {0, 2}
-    place = column("@position", windows)
+    place = label_column("@position", windows)
     first = windows.row_starts[3]
     assert place.codes[first : first + 8].tolist() == [0, 1, 1, 2, 2, 2, 2, 3]  # from the second token of a window
     moved = dataclasses.replace(windows, documents=tuple(f"{'de' if i < 9 else 'fr/x'}/{i}" for i in range(len(names))))
-    assert np.array_equal(column("@folder", moved).codes, (moved.position_document >= 9).astype(int))
+    assert np.array_equal(label_column("@folder", moved).codes, (moved.position_document >= 9).astype(int))
     for wrong, message in (
         ({"elsewhere": "a"}, "names 1 documents, and none that was read; they are called 'c4-sample:1'"),
         ("@language", "there are @position and @folder, or name a file"),
         ("@folder", "fewer than two different values"),
     ):
         with pytest.raises(LabelError, match=message):
-            column(wrong, windows, "kind")
+            label_column(wrong, windows, "kind")
     (tmp_path / "gap.txt").write_text("a\n\nb\n")
     (tmp_path / "deep.json").write_text('{"a": ["b"]}')
     (tmp_path / "not.json").write_text("{")
@@ -222,7 +222,7 @@ _SCRIPT = """
     import sys, time
     sys.path[:0] = {path!r}
     from tiny import byte_tokenizer, tiny_model
-    from infoplane import capturing as c
+    from infoplane.capture import writer as c
     from infoplane.models.decoder import Model
     from infoplane.information.reference_points import ReferencePoints
     from infoplane.text.documents import read_text

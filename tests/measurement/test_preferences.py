@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import infoplane
 from infoplane.capture.stored_capture import Capture
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import InfoplaneError, LabelError, SettingError, TextError
 from infoplane.measurement import measuring as run
 from infoplane.measurement.asking import measure_capture

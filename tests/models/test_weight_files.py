@@ -13,10 +13,12 @@ from tiny import byte_tokenizer, save_tiny, tiny_model
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import CaptureError, ModelError
 from infoplane.models.loading import load_model, weights_of
 from infoplane.models.weight_files import folder_hash
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
 

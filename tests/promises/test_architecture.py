@@ -133,6 +133,11 @@ def test_a_face_says_what_is_there(room: str) -> None:
     if room not in ("", "cli"):
         assert re.search(r"\bin\s+goe?s?\b.*\bout\s+comes?\b", str(face.__doc__), re.DOTALL | re.IGNORECASE)
     assert {*face.__all__} - {"__version__"} <= {*dir(face)}
+    inside = {path.stem for path in SOURCE.joinpath(*room.split(".")).iterdir()}
+    modules = {name for name in face.__all__ if inspect.ismodule(getattr(face, name))}
+    assert ({*face.__all__} - modules) & inside == set(), (
+        "a name that is a module's too is the one or the other by chance"
+    )
     for name in face.__all__:
         assert getattr(face, name) is not None
 
@@ -147,7 +152,7 @@ def test_no_module_has_the_name_of_a_public_function() -> None:
 def test_reading_and_drawing_stored_results_needs_no_torch() -> None:
     code = (
         "import sys, infoplane; infoplane.Measurement, infoplane.open_capture, infoplane.measure_capture, "
-        "infoplane.write_report, infoplane.read_text, infoplane.ReferencePoints; import infoplane.cli.app; "
+        "infoplane.write_report, infoplane.read_text, infoplane.ReferencePoints; import infoplane.cli.command_line; "
         "bad = [m for m in ('torch', 'transformers', 'datasets', 'peft') if m in sys.modules]; assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -156,7 +161,7 @@ def test_reading_and_drawing_stored_results_needs_no_torch() -> None:
 def test_help_loads_nothing_that_computes() -> None:
     code = (
         "import sys; sys.argv = ['infoplane', '--help']\n"
-        "try:\n    from infoplane.cli.app import main; main()\n"
+        "try:\n    from infoplane.cli import main; main()\n"
         "except SystemExit: pass\n"
         "bad = sorted({'numpy', 'scipy', 'polars', 'altair', 'safetensors', 'torch'} & set(sys.modules)); "
         "assert not bad, bad"

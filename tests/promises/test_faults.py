@@ -26,7 +26,7 @@ from tiny import byte_tokenizer, tiny_model
 from infoplane.capture.folder import content
 from infoplane.capture.stored_capture import open_capture
 from infoplane.capture.writer import write_capture
-from infoplane.cli.app import main
+from infoplane.cli import main
 from infoplane.errors import CaptureError, InfoplaneError, ResultError
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.measurement.asking import measure_capture
@@ -35,6 +35,8 @@ from infoplane.models.decoder import Model
 from infoplane.storage import atomic_files as files
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SMALL = ("--tokens", "2500", "--context", "64", "--orders", "1", "--points", "8", "--dtype", "float32")
 
@@ -379,7 +381,7 @@ def test_a_full_disk_is_said_and_the_command_goes_on_when_there_is_room(
 def test_a_limit_on_the_size_of_files_is_said(good: Path, tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from infoplane.cli.app import main; main()"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); from infoplane.cli import main; main()"
     )
     words = ["measure", "--capture", str(good / "capture"), "--orders", "1", "--out", str(tmp_path / "out")]
     run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
@@ -410,7 +412,7 @@ def test_neither_clock_nor_locale_nor_time_zone_changes_a_byte(good: Path, tmp_p
             os.utime(path, (when, when))
         words = ["measure", "--capture", str(capture), "--orders", "1", "--out", str(tmp_path / name)]
         run = subprocess.run(
-            [sys.executable, "-c", f"{code}; from infoplane.cli.app import main; main()", *words],
+            [sys.executable, "-c", f"{code}; from infoplane.cli import main; main()", *words],
             capture_output=True, env={**os.environ, **more},
         )  # fmt: skip
         assert run.returncode == 0, run.stderr

@@ -37,7 +37,7 @@ from infoplane.analysis.surveys.survey_file import parse_survey
 from infoplane.analysis.training.seeds import grouped
 from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.analysis.training.worker import Run
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.cli.terminal import safe
 from infoplane.errors import InfoplaneError, LabelError, ModelError, ResultError, SettingError
 from infoplane.measurement.members import Member
@@ -238,7 +238,7 @@ def test_names_send_nothing_to_the_terminal(tmp_path: Path) -> None:
 
 def on_a_terminal(arguments: list[str]) -> tuple[int, bytes]:
     """Exit status and output of the command on a pseudo-terminal."""
-    code = "import sys; from infoplane.cli.app import main; main()"
+    code = "import sys; from infoplane.cli import main; main()"
     master, slave = pty.openpty()
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=slave, stderr=slave, stdin=slave)
     os.close(slave)

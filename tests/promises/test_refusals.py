@@ -16,17 +16,19 @@ from typer.testing import CliRunner
 from infoplane import Measurement, measure
 from infoplane.analysis.training.tracing import trace
 from infoplane.capture import sizes as sizing
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import InfoplaneError, LabelError, ResultError, SettingError, TextError
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.models import loading
-from infoplane.storage.address import place
+from infoplane.storage.address import to_path
 from infoplane.storage.locations import put
 from infoplane.storage.records import KINDS, check_free, check_kind, kind_at, read_record
 from infoplane.text.byte_budget import limit_bytes
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import Text, read_text
 from infoplane.text.pairs.preference_pairs import read_pairs
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "16", "--dtype", "float32"]
 
@@ -151,7 +153,7 @@ def test_a_command_stopped_before_its_record_goes_on(
 
 
 def test_pages_at_an_address_are_looked_at_too() -> None:
-    folder = place("memory://refusals/here")
+    folder = to_path("memory://refusals/here")
     put(folder / "report.html", b'<p class="eyebrow">infoplane traces</p>')
     with pytest.raises(ResultError, match=r"report.html exists"):
         check_free(folder, "measurement.json", force=False)
@@ -241,7 +243,7 @@ def test_more_points_than_memory_holds_are_refused(settings: dict[str, Any], mod
 def test_points_that_just_fit_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 100 * 64 * (24 + 3 * 12)
     assert len(sizing.draw_points(64, 100, 0, "exact", 3, needed)) == 3
-    monkeypatch.setattr(sizing, "free", lambda: needed - 1)
+    monkeypatch.setattr(sizing, "free_memory", lambda: needed - 1)
     with pytest.raises(SettingError, match="375 KiB, and 375 KiB are free"):
         sizing.draw_points(64, 100, 0, "exact", 3)
 
@@ -256,7 +258,7 @@ def test_a_setting_that_no_checkpoint_has_is_found_at_the_first(
         loaded.append(source)
         return load(source, **more)
 
-    monkeypatch.setattr(loading, "load_model", counted)
+    monkeypatch.setattr("infoplane.models.load_model", counted)
     with pytest.raises(InfoplaneError):
         trace(models / "run", out=tmp_path, tokens=3000, context=64, orders=(1,), **settings)
     assert len(loaded) == 1
@@ -485,7 +487,8 @@ def test_a_trace_of_something_else_is_not_measured_over(
         trace(models / "run", documents([100] * 41), out=tmp_path, **asked)
     assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() == before
     monkeypatch.chdir(models)
-    monkeypatch.setattr(loading, "fast_dtype", lambda device: "float32")  # what "auto" is depends on the processor
+    for name in ("infoplane.models.fast_dtype", "infoplane.models.loading.fast_dtype"):
+        monkeypatch.setattr(name, lambda device: "float32")  # what "auto" is depends on the processor
     same = trace("./run/", out=tmp_path, device="cpu", **{**asked, "dtype": "auto"})  # more of the same run
     assert len(same.points) == 3
     assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() == before

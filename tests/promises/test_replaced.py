@@ -16,7 +16,7 @@ from tiny import byte_tokenizer, tiny_model
 import infoplane
 from infoplane.analysis.surveys.surveying import survey
 
-SMALL: dict[str, Any] = {"tokens": 2600, "context": 32, "orders": (1,), "m": 8, "dtype": "float32"}
+SMALL: dict[str, Any] = {"tokens": 2600, "context": 32, "orders": (1,), "m": 8}
 
 
 def ask(place: Path) -> None:
@@ -76,6 +76,9 @@ REPLACED = [
     (probe, "infoplane.capture.forward_pass.assign_windows"),
     (measure_several, "infoplane.analysis.surveys.worker.measure"),
     (measure_several, "infoplane.analysis.surveys.entries.deciding_versions"),
+    (measure_several, "infoplane.models.fast_dtype"),
+    (measure_run, "infoplane.models.load_model"),
+    (measure_run, "infoplane.models.loading.fast_dtype"),
     (measure_run, "infoplane.analysis.training.worker.write_capture"),
     (measure_run, "infoplane.analysis.training.tracing.Tracing"),
 ]

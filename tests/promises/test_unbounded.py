@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from infoplane.analysis.forecasting.case_table import Cases
 from infoplane.analysis.scores.score_files import read_scores
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import InfoplaneError, LabelError, ModelError, ScoreError, SettingError, TextError
 from infoplane.models.loading import load_model
 from infoplane.storage import bounded_reading as readable
@@ -69,8 +69,8 @@ def test_a_parquet_that_holds_more_than_memory_is_read_by_limit_or_refused(categ
     read = limited(few, bomb, gib=2)
     assert read.stdout.strip() == "5", read.stderr
     code = (
-        "import infoplane.text.documents as t, sys; t.most = lambda: 200_000_000;"
-        "from infoplane.cli.app import main; sys.argv = ['infoplane', 'measure', 'x/y', '--text', sys.argv[1]]; main()"
+        "import infoplane.text.documents as t, sys; t.most_bytes = lambda: 200_000_000;"
+        "from infoplane.cli import main; sys.argv = ['infoplane', 'measure', 'x/y', '--text', sys.argv[1]]; main()"
     )
     refused = limited(code, bomb)
     assert refused.returncode == 2, refused.stderr
@@ -80,7 +80,7 @@ def test_a_parquet_that_holds_more_than_memory_is_read_by_limit_or_refused(categ
 
 
 def test_a_gzip_that_holds_more_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readable, "most", lambda: 1_000_000)
+    monkeypatch.setattr(readable, "most_bytes", lambda: 1_000_000)
     for name in ("a.txt.gz", "a.json.gz", "a.csv.gz", "a.jsonl.gz"):
         (tmp_path / name).write_bytes(gzip.compress(b" " * 5_000_000))
         with pytest.raises(
@@ -110,7 +110,7 @@ def test_what_grows_when_it_is_read_is_refused(name: str, content: bytes, tmp_pa
         file.write(content)
     code = (
         "import sys, infoplane.storage.bounded_reading as readable; from infoplane.text.documents import read_text\n"
-        "readable.most = lambda: 1 << 30\n"
+        "readable.most_bytes = lambda: 1 << 30\n"
         "try: read_text(sys.argv[1])\nexcept Exception as error: print(error)"
     )
     told = limited(code, tmp_path / f"{name}.gz", gib=3).stdout
@@ -125,10 +125,10 @@ def test_a_column_of_parquet_that_is_no_text_is_not_read(tmp_path: Path) -> None
 
 def test_values_come_in_lists_of_a_bounded_size() -> None:
     column = pl.Series("text", ["a" * n for n in (5, 90, 1, 200, 3, 3)])
-    lists = list(readable.pieces(column, size=100))
+    lists = list(readable.text_pieces(column, size=100))
     assert [v for part in lists for v in part] == column.to_list()
     assert [len(part) for part in lists] == [2, 1, 3] or max(map(len, lists)) <= 3
-    assert list(readable.pieces(pl.Series([1, 2]))) == [[1, 2]]
+    assert list(readable.text_pieces(pl.Series([1, 2]))) == [[1, 2]]
 
 
 def test_a_table_of_more_rows_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_a_table_of_more_rows_than_memory_is_refused(tmp_path: Path, monkeypatch
     pl.DataFrame({"model": ["a"] * 5000, "family": ["b"] * 5000, "x": [0.5] * 5000}).write_parquet(
         tmp_path / "t.parquet"
     )
-    monkeypatch.setattr(tables, "most", lambda: 100_000)
+    monkeypatch.setattr(tables, "most_bytes", lambda: 100_000)
     with pytest.raises(InfoplaneError, match="it holds 5,000 rows of 3 columns, more than the memory that is free"):
         Cases.read(tmp_path / "t.parquet", features=("x",), scores=("x",))
 
@@ -145,7 +145,7 @@ def test_a_table_of_more_rows_than_memory_is_refused(tmp_path: Path, monkeypatch
 def test_memory_that_runs_out_is_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from infoplane.cli import app as cli
+    from infoplane.cli import command_line as cli
 
     class PanicException(BaseException):
         pass

@@ -190,7 +190,7 @@ def test_a_wider_target_has_a_figure_of_its_own() -> None:
 def run_cli(*arguments: str) -> Any:
     from typer.testing import CliRunner
 
-    from infoplane.cli.app import app
+    from infoplane.cli import app
 
     return CliRunner().invoke(app, list(arguments))
 

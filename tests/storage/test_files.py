@@ -15,8 +15,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
         part.write_text("half")
         raise OSError("No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
-        files.write_with(target, fail)
+    with pytest.raises(OSError, match="No space"), files.replacing(target) as part:
+        fail(part)
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 

@@ -30,7 +30,7 @@ from infoplane.analysis.training.tracing import trace
 from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.capture.folder import shard_path
 from infoplane.capture.stored_capture import open_capture
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.engines.ray_engine import RayEngine
 from infoplane.errors import CaptureError, ResultError, SettingError
 from infoplane.measurement import measuring as run
@@ -39,7 +39,9 @@ from infoplane.storage import atomic_files as files
 from infoplane.storage import local_copies as copies
 from infoplane.storage import locations as storage
 from infoplane.storage import working_folders as work_folders
-from infoplane.storage.address import Address, is_address, place, reaching
+from infoplane.storage.address import Address, is_address, reaching, to_path
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 ASKED: dict[str, Any] = {"tokens": 3000, "context": 64, "m": 16, "orders": (1, 2), "dtype": "float32"}
 OPTIONS = ["--tokens", "3000", "--context", "64", "--points", "16", "--orders", "1,2", "--dtype", "float32"]
@@ -65,7 +67,7 @@ def bucket() -> Iterator[str]:
         for name, value in told.items():
             patch.setenv(name, value)
         _wait_for(port)
-        cast(Any, place("s3://results")).storage.mkdir("results")
+        cast(Any, to_path("s3://results")).storage.mkdir("results")
         yield "s3://results"
     server.terminate()
     server.wait()
@@ -118,17 +120,17 @@ def test_what_is_an_address_and_what_a_path(tmp_path: Path) -> None:
         assert is_address(address), address
     for path in ("run", "/tmp/s3:/x", "C:\\runs", "C:/runs", "a=b/c", "runs/s3://x", "file:///tmp/x", Path("x")):
         assert not is_address(path), path
-    assert place("file:///tmp/x") == Path("/tmp/x")
-    assert place(tmp_path) is not None and place(str(tmp_path)) == tmp_path
-    once = place(Path("memory://a/b"))  # has lost a slash
-    assert str(once) == "memory://a/b" and place(once) is once
+    assert to_path("file:///tmp/x") == Path("/tmp/x")
+    assert to_path(tmp_path) is not None and to_path(str(tmp_path)) == tmp_path
+    once = to_path(Path("memory://a/b"))  # has lost a slash
+    assert str(once) == "memory://a/b" and to_path(once) is once
 
 
 def test_an_address_that_cannot_be_used_is_an_error_before_any_work(bucket: str, model: Path) -> None:
     with pytest.raises(SettingError, match=r"'nope://x/y' cannot be used.*expected a folder, or an address"):
-        place("nope://x/y")
+        to_path("nope://x/y")
     with pytest.raises(SettingError, match="which storages take for a pattern or a chain of addresses; expected one"):
-        place("simplecache::s3://bucket/x")
+        to_path("simplecache::s3://bucket/x")
     with pytest.raises(SettingError, match=r"capture s3://absent/x cannot be used: .*bucket does not exist"):
         infoplane.measure(str(model), capture="s3://absent/x", **ASKED)
     with pytest.raises(SettingError, match=r"until_se keeps the captures of its stages.*which an address cannot do"):
@@ -141,7 +143,7 @@ def test_an_address_that_cannot_be_used_is_an_error_before_any_work(bucket: str,
 def test_an_address_that_reads_as_a_pattern_is_refused(name: str) -> None:
     """What removes a folder would remove those of others."""
     with pytest.raises(SettingError, match="which storages take for a pattern"):
-        place(f"s3://results/{name}/run")
+        to_path(f"s3://results/{name}/run")
 
 
 def test_whatever_a_storage_raises_is_an_error_with_a_number() -> None:
@@ -158,7 +160,7 @@ def test_whatever_a_storage_raises_is_an_error_with_a_number() -> None:
 
 
 def test_a_storage_that_does_not_answer_is_an_error(bucket: str) -> None:
-    code = "import infoplane.cli.app; infoplane.cli.app.main()"
+    code = "import infoplane.cli.command_line; infoplane.cli.command_line.main()"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         told = {
@@ -175,25 +177,25 @@ def test_a_storage_that_does_not_answer_is_an_error(bucket: str) -> None:
 def test_without_its_package_an_address_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(SettingError, match=r"install infoplane\[remote\] and the package of the storage"):
-        place("s3://bucket/run")
+        to_path("s3://bucket/run")
 
 
 def test_a_record_cannot_point_out_of_its_folder(tmp_path: Path) -> None:
-    assert storage.inside(tmp_path, "a/b") == tmp_path / "a/b"
+    assert storage.path_inside(tmp_path, "a/b") == tmp_path / "a/b"
     (tmp_path / "link").symlink_to("/")
     for name in ("../x", "/etc", "a/../../x", "link/etc", "s3://elsewhere/x", "s3:/elsewhere/x", "a\\..\\x"):
         with pytest.raises(ResultError, match="points outside of its folder"):
-            storage.inside(tmp_path, name)
+            storage.path_inside(tmp_path, name)
     for name in ("../x", "/x", "memory://x", "s3:/x"):
         with pytest.raises(ResultError, match="points outside of its folder"):
-            storage.inside(place("memory://a/run"), name)
+            storage.path_inside(to_path("memory://a/run"), name)
 
 
 # ------------------------------------------------------------------ files that are whole, and copies
 
 
 def test_of_two_that_write_a_new_file_one_succeeds(bucket: str) -> None:
-    for folder in (place(f"{bucket}/new"), place("memory://new")):
+    for folder in (to_path(f"{bucket}/new"), to_path("memory://new")):
         assert files.write_new(folder / "a.json", {"x": 1})
         assert not files.write_new(folder / "a.json", {"x": 2})
         assert json.loads((folder / "a.json").read_text()) == {"x": 1}
@@ -203,7 +205,7 @@ def test_where_files_grow_a_file_is_moved_to_its_name_when_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk, seen as a storage: there a file is seen while it is written, and a write can fail in the middle."""
-    path: Any = place(f"local://{tmp_path}/new/a.json")
+    path: Any = to_path(f"local://{tmp_path}/new/a.json")
     storage.put(path, b"first")
     pipe = path.storage.pipe_file
 
@@ -222,15 +224,15 @@ def test_where_files_grow_a_file_is_moved_to_its_name_when_it_is_whole(
 
 
 def test_a_copy_is_made_again_where_the_file_has_changed_and_removed_with_its_folder(bucket: str) -> None:
-    path: Any = place(f"{bucket}/copies/manifest.json")
+    path: Any = to_path(f"{bucket}/copies/manifest.json")
     work_folders.make(path.parent)
     storage.put(path, b"first")
-    assert copies.local(path).read_bytes() == b"first"
+    assert copies.local_copy(path).read_bytes() == b"first"
     path.storage.pipe_file(path.path, b"of another")
-    assert copies.local(path).read_bytes() == b"first"
-    assert copies.local(path, fresh=True).read_bytes() == b"of another"
+    assert copies.local_copy(path).read_bytes() == b"first"
+    assert copies.local_copy(path, fresh=True).read_bytes() == b"of another"
     storage.put(path, b"own")
-    copy = copies.local(path)
+    copy = copies.local_copy(path)
     assert copy.read_bytes() == b"own"
     storage.put(path.parent / "notes.txt", b"mine")
     work_folders.discard(path.parent)
@@ -240,8 +242,9 @@ def test_a_copy_is_made_again_where_the_file_has_changed_and_removed_with_its_fo
 
 def test_copies_go_with_their_process_or_with_the_next_one(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from infoplane import addresses, copies, storage;"
-        "p = addresses.place('memory://a/b'); storage.put(p, b'x'); copies.local(p);"
+        "import os, sys; from infoplane.storage import local_copy, to_path;"
+        "from infoplane.storage.locations import put;"
+        "p = to_path('memory://a/b'); put(p, b'x'); local_copy(p);"
         " os._exit(1) if sys.argv[1] == 'killed' else None"
     )
     told = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -257,7 +260,7 @@ def test_measuring_to_an_address_gives_the_files_of_measuring_to_a_folder(
     bucket: str, model: Path, tmp_path: Path
 ) -> None:
     """Bytes of the page and the table; the record but for its times."""
-    remote, here = place(f"{bucket}/measure"), tmp_path / "measure"
+    remote, here = to_path(f"{bucket}/measure"), tmp_path / "measure"
     for out in (remote, here):
         ran = CliRunner().invoke(app, ["measure", str(model), *OPTIONS, "--out", str(out)])
         assert ran.exit_code == 0, ran.output
@@ -282,7 +285,7 @@ def test_measuring_to_an_address_gives_the_files_of_measuring_to_a_folder(
 
 
 def test_a_capture_at_an_address_is_gone_on_with_and_its_damage_found(bucket: str, model: Path, tmp_path: Path) -> None:
-    remote, here = place(f"{bucket}/capture"), tmp_path / "capture"
+    remote, here = to_path(f"{bucket}/capture"), tmp_path / "capture"
     found = infoplane.measure(str(model), capture=str(remote), **ASKED)
     assert _values(found) == _values(infoplane.measure(str(model), capture=here, **ASKED))
     assert _shards(remote) == _shards(here)
@@ -307,7 +310,7 @@ def test_a_capture_at_an_address_is_gone_on_with_and_its_damage_found(bucket: st
 def test_a_capture_is_not_thrown_away_because_its_storage_does_not_answer(
     bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remote: Any = place(f"{bucket}/silent")
+    remote: Any = to_path(f"{bucket}/silent")
     infoplane.measure(str(model), capture=str(remote), **ASKED)
     names = sorted(p.name for p in remote.iterdir())
 
@@ -317,13 +320,13 @@ def test_a_capture_is_not_thrown_away_because_its_storage_does_not_answer(
     for asked in ("cat_file", "get_file"):
         with monkeypatch.context() as patch, pytest.raises(OSError, match="connection reset"):
             patch.setattr(remote.storage, asked, silent)
-            copies.forget()
+            copies.forget_copies()
             infoplane.measure(str(model), capture=str(remote), force=True, **ASKED)
         assert sorted(p.name for p in remote.iterdir()) == names
 
 
 def test_measuring_removes_nothing_that_it_has_not_made(bucket: str, model: Path) -> None:
-    out = place(f"{bucket}/mine")
+    out = to_path(f"{bucket}/mine")
     storage.put(out / "capture/notes.txt", b"mine")
     storage.put(out / "baseline-capture/notes.txt", b"mine")
     ran = CliRunner().invoke(app, ["measure", str(model), *OPTIONS, "--baseline", "random-init", "--out", str(out)])
@@ -333,7 +336,7 @@ def test_measuring_removes_nothing_that_it_has_not_made(bucket: str, model: Path
 
 def test_a_folder_made_in_a_console_is_an_empty_one(bucket: str, model: Path) -> None:
     """Such a folder is an object of no bytes, whose name ends with a slash."""
-    remote: Any = place(f"{bucket}/made")
+    remote: Any = to_path(f"{bucket}/made")
     remote.storage.pipe_file(f"{remote.path}/", b"")
     assert list(remote.iterdir()) == []
     infoplane.measure(str(model), capture=str(remote), **ASKED)
@@ -345,10 +348,10 @@ def test_tables_are_written_to_addresses_and_read_from_them(bucket: str) -> None
         ["forecast", f"{bucket}/tables/cases.csv", "--score", "swap", "--features", "optimality", "--baselines",
          "log:parameters", "--draws", "100", "--out", f"{bucket}/forecast"],
     ):  # fmt: skip
-        storage.put(place(f"{bucket}/tables/cases.csv"), REFERENCE["small-models"].read_bytes())
+        storage.put(to_path(f"{bucket}/tables/cases.csv"), REFERENCE["small-models"].read_bytes())
         ran = CliRunner().invoke(app, command)
         assert ran.exit_code == 0, (ran.output, ran.exception)
-    assert place(f"{bucket}/tables/scores.csv").is_file() and place(f"{bucket}/forecast/report.html").is_file()
+    assert to_path(f"{bucket}/tables/scores.csv").is_file() and to_path(f"{bucket}/forecast/report.html").is_file()
 
 
 def test_a_trace_and_a_survey_stand_at_an_address_and_are_gone_on_with(
@@ -361,7 +364,7 @@ def test_a_trace_and_a_survey_stand_at_an_address_and_are_gone_on_with(
     out = f"{bucket}/trace"
     found = trace(run_folder, out=out, **asked)
     assert [p.step for p in Trajectory.load(out).measured] == [1, 2] == [p.step for p in found.measured]
-    kept: Any = place(out) / "checkpoints/checkpoint-1"
+    kept: Any = to_path(out) / "checkpoints/checkpoint-1"
     assert not (kept / "capture").exists()
     before = (kept / "measurement.json").info()["LastModified"]
     trace(run_folder, out=out, **asked)
@@ -389,7 +392,7 @@ def workers(bucket: str) -> Iterator[RayEngine]:
 
 def test_workers_share_an_address(bucket: str, workers: RayEngine, model: Path, tmp_path: Path) -> None:
     """The capture of two workers is that of one process, bit for bit, and they measure it from there."""
-    remote, here = place(f"{bucket}/shared"), tmp_path / "capture"
+    remote, here = to_path(f"{bucket}/shared"), tmp_path / "capture"
     found = infoplane.measure(str(model), capture=str(remote), engine=workers, **ASKED)
     command = ["measure", str(model), *OPTIONS, "--engine", "ray", "--workers", "2", "--out", f"{bucket}/ray"]
     ran = CliRunner().invoke(app, command)
@@ -398,12 +401,12 @@ def test_workers_share_an_address(bucket: str, workers: RayEngine, model: Path, 
     alone = infoplane.measure(str(model), capture=here, **ASKED)
     assert _values(alone) == _values(found) == _values(Measurement.load(f"{bucket}/ray"))
     assert _shards(remote) == _shards(here)
-    assert not (place(f"{bucket}/ray") / "capture").exists()
+    assert not (to_path(f"{bucket}/ray") / "capture").exists()
 
 
 def test_what_a_worker_writes_anew_is_read_anew(bucket: str, workers: RayEngine, model: Path) -> None:
     """This process has copies of the damaged shards, which it looked at, when a worker mends them."""
-    remote = place(f"{bucket}/mended")
+    remote = to_path(f"{bucket}/mended")
     found = infoplane.measure(str(model), capture=str(remote), **ASKED)
     for number in (0, 2):
         content = bytearray(shard_path(remote, number).read_bytes())
@@ -412,9 +415,9 @@ def test_what_a_worker_writes_anew_is_read_anew(bucket: str, workers: RayEngine,
     mended = infoplane.measure(str(model), capture=str(remote), engine=workers, **ASKED)
     assert _values(mended) == _values(found)
     path = shard_path(remote, 0)
-    assert copies.local(path).read_bytes() == path.read_bytes()
+    assert copies.local_copy(path).read_bytes() == path.read_bytes()
 
 
 def test_copies_lie_in_the_temporary_folder() -> None:
-    storage.put(path := place("memory://t/x"), b"x")
-    assert copies.local(path).is_relative_to(tempfile.gettempdir())
+    storage.put(path := to_path("memory://t/x"), b"x")
+    assert copies.local_copy(path).is_relative_to(tempfile.gettempdir())

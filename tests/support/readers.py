@@ -217,7 +217,7 @@ def _cases(path: Path) -> None:
 
 
 def _labels(path: Path) -> None:
-    from infoplane.text.ngram_labels import column, read_column
+    from infoplane.text.ngram_labels import label_column, read_column
     from infoplane.text.windows import Windows
 
     n = 30
@@ -225,7 +225,7 @@ def _labels(path: Path) -> None:
         np.arange(n, dtype=np.int32), np.arange(0, n + 1, 3), np.arange(10, dtype=np.int32), np.ones(n, bool),
         np.ones(n, bool), np.full(10, 3), tuple(f"d{i}" for i in range(10)),
     )  # fmt: skip
-    column(read_column(path), w)
+    label_column(read_column(path), w)
 
 
 def _steps(path: Path) -> None:
@@ -243,13 +243,13 @@ def _measurement(path: Path) -> None:
 def use_measurement(found: Any) -> None:
     """What commands do with a measurement, short of drawing it."""
     from infoplane.analysis.comparison.comparing import compare
-    from infoplane.measurement.columns import figures
+    from infoplane.measurement.columns import figures_by_column
     from infoplane.measurement.members import Member
 
     found.table()
     found.to_json()
     found.minus(small_measurement())
-    figures(found)
+    figures_by_column(found)
     compare([Member("a", None, found), Member("b", None, small_measurement())])
 
 

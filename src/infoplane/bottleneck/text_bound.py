@@ -14,7 +14,7 @@ from infoplane.bottleneck.frontier import MAX_ORDER, Frontier, fit_frontiers
 from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import atomic_files as files
-from infoplane.storage import checked, place, read_parquet, read_record, record_in, versions, write_parquet
+from infoplane.storage import check_schema, read_parquet, read_record, record_in, to_path, versions, write_parquet
 from infoplane.text import BUILT_IN, CONTEXT, TOKENS, Windows, make_windows, read_text
 
 SCHEMA = "infoplane/bound/1"
@@ -63,7 +63,7 @@ class Bound:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `bound.parquet`, a row for each code, then `bound.json`, each whole or not at all."""
-        folder = place(folder)
+        folder = to_path(folder)
         rows = []
         for number, f in enumerate(self.frontiers):
             for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity, f.relevance, strict=True):
@@ -90,7 +90,7 @@ class Bound:
         record = read_record(source, SCHEMA, "bound", "bound")
         try:
             table = read_parquet(source.parent / TABLE_NAME)
-            checked(record, _RECORD)
+            check_schema(record, _RECORD)
             frontiers = []
             for number, f in enumerate(record["frontiers"]):
                 mine = table.filter(pl.col("frontier") == number)
@@ -99,7 +99,7 @@ class Bound:
                 if x.ndim != 2 or x.shape != y.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
                     raise ValueError(f"frontier {number} has no codes, or some that are no numbers")
                 low, high = f["saturation"]
-                checked([*(f[name] for name in _WHOLE), low, high, f["seen"], f["positions"]], _ONE, "a frontier")
+                check_schema([*(f[name] for name in _WHOLE), low, high, f["seen"], f["positions"]], _ONE, "a frontier")
                 frontiers.append(Frontier(
                     f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"],
                     record["provenance"].get("windows_hash"),

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as st
 
 from infoplane.errors import CaptureError
-from infoplane.storage import MARK, OF_A_CAPTURE, check, is_address, local
+from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse_device
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
 
@@ -148,12 +148,12 @@ def _is_ours(path: Path) -> bool:
     that the manifest beside it has.
     """
     if path.name == MANIFEST:
-        check(path)
+        refuse_device(path)
         return b"infoplane/capture/" in path.read_bytes()[:400]
     if path.suffix != ".safetensors":  # what a killed writer left
         return True
     try:
-        with safe_open(local(path), framework="np") as arrays:
+        with safe_open(local_copy(path), framework="np") as arrays:
             if path.name == WINDOWS:
                 return set(ARRAYS) <= set(arrays.keys())
             return {"run_id", "shard", "content_sha256"} <= set(arrays.metadata() or {})
@@ -164,7 +164,7 @@ def _is_ours(path: Path) -> bool:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         if (folder / MANIFEST).exists():
-            check(folder / MANIFEST)
+            refuse_device(folder / MANIFEST)
         manifest = files.parse_json((folder / MANIFEST).read_text("utf-8"), finite=True)
     except FileNotFoundError:
         return None
@@ -208,7 +208,7 @@ def holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
         OSError: the storage does not answer.
     """
     try:
-        here = local(path, fresh=True)
+        here = local_copy(path, fresh=True)
     except FileNotFoundError:
         return False
     try:
@@ -225,7 +225,7 @@ def is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Wi
         OSError: the storage does not answer.
     """
     try:
-        here = local(shard_path(folder, number), fresh=True)
+        here = local_copy(shard_path(folder, number), fresh=True)
     except FileNotFoundError:
         return False
     try:
@@ -257,7 +257,7 @@ def opened(folder: Path, number: int, run_id: str) -> Iterator[Any]:
     """A shard, open; it was whole when the capture was, and what befell it since is said."""
     path = shard_path(folder, number)
     try:
-        with safe_open(local(path), framework="np") as shard:
+        with safe_open(local_copy(path), framework="np") as shard:
             if (shard.metadata() or {}).get("run_id") != run_id:
                 raise ValueError("another run wrote it meanwhile")
             yield shard

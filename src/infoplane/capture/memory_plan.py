@@ -21,7 +21,7 @@ from math import ceil
 
 from infoplane.errors import SettingError
 from infoplane.information import widest
-from infoplane.storage import spoken
+from infoplane.storage import spoken_size
 
 LIBRARIES, TORCH = 230 << 20, 450 << 20
 """Bytes of the interpreter with its libraries, and of PyTorch and transformers on top."""
@@ -85,8 +85,10 @@ def reduction(
     least = fixed + _of_layer(positions, documents, widest(m)) + _LABELS * positions
     if stated:
         raise SettingError(
-            f"memory = {spoken(budget)} is too little to measure {positions:,} positions: at least {spoken(least)} are "
-            f"needed ({spoken(fixed)} for libraries, tokens and labels, {spoken(least - fixed)} for one layer, some "
+            f"memory = {spoken_size(budget)} is too little to measure {positions:,} positions: at least "
+            f"{spoken_size(least)} are "
+            f"needed ({spoken_size(fixed)} for libraries, tokens and labels, {spoken_size(least - fixed)} for one "
+            "layer, some "
             "columns at a time, and one set of labels); allow more, or read fewer tokens"
         )
     return Reduction(1, threads, False, _LABELS * positions)
@@ -138,9 +140,12 @@ def capturing(
         else:
             least, batches = needed(batch, shard), f" in batches of {batch}" if batch_is_asked else ""
             raise SettingError(
-                f"memory = {spoken(budget)} is too little to capture windows of {longest} tokens{batches}: at least "
-                f"{spoken(least)} are needed beyond the model's weights ({spoken(fixed)} for libraries, tokens"
-                f"{' and the loss' if loss else ''}, {spoken(least - fixed)} for states and assignments); allow more, "
+                f"memory = {spoken_size(budget)} is too little to capture windows of {longest} tokens{batches}: at "
+                "least "
+                f"{spoken_size(least)} are needed beyond the model's weights ({spoken_size(fixed)} for libraries, "
+                "tokens"
+                f"{' and the loss' if loss else ''}, {spoken_size(least - fixed)} for states and assignments); allow "
+                "more, "
                 "or use a shorter --context, fewer --layers or --reference-sets"
             )
     return Capturing(batch, shard)

@@ -10,7 +10,7 @@ from infoplane.capture.memory_plan import capturing, reduction
 from infoplane.capture.writer import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole
 from infoplane.information import ReferencePoints, check_calibration
-from infoplane.storage import free, parse, spoken
+from infoplane.storage import free_memory, parse_size, spoken_size
 from infoplane.text import MIN_WINDOW
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def capture_sizes(
     # states of another device are not held here
     width = facts.width if str(facts.provenance["device"]).startswith("cpu") else 0
     fit = capturing(
-        parse(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
+        parse_size(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
         stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
         batch_is_asked=batch is not None or width == 0,
     )  # fmt: skip
     reduction(
-        parse(memory), stated=True, tokens=len(windows.tokens), positions=windows.n_positions, m=points[0].m,
+        parse_size(memory), stated=True, tokens=len(windows.tokens), positions=windows.n_positions, m=points[0].m,
         documents=len(windows.documents), sets=1, threads=1, layers=1,
     )  # fmt: skip
     return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
@@ -86,11 +86,12 @@ def draw_points(
     Raises:
         SettingError: more points than the memory that is stated, or free, can hold.
     """
-    needed, there = m * width * (_DRAWN + sets * _HELD), free() if memory is None else parse(memory)
+    needed, there = m * width * (_DRAWN + sets * _HELD), free_memory() if memory is None else parse_size(memory)
     if needed > there:
         which, how = ("1 set" if sets == 1 else f"{sets:,} sets"), ("are free" if memory is None else "may be held")
         raise SettingError(
-            f"{which} of {m:,} reference points of width {width} take {spoken(needed)}, and {spoken(there)} {how}: use "
+            f"{which} of {m:,} reference points of width {width} take {spoken_size(needed)}, and {spoken_size(there)} "
+            f"{how}: use "
             "fewer --points or --reference-sets"
         )
     return [ReferencePoints.make(width, m, points_seed + r, calibration) for r in range(sets)]

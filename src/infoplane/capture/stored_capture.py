@@ -30,7 +30,7 @@ from infoplane.capture.folder import (
     text_of,
 )
 from infoplane.errors import CaptureError
-from infoplane.storage import checked, is_address, local, place
+from infoplane.storage import check_schema, is_address, local_copy, to_path
 from infoplane.text import Windows
 
 
@@ -102,15 +102,15 @@ def open_capture(folder: str | Path) -> Capture:
     Raises:
         CaptureError: not a capture, of an unknown schema, unfinished, or damaged.
     """
-    folder = place(folder)
+    folder = to_path(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise CaptureError(f"no capture at {folder}: expected a folder with {MANIFEST}; make one with --capture")
     if is_address(folder) and not (folder / WINDOWS).exists():
         raise CaptureError(f"capture {folder} is damaged: {WINDOWS} is missing; capture again with --force")
-    here = local(folder / WINDOWS, fresh=True)
+    here = local_copy(folder / WINDOWS, fresh=True)
     try:
-        checked(manifest, PROMISED, "manifest")
+        check_schema(manifest, PROMISED, "manifest")
         arrays = st.load_file(here)
         windows = Windows(
             **{name: arrays[name] for name in ARRAYS},

@@ -37,7 +37,7 @@ from infoplane.capture.stored_capture import Capture
 from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
 from infoplane.storage import atomic_files as files
-from infoplane.storage import forget, is_address, place, versions
+from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def capture_with(
     from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
-    folder = place(folder)
+    folder = to_path(folder)
     facts.check_tokens(windows)
     loss, said = facts.check_loss(loss)
     manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens) | {"batch_tokens": batch.asked}
@@ -143,7 +143,7 @@ def capture_with(
         if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
             before, batch.tokens = batch.warning, tokens
             manifest = _with_batches(folder, manifest, batch, before)
-        forget(shard_path(folder, i))  # of what was there before, where a worker wrote it
+        forget_copies(shard_path(folder, i))  # of what was there before, where a worker wrote it
         if not _appears(shard_path(folder, i)):
             raise CaptureError(
                 f"a worker wrote {shard_path(folder, i).name}, and it is not seen in {folder} here: name a folder on "

@@ -1,2 +1,2 @@
-from .app import app as app
-from .app import main as main
+from .command_line import app as app
+from .command_line import main as main

@@ -11,7 +11,7 @@ import typer
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.terminal import bars, console, numbers, quiet, say
-from infoplane.storage import reach
+from infoplane.storage import reach_location
 
 if TYPE_CHECKING:
     from infoplane.bottleneck import Bound
@@ -58,7 +58,7 @@ def bound(
     from infoplane.report.text_bound import write_bound_report
     from infoplane.text import read_text, tokenizer_hash
 
-    out = reach(out, "--out")
+    out = reach_location(out, "--out")
     before = stored_request(out, JSON_NAME, force)
     with bars() as progress:
         quiet()

@@ -10,7 +10,7 @@ import typer
 from infoplane.cli import options as o
 from infoplane.cli.terminal import say
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage import place, reach
+from infoplane.storage import reach_location, to_path
 
 
 def cases(
@@ -31,21 +31,23 @@ def cases(
     Models that have no scores are named, with near names, and left out; nothing is guessed.
     """
     from infoplane.analysis.forecasting import join
-    from infoplane.analysis.scores import TABLES, concat, scores_from
+    from infoplane.analysis.scores import TABLES, concat_scores, scores_from
     from infoplane.storage import atomic_files as files
     from infoplane.storage import csv_text, write_parquet
 
     if out.suffix not in (".csv", ".parquet"):
         raise SettingError(f"--out {out}: expected a .csv or .parquet file")
-    out = place(out)
-    reach(out.parent, "--out")
+    out = to_path(out)
+    reach_location(out.parent, "--out")
     if out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
     found, told = _measurements(sources)
     if (percent or latest) and all(s in TABLES for s in scores):
         raise SettingError("--percent and --latest are for files, and only published tables are named: leave them out")
     # the two say how files are read; a table among them knows its own unit
-    table = concat([scores_from(s) if s in TABLES else scores_from(s, percent=percent, latest=latest) for s in scores])
+    table = concat_scores(
+        [scores_from(s) if s in TABLES else scores_from(s, percent=percent, latest=latest) for s in scores]
+    )
     if task is not None:
         table = table.like(task=task)
     joined = join(found, table, told=told)
@@ -67,7 +69,7 @@ def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]
     from infoplane.measurement import Measurement
 
     found, told = [], []
-    for source in (reach(source, "source", writes=False) for source in sources):
+    for source in (reach_location(source, "source", writes=False) for source in sources):
         if (source / JSON_NAME).is_file():
             for one in Survey.load(source).measured:
                 found.append(one.measurement)

@@ -13,7 +13,7 @@ from infoplane.cli import options as o
 from infoplane.cli.repeated import check_new, done
 from infoplane.cli.terminal import console, named_source, pair, say
 from infoplane.errors import SettingError
-from infoplane.storage import check_kind, reach
+from infoplane.storage import check_kind, reach_location
 
 if TYPE_CHECKING:
     from infoplane.analysis.comparison import Comparison
@@ -43,7 +43,7 @@ def compare(
     from infoplane.analysis.comparison import JSON_NAME
     from infoplane.analysis.comparison import compare as put_together
 
-    folder = reach(out or Path("infoplane-comparison"), "--out")
+    folder = reach_location(out or Path("infoplane-comparison"), "--out")
     writes = out is not None or not as_json
     if writes:
         check_kind(folder, JSON_NAME)

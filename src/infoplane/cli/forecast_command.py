@@ -11,7 +11,7 @@ from infoplane.cli import options as o
 from infoplane.cli.repeated import check_new, done
 from infoplane.cli.terminal import console, say, words
 from infoplane.errors import SettingError
-from infoplane.storage import check_kind, reach
+from infoplane.storage import check_kind, reach_location
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,7 +71,7 @@ def forecast(
     from infoplane.analysis.forecasting import JSON_NAME, Cases
     from infoplane.analysis.forecasting import forecast as run
 
-    out = reach(out, "--out")
+    out = reach_location(out, "--out")
     check_kind(out, JSON_NAME)
     base, structure = words(baselines), words(features)
     scores = tuple(dict.fromkeys(name for one in score for name in words(one)))

@@ -15,7 +15,7 @@ from infoplane.cli.terminal import bars, console, given, numbers, pair, quiet, s
 from infoplane.engines import using
 from infoplane.errors import SettingError
 from infoplane.storage import atomic_files as files
-from infoplane.storage import check_free, is_address, reach
+from infoplane.storage import check_free, is_address, reach_location
 from infoplane.storage import working_folders as work_folders
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def measure(
 
     if baseline not in (None, "random-init"):
         raise SettingError(f"baseline {baseline!r} is not known; the one there is: random-init")
-    capture = None if capture is None else reach(capture, "--capture", writes=False)
+    capture = None if capture is None else reach_location(capture, "--capture", writes=False)
     if capture is not None and work_folders.is_beside(capture):
         raise SettingError(
             f"--capture {capture}: folders of that name are infoplane's own, and are removed; name another"
@@ -142,7 +142,7 @@ def measure(
     if preferences is None:
         pairs.check_none(chat_template, prompt_truncate)
     writes = out is not None or not as_json
-    folder = reach(out or Path(f"infoplane-{short(model or capture)}"), "--out")
+    folder = reach_location(out or Path(f"infoplane-{short(model or capture)}"), "--out")
     before = stored_request(folder, JSON_NAME, force) if writes else None
     if writes and baseline and before is None:
         check_free(folder / "baseline", JSON_NAME, force)

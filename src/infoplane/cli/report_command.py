@@ -10,7 +10,7 @@ import typer
 
 from infoplane.cli.terminal import named_source, say
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage import check_folder, kind_at, reach
+from infoplane.storage import check_folder, kind_at, reach_location
 
 
 def report(
@@ -45,7 +45,7 @@ def report(
     source = named[0][1]
     if out is None and len(named) > 1:
         raise SettingError("several traces: name a folder for their report with --out")
-    folder = reach(out, "--out") if out else source if source.is_dir() else source.parent
+    folder = reach_location(out, "--out") if out else source if source.is_dir() else source.parent
     check_folder(folder)
     if (folder / "report.html").exists() and not force:
         raise ResultError(f"{folder / 'report.html'} exists: choose another --out, or --force to overwrite it")

@@ -14,7 +14,7 @@ from infoplane.cli import options as o
 from infoplane.cli.terminal import console, safe, say
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import atomic_files as files
-from infoplane.storage import place
+from infoplane.storage import to_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,10 +59,10 @@ def scores(
     force: Annotated[bool, typer.Option(help="Overwrite it.", rich_help_panel=o.OUT)] = False,
 ) -> None:
     """Show or export benchmark scores: those that come with infoplane, or result files of lm-eval and CSV tables."""
-    from infoplane.analysis.scores import TABLES, find, scores_from
-    from infoplane.analysis.scores import facts as facts_of
+    from infoplane.analysis.scores import TABLES, find_scores, scores_from
+    from infoplane.analysis.scores import model_facts as facts_of
 
-    out = None if out is None else place(out)
+    out = None if out is None else to_path(out)
     form = _format(form, out)
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
@@ -81,7 +81,7 @@ def scores(
         table, warnings = told.table, told.warnings
         if model is not None:
             names = table["model"].to_list()
-            chosen = fnmatch.filter(names, model) if _is_glob(model) else [find(model, names)]
+            chosen = fnmatch.filter(names, model) if _is_glob(model) else [find_scores(model, names)]
             table = table.filter(table["model"].is_in(chosen))
         title = f"What {source} tells of {_count(table.height, 'model')}"
     else:
@@ -90,7 +90,7 @@ def scores(
         if model is not None and _is_glob(model):
             found = found.like(model=model)
         elif model is not None:
-            name = find(model, found.models)
+            name = find_scores(model, found.models)
             more = (f"{model} was taken for {name}",) if name != model else ()
             found = found.lookup(name)
         if task is not None:

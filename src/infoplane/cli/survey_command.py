@@ -13,7 +13,7 @@ from infoplane.cli import options as o
 from infoplane.cli.terminal import bars, console, quiet, say, short, tell
 from infoplane.engines import using
 from infoplane.errors import SettingError
-from infoplane.storage import reach
+from infoplane.storage import reach_location
 
 if TYPE_CHECKING:
     from infoplane.analysis.surveys import Cost, Survey
@@ -81,7 +81,9 @@ def survey(
         return
     if throughput is not None:
         raise SettingError("--throughput is for --dry-run: set both")
-    folder = reach(out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out", writes=False)
+    folder = reach_location(
+        out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out", writes=False
+    )
     with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
         quiet()
         found = run(
@@ -105,7 +107,7 @@ def _summary(found: Survey) -> None:
     from rich.table import Table
 
     from infoplane.analysis.scores import family_of
-    from infoplane.measurement import figures
+    from infoplane.measurement import figures_by_column
 
     orders = sorted(
         {min(one.measurement.provenance["settings"]["orders"]) for one in found.measured if one.measurement}
@@ -115,7 +117,7 @@ def _summary(found: Survey) -> None:
     for name in ("model", "family", "parameters", "complexity", "expressivity", "optimality", "bits/byte", ""):
         shown.add_column(name, justify="left" if name in ("model", "family", "") else "right")
     for one in found.models:
-        by_name = figures(one.measurement) if one.measurement else {}
+        by_name = figures_by_column(one.measurement) if one.measurement else {}
         model = one.measurement.provenance["model"] if one.measurement else {}
         names = (f"complexity_{order}", f"expressivity_{order}", f"optimality_{order}", "bits_per_byte")
         shown.add_row(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from infoplane.errors import SettingError
-from infoplane.storage import is_address, reach
+from infoplane.storage import is_address, reach_location
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,5 +149,7 @@ def named_source(text: str) -> tuple[str, Path]:
     """`NAME=FOLDER` or `FOLDER`, which is its own name; a folder whose name has a `=` is still a folder."""
     name, equals, rest = text.partition("=")
     if not equals or is_address(text) or Path(text).exists():
-        return text.rstrip("/").removesuffix("/trace").rpartition("/")[2] or text, reach(text, "source", writes=False)
-    return name, reach(rest, "source", writes=False)
+        return text.rstrip("/").removesuffix("/trace").rpartition("/")[2] or text, reach_location(
+            text, "source", writes=False
+        )
+    return name, reach_location(rest, "source", writes=False)

@@ -11,7 +11,7 @@ from infoplane.cli import options as o
 from infoplane.cli.repeated import done
 from infoplane.cli.terminal import bars, console, numbers, quiet, say, short, tell, words
 from infoplane.engines import using
-from infoplane.storage import check_kind, parse_json, reach
+from infoplane.storage import check_kind, parse_json, reach_location
 
 if TYPE_CHECKING:
     from infoplane.analysis.training import Trajectory
@@ -78,7 +78,7 @@ def trace(
     from infoplane.report.training import write_run_report
     from infoplane.text import read_text
 
-    folder = reach(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
+    folder = reach_location(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
     check_kind(folder, JSON_NAME)
     table = read_table(steps) if steps else None
     there = _measured(folder / JSON_NAME) if not force and (folder / "report.html").exists() else set()

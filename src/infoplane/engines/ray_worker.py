@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infoplane.engines.base import Advance, Opening, Work
-from infoplane.storage import forget as forget_copies
+from infoplane.storage import forget_copies as forget_copies
 from infoplane.storage import shared_by
 
 

@@ -3,7 +3,7 @@ from .asking import WEIGHTS as WEIGHTS
 from .asking import Asker as Asker
 from .asking import check_asked as check_asked
 from .asking import measure_capture as measure_capture
-from .columns import figures as figures
+from .columns import figures_by_column as figures_by_column
 from .estimate import Estimate as Estimate
 from .frontier_gap import with_bound as with_bound
 from .measuring import measure as measure

@@ -47,7 +47,7 @@ def measure_capture(
         estimators: of `corrected` and `plugin`; the first named comes first in the record.
         weights: of `frequency` and `uniform`.
         labels: further columns by name: numbers or words, one a position or one a document; categories by document
-            name; `@position` or `@folder` (`infoplane.text.ngram_labels.column`).
+            name; `@position` or `@folder` (`infoplane.text.ngram_labels.label_column`).
         text_labels: labels that do not depend on the tokenizer, such as `word`, `char:4`, `byte:4`; they stand at the
             ends of words, in position sets of these names (`infoplane.text.word_labels`).
         unit: `efficiency` (divided by log m), `bits` or `nats`.

@@ -13,7 +13,7 @@ from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
 
 
-def figures(found: Measurement) -> dict[str, Estimate]:
+def figures_by_column(found: Measurement) -> dict[str, Estimate]:
     """Figures of the whole model by the names of their columns (see above)."""
     rows: dict[str, Estimate] = {}
     for estimate in found.select(layer="model"):

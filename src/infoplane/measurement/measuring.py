@@ -20,9 +20,9 @@ from infoplane.measurement.preference_information import with_preferences
 from infoplane.measurement.read_until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
 from infoplane.measurement.results import Measurement
 from infoplane.models import AskFacts, Source, select_names
-from infoplane.storage import parse, place, reach, temporary
+from infoplane.storage import parse_size, reach_location, temporary, to_path
 from infoplane.storage import working_folders as work_folders
-from infoplane.text import BUILT_IN, CONTEXT, TOKENS, Text, column, fitting_context, make_windows, read_text
+from infoplane.text import BUILT_IN, CONTEXT, TOKENS, Text, fitting_context, label_column, make_windows, read_text
 from infoplane.text.pairs import is_of_pairs, make_pair_windows, read_pairs
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ def measure(
         "progress": progress,
     }  # fmt: skip
     if capture is not None:
-        capture = reach(capture, "capture", writes=model is not None)
+        capture = reach_location(capture, "capture", writes=model is not None)
     if memory is not None:
-        parse(memory)
+        parse_size(memory)
     check_asked(orders, estimators, weights, unit, text_labels)  # not after hours of capturing
     check_sizes(
         m=m, points_seed=points_seed, calibration=calibration, tokens=tokens, context=context, seed=seed,
@@ -197,7 +197,7 @@ def measure(
         if wanted is None:
             read = cut(TOKENS if tokens is None else tokens)
             for name, values in (labels or {}).items():
-                column(values, read, name)  # refuses what does not fit
+                label_column(values, read, name)  # refuses what does not fit
             facts.check_tokens(read)  # before a folder is made
             kept = keep(stack.enter_context(_folder(capture)), read)
         else:
@@ -265,7 +265,7 @@ def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progre
 @contextlib.contextmanager
 def _folder(capture: str | Path | None) -> Iterator[Path]:
     if capture is not None:
-        folder = place(capture)
+        folder = to_path(capture)
         yield work_folders.make(folder) if work_folders.is_beside(folder) else folder
         return
     with temporary() as folder:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import SettingError
-from infoplane.text import MAX_ORDER, Column, Labels, NGrams, TextLabels, Unit, Windows, column, permuted, shifted
+from infoplane.text import MAX_ORDER, Column, Labels, NGrams, TextLabels, Unit, Windows, label_column, permuted, shifted
 
 Ints = npt.NDArray[np.int32]
 SIDES = {"input": "complexity", "output": "expressivity"}
@@ -76,7 +76,7 @@ class Questions:
         check_orders(orders)
         self.document = windows.position_document
         self._grams = NGrams(windows, self.orders[-1])
-        self._columns = {name: column(values, windows, name) for name, values in columns.items()}
+        self._columns = {name: label_column(values, windows, name) for name, values in columns.items()}
         sets = {f"P_{k}": self._grams.positions(k) for k in sorted({1, *self.orders})}
         units = list(dict.fromkeys(Unit.parse(text) for text in texts))
         of_text = TextLabels(windows) if units else None

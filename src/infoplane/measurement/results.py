@@ -23,7 +23,7 @@ import polars as pl
 from infoplane.errors import ResultError
 from infoplane.measurement.estimate import Estimate
 from infoplane.storage import atomic_files as files
-from infoplane.storage import checked, fields_of, place, read_parquet, read_record, record_in, write_parquet
+from infoplane.storage import check_schema, fields_of, read_parquet, read_record, record_in, to_path, write_parquet
 from infoplane.uncertainty import error_and_interval
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Measurement:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `measurement.parquet`, then `measurement.json`, each whole or not at all."""
-        folder = place(folder)
+        folder = to_path(folder)
         table = self.table()
         write_parquet(folder / TABLE_NAME, table)
         files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
@@ -193,18 +193,21 @@ class Measurement:
         source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "measurement", "measure")
         try:
-            checked(record, _RECORD)
+            check_schema(record, _RECORD)
             replicates = _read_replicates(source.parent / TABLE_NAME, len(record["estimates"]))
             told = fields_of(Estimate, "replicates")
             rows = tuple(
                 Estimate(
-                    **{**checked(row, told, "a row"), "interval": tuple(row["interval"]) if row["interval"] else None},
+                    **{
+                        **check_schema(row, told, "a row"),
+                        "interval": tuple(row["interval"]) if row["interval"] else None,
+                    },
                     replicates=r,
                 )
                 for row, r in zip(record["estimates"], replicates, strict=True)
             )
             for row in rows:
-                checked([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
+                check_schema([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
             return cls(rows, record["provenance"])
         except (KeyError, TypeError, ValueError) as error:
             raise ResultError(

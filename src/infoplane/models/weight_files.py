@@ -15,7 +15,7 @@ from typing import Any
 
 from infoplane.errors import ModelError
 from infoplane.storage import atomic_files as files
-from infoplane.storage import check
+from infoplane.storage import refuse_device
 
 _SAFE, _PICKLED = "model.safetensors", "pytorch_model.bin"
 _ADAPTER = "adapter_config.json"
@@ -109,7 +109,7 @@ def refuse_pipes(folder: Path) -> None:
     """
     for path in folder.iterdir():
         try:
-            check(path)
+            refuse_device(path)
         except OSError as error:
             if error.errno == errno.EINVAL:  # a link that leads nowhere is no matter
                 raise ModelError(f"{path}: {files.reason(error)}") from None

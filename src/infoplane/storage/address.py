@@ -147,7 +147,7 @@ def is_address(given: object) -> bool:
     return found is not None and found["scheme"].lower() != "file"
 
 
-def place(given: str | Path | Address) -> Path:
+def to_path(given: str | Path | Address) -> Path:
     """A folder or a file: a path, or for an address what does as much of a path as is asked of results.
 
     Raises:

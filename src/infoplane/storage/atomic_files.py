@@ -20,7 +20,7 @@ from typing import Any
 from infoplane.errors import ResultError
 from infoplane.storage.address import is_address
 from infoplane.storage.file_locks import fcntl, lock, locked
-from infoplane.storage.local_copies import local
+from infoplane.storage.local_copies import local_copy
 from infoplane.storage.locations import put
 from infoplane.storage.temporary_folders import temporary
 
@@ -218,7 +218,7 @@ def _finite(text: str) -> float:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as hex."""
-    with local(path, fresh=True).open("rb") as file:
+    with local_copy(path, fresh=True).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from infoplane.storage.address import is_address
-from infoplane.storage.memory_size import free, spoken
+from infoplane.storage.memory_size import free_memory, spoken_size
 
 _BLOCK = 1 << 20
 TEXT, TABLE, JSON = 5, 40, 25
@@ -25,12 +25,12 @@ _STANDING = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 """Pipes that are open already, such as those of `<(command)`."""
 
 
-def most() -> int:
+def most_bytes() -> int:
     """Bytes that one source may hold: half of the memory that is free."""
-    return free() // 2
+    return free_memory() // 2
 
 
-def kind_of(path: Path) -> str | None:
+def kind_of_device(path: Path) -> str | None:
     """What a path is where it is no file to read: `a device`, `a named pipe`, `a socket`; None for a file.
 
     Raises:
@@ -46,13 +46,13 @@ def kind_of(path: Path) -> str | None:
     return "a socket" if stat.S_ISSOCK(mode) else None
 
 
-def check(path: Path) -> None:
+def refuse_device(path: Path) -> None:
     """Refuse what is no file.
 
     Raises:
         OSError: it is a device, a named pipe or a socket, or is not there.
     """
-    if what := kind_of(path):
+    if what := kind_of_device(path):
         end = "which may have no end" if what == "a device" else "which is waited for until somebody writes to it"
         pipe = ", or a pipe of the shell, <(command)" if what == "a named pipe" else ""
         raise OSError(errno.EINVAL, f"it is {what}, {end}: expected a file{pipe}", str(path))
@@ -66,14 +66,15 @@ class Bounded:
     """
 
     def __init__(self, file: IO[bytes], times: int = 1) -> None:
-        self.file, self.limit, self.held, self.times = file, most() // times, 0, times
+        self.file, self.limit, self.held, self.times = file, most_bytes() // times, 0, times
 
     def _count(self, data: bytes) -> bytes:
         self.held += len(data)
         if self.held > self.limit:
             raise OSError(
                 errno.EFBIG,
-                f"it holds more than {spoken(self.limit)}, which {self._takes} half of the memory that is free: divide "
+                f"it holds more than {spoken_size(self.limit)}, which {self._takes} half of the memory that is free: "
+                "divide "
                 "it, or give JSONL or Parquet and take a part with --limit",
             )
         return data
@@ -100,7 +101,7 @@ class Bounded:
 
 
 @contextlib.contextmanager
-def opened(path: Path, packed: bool = False, times: int = 1) -> Iterator[Bounded]:
+def open_bounded(path: Path, packed: bool = False, times: int = 1) -> Iterator[Bounded]:
     """A file, open for reading.
 
     Args:
@@ -111,7 +112,7 @@ def opened(path: Path, packed: bool = False, times: int = 1) -> Iterator[Bounded
     Raises:
         OSError: it is no file, cannot be read, or holds more than may be held.
     """
-    check(path)
+    refuse_device(path)
     with gzip.open(path) if packed else path.open("rb") as file:
         yield Bounded(cast("IO[bytes]", file), times)
 
@@ -122,7 +123,7 @@ def read_bytes(path: Path, times: int = 1) -> bytes:
     Raises:
         OSError: as for `opened`.
     """
-    with opened(path, times=times) as file:
+    with open_bounded(path, times=times) as file:
         return file.read()
 
 
@@ -136,7 +137,7 @@ def read_text(path: Path, encoding: str = "utf-8", times: int = TEXT) -> str:
     return read_bytes(path, times).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def pieces(column: Any, size: int = 1 << 23) -> Iterator[list[Any]]:
+def text_pieces(column: Any, size: int = 1 << 23) -> Iterator[list[Any]]:
     """The values of a polars column of text, in lists of about so many bytes: few bytes of Parquet may be many."""
     import polars as pl
 

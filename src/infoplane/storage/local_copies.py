@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import cast
 
-from infoplane.storage.address import Address, is_address, place, reaching
+from infoplane.storage.address import Address, is_address, reaching, to_path
 from infoplane.storage.temporary_folders import new_folder
 
 _COPIES = "infoplane-copies-"
@@ -63,7 +63,7 @@ class _Copies:
 _copies = _Copies()
 
 
-def local(path: Path, fresh: bool = False) -> Path:
+def local_copy(path: Path, fresh: bool = False) -> Path:
     """The file on this machine: itself, or a copy.
 
     Args:
@@ -73,9 +73,9 @@ def local(path: Path, fresh: bool = False) -> Path:
     Raises:
         OSError: it is not there, or cannot be read.
     """
-    return _copies.of(cast(Address, place(path)), fresh) if is_address(path) else path
+    return _copies.of(cast(Address, to_path(path)), fresh) if is_address(path) else path
 
 
-def forget(path: Path | Address | None = None) -> None:
+def forget_copies(path: Path | Address | None = None) -> None:
     """Remove the copy of a file, the copies of all in a folder, or all copies: others may have written since."""
     _copies.forget(path)

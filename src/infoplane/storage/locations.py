@@ -14,14 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage.address import STRANGE, Address, is_address, place, reaching
-from infoplane.storage.local_copies import forget
+from infoplane.storage.address import STRANGE, Address, is_address, reaching, to_path
+from infoplane.storage.local_copies import forget_copies
 
 _WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "r2", "memory")
 """Storages where a file that is put is seen whole or not at all."""
 
 
-def reach(given: str | Path | Address, what: str, writes: bool = True) -> Path:
+def reach_location(given: str | Path | Address, what: str, writes: bool = True) -> Path:
     """The place, once an address is known to answer, and to take what will be written there.
 
     Args:
@@ -32,7 +32,7 @@ def reach(given: str | Path | Address, what: str, writes: bool = True) -> Path:
     Raises:
         SettingError: an address that cannot be used.
     """
-    path = place(given)
+    path = to_path(given)
     if is_address(path):
         try:
             path.exists()
@@ -52,11 +52,11 @@ def record_in(given: str | Path | Address, name: str) -> Path:
         OSError: an address that does not answer.
         SettingError: one that cannot be used.
     """
-    path = place(given)
+    path = to_path(given)
     return path / name if path.is_dir() else path
 
 
-def inside(folder: Path, name: str) -> Path:
+def path_inside(folder: Path, name: str) -> Path:
     """The file or folder `name` in a folder that a record points into.
 
     Raises:
@@ -80,8 +80,8 @@ def put(path: Path, content: bytes, new: bool = False) -> None:
         FileExistsError: there is one, and `new` is set. Of two that write at once one gets it where the storage knows
             of such writes (S3, GCS, Azure); elsewhere all that is done is to look.
     """
-    address = cast(Address, place(path))
-    forget(path)
+    address = cast(Address, to_path(path))
+    forget_copies(path)
     if new and address.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     with reaching(address):

@@ -18,7 +18,7 @@ _UNKNOWN = 4 << 30  # free memory of a machine that does not tell
 _beside = 1  # processes that share the machine, this one included
 
 
-def parse(memory: int | str) -> int:
+def parse_size(memory: int | str) -> int:
     """Bytes of a size such as `4GB` (10^9), `4GiB` (2^30) or `512MB`; a whole number is bytes already.
 
     Raises:
@@ -34,13 +34,13 @@ def parse(memory: int | str) -> int:
     return size
 
 
-def spoken(size: float) -> str:
+def spoken_size(size: float) -> str:
     """Bytes for people: `1.5 GiB`."""
     unit, name = next((u for u in ((1 << 30, "GiB"), (1 << 20, "MiB")) if size >= u[0]), (1 << 10, "KiB"))
     return f"{ceil(10 * size / unit) / 10:g} {name}"
 
 
-def free() -> int:
+def free_memory() -> int:
     """Bytes that could be held now: of the machine, or what a control group or `ulimit -v` leaves, if that is less."""
     found = [size for size in (_of_machine(), _of_limit(), *_of_groups()) if size is not None]
     return max(0, min(found, default=_UNKNOWN))
@@ -54,7 +54,7 @@ def shared_by(processes: int) -> None:
 
 def budget_of(memory: int | str | None) -> int:
     """Bytes of a stated budget; a share of what is free where there is none."""
-    return int(SHARE * free() / _beside) if memory is None else parse(memory)
+    return int(SHARE * free_memory() / _beside) if memory is None else parse_size(memory)
 
 
 def _of_limit() -> int | None:

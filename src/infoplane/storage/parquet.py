@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from infoplane.storage import atomic_files as files
-from infoplane.storage.bounded_reading import check, most
-from infoplane.storage.local_copies import local
+from infoplane.storage.bounded_reading import most_bytes, refuse_device
+from infoplane.storage.local_copies import local_copy
 
 _FORMULA = r"^'*[=+\-@\t\r\n]"
 _CELL = 16  # bytes that polars holds for a value, at least
@@ -43,13 +43,13 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         OSError: it cannot be read.
         polars.exceptions.PolarsError: it is damaged.
     """
-    here = local(path, fresh=True)
-    check(here)
+    here = local_copy(path, fresh=True)
+    refuse_device(here)
     with no_panic():
         whole = pl.scan_parquet(here, glob=False)  # `[` in a folder's name is no pattern
         frame = whole if columns is None else whole.select(columns)
         rows, names = int(frame.select(pl.len()).collect().item()), frame.collect_schema().names()
-        if rows * len(names) * _CELL > most():
+        if rows * len(names) * _CELL > most_bytes():
             raise OSError(
                 errno.EFBIG,
                 f"it holds {rows:,} rows of {len(names)} columns, more than the memory that is free",

@@ -12,7 +12,7 @@ from typing import Any
 from infoplane.errors import ResultError
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import is_address
-from infoplane.storage.bounded_reading import check
+from infoplane.storage.bounded_reading import refuse_device
 
 KINDS: Mapping[str, str] = {
     "trajectory.json": "a trace", "comparison.json": "a comparison", "forecast.json": "a forecast",
@@ -92,13 +92,13 @@ def _others_work(folder: Path, own: str) -> Path | None:
 def _is_page_of(page: Path, what: str) -> bool:
     """Whether a page is of a kind of result."""
     kind = what.removeprefix("a ")
-    check(page)
+    refuse_device(page)
     return f'<p class="eyebrow">infoplane {kind}</p>'.encode() in page.read_bytes()
 
 
 def is_damaged(record: Path, schema: str) -> bool:
     """Whether a record that cannot be read was one of ours, of this version: another's file has no schema of ours."""
-    check(record)
+    refuse_device(record)
     return f'"{schema}"'.encode() in record.read_bytes()[:400]
 
 
@@ -110,7 +110,7 @@ def read_record(source: Path, known: str, what: str, command: str) -> dict[str, 
     """
     try:
         if source.exists():
-            check(source)
+            refuse_device(source)
         record = files.parse_json(source.read_text("utf-8"), finite=True)
     except FileNotFoundError:
         other = kind_at(source.parent) if source.name in KINDS else None

@@ -38,7 +38,7 @@ def misfit(value: Any, hint: Any, where: str = "it") -> str | None:
     return None if _is(value, hint) else _said(value, _words(hint), where)
 
 
-def checked(value: Any, hint: Any, where: str = "it") -> Any:
+def check_schema(value: Any, hint: Any, where: str = "it") -> Any:
     """The value.
 
     Raises:

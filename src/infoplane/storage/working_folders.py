@@ -15,7 +15,7 @@ from pathlib import Path
 from infoplane.errors import ResultError
 from infoplane.storage import atomic_files as files
 from infoplane.storage.address import is_address
-from infoplane.storage.local_copies import forget
+from infoplane.storage.local_copies import forget_copies
 from infoplane.storage.temporary_folders import temporary
 
 MARK = ".infoplane-temporary"
@@ -67,7 +67,7 @@ def discard(folder: Path) -> None:
         for path in sorted(folder.iterdir(), key=lambda p: p.name == MARK):
             if OF_A_CAPTURE.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-        forget(folder)
+        forget_copies(folder)
         if not is_address(folder) and not any(folder.iterdir()):
             folder.rmdir()
 

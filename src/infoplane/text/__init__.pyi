@@ -11,8 +11,8 @@ from .cut_windows import tokenizer_facts as tokenizer_facts
 from .cut_windows import tokenizer_hash as tokenizer_hash
 from .document_files import FILES as FILES
 from .document_files import LINES as LINES
-from .document_files import decoded as decoded
-from .document_files import parsed as parsed
+from .document_files import decode_text as decode_text
+from .document_files import parse_row as parse_row
 from .document_files import reading as reading
 from .documents import BUILT_IN as BUILT_IN
 from .documents import STREAM_LIMIT as STREAM_LIMIT
@@ -26,7 +26,7 @@ from .ngram_labels import MAX_ORDER as MAX_ORDER
 from .ngram_labels import Column as Column
 from .ngram_labels import Labels as Labels
 from .ngram_labels import NGrams as NGrams
-from .ngram_labels import column as column
+from .ngram_labels import label_column as label_column
 from .ngram_labels import permuted as permuted
 from .ngram_labels import read_column as read_column
 from .ngram_labels import shifted as shifted

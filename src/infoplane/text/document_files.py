@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import TextError
-from infoplane.storage import JSON, TABLE, TEXT, check, kind_of, no_panic, opened, parse_json, pieces, reason
+from infoplane.storage import (
+    JSON,
+    TABLE,
+    TEXT,
+    kind_of_device,
+    no_panic,
+    open_bounded,
+    parse_json,
+    reason,
+    refuse_device,
+    text_pieces,
+)
 
 COLUMNS = ("text", "content", "document", "raw_content", "body")
 LINES = (".jsonl", ".ndjson")
@@ -36,7 +47,7 @@ def reading(label: str) -> Iterator[None]:
         raise TextError(f"cannot read {label}: {reason(error)}{end}") from None
 
 
-def decoded(data: bytes, label: str, offset: int = 0) -> str:
+def decode_text(data: bytes, label: str, offset: int = 0) -> str:
     """UTF-8 text of `data`, which lies at byte `offset` of what `label` names."""
     at, what = data.find(b"\0"), "a NUL byte"
     if at < 0:
@@ -59,11 +70,11 @@ def read_file(path: Path, label: str, column: str | None, found: dict[str, Any])
         yield from _parquet(path, label, column, found)
         return
     times = JSON if suffix in (*LINES, ".json") else TABLE if suffix in TABLES else TEXT
-    with reading(label), opened(path, gz, times) as file:
+    with reading(label), open_bounded(path, gz, times) as file:
         if suffix in LINES:
             yield from read_lines(file, label, column, found)
             return
-        text = decoded(file.read(), label).removeprefix("\ufeff")
+        text = decode_text(file.read(), label).removeprefix("\ufeff")
     if suffix in TABLES:
         yield from _table(text, "\t" if suffix == ".tsv" else ",", label, column, found)
     elif suffix == ".json":
@@ -76,16 +87,16 @@ def read_lines(file: Iterable[bytes], label: str, column: str | None, found: dic
     pick = Picker(column, found)
     offset = 0
     for number, data in enumerate(file, start=1):
-        line = decoded(data, f"{label}, line {number},", offset)
+        line = decode_text(data, f"{label}, line {number},", offset)
         line = line.removeprefix("\ufeff") if number == 1 else line
         offset += len(data)
         if not line.strip():
             continue
         where = f"{label}, line {number}"
-        yield f"{label}:{number}", pick(parsed(line, where), where)
+        yield f"{label}:{number}", pick(parse_row(line, where), where)
 
 
-def parsed(text: str, where: str) -> Any:
+def parse_row(text: str, where: str) -> Any:
     """JSON of `text`, which `where` names."""
     try:
         return parse_json(text)
@@ -96,7 +107,7 @@ def parsed(text: str, where: str) -> Any:
 
 def _json_list(text: str, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
     pick = Picker(column, found)
-    rows = parsed(text, label) if text.strip() else []
+    rows = parse_row(text, label) if text.strip() else []
     if not isinstance(rows, list):
         raise TextError(f"{label} holds a JSON {type(rows).__name__}; expected a list of rows or of strings")
     for number, row in enumerate(rows, start=1):
@@ -138,7 +149,7 @@ def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) 
 
     pick = Picker(column, found)
     try:
-        check(path)
+        refuse_device(path)
         with no_panic():
             schema = pl.read_parquet_schema(path)
         name = pick.choose(list(schema), label)
@@ -157,7 +168,7 @@ def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) 
 
 def _listed(rows: Any) -> Iterator[list[Any]]:
     with no_panic():
-        yield from pieces(rows)
+        yield from text_pieces(rows)
 
 
 def _collected(frame: Any) -> Any:
@@ -187,7 +198,7 @@ def read_folder(folder: Path, column: str | None, found: dict[str, Any]) -> Pair
 
 def _kind(path: Path) -> str | None:
     try:
-        return kind_of(path)
+        return kind_of_device(path)
     except OSError:  # a link that leads nowhere: who reads it says so
         return None
 

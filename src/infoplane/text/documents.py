@@ -20,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 
 from infoplane.errors import SettingError, TextError, check_whole
-from infoplane.storage import TEXT, Bounded, most, reason, spoken
-from infoplane.text.document_files import FILES, Pairs, Picker, decoded, read_file, read_folder, read_lines, reading
+from infoplane.storage import TEXT, Bounded, most_bytes, reason, spoken_size
+from infoplane.text.document_files import FILES, Pairs, Picker, decode_text, read_file, read_folder, read_lines, reading
 
 BUILT_IN = "c4-sample"
 STREAM_LIMIT = 10_000  # a hub dataset may have no end in sight: taken when no limit is given
@@ -139,7 +139,7 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
     """Take documents until the limit is reached; the rest of a long source is never read."""
     documents: list[Document] = []
     digest = hashlib.sha256()
-    empty, held, may = 0, 0, most()
+    empty, held, may = 0, 0, most_bytes()
     for name, text in pairs:
         if not text.strip():
             empty += 1
@@ -154,9 +154,11 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
         held += sys.getsizeof(text)
         if held > may:
             raise TextError(
-                f"{found['source']} holds more than may be held: {spoken(held)} in {len(documents):,} documents so "
+                f"{found['source']} holds more than may be held: {spoken_size(held)} in {len(documents):,} documents "
+                "so "
                 "far, "
-                f"and {spoken(may)} is half of the memory that is free; take fewer with --limit, or give a part of it"
+                f"and {spoken_size(may)} is half of the memory that is free; take fewer with --limit, or give a part "
+                "of it"
             )
         _absorb(digest, name, encoded)
         documents.append(Document(name, text))
@@ -240,7 +242,7 @@ def _standard_input(stdin: IO[Any], column: str | None, found: dict[str, Any]) -
         yield from read_lines((line + b"\n" for line in lines), "stdin", column, found)
     else:
         found["kind"] = "stdin text"
-        yield "stdin", decoded(data, "standard input")
+        yield "stdin", decode_text(data, "standard input")
 
 
 def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> Pairs:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import LabelError, SettingError
-from infoplane.storage import JSON, check, parse_json, read_text, reason
+from infoplane.storage import JSON, parse_json, read_text, reason, refuse_device
 from infoplane.text.windows import Windows
 
 MAX_ORDER = 4
@@ -106,7 +106,7 @@ Column = npt.ArrayLike | Mapping[str, str] | str
 one, `@position` (how far into its window a token is, in doublings) or `@folder` (the first folder of the document)."""
 
 
-def column(values: Column, windows: Windows, name: str = "label") -> Labels:
+def label_column(values: Column, windows: Windows, name: str = "label") -> Labels:
     """A label column of the user; -1, and a document that is not named, is no label.
 
     Raises:
@@ -170,7 +170,7 @@ def read_column(path: str | Path) -> Column:
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
-            check(path)
+            refuse_device(path)
             return np.asarray(np.load(path, allow_pickle=False))
         text = read_text(path, times=JSON)
         found = parse_json(text) if path.suffix.lower() == ".json" else text.splitlines()

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from infoplane.analysis.forecasting.case_table import Cases
 from infoplane.analysis.forecasting.forecasts import Forecast, forecast
 from infoplane.analysis.forecasting.validation import BASELINES, BOTH, MEAN, leverage, predictors
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import InfoplaneError, ResultError, SettingError
 
 

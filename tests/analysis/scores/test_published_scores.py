@@ -15,9 +15,9 @@ import pytest
 from paths import ROOT
 from typer.testing import CliRunner
 
-from infoplane.analysis.scores.published_tables import FOLDER, TABLES, facts, published
+from infoplane.analysis.scores.published_tables import FOLDER, TABLES, model_facts, published
 from infoplane.analysis.scores.score_files import read_scores
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import InfoplaneError
 
 
@@ -80,7 +80,7 @@ def test_the_disputed_rows_say_so_and_only_they() -> None:
 
 def test_facts_hold_together() -> None:
     """FLOPs are 6 N D in the source; a model has one row; what was withheld is null and said."""
-    told = facts("base-llm-benchmarks")
+    told = model_facts("base-llm-benchmarks")
     flops = told.table.drop_nulls(["parameters_b", "training_tokens_t", "flops_1e21"])
     ratio = flops["flops_1e21"] / (6 * flops["parameters_b"] * flops["training_tokens_t"])
     assert flops.height == 121 and (ratio - 1).abs().max() < 0.03  # type: ignore[operator]
@@ -88,7 +88,7 @@ def test_facts_hold_together() -> None:
         **dict.fromkeys(told.table.columns), "model": "cerebras/btlm-3b-8k-base", "family": "BTLM", "parameters_b": 3.0,
         "source": "base-llm-benchmarks",
     }  # fmt: skip
-    every = facts()
+    every = model_facts()
     assert every.table["model"].is_unique().all() and every.table["parameters_b"].drop_nulls().min() > 0  # type: ignore[operator]
     for table in TABLES.values():
         for model, _, why in table.withheld:
@@ -122,9 +122,9 @@ def test_packing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_reading_scores_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from infoplane.analysis.scores.published_tables import published, facts; "
-        "from infoplane.analysis.scores.model_matching import match; "
-        "match(['gpt2'], published('base-llm-benchmarks')); facts(); "
+        "import sys; from infoplane.analysis.scores.published_tables import published, model_facts; "
+        "from infoplane.analysis.scores.model_matching import match_models; "
+        "match_models(['gpt2'], published('base-llm-benchmarks')); model_facts(); "
         "bad = {'torch', 'transformers', 'altair', 'scipy', 'sklearn'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

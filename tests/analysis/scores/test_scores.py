@@ -13,7 +13,7 @@ from paths import SCORE_FILES
 
 from infoplane.analysis.scores.published_tables import published
 from infoplane.analysis.scores.score_files import read_scores
-from infoplane.analysis.scores.score_table import SCHEMA, Remark, Scores, concat, near, step_of
+from infoplane.analysis.scores.score_table import SCHEMA, Remark, Scores, concat_scores, near, step_of
 from infoplane.errors import ScoreError
 
 # Written by lm_eval 0.4.13 itself (two toy tasks and their group; a dummy model, and a tiny GPT-2 in bfloat16 with
@@ -315,10 +315,10 @@ def test_a_cell_has_one_value_or_says_what_tells_two_apart() -> None:
 
 def test_tables_are_put_together_and_a_score_that_stands_in_two_is_refused() -> None:
     one, two = Scores.of([row()], [Remark("of one")]), Scores.of([row(n_shot=5)], [Remark("of one"), Remark("of two")])
-    both = concat([one, two])
+    both = concat_scores([one, two])
     assert len(both) == 2 and both.warnings == ("of one", "of two")
     with pytest.raises(ScoreError, match=r"(?s)a/b arc:acc: 0.5 \(here\).*a/b arc:acc: 0.7"):
-        concat([one, Scores.of([row(value=0.7)])])
+        concat_scores([one, Scores.of([row(value=0.7)])])
 
 
 def test_a_table_must_be_whole() -> None:

@@ -26,12 +26,14 @@ from infoplane.analysis.surveys.lock import Hub
 from infoplane.analysis.surveys.record import Survey
 from infoplane.analysis.surveys.survey_file import read_survey
 from infoplane.analysis.surveys.surveying import survey
-from infoplane.cli.app import app
+from infoplane.cli import app
 from infoplane.errors import ResultError, SettingError, TextError
 from infoplane.measurement.results import Measurement
 from infoplane.models import loading, weight_files
 from infoplane.text.byte_budget import limit_bytes
 from infoplane.text.documents import read_text
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 HEAD = """
 [defaults]
@@ -366,7 +368,15 @@ def test_a_killed_survey_of_hub_models_goes_on_at_the_locked_revisions(tmp_path:
     cached(home, "o/a", "llama", SHA)
     cached(home, "o/b", "gpt_neox", SHA)
     (tmp_path / "s.toml").write_text(HEAD + '[[model]]\nid = "o/a"\n[[model]]\nid = "o/b"\nbytes = 100000\n')
-    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "survey", "s.toml", "--out", "out"]
+    command = [
+        sys.executable,
+        "-c",
+        "from infoplane.cli import main; main()",
+        "survey",
+        "s.toml",
+        "--out",
+        "out",
+    ]
     env = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     env |= {"PYTHONPATH": str(Path(infoplane.__file__).parents[1])}
     env.pop("HF_HUB_CACHE", None)
@@ -433,7 +443,7 @@ def test_exit_status_tells_all_measured_some_failed_and_bad_input(models: Path, 
     for wrong in (["--only", "zzz"], ["--throughput", "2e14"], ["--dry-run", "--throughput", "fast"]):
         done = call("survey", file, "--out", str(out), *wrong)
         assert isinstance(done.exception, SettingError)  # main() turns these into exit status 2
-    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "survey", "none.toml"]
+    command = [sys.executable, "-c", "from infoplane.cli import main; main()", "survey", "none.toml"]
     env = {**os.environ, "PYTHONPATH": str(Path(infoplane.__file__).parents[1])}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 2 and done.stderr.startswith("infoplane: no survey file none.toml")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import WITHOUT_FIGURES
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
@@ -25,6 +26,8 @@ from infoplane.errors import ModelError, ResultError, SettingError
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
 from infoplane.models import checkpoints as c
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
 
@@ -197,7 +200,7 @@ def test_series_and_paired_differences(traced: Any) -> None:
 
 
 def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from infoplane.cli.app import main; main()", "trace", str(run), "--out", "out",
+    command = [sys.executable, "-c", WITHOUT_FIGURES, "trace", str(run), "--out", "out",
                "--tokens", "3000", "--context", "64", "--orders", "1", "-m", "16", "--dtype", "float32"]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     third = tmp_path / "out/checkpoints/checkpoint-3/measurement.json"
@@ -224,7 +227,7 @@ def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, 
 def test_traces_are_reported_together(traced: Any, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from infoplane.cli.app import app
+    from infoplane.cli import app
 
     place, noise = str(traced[1]), np.random.default_rng(0)
     points = []

@@ -12,7 +12,7 @@ import polars as pl
 from infoplane.analysis.comparison.fairness import kind_of_labels
 from infoplane.errors import ResultError
 from infoplane.storage import atomic_files as files
-from infoplane.storage import checked, place, read_record, record_in, write_parquet
+from infoplane.storage import check_schema, read_record, record_in, to_path, write_parquet
 
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
@@ -73,7 +73,7 @@ class Comparison:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
-        folder = place(folder)
+        folder = to_path(folder)
         write_parquet(folder / TABLE_NAME, self.values)
         files.write_record(folder / JSON_NAME, self.to_dict())
         return folder / JSON_NAME, folder / TABLE_NAME
@@ -97,17 +97,17 @@ class Comparison:
         source = record_in(path, JSON_NAME)
         record = read_record(source, SCHEMA, "comparison", "compare")
         try:
-            checked(record, _RECORD)
+            check_schema(record, _RECORD)
             for m in record["members"]:
-                checked([m["name"], m["parameters"]], tuple[str, int | None], "a model")
+                check_schema([m["name"], m["parameters"]], tuple[str, int | None], "a model")
                 if m["parameters"] is not None and m["parameters"] < 1:
                     raise ValueError(f"{m['name']} has {m['parameters']} parameters")
             for row in (*record["values"], *record["differences"]):
                 value = row["difference" if "difference" in row else "value"]
                 told = [row["name"], row["quantity"], row["position_set"], row["unit"], value]
-                checked(told, tuple[str, str, str, str, float], "a row")
+                check_schema(told, tuple[str, str, str, str, float], "a row")
                 if "difference" in row:
-                    checked([row["from"], row["reference_error"]], tuple[str, str], "a difference")
+                    check_schema([row["from"], row["reference_error"]], tuple[str, str], "a difference")
                 if (row["low"] is None) != (row["high"] is None):
                     raise ValueError(f"half an interval of {row['quantity']}")
             return cls(
@@ -115,7 +115,7 @@ class Comparison:
                 pl.DataFrame(record["values"], schema=_VALUE),
                 pl.DataFrame(record["differences"], schema=_DIFFERENCE),
                 {
-                    name: tuple(checked([f["compares"], f["why"]], tuple[bool, str], name))
+                    name: tuple(check_schema([f["compares"], f["why"]], tuple[bool, str], name))
                     for name, f in record["fairness"].items()
                 },
                 tuple(record["warnings"]),

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import polars as pl
 
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage import TABLE, local, place, plain_cell, read_bytes, read_parquet, reason
+from infoplane.storage import TABLE, local_copy, plain_cell, read_bytes, read_parquet, reason, to_path
 
 MIN_MODELS = 10
 """Fewer complete cases than this are not analysed: with 10, only |r| above 0.78 is found with a power of 0.8."""
@@ -210,12 +210,14 @@ class Cases:
 
 
 def _table(named: str | Path) -> pl.DataFrame:
-    path = place(REFERENCE.get(str(named), named))
+    path = to_path(REFERENCE.get(str(named), named))
     try:
         if path.suffix.lower() == ".parquet":
             return read_parquet(path)
         if path.suffix.lower() == ".csv":
-            table = pl.read_csv(read_bytes(local(path, fresh=True), TABLE), infer_schema=False, null_values=_MISSING)
+            table = pl.read_csv(
+                read_bytes(local_copy(path, fresh=True), TABLE), infer_schema=False, null_values=_MISSING
+            )
             return table.with_columns(pl.col(pl.String).map_elements(plain_cell, pl.String))
     except FileNotFoundError:
         raise ResultError(f"no table at {path}{_near_table(str(named))}") from None

@@ -26,7 +26,16 @@ from infoplane.analysis.forecasting.validation import HeldOut, Prediction, Valid
 from infoplane.analysis.forecasting.verdicts import of_feature, of_validation
 from infoplane.errors import ResultError, SettingError, check_whole
 from infoplane.storage import atomic_files as files
-from infoplane.storage import checked, fields_of, place, read_parquet, read_record, record_in, versions, write_parquet
+from infoplane.storage import (
+    check_schema,
+    fields_of,
+    read_parquet,
+    read_record,
+    record_in,
+    to_path,
+    versions,
+    write_parquet,
+)
 from infoplane.uncertainty import DRAWS, MIN_FAMILIES, Floats
 
 SCHEMA = "infoplane/forecast/1"
@@ -70,7 +79,7 @@ class Forecast:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `forecast.parquet`, then `forecast.json`, each whole or not at all."""
-        folder = place(folder)
+        folder = to_path(folder)
         table = [
             {
                 **dataclasses.asdict(row),
@@ -106,8 +115,10 @@ class Forecast:
             }
             p = record["provenance"]
             promised = [p["models"], p["families"], p["warnings"], p["settings"], p["reference"], record["verdicts"]]
-            checked(promised, _PROMISED, "what is said of it")
-            checked([p["settings"]["structure"], p["settings"]["baselines"]], tuple[list[str], list[str]], "settings")
+            check_schema(promised, _PROMISED, "what is said of it")
+            check_schema(
+                [p["settings"]["structure"], p["settings"]["baselines"]], tuple[list[str], list[str]], "settings"
+            )
             return cls(**rows, held_out=tuple(held), verdicts=tuple(record["verdicts"]), provenance=p)
         except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
@@ -271,7 +282,7 @@ def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
 
 
 def _row(kind: type[Row], record: Mapping[str, Any]) -> Row:
-    return kind(**{k: _tuples(v) for k, v in checked(record, fields_of(cast("Any", kind)), "a row").items()})
+    return kind(**{k: _tuples(v) for k, v in check_schema(record, fields_of(cast("Any", kind)), "a row").items()})
 
 
 def _tuples(value: Any) -> Any:

@@ -3,8 +3,8 @@
 One row for each measured model: its family, what was measured of the whole model under the names that the table of a
 survey has (`optimality_1`, `complexity_1`, `bits_per_byte`, ...; `NAME_se` is a standard error, with that of the
 reference points where it is known), parameters and what is published of its training, and a column `TASK:METRIC` for
-each score. Models are matched by `infoplane.analysis.scores.model_matching.match`; those without scores are told with
-near names.
+each score. Models are matched by `infoplane.analysis.scores.model_matching.match_models`; those without scores are told
+with near names.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.analysis.scores import Measured, Scores, Unmatched, facts, family_of, match
+from infoplane.analysis.scores import Measured, Scores, Unmatched, family_of, match_models, model_facts
 from infoplane.errors import ScoreError
-from infoplane.measurement import Measurement, figures
+from infoplane.measurement import Measurement, figures_by_column
 
 FACTS = ("training_tokens_t", "flops_1e21")
 
@@ -55,8 +55,8 @@ def join(measurements: Sequence[Measurement], scores: Scores, *, told: Sequence[
     names = [_spoken(m) for m in models]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ScoreError(f"{twice[0]} was measured twice: name one of its measurements")
-    found = match(models, scores).refuse_none()
-    published = facts()
+    found = match_models(models, scores).refuse_none()
+    published = model_facts()
     rows, notes = [], []
     for one in found.matched:
         i = models.index(one.measured)
@@ -86,7 +86,7 @@ def _spoken(model: Measured) -> str:
 
 def _figures(found: Measurement) -> dict[str, float]:
     row: dict[str, float] = {}
-    for name, estimate in figures(found).items():
+    for name, estimate in figures_by_column(found).items():
         row[name] = estimate.value
         errors = [e for e in (estimate.standard_error, estimate.reference_error) if e is not None]
         if errors:

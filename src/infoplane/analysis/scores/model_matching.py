@@ -110,7 +110,7 @@ class Matching:
         return self
 
 
-def match(measured: Iterable[Measured | str], scores: Scores, chat_template: bool | None = None) -> Matching:
+def match_models(measured: Iterable[Measured | str], scores: Scores, chat_template: bool | None = None) -> Matching:
     """Find the scores of measured models.
 
     Args:
@@ -133,7 +133,7 @@ def match(measured: Iterable[Measured | str], scores: Scores, chat_template: boo
     )
 
 
-def find(name: str, names: Sequence[str]) -> str:
+def find_scores(name: str, names: Sequence[str]) -> str:
     """The one name among `names` that is meant by `name`: itself, in another case, or the only one of its key.
 
     Raises:
@@ -280,7 +280,7 @@ def family_of(model: str, facts: pl.DataFrame | None = None) -> str | None:
         facts: columns model and family; those of all published tables by default.
     """
     if facts is None:
-        from infoplane.analysis.scores.published_tables import facts as published_facts
+        from infoplane.analysis.scores.published_tables import model_facts as published_facts
 
         facts = published_facts().table
     told = facts.drop_nulls("family")

@@ -208,7 +208,7 @@ def published(name: str) -> Scores:
 
 
 @functools.cache
-def facts(name: str | None = None) -> Facts:
+def model_facts(name: str | None = None) -> Facts:
     """Family, parameters, training tokens, FLOPs and more of the models in one table, or in all of them.
 
     Of a model with several rows the first fact told counts, bfloat16 before float16 before others. With all tables

@@ -158,7 +158,8 @@ class Scores:
         return Scores(table, self.remarks)
 
     def lookup(self, model: str) -> Scores:
-        """The rows of one model, by its exact name (`infoplane.analysis.scores.model_matching.find` is more forgiving).
+        """The rows of one model, by its exact name (`infoplane.analysis.scores.model_matching.find_scores` is more
+        forgiving).
 
         Raises:
             ScoreError: no such model, with the nearest names.
@@ -190,7 +191,7 @@ class Scores:
         return table.pivot("name", index=list(by), values="value", maintain_order=True)
 
 
-def concat(parts: Iterable[Scores]) -> Scores:
+def concat_scores(parts: Iterable[Scores]) -> Scores:
     """All rows of several tables; a score that stands in two of them is refused."""
     parts = list(parts)
     if not parts:

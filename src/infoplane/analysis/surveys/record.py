@@ -17,9 +17,9 @@ from typing import Any
 import polars as pl
 
 from infoplane.errors import ResultError
-from infoplane.measurement import Measurement, Member, figures
+from infoplane.measurement import Measurement, Member, figures_by_column
 from infoplane.storage import atomic_files as files
-from infoplane.storage import checked, inside, place, read_record, record_in, write_parquet
+from infoplane.storage import check_schema, path_inside, read_record, record_in, to_path, write_parquet
 
 SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
@@ -110,7 +110,7 @@ class Survey:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `survey.parquet`, then `survey.json`, each whole or not at all; measurements stand beside them."""
-        folder = place(folder)
+        folder = to_path(folder)
         write_parquet(folder / TABLE_NAME, self.table())
         record = {
             "schema": SCHEMA,
@@ -143,7 +143,7 @@ class Survey:
             models = []
             for one in record["models"]:
                 at = one["measurement"]
-                found = None if at is None else Measurement.load(inside(source.parent, at))
+                found = None if at is None else Measurement.load(path_inside(source.parent, at))
                 weights = {k: one[k] for k in ("commit", "sha256", "words_sha256") if k in one}
                 told = failed.get(one["name"], (None, None))
                 models.append(Surveyed(one["name"], one["id"], one["revision"], weights, one["facts"], found, *told))
@@ -164,10 +164,10 @@ def listed(folder: Path) -> tuple[list[str], dict[str, tuple[str, str]]]:
 
 def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     """A record that holds what it promises, and of each model that failed the kind of its error and the message."""
-    record = checked(content, _RECORD)
+    record = check_schema(content, _RECORD)
     for one in record["models"]:
-        checked([one["name"], one["id"]], tuple[str, str], "a model")
-        checked(one, _MODEL, "a model")
+        check_schema([one["name"], one["id"]], tuple[str, str], "a model")
+        check_schema(one, _MODEL, "a model")
     return record, {one["name"]: (one["error"] or "", one["message"] or "") for one in record["failures"]}
 
 
@@ -192,7 +192,7 @@ def _row(one: Surveyed, found: Measurement) -> dict[str, Any]:
         "versions": ", ".join(f"{k} {v}" for k, v in (p.get("versions") or {}).items() if k in _DECIDE),
         "unit": settings.get("unit"), "estimator": next(iter(settings.get("estimators", ())), None),
     }  # fmt: skip
-    for name, estimate in figures(found).items():
+    for name, estimate in figures_by_column(found).items():
         row[name] = estimate.value
         row[f"{name}_error"] = estimate.standard_error
         if estimate.reference_error is not None:

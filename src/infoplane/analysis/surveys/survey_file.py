@@ -21,7 +21,7 @@ from infoplane.information import CALIBRATIONS, ESTIMATORS
 from infoplane.measurement import UNITS, WEIGHTS
 from infoplane.models import BUILT_IN as BUILT_IN_MODEL
 from infoplane.models import DTYPES
-from infoplane.storage import JSON, parse, read_text
+from infoplane.storage import JSON, parse_size, read_text
 from infoplane.storage import atomic_files as files
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text import CONTEXT, FILES, MAX_ORDER, TOKENS
@@ -62,7 +62,7 @@ def _some_of(*known: Any) -> _Kind:
 
 def _is_size(value: Any) -> bool:
     try:
-        return isinstance(value, str) and parse(value) > 0
+        return isinstance(value, str) and parse_size(value) > 0
     except SettingError:
         return False
 

@@ -33,7 +33,7 @@ from infoplane.engines import Engine, Held, Piece, Progress, lasting, using
 from infoplane.errors import InfoplaneError, ResultError, spoken
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
-from infoplane.storage import check_free, check_kind, deciding_versions, differences, parse, reach
+from infoplane.storage import check_free, check_kind, deciding_versions, differences, parse_size, reach_location
 from infoplane.text import Text
 
 Say = Callable[[str], object]
@@ -72,9 +72,9 @@ def survey(
         TextError: a text that cannot be read.
         ResultError: the folder holds other results, and not `force`.
     """
-    out = reach(out, "out")
+    out = reach_location(out, "out")
     if memory is not None:
-        parse(memory)
+        parse_size(memory)
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)

@@ -20,7 +20,7 @@ from infoplane.errors import SettingError
 from infoplane.information import ReferencePoints
 from infoplane.measurement import Asker
 from infoplane.models import find_structure, select_layers
-from infoplane.storage import place
+from infoplane.storage import to_path
 from infoplane.text import BUILT_IN, fitting_context, make_windows, read_text
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Monitor:
 
     def save(self, folder: str | Path) -> Path:
         """Write the probes as a trajectory, for `infoplane report`."""
-        folder = place(folder)
+        folder = to_path(folder)
         places = {}
         for point in self._probes:
             places[point.name] = f"probes/{point.name}"

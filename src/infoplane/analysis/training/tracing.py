@@ -21,7 +21,16 @@ from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import JSON_NAME as MEASUREMENT
 from infoplane.measurement import check_asked
 from infoplane.models import Checkpoint, find_checkpoints
-from infoplane.storage import check_free, check_kind, differences, is_address, parse, reach, read_record, versions
+from infoplane.storage import (
+    check_free,
+    check_kind,
+    differences,
+    is_address,
+    parse_size,
+    reach_location,
+    read_record,
+    versions,
+)
 from infoplane.text import BUILT_IN, read_text
 
 TOKENS, CONTEXT = 16_384, 512
@@ -81,9 +90,9 @@ def trace(
         InfoplaneError: bad input; no checkpoint at all could be measured; or the folder holds other results, and not
             `force`.
     """
-    out = reach(out, "out").absolute()
+    out = reach_location(out, "out").absolute()
     if memory is not None:
-        parse(memory)
+        parse_size(memory)
     orders = tuple(orders)
     check_asked(orders, estimators, unit=unit)
     check_sizes(

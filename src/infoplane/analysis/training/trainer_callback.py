@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from infoplane.analysis.training.monitoring import EVERY, Monitor
 from infoplane.errors import SettingError
 from infoplane.models import refuse_sharded
-from infoplane.storage import reach
+from infoplane.storage import reach_location
 
 
 class InfoplaneCallback(TrainerCallback):
@@ -29,7 +29,7 @@ class InfoplaneCallback(TrainerCallback):
         **monitor: Any,
     ) -> None:
         self.trainer, self.every = trainer, every
-        self.out = None if out is None else reach(out, "out")
+        self.out = None if out is None else reach_location(out, "out")
         self.stop_patience, self.stop_min_steps = stop_patience, stop_min_steps
         self.settings = monitor
         self.monitor: Monitor | None = None

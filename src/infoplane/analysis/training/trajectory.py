@@ -24,7 +24,7 @@ import polars as pl
 from infoplane.errors import ResultError, SettingError
 from infoplane.measurement import Measurement
 from infoplane.storage import atomic_files as files
-from infoplane.storage import checked, inside, place, read_record, record_in, write_parquet
+from infoplane.storage import check_schema, path_inside, read_record, record_in, to_path, write_parquet
 from infoplane.uncertainty import error_and_interval, interval_of, standard_error_of
 
 Floats = npt.NDArray[np.float64]
@@ -185,7 +185,7 @@ class Trajectory:
             folder: where.
             places: for each measured checkpoint, the folder of its measurement, relative to `folder`.
         """
-        folder = place(folder)
+        folder = to_path(folder)
         if self.measured:
             write_parquet(folder / TABLE_NAME, self.table().drop("replicates"))
         record = {
@@ -213,10 +213,10 @@ class Trajectory:
         record = read_record(source, SCHEMA, "trajectory", "trace")
         try:
             points = []
-            for p in checked(record, _RECORD)["points"]:
-                checked([p["name"], p["step"]], tuple[str, int], "a point")
-                at = checked(p, _POINT, "a point")["measurement"]
-                found = None if at is None else Measurement.load(inside(source.parent, at))
+            for p in check_schema(record, _RECORD)["points"]:
+                check_schema([p["name"], p["step"]], tuple[str, int], "a point")
+                at = check_schema(p, _POINT, "a point")["measurement"]
+                found = None if at is None else Measurement.load(path_inside(source.parent, at))
                 points.append(Point(p["name"], p["step"], p["tokens"], found, p["problem"]))
             return cls(tuple(points), record["provenance"])
         except (OSError, KeyError, TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ from infoplane.report.parts import (
     read_first,
     said,
     section,
-    sortable,
+    sortable_table,
     table,
     words,
     write_page,
@@ -116,7 +116,7 @@ def _models(comparison: Comparison) -> str:
             found = by.get((m["name"], s, q))
             row.append((_plain(found), None if found is None else found["value"]))
         rows.append(row)
-    return sortable(header, rows, 2)
+    return sortable_table(header, rows, 2)
 
 
 def _plain(row: dict[str, Any] | None) -> str:

@@ -21,7 +21,7 @@ from infoplane.report.parts import (
     read_first,
     said,
     section,
-    sortable,
+    sortable_table,
     theme,
     words,
     write_page,
@@ -181,7 +181,7 @@ def _validations(found: Forecast) -> str:
         ]
         for v in found.validations
     ]  # fmt: skip
-    return sortable(header, rows, 2) if rows else said(["No score could be forecast: see what to read first."])
+    return sortable_table(header, rows, 2) if rows else said(["No score could be forecast: see what to read first."])
 
 
 def _correlations(found: Forecast) -> str:
@@ -192,7 +192,7 @@ def _correlations(found: Forecast) -> str:
     for r in found.partials:
         given = ", ".join(r.baselines)
         rows.append([(r.score, r.score), (r.feature, r.feature), (given, given), ("partial", "partial"), *_tail(r)])
-    return sortable(header, rows, 4)
+    return sortable_table(header, rows, 4)
 
 
 def _tail(row: Any) -> list[Cell]:
@@ -214,7 +214,7 @@ def _predictions(found: Forecast) -> str:
             (_with_ends(p.value, p.interval), "" if p.value is None else repr(p.value)),
             (near, near), (p.refused or "", p.refused or ""),
         ])  # fmt: skip
-    return f'<section id="predictions"><h2>New models</h2>\n{sortable(header, rows, 6)}</section>'
+    return f'<section id="predictions"><h2>New models</h2>\n{sortable_table(header, rows, 6)}</section>'
 
 
 def _with_ends(value: float | None, interval: tuple[float, float] | None) -> str:

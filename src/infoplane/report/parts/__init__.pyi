@@ -25,7 +25,7 @@ from .reading import Reading as Reading
 from .reading import with_bound as with_bound
 from .sortable import SCRIPT as SCRIPT
 from .sortable import Cell as Cell
-from .sortable import sortable as sortable
+from .sortable import sortable_table as sortable_table
 from .tables import details as details
 from .tables import table as table
 from .theme import COLOURS as COLOURS

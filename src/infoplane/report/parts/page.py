@@ -18,7 +18,7 @@ from infoplane.report.parts import tables
 from infoplane.report.parts.figure import Figure, files_of, javascript
 from infoplane.report.parts.reading import GLOSSARY, Reading
 from infoplane.storage import atomic_files as files
-from infoplane.storage import place
+from infoplane.storage import to_path
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"
@@ -51,7 +51,7 @@ def write_page(page: str, figures: tuple[Figure, ...], folder: str | Path) -> li
     Returns:
         The paths written, the page first.
     """
-    folder = place(folder)
+    folder = to_path(folder)
     written = [folder / PAGE_NAME]
     files.write_text(folder / PAGE_NAME, page)
     for name, content in files_of(figures).items():

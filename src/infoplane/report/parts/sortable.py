@@ -44,7 +44,7 @@ Cell = tuple[str, float | str | None]
 """What is shown, and what it is sorted by: a number, a text, or None, which comes last."""
 
 
-def sortable(header: Sequence[str], rows: Sequence[Sequence[Cell]], names: int = 1) -> str:
+def sortable_table(header: Sequence[str], rows: Sequence[Sequence[Cell]], names: int = 1) -> str:
     """An HTML table whose columns sort and whose rows can be filtered; the first `names` columns are text.
 
     Cells are escaped here. `SCRIPT` must be in the page once.

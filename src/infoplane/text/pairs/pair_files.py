@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import TextError
-from infoplane.storage import JSON, check, no_panic, opened, read_parquet, reason
-from infoplane.text import LINES, STREAM_LIMIT, decoded, load_rows, local_path, parsed, reading, refuse_parts
+from infoplane.storage import JSON, no_panic, open_bounded, read_parquet, reason, refuse_device
+from infoplane.text import LINES, STREAM_LIMIT, decode_text, load_rows, local_path, parse_row, reading, refuse_parts
 
 Rows = Iterator[tuple[str, Any, str]]
 """(name, row, where it stands in words)."""
@@ -55,24 +55,24 @@ def _file(path: Path, found: dict[str, Any]) -> Rows:
     if suffix not in (*LINES, ".json"):
         its = f"not {suffix}" if suffix else "and this name has no suffix"
         raise TextError(f"{label}: preference pairs are read from .json, .jsonl or .parquet files, {its}")
-    with reading(label), opened(path, gz, JSON) as file:
-        text = decoded(file.read(), label).removeprefix("\ufeff")
+    with reading(label), open_bounded(path, gz, JSON) as file:
+        text = decode_text(file.read(), label).removeprefix("\ufeff")
     if suffix == ".json":
-        rows = parsed(text, label) if text.strip() else []
+        rows = parse_row(text, label) if text.strip() else []
         if not isinstance(rows, list):
             raise TextError(f"{label} holds a JSON {type(rows).__name__}; expected a list of rows")
         yield from ((f"{label}:{n}", row, f"{label}, entry {n}") for n, row in enumerate(rows, start=1))
         return
     for n, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield f"{label}:{n}", parsed(line, f"{label}, line {n}"), f"{label}, line {n}"
+            yield f"{label}:{n}", parse_row(line, f"{label}, line {n}"), f"{label}, line {n}"
 
 
 def _parquet(path: Path, label: str) -> Rows:
     import polars as pl
 
     try:
-        check(path)
+        refuse_device(path)
         table = read_parquet(path)
         with no_panic():
             for n, row in enumerate(table.iter_rows(named=True, buffer_size=64), start=1):
