@@ -56,10 +56,3 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         "training.run_page": "run_figures", "comparison.page": "compare_figures", "text_bound.page": "bound_figures",
     }.items():  # fmt: skip
         monkeypatch.setattr(f"infoplane.report.{page}.{figures}", lambda *_: ())
-
-
-@pytest.fixture
-def needs_torch() -> None:
-    """For a test that needs it in a file that does not."""
-    if not HAS_TORCH:
-        pytest.skip("it runs a model: pip install 'infoplane[hf]'")

@@ -65,6 +65,7 @@ def test_clouds_far_apart_are_told_apart_and_shuffled_labels_are_not(name: str) 
             return others.Probe(s).bound
         if name == "ksg":
             return others.ksg(s.z_test, s.x_test)
+        pytest.importorskip("torch")
         return others.critic(s, name, steps={"infonce": 100, "mine": 300}[name])
 
     told = value(blobs())

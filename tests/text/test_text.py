@@ -54,7 +54,7 @@ def test_a_folder_is_read_in_order_and_pictures_are_passed_over(tmp_path: Path) 
 
 
 def test_dataset_folders(tmp_path: Path) -> None:
-    import datasets
+    datasets = pytest.importorskip("datasets")
 
     data = datasets.Dataset.from_dict({"body": [f"document {i}" for i in range(30)], "n": list(range(30))})
     data.save_to_disk(tmp_path / "saved")

@@ -6,9 +6,15 @@ Probes are logged by the trainer itself, so whatever `report_to` names (TensorBo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+else:
+    try:
+        from transformers import TrainerCallback
+    except ImportError:  # the name is there all the same; whoever has a trainer has transformers
+        TrainerCallback = object
 
 from infoplane.analysis.training.monitoring import EVERY, Monitor
 from infoplane.errors import SettingError
