@@ -128,7 +128,7 @@ def numbers(work: Path) -> dict:
         told["cases"] = [[number(cell) for cell in row] for row in csv.reader(file)]
     forecast = ["forecast", "small-models", "--score", "swap", "--features", "optimality,complexity", "--draws", "60"]
     told["forecast"] = json.loads(run(*forecast, "--out", work / "forecast", "--json"))
-    for name in ("provenance", "sha256"):
+    for name in ("provenance", "sha256", "tables"):  # versions and hashes of files
         told["forecast"].pop(name)
     told["comparison"].pop("provenance", None)
     return told
