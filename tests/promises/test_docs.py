@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT
+from slow_tests import slow_tests
 from typer.main import get_command
 
 from infoplane.cli import app
@@ -52,3 +53,11 @@ def test_commands_and_their_options_are_there(page: Path) -> None:
         for word in words:
             if re.fullmatch(r"--[a-z][a-z-]*", word):
                 assert word in known[name] or any(f"{word}/" in o for o in known[name]), f"{name} {word}"
+
+
+def test_slow_tests_are_there() -> None:
+    names = slow_tests()
+    assert len(names) > 100
+    for name in names:
+        path, _, function = name.partition("::")
+        assert re.search(rf"^def {function}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE), name

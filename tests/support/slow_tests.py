@@ -2,7 +2,7 @@
 
     pytest -n 2 --durations=0 > durations.txt && python tests/support/slow_tests.py durations.txt
 
-writes it anew, with every test that took longer than a second.
+writes it anew, with every test that took longer than 0.6 s.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 LIST = Path(__file__).parents[1] / "slow.txt"
-LONGEST = 1.0
+LONGEST = 0.6
 
 
 def slow_tests() -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import metadata
 from typing import Any
 
 
@@ -15,6 +14,8 @@ def versions(*names: str) -> dict[str, str | None]:
 
 @cache  # a monitor asks at every probe, and each answer is read from a file
 def _version(name: str) -> str | None:
+    from importlib import metadata  # slow to import, and `--help` asks for no version
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
