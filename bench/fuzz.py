@@ -2,11 +2,11 @@
 
 Each reader (`tests/support/readers.py`) gets files harmed by `tests/support/mutation.py`, for so many seconds, in a
 process of its own with bounded memory and a deadline for each case. Allowed is a result or an `InfoplaneError`.
-Everything else is printed
-with the seed that makes it again: another exception, death (an allocation that the process cannot survive), a hang, a
-file written anywhere else. First come bombs (`--only bomb`): files of a few bytes that unpack to more than any memory,
-or take many times their size once they are read, devices and pipes, each read with 3 GiB of memory. Exit status 1
-where there was any.
+Everything else is printed with the seed that makes it again: another exception, death (an allocation that the process
+cannot survive), a hang, a file written anywhere else.
+
+First come bombs (`--only bomb`): files of a few bytes that unpack to more than any memory, or take many times their
+size once they are read, devices and pipes, each read with 3 GiB of memory. Exit status 1 where there was any.
 """
 
 from __future__ import annotations

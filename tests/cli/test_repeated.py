@@ -9,17 +9,14 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from commands import WITHOUT_FIGURES
-from tiny import byte_tokenizer, save_tiny, tiny_model
-from typer.testing import CliRunner
+from commands import WITHOUT_FIGURES, call
+from tiny import byte_tokenizer, save_tiny, tiny_folder, tiny_model
 
 import infoplane
-from infoplane.cli import app
 from infoplane.errors import InfoplaneError, ResultError
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -29,13 +26,7 @@ SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "16
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("models") / "tiny"
-    save_tiny(place)
-    return place
-
-
-def call(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    return tiny_folder(tmp_path_factory)
 
 
 def refusal(*arguments: object) -> str:

@@ -9,15 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from commands import call
 from safetensors.numpy import save_file
-from tiny import byte_tokenizer, save_tiny, tiny_model
-from typer.testing import CliRunner
+from tiny import byte_tokenizer, save_tiny, tiny_folder, tiny_model
 
-from infoplane.cli import app
 from infoplane.errors import InfoplaneError, ResultError
 from infoplane.storage import temporary_folders as temporary
 from infoplane.storage import working_folders as work_folders
@@ -29,13 +27,7 @@ SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1", "--points", "8"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("models") / "tiny"
-    save_tiny(place)
-    return place
-
-
-def call(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    return tiny_folder(tmp_path_factory)
 
 
 def listed(folder: Path) -> dict[str, bytes]:

@@ -38,3 +38,12 @@ def command(*arguments: str) -> int:
     finally:
         sys.argv = before
     return int(stopped.value.code or 0)
+
+
+def call(*arguments: object) -> Any:
+    """What a command gives: exit status, output and exception."""
+    from typer.testing import CliRunner
+
+    from infoplane.cli import app
+
+    return CliRunner().invoke(app, [str(a) for a in arguments])

@@ -64,6 +64,13 @@ def save_tiny(place: Path) -> None:
     byte_tokenizer().save_pretrained(place)
 
 
+def tiny_folder(factory: Any) -> Path:
+    """A new folder with the tiny model, from pytest's factory of temporary ones."""
+    place = factory.mktemp("models") / "tiny"
+    save_tiny(place)
+    return place
+
+
 def byte_tokenizer(bos: bool = False) -> Any:
     """A fast tokenizer of single bytes, with one special token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors

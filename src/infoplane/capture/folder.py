@@ -144,8 +144,8 @@ def of_capture(folder: Path) -> list[Path]:
 def _is_ours(path: Path) -> bool:
     """Whether a file that has the name of a part of a capture is one.
 
-    A damaged manifest is taken for one if it names its schema at its beginning, a damaged shard if it is one of those
-    that the manifest beside it has.
+    A damaged manifest is taken for one if it names its schema at its beginning, a damaged shard if the
+    manifest beside it is of a capture.
     """
     if path.name == MANIFEST:
         refuse_device(path)

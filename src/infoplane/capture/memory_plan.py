@@ -86,10 +86,9 @@ def reduction(
     if stated:
         raise SettingError(
             f"memory = {spoken_size(budget)} is too little to measure {positions:,} positions: at least "
-            f"{spoken_size(least)} are "
-            f"needed ({spoken_size(fixed)} for libraries, tokens and labels, {spoken_size(least - fixed)} for one "
-            "layer, some "
-            "columns at a time, and one set of labels); allow more, or read fewer tokens"
+            f"{spoken_size(least)} are needed ({spoken_size(fixed)} for libraries, tokens and labels, "
+            f"{spoken_size(least - fixed)} for one layer, some columns at a time, and one set of labels); allow more, "
+            "or read fewer tokens"
         )
     return Reduction(1, threads, False, _LABELS * positions)
 
@@ -141,11 +140,8 @@ def capturing(
             least, batches = needed(batch, shard), f" in batches of {batch}" if batch_is_asked else ""
             raise SettingError(
                 f"memory = {spoken_size(budget)} is too little to capture windows of {longest} tokens{batches}: at "
-                "least "
-                f"{spoken_size(least)} are needed beyond the model's weights ({spoken_size(fixed)} for libraries, "
-                "tokens"
-                f"{' and the loss' if loss else ''}, {spoken_size(least - fixed)} for states and assignments); allow "
-                "more, "
-                "or use a shorter --context, fewer --layers or --reference-sets"
+                f"least {spoken_size(least)} are needed beyond the model's weights ({spoken_size(fixed)} for "
+                f"libraries, tokens{' and the loss' if loss else ''}, {spoken_size(least - fixed)} for states and "
+                "assignments); allow more, or use a shorter --context, fewer --layers or --reference-sets"
             )
     return Capturing(batch, shard)

@@ -155,10 +155,8 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
         if held > may:
             raise TextError(
                 f"{found['source']} holds more than may be held: {spoken_size(held)} in {len(documents):,} documents "
-                "so "
-                "far, "
-                f"and {spoken_size(may)} is half of the memory that is free; take fewer with --limit, or give a part "
-                "of it"
+                f"so far, and {spoken_size(may)} is half of the memory that is free; take fewer with --limit, or give "
+                "a part of it"
             )
         _absorb(digest, name, encoded)
         documents.append(Document(name, text))

@@ -271,8 +271,7 @@ def _table(name: str) -> Table:
 
 
 def scores_from(source: str, *, percent: bool = False, latest: bool = False, model: str | None = None) -> Scores:
-    """The scores of a published table, or those of a file or folder
-    (`infoplane.analysis.scores.score_files.read_scores`).
+    """The scores of a published table, or those of a file or folder, as `read_scores` reads them.
 
     Raises:
         ScoreError: neither; near names of tables are told.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,7 @@ def words_hash(path: Path) -> str:
     if not path.is_dir():
         raise ModelError(f"no tokenizer at {str(path)!r}: expected a folder or file that exists")
     small = (p for p in sorted(path.iterdir()) if p.suffix in (".json", ".txt", ".model", ".jinja", ".tiktoken"))
-    return files.hash_of({p.name: files.sha256_file(p) for p in small if p.is_file()})
+    return _hash_of_files(small)
 
 
 _OF_A_TOKENIZER = re.compile(
@@ -240,8 +241,11 @@ _OF_A_TOKENIZER = re.compile(
 
 def _tokenizer_hash(folder: Path) -> str:
     """Over the files of a tokenizer alone: beside it a run writes others, at each checkpoint."""
-    its = [path for path in sorted(folder.iterdir()) if _OF_A_TOKENIZER.fullmatch(path.name) and path.is_file()]
-    return files.hash_of({path.name: files.sha256_file(path) for path in its})
+    return _hash_of_files(path for path in sorted(folder.iterdir()) if _OF_A_TOKENIZER.fullmatch(path.name))
+
+
+def _hash_of_files(paths: Iterable[Path]) -> str:
+    return files.hash_of({path.name: files.sha256_file(path) for path in paths if path.is_file()})
 
 
 def _cached(name: str, revision: str) -> str | None:
