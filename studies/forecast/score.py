@@ -139,7 +139,8 @@ def _score(model: Scored, todo: list[str], tasks: dict[str, str], given: argpars
     ]  # fmt: skip
     schema = {"task": pl.Categorical(), "item": pl.Int32, "gold": pl.Int8, "loglikelihoods": pl.List(pl.Float32)}
     table = pl.DataFrame(rows, schema=schema).sort("task", "item")
-    files.write_with(folder / f"items_{stamp}.parquet", table.write_parquet)
+    with files.replacing(folder / f"items_{stamp}.parquet") as part:
+        table.write_parquet(part)
     files.write_json(folder / f"results_{stamp}.json", _as_json(result, handle_non_serializable))
 
 

@@ -60,7 +60,8 @@ def make_vocabulary(corpus: Path, size: int) -> Path:
     ids = np.concatenate([np.asarray(one, np.int32) for one in encoded])
     heldout = np.array([d.split == "heldout" for d in documents])
     arrays = {"ids": ids, "starts": starts, "heldout": heldout}
-    files.write_with(folder / "tokens.safetensors", lambda part: save_file(arrays, part))
+    with files.replacing(folder / "tokens.safetensors") as part:
+        save_file(arrays, part)
     names = [d.name for d in documents]
     summary = {
         "corpus_sha256": text,
