@@ -226,7 +226,7 @@ def windows_of(folder: Path, tokens: int, text: list[str]) -> Windows:
 
     path = folder / "windows.safetensors"
     if not path.exists():
-        from infoplane.models.loading import load_tokenizer
+        from infoplane.models.tokenizer_loading import load_tokenizer
         from infoplane.text.cut_windows import make_windows
 
         cut = make_windows(pieces(text, 8 * tokens), load_tokenizer("smollm2-135m"), tokens=tokens)

@@ -19,7 +19,7 @@ from typing import Any
 import infoplane
 from infoplane.analysis.comparison.comparing import compare
 from infoplane.measurement.members import Member
-from infoplane.models.loading import load_tokenizer
+from infoplane.models.tokenizer_loading import load_tokenizer
 from infoplane.text.byte_budget import limit_bytes, tokens_enough
 from infoplane.text.documents import read_text
 

@@ -133,7 +133,7 @@ def states_of(
     Raises:
         Missing: the package with the model is not installed.
     """
-    from infoplane.models.loading import fast_dtype
+    from infoplane.models.devices import fast_dtype
     from infoplane.text.cut_windows import make_windows
 
     dtype = fast_dtype("cpu") if dtype == "auto" else dtype
@@ -164,7 +164,7 @@ def _text(long: int | None) -> Any:
 
 @lru_cache(maxsize=2)  # a .gguf takes longer to read than most sections to run
 def _tokenizer(source: str) -> Any:
-    from infoplane.models.loading import load_tokenizer
+    from infoplane.models.tokenizer_loading import load_tokenizer
 
     return load_tokenizer(source)
 

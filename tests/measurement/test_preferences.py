@@ -26,7 +26,7 @@ from infoplane.measurement.preference_information import Asked, token_informatio
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.swap_control import CENTRED, PLUGIN_CENTRED, centred, score_interval
 from infoplane.models.decoder import Model
-from infoplane.models.loading import load_tokenizer
+from infoplane.models.tokenizer_loading import load_tokenizer
 from infoplane.report.measurement.writing import render_report
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text

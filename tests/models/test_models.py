@@ -13,7 +13,8 @@ from tiny import byte_tokenizer, save_tiny, tiny_model
 
 import infoplane
 from infoplane.errors import ModelError
-from infoplane.models.loading import built_in, load_model
+from infoplane.models.loading import load_model
+from infoplane.models.locating import built_in
 
 SMOLLM2 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 

@@ -18,7 +18,9 @@ from tiny import VOCABULARY, byte_tokenizer, save_tiny, tiny_model
 
 import infoplane
 from infoplane.errors import ModelError
-from infoplane.models.loading import built_in, load_model, load_tokenizer
+from infoplane.models.loading import load_model
+from infoplane.models.locating import built_in
+from infoplane.models.tokenizer_loading import load_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft")  # its advice on how adapters are saved
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "orders": (1,), "m": 16, "dtype": "float32"}
@@ -307,17 +309,17 @@ def test_the_scale_of_an_adapter_tells_modules_apart(tmp_path: Path) -> None:
 
 
 def test_the_base_of_an_adapter_is_of_the_revision_that_it_was_trained_on(base: Path, tmp_path: Path) -> None:
-    from infoplane.models.loading import _locate
+    from infoplane.models.locating import locate
 
     place = adapted(tmp_path / "lora", base, lora())
     told = json.loads((place / "adapter_config.json").read_text())
     told |= {"base_model_name_or_path": "org/base", "revision": "step1"}
     (place / "adapter_config.json").write_text(json.dumps(told))
-    assert (_locate(place, None, False, False).name, _locate(place, None, False, False).revision) == (
+    assert (locate(place, None, False, False).name, locate(place, None, False, False).revision) == (
         "org/base",
         "step1",
     )
-    assert _locate(place, "main", False, False).revision == "main"
+    assert locate(place, "main", False, False).revision == "main"
 
 
 def test_weights_that_an_adapter_lacks_are_missed_for_every_kind(base: Path, tmp_path: Path) -> None:

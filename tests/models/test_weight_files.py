@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 import infoplane
 from infoplane.cli import app
 from infoplane.errors import CaptureError, ModelError
-from infoplane.models.loading import load_model, weights_of
+from infoplane.models.loading import load_model
+from infoplane.models.locating import weights_of
 from infoplane.models.weight_files import folder_hash
 
 pytestmark = pytest.mark.usefixtures("no_figures")

@@ -42,7 +42,8 @@ from infoplane.cli.terminal import safe
 from infoplane.errors import InfoplaneError, LabelError, ModelError, ResultError, SettingError
 from infoplane.measurement.members import Member
 from infoplane.measurement.results import Measurement
-from infoplane.models.loading import load_model, load_tokenizer
+from infoplane.models.loading import load_model
+from infoplane.models.tokenizer_loading import load_tokenizer
 from infoplane.report.comparison.page import write_comparison_report
 from infoplane.report.forecasting.page import write_forecast_report
 from infoplane.report.measurement.writing import write_report

@@ -487,7 +487,7 @@ def test_a_trace_of_something_else_is_not_measured_over(
         trace(models / "run", documents([100] * 41), out=tmp_path, **asked)
     assert (tmp_path / "checkpoints/step1/measurement.json").read_bytes() == before
     monkeypatch.chdir(models)
-    for name in ("infoplane.models.fast_dtype", "infoplane.models.loading.fast_dtype"):
+    for name in ("infoplane.models.fast_dtype", "infoplane.models.devices.fast_dtype"):
         monkeypatch.setattr(name, lambda device: "float32")  # what "auto" is depends on the processor
     same = trace("./run/", out=tmp_path, device="cpu", **{**asked, "dtype": "auto"})  # more of the same run
     assert len(same.points) == 3

@@ -39,7 +39,8 @@ class AskFacts:
 
 def ready_model(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model:
     from infoplane.models.decoder import Model
-    from infoplane.models.loading import beside_its_own, load_model
+    from infoplane.models.loading import load_model
+    from infoplane.models.tokenizer_loading import beside_its_own
 
     if unknown := sorted(set(loading) - set(LOADING)):
         raise SettingError(f"unknown setting {unknown[0]!r}; loading a model takes {', '.join(LOADING)}")

@@ -1,0 +1,45 @@
+"""Devices, and the number types that are fast on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infoplane.errors import SettingError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+
+def fast_dtype(device: str) -> str:
+    """bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
+    import torch
+
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device == "mps":
+        return "bfloat16"
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return "bfloat16" if any(getattr(torch.cpu, probe, lambda: False)() for probe in probes) else "float32"
+
+
+def find_device(device: str) -> torch.device:
+    """The device of a name; `auto` is the GPU where there is one.
+
+    Raises:
+        SettingError: there is no such device, or it holds no numbers.
+    """
+    import torch
+
+    if device == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(kind)
+    try:
+        place = torch.device(device)
+        if place.type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return place
