@@ -20,12 +20,14 @@ from infoplane.bottleneck.backoff import Ladder, Piece, Rung, choose_alphas
 from infoplane.bottleneck.blahut_arimoto import anneal
 from infoplane.bottleneck.cross_fitting import halves
 from infoplane.bottleneck.frontier import Frontier, fit_frontiers, hull
-from infoplane.bottleneck.text_bound import Bound, bound, stored_or_fitted
+from infoplane.bottleneck.text_bound import Bound, bound_of, stored_or_fitted
 from infoplane.capture.stored_capture import Capture
 from infoplane.errors import ResultError, SettingError, TextError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.results import Measurement
+from infoplane.text.cut_windows import make_windows
+from infoplane.text.documents import read_text
 from infoplane.text.windows import Windows
 
 Floats = npt.NDArray[np.float64]
@@ -487,9 +489,11 @@ def test_wider_targets_are_there_where_they_recur_and_tell_more_than_the_next_to
     random = np.random.default_rng(3)
     words = ["some", "other", "text", "of", "few", "words", "so", "that", "pairs", "recur"]
     plain = [" ".join(random.choice(words, 40)) for _ in range(40)]
-    found = bound(plain, byte_tokenizer(), tokens=4_096, orders=(1, 2), m=8, wide=True, betas=(2.0, 5.0))
+    windows = make_windows(read_text(plain), byte_tokenizer(), tokens=4_096)
+    found = bound_of(windows, (1, 2), m=8, wide=True, betas=(2.0, 5.0))
     next_one, next_two = (found.get(2, target=t).hull()[-1] for t in (1, 2))
     assert next_two[1] > next_one[1] > 0
     noise = ["".join(chr(c) for c in random.integers(33, 127, 200)) for _ in range(20)]
-    rare = bound(noise, byte_tokenizer(), tokens=2_048, orders=(2,), m=8, wide=True, betas=(2.0, 5.0))
+    windows = make_windows(read_text(noise), byte_tokenizer(), tokens=2_048)
+    rare = bound_of(windows, (2,), m=8, wide=True, betas=(2.0, 5.0))
     assert {f.target for f in rare.frontiers} == {1}

@@ -16,9 +16,10 @@ import pytest
 import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
-BELOW = ("errors",)
+BELOW = ("errors", "settings")
 ARROWS: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "settings": (),
     "storage": (),
     "uncertainty": (),
     "engines": ("storage",),
@@ -47,7 +48,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "report.comparison": ("analysis.comparison", "report.parts"),
     "report.forecasting": ("analysis.forecasting", "report.parts"),
 }  # fmt: skip
-"""The rooms in the order of the flow, and what each may import from; all may import from `errors`."""
+"""The rooms in the order of the flow, and what each may import from; all may import from `errors` and `settings`."""
 ABOVE = ("cli", "infoplane")
 """What sees everything: the commands, and the names that the package lifts."""
 

@@ -1,3 +1,4 @@
+from .bound_settings import BoundSettings as BoundSettings
 from .cross_fitting import Positions as Positions
 from .cross_fitting import halves as halves
 from .frontier import Frontier as Frontier

@@ -38,12 +38,12 @@ import numpy.typing as npt
 
 from infoplane.bottleneck.backoff import Ladder, choose_alphas
 from infoplane.bottleneck.blahut_arimoto import Code, anneal
+from infoplane.bottleneck.bound_settings import MAX_ORDER
 from infoplane.bottleneck.cross_fitting import Ints, Positions, halves, saturation
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.information import Floats, Grouping, Marginal, NullCurve, Rows, information
 from infoplane.text import Labels, NGrams, Windows
 
-MAX_ORDER = 3
 BETAS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 SMOOTHING = (1.0, 1 / 4, 1 / 32, 0.0)
 """Parts of the alpha that predicts best: less of it keeps more k-grams apart."""

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from infoplane.bottleneck.frontier import MAX_ORDER, Frontier, fit_frontiers
+from infoplane.bottleneck.bound_settings import MAX_ORDER, BoundSettings
+from infoplane.bottleneck.frontier import Frontier, fit_frontiers
 from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import atomic_files as files
 from infoplane.storage import check_schema, read_parquet, read_record, record_in, to_path, versions, write_parquet
-from infoplane.text import BUILT_IN, CONTEXT, TOKENS, Windows, make_windows, read_text
+from infoplane.text import BUILT_IN, Windows, text_of, windows_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from infoplane.bottleneck.bound_keywords import BoundKeywords
 
 SCHEMA = "infoplane/bound/1"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
@@ -112,36 +118,31 @@ class Bound:
 def bound(
     documents: Any = BUILT_IN,
     tokenizer: Any = None,
+    settings: BoundSettings | None = None,
     *,
-    tokens: int = TOKENS,
-    context: int = CONTEXT,
-    seed: int = 0,
-    orders: Sequence[int] = (1, 2, 3),
-    m: int = 100,
-    windows: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    **fitting: Any,
+    **flat: Unpack[BoundKeywords],
 ) -> Bound:
     """The achievable frontier of a text: how much of what comes next can be kept, for what is kept of k tokens?
 
     Args:
         documents: as for `infoplane.measure`.
         tokenizer: its tokens are what is coded.
-        tokens, context, seed, windows: of the text, as for `infoplane.measure`.
-        orders: of the k-grams, of 1 to 3.
-        m: symbols of a code.
+        settings: what is asked; by default that of `BoundSettings`.
         progress: called with a stage, what is done and what there is to do.
-        **fitting: see `infoplane.bottleneck.frontier.fit_frontiers`: wide, betas, starts, forward, tolerance.
+        **flat: settings by keyword, in the place of those in `settings`.
 
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
+    asked = (settings or BoundSettings()).but(flat)
     if tokenizer is None:
         raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
-    cut = make_windows(
-        read_text(documents), tokenizer, tokens=tokens, context=context, seed=seed, **(windows or {})
+    windows = windows_of(text_of(documents, asked.reading, asked.windows), tokenizer, asked.windows)
+    return bound_of(
+        windows, asked.orders, m=asked.m, progress=progress, seed=asked.windows.seed, wide=asked.wide,
+        starts=asked.starts, forward=asked.forward,
     )  # fmt: skip
-    return bound_of(cut, orders, m=m, progress=progress, seed=seed, **fitting)
 
 
 def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 100, **fitting: Any) -> Bound:

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from infoplane.errors import ResultError
+from infoplane.settings import Settings, as_text
 from infoplane.storage import atomic_files as files
 from infoplane.storage import check_free, check_kind, deciding_versions, differences
 
@@ -23,12 +24,22 @@ _NO_NUMBER = (
 """Options that decide nothing, and those whose content is hashed instead."""
 
 
-def request_of(ctx: typer.Context, **inputs: Any) -> dict[str, Any]:
-    """What decides a result: each option that is not as by default, by name, and what stands for the inputs."""
+def request_of(ctx: typer.Context, settings: Settings | None = None, **inputs: Any) -> dict[str, Any]:
+    """What decides a result: what is not as by default, by its key in files, and what stands for the inputs."""
     usual = {option.name: option.default for option in ctx.command.params}
-    told = {name: value for name, value in ctx.params.items() if name not in _NO_NUMBER and value != usual.get(name)}
-    told = {name: _plain(value) for name, value in told.items()}
-    return {**told, **{k: v for k, v in inputs.items() if v}, "versions": deciding_versions()}
+    declared = {} if settings is None else settings.settings()
+    own = {
+        name: _plain(value)
+        for name, value in ctx.params.items()
+        if name not in _NO_NUMBER and name not in declared and value != usual.get(name)
+    }
+    asked = {} if settings is None else settings.other_than_default()
+    told = {
+        declared[name].key: as_text(value) if isinstance(value, tuple) else value
+        for name, value in asked.items()
+        if declared[name].declared.decides
+    }
+    return {**own, **told, **{k: v for k, v in inputs.items() if v}, "versions": deciding_versions()}
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,6 @@
 from .byte_budget import limit_bytes as limit_bytes
 from .byte_budget import tokens_enough as tokens_enough
-from .cut_windows import CONTEXT as CONTEXT
 from .cut_windows import MIN_DEPTH as MIN_DEPTH
-from .cut_windows import MIN_WINDOW as MIN_WINDOW
-from .cut_windows import TOKENS as TOKENS
 from .cut_windows import fitting_context as fitting_context
 from .cut_windows import make_windows as make_windows
 from .cut_windows import prefix_of as prefix_of
@@ -30,6 +27,13 @@ from .ngram_labels import label_column as label_column
 from .ngram_labels import permuted as permuted
 from .ngram_labels import read_column as read_column
 from .ngram_labels import shifted as shifted
+from .text_reading import text_of as text_of
+from .text_reading import windows_of as windows_of
+from .text_settings import CONTEXT as CONTEXT
+from .text_settings import MIN_WINDOW as MIN_WINDOW
+from .text_settings import TOKENS as TOKENS
+from .text_settings import ReadSettings as ReadSettings
+from .text_settings import WindowSettings as WindowSettings
 from .windows import Windows as Windows
 from .word_labels import TextLabels as TextLabels
 from .word_labels import Unit as Unit

@@ -18,9 +18,7 @@ import numpy as np
 from infoplane.errors import check_whole
 from infoplane.text.cut_windows import MIN_DEPTH, water_level
 from infoplane.text.documents import Document, Text, text_hash
-
-MIN_BYTES = 256
-"""Bytes that are worth reading of a document before one document fewer is read: 64 tokens of English, or so."""
+from infoplane.text.text_settings import MIN_BYTES
 
 
 def limit_bytes(text: Text, size: int, seed: int = 0) -> Text:

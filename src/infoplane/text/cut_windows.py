@@ -18,13 +18,10 @@ import numpy.typing as npt
 
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.text.documents import Text
+from infoplane.text.text_settings import CONTEXT, MIN_WINDOW, TOKENS
 from infoplane.text.token_bytes import bytes_by_decoding, bytes_by_offsets
 from infoplane.text.windows import Windows
 
-TOKENS = 32_768
-CONTEXT = 512
-MIN_WINDOW = 8
-"""Tokens of the shortest window: states of a shorter one have hardly any context."""
 MIN_DEPTH = 64
 """Tokens that are worth reading of a document before one document fewer is read."""
 _CHARACTERS_PER_TOKEN = 16  # far more than any tokenizer reaches on prose: only the surplus is cut off

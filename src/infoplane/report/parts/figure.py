@@ -9,6 +9,7 @@ import contextlib
 import functools
 import re
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import altair as alt
@@ -16,6 +17,7 @@ import vl_convert
 
 from infoplane.errors import ResultError
 from infoplane.report.parts import theme
+from infoplane.storage import cached_text
 
 resource: Any = None
 with contextlib.suppress(ImportError):  # Windows has no such limits
@@ -94,6 +96,10 @@ def vegalite_version() -> str | None:
 @functools.cache
 def javascript() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script without imports, which defines `vegaEmbed`."""
-    # The stub asks for a snippet, the function does not: without one it sets `window.vegaEmbed`.
-    bundle: str = vl_convert.javascript_bundle(vl_version=vegalite_version())  # type: ignore[call-arg]
-    return bundle
+    version = vegalite_version()
+
+    def bundle() -> str:
+        # The stub asks for a snippet, the function does not: without one it sets `window.vegaEmbed`.
+        return str(vl_convert.javascript_bundle(vl_version=version))  # type: ignore[call-arg]
+
+    return cached_text(f"vega-{version or 'newest'}-of-vl-convert-{metadata.version('vl-convert-python')}.js", bundle)

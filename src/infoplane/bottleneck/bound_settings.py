@@ -1,0 +1,27 @@
+"""How the bound of a text is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from infoplane.settings import Settings, flag, setting, some_of, whole
+from infoplane.text import TOKENS, ReadSettings, WindowSettings
+
+GROUP = "Questions"
+MAX_ORDER = 3
+MAX_ORDER = 3
+
+
+@dataclass(frozen=True)
+class BoundSettings(Settings):
+    """What the bound of a text is asked; see `infoplane.bottleneck.bound`."""
+
+    reading: ReadSettings = field(default_factory=ReadSettings)
+    windows: WindowSettings = field(default_factory=lambda: WindowSettings(tokens=TOKENS))
+    orders: tuple[int, ...] = setting(
+        (1, 2, 3), some_of(*range(1, MAX_ORDER + 1)), "Lengths of the k-grams, of 1 to 3.", group=GROUP
+    )
+    m: int = setting(100, whole(2), "Symbols of a code.", group=GROUP, option="--symbols", short="-m", key="symbols")
+    wide: bool = setting(False, flag(), "The next k tokens too, where half of them recur.", group=GROUP)
+    starts: int = setting(1, whole(1), "Starts of each annealing.", group=GROUP, option="--restarts", key="restarts")
+    forward: bool = setting(False, flag(), "Anneal forward too: slower, seldom better.", group=GROUP)

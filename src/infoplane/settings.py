@@ -1,0 +1,361 @@
+"""How a setting is declared: once, as a field of a frozen dataclass in the room that uses it.
+
+A field says its type, default, bounds, meaning, group in the help, and whether it decides a number. From it come the
+check, the keyword of the Python function, the option of the command, the key of a file, and the entry in ids. A verb,
+such as `measure`, takes several such dataclasses: their sum is a `Settings` too, and is written and read flat.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar, get_type_hints
+
+from infoplane.errors import SettingError, check_whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Value: TypeAlias = "bool | int | float | str | tuple[int, ...] | tuple[str, ...] | None"
+T = TypeVar("T")
+_DECLARED = "infoplane"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a setting can be.
+
+    Attributes:
+        fits: whether a value is of the kind.
+        words: how that is said: `expected ...`.
+        one: type of a value, or of one of several; what the command line reads.
+        several: whether it is a list, comma-separated on the command line.
+    """
+
+    fits: Callable[[object], bool]
+    words: str
+    one: type[bool] | type[int] | type[float] | type[str]
+    several: bool = False
+
+    def parsed(self, text: str) -> Value:
+        """The value that a word on the command line stands for; what cannot be read is no value of the kind.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        if not self.several:
+            return self.one(text)
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        return tuple(int(word) for word in words) if self.one is int else tuple(words)
+
+
+def whole(least: int, most: int | None = None) -> Kind:
+    """A whole number within bounds."""
+
+    def fits(value: object) -> bool:
+        try:
+            return (number := check_whole("", value, least)) is not None and (most is None or number <= most)
+        except SettingError:
+            return False
+
+    return Kind(fits, f"a whole number, {least} or more" if most is None else f"a whole number, {least} to {most}", int)
+
+
+def one_of(*names: str) -> Kind:
+    """One of some words."""
+    return Kind(lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}", str)
+
+
+def some_of(*members: int | str) -> Kind:
+    """At least one of some words or numbers."""
+    one = type(members[0])
+
+    def fits(value: object) -> bool:
+        return isinstance(value, tuple) and bool(value) and all(type(each) is one and each in members for each in value)
+
+    return Kind(fits, f"some of {', '.join(map(str, members))}", one, several=True)
+
+
+def names(words: str = "names, comma-separated", least: int = 1) -> Kind:
+    """Some words, of which whoever uses them knows which there are."""
+
+    def fits(value: object) -> bool:
+        return isinstance(value, tuple) and len(value) >= least and all(map(word().fits, value))
+
+    return Kind(fits, words, str, several=True)
+
+
+def word(words: str = "a name") -> Kind:
+    """A word that is not empty."""
+    return Kind(lambda value: isinstance(value, str) and bool(value.strip()), words, str)
+
+
+def flag() -> Kind:
+    """Yes or no."""
+    return Kind(lambda value: isinstance(value, bool), "true or false", bool)
+
+
+def amount() -> Kind:
+    """A number above 0."""
+
+    def fits(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+    return Kind(fits, "a number above 0", float)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the declaration of a setting says beside its type and default.
+
+    Attributes:
+        kind: what it can be.
+        meaning: one line, for the help and the docs.
+        group: heading in the help.
+        decides: whether it decides a number.
+        option: on the command line, where not the name with dashes; and its short form.
+        key: in files, where not the name.
+    """
+
+    kind: Kind
+    meaning: str
+    group: str
+    decides: bool
+    option: str | None
+    short: str | None
+    key: str | None
+
+
+def setting(
+    default: T,
+    kind: Kind,
+    meaning: str,
+    *,
+    group: str,
+    decides: bool = True,
+    option: str | None = None,
+    short: str | None = None,
+    key: str | None = None,
+) -> T:
+    """Declare a setting: the value of a field of a `Settings` dataclass. See `Declared`."""
+    declared = Declared(kind, meaning, group, decides, option, short, key)
+    made: T = dataclasses.field(default=default, metadata={_DECLARED: declared})
+    return made
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a verb.
+
+    Attributes:
+        name: keyword in Python.
+        default: of that verb.
+        optional: whether it may be None, which stands for what its meaning says.
+        declared: the rest.
+    """
+
+    name: str
+    default: Value
+    optional: bool
+    declared: Declared
+
+    @property
+    def option(self) -> str:
+        """On the command line."""
+        return self.declared.option or "--" + self.name.replace("_", "-")
+
+    @property
+    def key(self) -> str:
+        """In files."""
+        return self.declared.key or self.name
+
+    def checked(self, value: object, spelling: Spelling | None = None, label: str = "") -> Value:
+        """The value, lists as tuples and whole numbers of any library as int.
+
+        Raises:
+            SettingError: it is not of the kind.
+        """
+        if isinstance(value, list):
+            value = tuple(value)
+        if self.declared.kind.one is int and type(value) is not bool and isinstance(value, Integral):
+            value = int(value)
+        if (value is None and self.optional) or self.declared.kind.fits(value):
+            return value  # type: ignore[return-value]  # the kind has just vouched for it
+        written = (spelling or KEYWORDS).written(self, value)
+        raise SettingError(f"{label}{written}: expected {self.declared.kind.words}")
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a setting is written in one of the places where it can be given.
+
+    Attributes:
+        name: of a setting there.
+        written: a setting with its value, as messages quote it.
+    """
+
+    name: Callable[[Setting], str]
+    written: Callable[[Setting, object], str]
+
+
+def _python(value: object) -> str:
+    return repr(list(value) if isinstance(value, tuple) else value)
+
+
+KEYWORDS = Spelling(lambda one: one.name, lambda one, value: f"{one.name} = {_python(value)}")
+"""In Python."""
+KEYS = Spelling(lambda one: one.key, lambda one, value: f"{one.key} = {_python(value)}")
+"""In a file."""
+OPTIONS = Spelling(lambda one: one.option, lambda one, value: f"{one.option} {as_text(value)}")
+"""On the command line."""
+
+
+def as_text(value: object) -> str:
+    """A value as it stands on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of dataclasses of settings: each field is declared by `setting`, or is a `Settings` itself.
+
+    Class variables:
+        refused: settings of its parts that cannot be asked here, and why.
+    """
+
+    refused: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        for name, declared in _own(type(self)).items():
+            object.__setattr__(self, name, declared.checked(getattr(self, name)))
+        self.check()
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            SettingError: they do.
+        """
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """All settings, of the parts too, by keyword."""
+        return _all(cls)
+
+    @classmethod
+    def of(cls, given: Mapping[str, object], label: str = "") -> Self:
+        """Settings of keywords.
+
+        Args:
+            given: values by keyword; what is left out is as by default.
+            label: what messages begin with.
+
+        Raises:
+            SettingError: an unknown keyword, with near ones, or a value that it cannot have.
+        """
+        return cls().but(given, label)
+
+    def but(self, given: Mapping[str, object], label: str = "") -> Self:
+        """The same settings with others in the place of some.
+
+        Raises:
+            SettingError: as for `of`.
+        """
+        check_given(given, self.settings().values(), self.refused, label)
+        return self.replaced(given)
+
+    def replaced(self, given: Mapping[str, object]) -> Self:
+        """`but` of keywords that are known; those of other parts are passed over."""
+        own = {name: given[name] for name in _own(type(self)) if name in given}
+        parts = {name: getattr(self, name).replaced(given) for name in _parts(type(self))}
+        return dataclasses.replace(self, **own, **parts)
+
+    def flat(self) -> dict[str, Value]:
+        """All values by keyword."""
+        values: dict[str, Value] = {name: getattr(self, name) for name in _own(type(self))}
+        for name in _parts(type(self)):
+            values |= getattr(self, name).flat()
+        return {name: value for name, value in values.items() if name not in self.refused}
+
+    def other_than_default(self) -> dict[str, Value]:
+        """Those values that differ from the verb's defaults, by keyword."""
+        usual = self.settings()
+        return {name: value for name, value in self.flat().items() if value != usual[name].default}
+
+
+_OWN: dict[type[Settings], dict[str, Setting]] = {}
+_ALL: dict[type[Settings], dict[str, Setting]] = {}
+
+
+def _own(cls: type[Settings]) -> dict[str, Setting]:
+    """The settings that are declared in a class itself."""
+    if cls not in _OWN:
+        hints = get_type_hints(cls)
+        found = {}
+        for field in dataclasses.fields(cls):
+            if (declared := field.metadata.get(_DECLARED)) is not None:
+                optional = type(None) in getattr(hints[field.name], "__args__", ())
+                default: Value = field.default  # type: ignore[assignment]  # `setting` always gives one
+                found[field.name] = Setting(field.name, default, optional, declared)
+        _OWN[cls] = found
+    return _OWN[cls]
+
+
+def _parts(cls: type[Settings]) -> tuple[str, ...]:
+    """The fields of a class that are settings of another one."""
+    return tuple(f.name for f in dataclasses.fields(cls) if _DECLARED not in f.metadata)
+
+
+def _all(cls: type[Settings]) -> dict[str, Setting]:
+    """The settings of a class and of its parts, in the order of its fields, with the defaults that they have there."""
+    if cls not in _ALL:
+        made, found = cls(), dict[str, Setting]()
+        for field in dataclasses.fields(cls):
+            value = getattr(made, field.name)
+            if not isinstance(value, Settings):
+                found[field.name] = _own(cls)[field.name]
+                continue
+            values = value.flat()
+            for name, one in type(value).settings().items():
+                found[name] = dataclasses.replace(one, default=values[name])
+        _ALL[cls] = {name: one for name, one in found.items() if name not in cls.refused}
+    return _ALL[cls]
+
+
+def check_given(
+    given: Mapping[str, object],
+    settings: Iterable[Setting],
+    refused: Mapping[str, str] = MappingProxyType({}),
+    label: str = "",
+    spelling: Spelling = KEYWORDS,
+) -> dict[str, Value]:
+    """The values of settings that were given, each of its kind.
+
+    Args:
+        given: values by the names that settings have where they were given.
+        settings: those that there are.
+        refused: those that cannot be asked here, and why.
+        label: what messages begin with.
+        spelling: of the place where they were given.
+
+    Returns:
+        Values by keyword.
+
+    Raises:
+        SettingError: a name that no setting has, with near ones; one that cannot be asked here; or a value that it
+            cannot have.
+    """
+    label = f"{label}: " if label else ""
+    known = {spelling.name(one): one for one in settings}
+    for name in given:
+        if name in refused:
+            raise SettingError(f"{label}{name} cannot be set here: {refused[name]}")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"; near names: {', '.join(near)}" if near else ""
+            raise SettingError(f"{label}unknown setting {name!r}{hint}")
+    return {known[name].name: known[name].checked(value, spelling, label) for name, value in given.items()}

@@ -1,0 +1,73 @@
+"""What is read of a text, and how it is cut into windows. Nothing that computes is loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infoplane.errors import SettingError
+from infoplane.settings import Settings, flag, setting, whole, word
+
+GROUP = "Text"
+TOKENS = 32_768
+CONTEXT = 512
+MIN_WINDOW = 8
+"""Tokens of the shortest window: states of a shorter one have hardly any context."""
+MIN_BYTES = 256
+"""Bytes that are worth reading of a document before one document fewer is read: 64 tokens of English, or so."""
+
+
+@dataclass(frozen=True)
+class ReadSettings(Settings):
+    """Which part of a source is read; see `read_text`."""
+
+    column: str | None = setting(
+        None, word(), "Column of the text; the first there is of text, content, document, raw_content, body.",
+        group=GROUP,
+    )  # fmt: skip
+    split: str = setting("train", word(), "Split of a dataset.", group=GROUP)
+    config: str | None = setting(None, word(), "Configuration of a dataset.", group=GROUP)
+    text_revision: str | None = setting(None, word(), "Version of a dataset.", group=GROUP)
+    streaming: bool = setting(True, flag(), "Stream a dataset, in place of downloading it first.", group=GROUP)
+    limit: int | None = setting(None, whole(1), "Documents to take at most.", group=GROUP)
+
+
+@dataclass(frozen=True)
+class WindowSettings(Settings):
+    """How much of a text is read, and its windows; see `make_windows`."""
+
+    tokens: int | None = setting(
+        None, whole(MIN_WINDOW), "Budget of tokens (32768).",
+        group=GROUP,
+    )  # fmt: skip
+    bytes: int | None = setting(
+        None, whole(MIN_BYTES), "Budget of bytes instead: the same text for every tokenizer.", group=GROUP
+    )
+    context: int = setting(CONTEXT, whole(MIN_WINDOW), "Longest window, in tokens.", group=GROUP)
+    seed: int = setting(0, whole(0), "Which documents are read.", group=GROUP)
+    add_bos: bool | None = setting(
+        None, flag(), "A BOS before each window; by default as its tokenizer does.", group=GROUP
+    )
+    include_special: bool = setting(False, flag(), "Measure special tokens of the text too.", group=GROUP)
+    include_first: bool = setting(False, flag(), "Measure the first token of a window too.", group=GROUP)
+    min_window: int = setting(MIN_WINDOW, whole(1), "Shorter pieces of a text are left out.", group=GROUP)
+
+    def replaced(self, given: Mapping[str, object]) -> WindowSettings:
+        """A budget that is given stands for the other one, which was there before."""
+        for budget, other in (("tokens", "bytes"), ("bytes", "tokens")):
+            if given.get(budget) is not None and other not in given:
+                given = {**given, other: None}
+        return super().replaced(given)
+
+    def check(self) -> None:
+        if self.tokens is not None and self.bytes is not None:
+            raise SettingError("tokens and bytes are two budgets: set one of them")
+        for name in ("tokens", "context"):
+            value = getattr(self, name)
+            if value is not None and value < self.min_window:
+                raise SettingError(f"{name} = {value}: expected min_window, {self.min_window}, or more")
+
+    @property
+    def cutting(self) -> dict[str, bool | int | None]:
+        """What decides windows beside budget, context and seed."""
+        return {name: getattr(self, name) for name in ("add_bos", "include_special", "include_first", "min_window")}
