@@ -6,6 +6,7 @@ message alone and exits with status 2. Anything else that escapes is a bug of ou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 
 
@@ -42,7 +43,15 @@ class ScoreError(InfoplaneError):
 
 
 class SettingError(InfoplaneError, ValueError):
-    """An argument is outside what it can be."""
+    """An argument is outside what it can be, or contradicts another.
+
+    Attributes:
+        settings: keywords that the message names; the command line writes their options in the place of those.
+    """
+
+    def __init__(self, message: str = "", *, settings: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.settings = tuple(settings)
 
 
 def check_whole(name: str, value: object, least: int) -> int:

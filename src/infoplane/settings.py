@@ -173,16 +173,20 @@ class Setting:
         """In files."""
         return self.declared.key or self.name
 
+    def _plain(self, value: object) -> object:
+        """A whole number of any library as int."""
+        is_whole = self.declared.kind.one is int and type(value) is not bool and isinstance(value, Integral)
+        return int(value) if is_whole and isinstance(value, Integral) else value
+
     def checked(self, value: object, spelling: Spelling | None = None, label: str = "") -> Value:
-        """The value, lists as tuples and whole numbers of any library as int.
+        """The value, what can be gone through as a tuple and whole numbers of any library as int.
 
         Raises:
             SettingError: it is not of the kind.
         """
-        if isinstance(value, list):
-            value = tuple(value)
-        if self.declared.kind.one is int and type(value) is not bool and isinstance(value, Integral):
-            value = int(value)
+        if self.declared.kind.several and isinstance(value, Iterable) and not isinstance(value, str | bytes):
+            value = tuple(map(self._plain, value))
+        value = self._plain(value)
         if (value is None and self.optional) or self.declared.kind.fits(value):
             return value  # type: ignore[return-value]  # the kind has just vouched for it
         written = (spelling or KEYWORDS).written(self, value)
@@ -266,7 +270,10 @@ class Settings:
             SettingError: as for `of`.
         """
         check_given(given, self.settings().values(), self.refused, label)
-        return self.replaced(given)
+        try:
+            return self.replaced(given)
+        except SettingError as error:
+            raise SettingError(f"{label}: {error}" if label else str(error), settings=error.settings) from None
 
     def replaced(self, given: Mapping[str, object]) -> Self:
         """`but` of keywords that are known; those of other parts are passed over."""
@@ -285,6 +292,21 @@ class Settings:
         """Those values that differ from the verb's defaults, by keyword."""
         usual = self.settings()
         return {name: value for name, value in self.flat().items() if value != usual[name].default}
+
+
+A = TypeVar("A", bound=Settings)
+B = TypeVar("B", bound=Settings)
+
+
+def apart(given: Mapping[str, object], first: A, second: B) -> tuple[A, B]:
+    """Keywords of two kinds of settings, each put in its own.
+
+    Raises:
+        SettingError: as for `Settings.but`.
+    """
+    known = [*first.settings().values(), *second.settings().values()]
+    check_given(given, known, {**first.refused, **second.refused})
+    return first.replaced(given), second.replaced(given)
 
 
 _OWN: dict[type[Settings], dict[str, Setting]] = {}
@@ -332,6 +354,7 @@ def check_given(
     refused: Mapping[str, str] = MappingProxyType({}),
     label: str = "",
     spelling: Spelling = KEYWORDS,
+    otherwise: str = "",
 ) -> dict[str, Value]:
     """The values of settings that were given, each of its kind.
 
@@ -341,6 +364,7 @@ def check_given(
         refused: those that cannot be asked here, and why.
         label: what messages begin with.
         spelling: of the place where they were given.
+        otherwise: what to do where no name is near.
 
     Returns:
         Values by keyword.
@@ -354,8 +378,19 @@ def check_given(
     for name in given:
         if name in refused:
             raise SettingError(f"{label}{name} cannot be set here: {refused[name]}")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"; near names: {', '.join(near)}" if near else ""
-            raise SettingError(f"{label}unknown setting {name!r}{hint}")
+    refuse_unknown(given, known, label.removesuffix(": "), otherwise)
     return {known[name].name: known[name].checked(value, spelling, label) for name, value in given.items()}
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], label: str = "", otherwise: str = "") -> None:
+    """Refuse names that there are not, with near ones.
+
+    Raises:
+        SettingError: there is such a name.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3)
+            hint = f"near names: {', '.join(near)}" if near else otherwise
+            raise SettingError(f"{label}{': ' if label else ''}unknown setting {name!r}{'; ' if hint else ''}{hint}")

@@ -34,7 +34,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "analysis.comparison": ("storage", "uncertainty", "measurement"),
     "analysis.training": (
-        "storage", "uncertainty", "engines", "text", "models", "information", "capture", "bottleneck", "measurement",
+        "storage", "uncertainty", "engines", "text", "text.pairs", "models", "information", "capture", "bottleneck",
+        "measurement",
     ),
     "analysis.surveys": (
         "storage", "engines", "text", "text.pairs", "models", "information", "measurement",

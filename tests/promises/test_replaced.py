@@ -78,8 +78,8 @@ REPLACED = [
     (measure_several, "infoplane.analysis.surveys.entries.deciding_versions"),
     (measure_several, "infoplane.models.fast_dtype"),
     (measure_run, "infoplane.models.load_model"),
-    (measure_run, "infoplane.models.devices.fast_dtype"),
-    (measure_run, "infoplane.analysis.training.worker.write_capture"),
+    (measure_run, "infoplane.models.loading.fast_dtype"),
+    (measure_run, "infoplane.analysis.training.worker.capture_model"),
     (measure_run, "infoplane.analysis.training.tracing.Tracing"),
 ]
 

@@ -1,3 +1,4 @@
+from .capture_settings import CaptureSettings as CaptureSettings
 from .folder import of_capture as of_capture
 from .folder import read_manifest as read_manifest
 from .folder import throw_away as throw_away

@@ -2,69 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from infoplane.cli.terminal import console
-from infoplane.errors import SettingError
 
 if TYPE_CHECKING:
     from infoplane.measurement import Measurement
-
-PANEL = "Preferences"
-Preferences = Annotated[
-    str | None,
-    typer.Option(
-        "--preferences",
-        help="Preference pairs instead of a text: .json, .jsonl, .parquet or a datasets id with prompt, chosen and "
-        "rejected. --tokens is then a budget of answer tokens.",
-        rich_help_panel=PANEL,
-    ),
-]
-ChatTemplate = Annotated[
-    str,
-    typer.Option(
-        "--chat-template",
-        help="auto: conversations by the tokenizer's template, plainly where it has none; yes: all pairs; no: none.",
-        rich_help_panel=PANEL,
-    ),
-]
-PromptTruncate = Annotated[
-    bool,
-    typer.Option(
-        "--prompt-truncate",
-        help="Cut prompts longer than half the context, from the left, instead of leaving their pairs out.",
-        rich_help_panel=PANEL,
-    ),
-]
-
-
-def check_alone(text: str, column: str | None, include_first: bool, size: int | None) -> None:
-    """Refuse what goes with a text and not with pairs.
-
-    Raises:
-        SettingError: a text, a column, a budget of bytes or the first tokens of windows were asked for too.
-    """
-    for name, given in (
-        ("--text", text != "c4-sample"),
-        ("--column", column is not None),
-        ("--include-first", include_first),
-        ("--bytes", size is not None),
-    ):
-        if given:
-            raise SettingError(f"--preferences reads pairs and no other text: leave {name} out")
-
-
-def check_none(chat_template: str, prompt_truncate: bool) -> None:
-    """Refuse what says how pairs are read where there are none.
-
-    Raises:
-        SettingError: such an option.
-    """
-    for name, there in (("--chat-template", chat_template != "auto"), ("--prompt-truncate", prompt_truncate)):
-        if there:
-            raise SettingError(f"{name} says how --preferences are read: set both, or leave it out")
 
 
 def show(found: Measurement) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
+from infoplane.engines import WorkSettings
+from infoplane.errors import SettingError
 from infoplane.settings import OPTIONS, Setting, Settings, as_text, check_given
 
 P = ParamSpec("P")
@@ -16,28 +20,44 @@ R = TypeVar("R")
 
 
 def with_settings(function: Callable[P, R]) -> Callable[..., R]:
-    """A command whose parameter `settings`, of a class of settings, is given by an option for each of them.
+    """A command each of whose parameters of a class of settings is given by an option for each of those.
 
     The options stand in the help where that parameter stands among the others.
     """
     hints = get_type_hints(function, include_extras=True)
-    kind = hints["settings"]
-    assert isinstance(kind, type) and issubclass(kind, Settings)
-    declared = kind.settings()
-    parameters = list(inspect.signature(function).parameters.values())
-    at = [one.name for one in parameters].index("settings")
-    options = [_parameter(one) for one in declared.values()]
-    others = [one.replace(annotation=hints[one.name], kind=one.KEYWORD_ONLY) for one in parameters]
+    kinds = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
+    asked: list[inspect.Parameter] = []
+    for one in inspect.signature(function).parameters.values():
+        if one.name in kinds:
+            asked += [_parameter(setting) for setting in kinds[one.name].settings().values()]
+        else:
+            asked.append(one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY))
 
     @functools.wraps(function)
     def command(**values: object) -> R:
-        given = {name: values.pop(name) for name in declared}
-        return function(settings=read_options(kind, given), **values)  # type: ignore[call-arg, arg-type]
+        given = {name: {key: values.pop(key) for key in kind.settings()} for name, kind in kinds.items()}
+        try:
+            chosen = {name: read_options(kind, given[name]) for name, kind in kinds.items()}
+            return function(**chosen, **values)  # type: ignore[call-arg, arg-type]
+        except SettingError as error:
+            raise SettingError(_as_options(error, *kinds.values())) from None
 
-    asked = [*others[:at], *options, *others[at + 1 :]]
     command.__signature__ = inspect.Signature(asked)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in asked}
     return command
+
+
+def _as_options(error: SettingError, *kinds: type[Settings]) -> str:
+    """What an error says, with options in the place of the keywords that it names."""
+    options = {name: one.option for kind in kinds for name, one in kind.settings().items()}
+    options |= {"documents": "--text", "preferences": "--preferences", "labels": "--label"}
+    names = "|".join(re.escape(name) for name in error.settings if name in options)
+    return re.sub(rf"\b({names})\b", lambda found: options[found[1]], str(error)) if names else str(error)
+
+
+def without_engine(work: WorkSettings) -> WorkSettings:
+    """The same where an engine runs already, which has its workers."""
+    return replace(work, engine="local", workers=None, gpus_per_worker=None)
 
 
 def read_options(kind: type[Settings], given: Mapping[str, object]) -> Settings:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infoplane.cli import options as o
+from infoplane.cli.settings_options import with_settings, without_engine
 from infoplane.cli.terminal import bars, console, quiet, say, short, tell
-from infoplane.engines import using
+from infoplane.engines import WorkSettings, using
 from infoplane.errors import SettingError
 from infoplane.storage import reach_location
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from infoplane.measurement import Estimate
 
 
+@with_settings
 def survey(
     source: Annotated[
         str, typer.Argument(metavar="SURVEY", help="A survey file (TOML), or open-families, which ships.")
@@ -50,10 +52,8 @@ def survey(
     show: Annotated[
         bool, typer.Option("--show", help="Print a survey that ships, to make your own.", rich_help_panel="Survey")
     ] = False,
-    engine: o.Engine = "local",
-    workers: o.Workers = None,
-    gpus_per_worker: o.GpusPerWorker = None,
-    memory: o.Memory = None,
+    *,
+    work: WorkSettings,
     as_json: o.AsJson = False,
     force: Annotated[
         bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)
@@ -84,10 +84,11 @@ def survey(
     folder = reach_location(
         out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out", writes=False
     )
-    with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
+    with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
         found = run(
-            entries, out=folder, only=globs, up_to=up_to, force=force, engine=running, memory=memory, progress=progress,
+            entries, out=folder, only=globs, up_to=up_to, force=force, work=without_engine(work), engine=running,
+            progress=progress,
             source=source, say=tell,
         )  # fmt: skip
     if as_json:
@@ -182,7 +183,7 @@ def _texts(entries: Sequence[Any]) -> dict[str, Any]:
     read: dict[str, Any] = {}
     found = {}
     for entry in entries:
-        here = entry.settings["text"] == BUILT_IN or Path(entry.settings["text"]).is_absolute()
+        here = entry.settings.text == BUILT_IN or Path(entry.settings.text).is_absolute()
         key = text_key(entry)
         if here and key not in read:
             read[key] = read_entry_text(entry)
@@ -193,8 +194,8 @@ def _texts(entries: Sequence[Any]) -> dict[str, Any]:
 def _record(found: Sequence[Cost], value: float, why: str, reachable: bool) -> dict[str, Any]:
     from infoplane.analysis.surveys import BYTES_PER_TOKEN, CAPTURING, EACH_SET
 
-    kept = [c.capture or 0 for c in found if c.entry.settings.get("keep_captures")]
-    passing = [c.capture or 0 for c in found if not c.entry.settings.get("keep_captures")]
+    kept = [c.capture or 0 for c in found if c.entry.settings.keep_captures]
+    passing = [c.capture or 0 for c in found if not c.entry.settings.keep_captures]
     notes = [
         f"hours are forward passes, 2 N operations a token, with the capture ({CAPTURING:.0%} more, {EACH_SET:.1%} for "
         f"each further reference set), at {value:.3g} operations a second ({why}); downloads and loading come on top",

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,13 +115,12 @@ def short(source: object) -> str:
     return name.removesuffix(".gguf") or "model"
 
 
-def given(ctx: typer.Context, *panels: str) -> list[str]:
-    """The options of some panels of the help that stand on the command line, as they are spelled there."""
+def given(ctx: typer.Context, names: Collection[str]) -> list[str]:
+    """Those of some options that stand on the command line, as they are spelled there."""
     return [
         max(option.opts, key=len)
         for option in ctx.command.params
-        if getattr(option, "rich_help_panel", None) in panels
-        and option.name is not None
+        if option.name in names
         # by name: typer may bring its own copy of click
         and getattr(ctx.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
     ]

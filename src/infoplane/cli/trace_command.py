@@ -3,66 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infoplane.analysis.training import TraceSettings
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done
-from infoplane.cli.terminal import bars, console, numbers, quiet, say, short, tell, words
-from infoplane.engines import using
+from infoplane.cli.settings_options import with_settings, without_engine
+from infoplane.cli.terminal import bars, console, quiet, say, short, tell
+from infoplane.engines import WorkSettings, using
 from infoplane.storage import check_kind, parse_json, reach_location
 
 if TYPE_CHECKING:
     from infoplane.analysis.training import Trajectory
 
 
+@with_settings
 def trace(
     model: Annotated[str, typer.Argument(help="A folder that holds checkpoint folders, or a hub id.")],
-    revisions: Annotated[
-        str | None,
-        typer.Option(
-            help="Which checkpoints: names, globs (step*000) and ranges of steps (1000..143000), comma-separated; "
-            "all that tell a step by default.",
-            rich_help_panel="Run",
-        ),
-    ] = None,
     steps: Annotated[
         Path | None,
         typer.Option(help="CSV with name,step,tokens for names that tell no step.", rich_help_panel="Run"),
     ] = None,
     text: o.Text = "c4-sample",
-    tokens: o.Tokens = 16_384,
-    context: o.Context = 512,
-    seed: o.Seed = 0,
-    column: o.Column = None,
-    split: o.Split = "train",
-    config: o.Config = None,
-    limit: o.Limit = None,
-    add_bos: o.AddBos = None,
-    tokenizer: o.Tokenizer = None,
-    dtype: o.Dtype = "auto",
-    device: o.Device = "auto",
-    device_map: o.DeviceMap = None,
-    layers: o.Layers = None,
-    batch: o.Batch = None,
-    trust_remote_code: o.TrustRemoteCode = False,
-    allow_pickle: o.AllowPickle = False,
-    points: o.PointCount = 100,
-    points_seed: o.PointsSeed = 0,
-    orders: o.Orders = "1,2",
-    with_bound: o.Bounded = False,
-    estimator: o.Estimator = "corrected,plugin",
-    unit: o.Unit = "efficiency",
+    preferences: o.Preferences = None,
+    *,
+    settings: TraceSettings,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder or address of the results; infoplane-trace-MODEL by default.", rich_help_panel=o.OUT),
     ] = None,
-    keep_captures: Annotated[bool, typer.Option(help="Keep each checkpoint's capture.", rich_help_panel=o.OUT)] = False,
-    engine: o.Engine = "local",
-    workers: o.Workers = None,
-    gpus_per_worker: o.GpusPerWorker = None,
-    memory: o.Memory = None,
+    work: WorkSettings,
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite a finished trace.", rich_help_panel=o.OUT)] = False,
 ) -> None:
@@ -76,25 +48,20 @@ def trace(
     from infoplane.analysis.training import trace as run
     from infoplane.models import find_checkpoints, read_table
     from infoplane.report.training import write_run_report
-    from infoplane.text import read_text
 
     folder = reach_location(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
     check_kind(folder, JSON_NAME)
     table = read_table(steps) if steps else None
     there = _measured(folder / JSON_NAME) if not force and (folder / "report.html").exists() else set()
     before = (folder / JSON_NAME).read_bytes() if there else b""
-    nothing_left = there and {checkpoint.name for checkpoint in find_checkpoints(model, revisions, table)} <= there
-    with bars() as progress, using(engine, workers, gpus_per_worker, tell) as running:
+    nothing_left = (
+        there and {checkpoint.name for checkpoint in find_checkpoints(model, settings.revisions, table)} <= there
+    )
+    with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
-        documents = read_text(text, column=column, split=split, config=config, limit=limit, seed=seed)
-        more: dict[str, Any] = {"device_map": device_map} if device_map else {}
         found = run(
-            model, documents, out=folder, revisions=revisions, table=table, tokens=tokens, context=context, seed=seed,
-            orders=numbers(orders), estimators=words(estimator), unit=unit, m=points, points_seed=points_seed,
-            layers=words(layers) if layers else None, windows={"add_bos": add_bos}, keep_captures=keep_captures,
-            bound=with_bound, engine=running, memory=memory, batch=batch, progress=progress, tokenizer=tokenizer,
-            dtype=dtype, device=device, force=force,
-            trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **more,
+            model, text, settings, out=folder, preferences=preferences, table=table, force=force,
+            work=without_engine(work), engine=running, progress=progress,
         )  # fmt: skip
     if as_json:
         say((folder / JSON_NAME).read_text("utf-8").rstrip(), lines=True)

@@ -9,3 +9,5 @@ from .base import unseen as unseen
 from .by_name import using as using
 from .progress import Progress as Progress
 from .ray_engine import RayEngine as RayEngine
+from .work_keywords import WorkKeywords as WorkKeywords
+from .work_settings import WorkSettings as WorkSettings

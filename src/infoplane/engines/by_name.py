@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 
 from infoplane.engines.base import Engine, Local
 from infoplane.engines.ray_engine import RayEngine
+from infoplane.engines.work_settings import ENGINES
 from infoplane.errors import SettingError
-
-ENGINES = ("local", "ray")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ from .assignments import Ints as Ints
 from .assignments import Rows as Rows
 from .assignments import negative_entropy as negative_entropy
 from .assignments import widest as widest
+from .code_settings import CALIBRATIONS as CALIBRATIONS
+from .code_settings import CodeSettings as CodeSettings
 from .estimators import ESTIMATORS as ESTIMATORS
 from .estimators import NULL_CURVE as NULL_CURVE
 from .estimators import PLUGIN as PLUGIN
@@ -23,6 +25,5 @@ from .reference_points import ReferencePoints as ReferencePoints
 from .soft_assignment import soft_assign as soft_assign
 from .soft_assignment import soft_entropy as soft_entropy
 from .soft_assignment import unit_scale as unit_scale
-from .vmf_temperature import CALIBRATIONS as CALIBRATIONS
 from .vmf_temperature import check_calibration as check_calibration
 from .vmf_temperature import temperature as temperature

@@ -28,8 +28,7 @@ import numpy as np
 from scipy import optimize, special
 
 from infoplane.errors import SettingError
-
-CALIBRATIONS = ("exact", "leading-order", "amos-lower")
+from infoplane.information.code_settings import CALIBRATIONS
 
 
 def kl_vmf_uniform(kappa: float, d: int) -> float:

@@ -1,12 +1,19 @@
-from .asking import UNITS as UNITS
-from .asking import WEIGHTS as WEIGHTS
 from .asking import Asker as Asker
-from .asking import check_asked as check_asked
 from .asking import measure_capture as measure_capture
 from .columns import figures_by_column as figures_by_column
 from .estimate import Estimate as Estimate
 from .frontier_gap import with_bound as with_bound
+from .measure_settings import UNITS as UNITS
+from .measure_settings import WEIGHTS as WEIGHTS
+from .measure_settings import MeasureSettings as MeasureSettings
+from .measure_settings import PrecisionSettings as PrecisionSettings
+from .measure_settings import QuestionSettings as QuestionSettings
+from .measuring import Asking as Asking
+from .measuring import capture_model as capture_model
+from .measuring import check_questions as check_questions
+from .measuring import cut as cut
 from .measuring import measure as measure
+from .measuring import read_input as read_input
 from .members import Member as Member
 from .preference_information import QUANTITIES as QUANTITIES
 from .results import JSON_NAME as JSON_NAME
@@ -17,3 +24,4 @@ from .tokens_needed import WANTED as WANTED
 from .tokens_needed import costs as costs
 from .tokens_needed import note as note
 from .tokens_needed import spoken_tokens as spoken_tokens
+from .untrained_twin import of_the_twin as of_the_twin

@@ -15,13 +15,11 @@ from infoplane.engines import Advance, Engine, Local, Piece, Progress
 from infoplane.errors import SettingError
 from infoplane.information import ESTIMATORS
 from infoplane.measurement.estimate_rows import Record
+from infoplane.measurement.measure_settings import UNITS, WEIGHTS
 from infoplane.measurement.questions import Question, Questions, check_orders
 from infoplane.measurement.reduction import Answers, Plan, Target, answer, settings, targets_of
 from infoplane.measurement.results import Measurement
 from infoplane.text import Column, Unit, Windows
-
-UNITS = ("efficiency", "bits", "nats")
-WEIGHTS = ("frequency", "uniform")
 
 
 def measure_capture(

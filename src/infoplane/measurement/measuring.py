@@ -1,75 +1,59 @@
-"""The whole way from a model and text to a measurement, as one function."""
+"""The whole way from a model and text to a measurement: read, load, cut, capture, ask.
+
+`measure` goes it; a trace and a monitor go parts of it, by the same functions.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.bottleneck import bound_of, with_a_bound
-from infoplane.capture import Capture, capture_sizes, capture_with, check_sizes, draw_points, open_capture
-from infoplane.engines import Engine, Progress, using
+from infoplane.bottleneck import Frontier, bound_of, with_a_bound
+from infoplane.capture import Capture, capture_sizes, capture_with, draw_points, open_capture
+from infoplane.engines import Engine, Group, Progress, WorkSettings, using
 from infoplane.errors import SettingError
-from infoplane.measurement.asking import check_asked, measure_capture
+from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
+from infoplane.measurement.measure_settings import MeasureSettings
 from infoplane.measurement.preference_information import with_preferences
-from infoplane.measurement.read_until import MOST, Stage, Wanted, enough_documents, outcome, places, read_until
+from infoplane.measurement.read_until import MOST, Wanted, enough_documents, outcome, places, read_until
 from infoplane.measurement.results import Measurement
 from infoplane.models import AskFacts, Source, select_names
-from infoplane.storage import parse_size, reach_location, temporary, to_path
+from infoplane.settings import apart
+from infoplane.storage import reach_location, temporary, to_path
 from infoplane.storage import working_folders as work_folders
-from infoplane.text import BUILT_IN, CONTEXT, TOKENS, Text, fitting_context, label_column, make_windows, read_text
-from infoplane.text.pairs import is_of_pairs, make_pair_windows, read_pairs
+from infoplane.text import BUILT_IN, Text, Unit, fitting_context, label_column, text_of, windows_of
+from infoplane.text.pairs import Pairs, is_of_pairs, make_pair_windows, read_pairs
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from infoplane.measurement.measure_keywords import MeasureKeywords
+    from infoplane.models import Facts, Model
     from infoplane.text import Column, Windows
 
 MODEL = "smollm2-135m"
-FIXED = (
-    "documents", "preferences", "tokenizer", "tokens", "until_se", "until_order", "context", "seed", "m", "points_seed",
-    "calibration", "reference_sets", "layers", "loss", "windows", "batch",
-)  # fmt: skip
-"""What decides how a capture is made, and says nothing to one that is."""
 
 
 def measure(
     model: Any = MODEL,
     documents: Any = BUILT_IN,
+    settings: MeasureSettings | None = None,
     *,
     preferences: Any = None,
     tokenizer: Any = None,
-    tokens: int | None = None,
-    until_se: float | None = None,
-    until_order: int | None = None,
-    context: int = CONTEXT,
-    seed: int = 0,
-    orders: Sequence[int] = (1, 2, 3, 4),
-    estimators: Sequence[str] = ("corrected", "plugin"),
-    weights: Sequence[str] = ("frequency",),
     labels: Mapping[str, Column] | None = None,
-    text_labels: Sequence[str] = (),
-    unit: str = "efficiency",
-    m: int = 100,
-    points_seed: int = 0,
-    calibration: str = "exact",
-    reference_sets: int = 1,
-    layers: Sequence[str] | None = None,
-    loss: bool = False,
-    bound: bool = False,
-    windows: Mapping[str, Any] | None = None,
     capture: str | Path | None = None,
     force: bool = False,
-    threads: int | None = None,
-    engine: str | Engine = "local",
-    workers: int | None = None,
-    memory: int | str | None = None,
-    batch: int | None = None,
+    work: WorkSettings | None = None,
+    engine: str | Engine | None = None,
     progress: Progress | None = None,
-    **loading: Any,
+    **flat: Unpack[MeasureKeywords],
 ) -> Measurement:
     """Measure how a language model has compressed what it reads.
 
@@ -77,189 +61,316 @@ def measure(
         model: `smollm2-135m`, a hub id, a folder, a .gguf file, an adapter folder, a loaded
             `transformers` module, or an `infoplane.models.decoder.Model`; None reads the capture only.
         documents: `c4-sample`, a file or folder, a dataset id, strings, or a `Text`.
-        preferences: pairs instead of documents, for `infoplane.text.pairs.preference_pairs.read_pairs`; `tokens` is
-            then a budget of answer tokens, `windows` holds more for `make_pair_windows`, and the rows of
-            `infoplane.measurement.preference_information` are added.
+        settings: what is measured, and how; by default that of `MeasureSettings`.
+        preferences: pairs instead of documents, for `infoplane.text.pairs.read_pairs`; `tokens` is then a budget of
+            answer tokens, and the rows of `infoplane.measurement.preference_information` are added.
         tokenizer: needed with a module; with a name it may be another hub id or folder. A warning says where it
             differs from the one beside the weights; tokens that the model has not are refused.
-        tokens, context, seed: budget of tokens (32,768; with `until_se` the most, 262,144), longest window, which
-            documents.
-        until_se: read until the standard errors of complexity and expressivity of the whole model, by `corrected` in
-            `unit`, are at most this; the result is that of a plain measurement of the budget that was needed.
-        until_order: the order that is judged, the lowest asked by default.
-        orders, estimators, weights, labels, text_labels, unit: see `infoplane.measurement.asking.measure_capture`.
-        m, points_seed, calibration, reference_sets: reference points; set r is drawn with points_seed + r.
-        layers: names of the layers to read, all by default.
-        loss: also the next-token loss and bits per byte of the same text.
-        bound: also the frontier of the text for the orders up to 3, and the model's place against it: minutes more.
-        windows: more for `make_windows`: `add_bos`, `include_special`, `include_first`, `min_window`.
+        labels: further columns by name; see `infoplane.measure_capture`.
         capture: folder, or address such as s3://bucket/x, to keep the capture in; a temporary folder otherwise.
         force: throw away another run's capture in that folder.
-        threads: to measure with.
-        engine, workers: `local`, or `ray`: shards and layers are done by so many workers of a Ray cluster (see
-            `infoplane.engines.ray_engine`); or an engine that runs.
-        memory: what may be held beyond the weights (by each worker), in bytes or as `4GB`, `4GiB`, `512MB`; by default
-            measuring takes up to half of what is free. Smaller batches, which it may ask for, can change the last bits
-            of states.
-        batch: tokens a batch, at most; 4,096 by default. Halved where memory runs out.
+        work: workers, memory and threads; by default that of `WorkSettings`.
+        engine: one that runs, or its name, in the place of that in `work`.
         progress: called with a stage, what is done and what there is to do.
-        **loading: for `load_model`: revision, dtype, device, device_map, trust_remote_code, allow_pickle,
-            random_init.
+        **flat: settings of `settings` and `work` by keyword, in the place of those in them.
 
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
-    orders = tuple(orders)
-    told = {name: value for name, value in locals().items() if name not in ("engine", "workers", "loading")}
-    if not isinstance(engine, Engine) or workers is not None:  # start it, and be called again with it
-        with using(engine, workers) as running:
-            return measure(**told, engine=running, **loading)
-    started, since = time.monotonic(), len(engine.retried)
-    questions: dict[str, Any] = {
-        "orders": orders, "estimators": estimators, "weights": weights, "labels": labels,
-        "text_labels": text_labels, "unit": unit, "threads": threads, "engine": engine, "memory": memory,
-        "progress": progress,
-    }  # fmt: skip
+    chosen, how = apart(flat, settings or MeasureSettings(), work or WorkSettings())
+    if isinstance(tokenizer, str | Path):
+        chosen, tokenizer = chosen.but({"tokenizer": str(tokenizer)}), None
+    check_questions(chosen)
     if capture is not None:
         capture = reach_location(capture, "capture", writes=model is not None)
-    if memory is not None:
-        parse_size(memory)
-    check_asked(orders, estimators, weights, unit, text_labels)  # not after hours of capturing
-    check_sizes(
-        m=m, points_seed=points_seed, calibration=calibration, tokens=tokens, context=context, seed=seed,
-        windows=windows, batch=batch, reference_sets=reference_sets,
-    )  # fmt: skip
-    if model is None:
-        if capture is None:
-            raise SettingError("without a model there must be a capture: name one of the two")
-        if there := [name for name in FIXED if not _is_default(name, told[name])] + list(loading):
+    with using(engine or how.engine, how.workers, how.gpus_per_worker) as running:
+        asking = Asking(chosen, how, running, labels or {}, progress)
+        if model is None:
+            _refuse_making(chosen, how, documents=documents, preferences=preferences, tokenizer=tokenizer)
+            return asking.ask(_kept(capture))
+        read = read_input(documents, preferences, chosen, labels)
+        if running.sends and not isinstance(model, str | Path):
             raise SettingError(
-                f"a capture has its own text, model and reference points, so {', '.join(there)} can say nothing more: "
-                "leave that out, or name the model too"
+                f"a {type(model).__name__} that is loaded here cannot be sent to workers of the engine {running.name}: "
+                "name its folder or hub id, or leave engine out"
             )
-        kept = open_capture(capture)
-        if is_of_pairs(kept.windows):
-            _pairs_alone(None, labels=labels, text_labels=text_labels, bound=bound)
-        found = measure_capture(kept, **questions)
-        if is_of_pairs(kept.windows):
-            found = with_preferences(found, kept, progress=progress)
-        return _bounded(found, kept, orders, progress) if bound else found
-    if until_se is None and until_order is not None:
-        raise SettingError("until_order says which order until_se judges: set until_se too")
-    wanted = None
-    if until_se is not None:
-        if labels:
-            raise SettingError("labels fit the positions of one budget: find it with until_se, then name it in tokens")
-        most = MOST if tokens is None else tokens
-        wanted = Wanted.of(until_se, until_order, orders, weights, unit, most)
-    pairs, text = None, None
-    if preferences is not None:
-        _pairs_alone(documents, until_se=until_se, labels=labels, text_labels=text_labels, bound=bound)
-        pairs = read_pairs(preferences)
-    else:
-        text = read_text(documents)
-        if wanted is not None:
-            enough_documents(len(text))
-    if engine.sends and not isinstance(model, str | Path):
+        return _measured(asking, model, tokenizer, read, capture, force)
+
+
+def check_questions(settings: MeasureSettings) -> None:
+    """Refuse what cannot be asked of any capture: known before there is one.
+
+    Raises:
+        SettingError: a label of the text that is not known, or an error that no budget reaches.
+    """
+    for name in settings.questions.text_labels:
+        Unit.parse(name)
+    if settings.precision.until_se is not None:
+        _wanted(settings)
+
+
+def _wanted(settings: MeasureSettings) -> Wanted:
+    """The standard error that is wanted."""
+    p, q, most = settings.precision, settings.questions, settings.windows.tokens
+    return Wanted.of(p.until_se, p.until_order, q.orders, q.weights, q.unit, MOST if most is None else most)
+
+
+def _refuse_making(chosen: MeasureSettings, how: WorkSettings, documents: Any, **others: Any) -> None:
+    """Refuse what says how a capture is made, where one is only asked."""
+    given = [name for name, value in others.items() if value is not None]
+    if not (isinstance(documents, str) and documents == BUILT_IN):
+        given.insert(0, "documents")
+    given += [*chosen.of_captures(), *(["batch"] if how.batch is not None else [])]
+    if given:
         raise SettingError(
-            f"a {type(model).__name__} that is loaded here cannot be sent to workers of the engine {engine.name}: name "
-            "its folder or hub id, or leave engine out"
+            f"a capture has its own text, model and reference points, so {', '.join(given)} can say nothing more: "
+            "leave that out, or name the model too"
         )
+
+
+def _kept(capture: str | Path | None) -> Capture:
+    if capture is None:
+        raise SettingError("without a model there must be a capture: name one of the two")
+    return open_capture(capture)
+
+
+# ---------------------------------------------------------------------- what is read
+
+
+def read_input(
+    documents: Any, preferences: Any, settings: MeasureSettings, labels: Mapping[str, Column] | None = None
+) -> Text | Pairs:
+    """The text or the pairs that settings ask for.
+
+    Raises:
+        SettingError: what cannot be asked of pairs, or of a text that is read until an error is reached.
+        TextError: it cannot be read, or has too few documents for an error.
+    """
+    until = settings.precision.until_se
+    if until is not None and labels:
+        raise SettingError(
+            "labels fit the positions of one budget: find it with until_se, then name it in tokens",
+            settings=("until_se", "tokens"),
+        )
+    if preferences is not None:
+        _refuse_with_pairs(documents, settings, labels)
+        r = settings.reading
+        return read_pairs(preferences, split=r.split, config=r.config, revision=r.text_revision, limit=r.limit)
+    if there := settings.pairs.other_than_default():
+        raise SettingError(
+            f"{', '.join(there)} says how preferences are read: give some, or leave it out",
+            settings=(*there, "preferences"),
+        )
+    text = text_of(documents, settings.reading, settings.windows)
+    if until is not None:
+        enough_documents(len(text))
+    return text
+
+
+_NOT_OF_PAIRS = ("column", "bytes", "include_first", "min_window", "until_se", "text_labels", "bound")
+
+
+def _refuse_with_pairs(documents: Any, settings: MeasureSettings, labels: Mapping[str, Column] | None) -> None:
+    given = [name for name in settings.other_than_default() if name in _NOT_OF_PAIRS]
+    if labels:
+        given.insert(0, "labels")
+    if documents is not None and not (isinstance(documents, str) and documents == BUILT_IN):
+        given.insert(0, "documents")
+    if given:
+        raise SettingError(
+            f"preferences are measured without {given[0]}: leave one of the two out", settings=(given[0], "preferences")
+        )
+
+
+def cut(read: Text | Pairs, tokenizer: Any, settings: MeasureSettings, limit: int | None = None) -> Windows:
+    """Windows of a text or of pairs.
+
+    Args:
+        read: from `read_input`.
+        tokenizer: of the model.
+        settings: budget, context, seed, and what is a position.
+        limit: positions that the model has, where it has so many only.
+
+    Raises:
+        TextError, SettingError: as for `make_windows` and `make_pair_windows`.
+    """
+    windows = dataclasses.replace(settings.windows, context=fitting_context(settings.windows.context, limit))
+    if isinstance(read, Text):
+        return windows_of(read, tokenizer, windows)
+    w, p = windows, settings.pairs
+    budget = {} if w.tokens is None else {"tokens": w.tokens}
+    return make_pair_windows(
+        read, tokenizer, context=w.context, seed=w.seed, add_bos=w.add_bos, include_special=w.include_special,
+        chat_template=p.chat_template, prompt_truncate=p.prompt_truncate, **budget,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- what is captured
+
+
+def capture_model(
+    models: Group[Model],
+    facts: Facts,
+    windows: Windows,
+    settings: MeasureSettings,
+    work: WorkSettings,
+    folder: Path,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Capture:
+    """The capture of a model that workers hold, in a folder; what is there of it is gone on with.
+
+    Raises:
+        CaptureError, ModelError, SettingError: as for `write_capture`.
+    """
+    layers, code, loss = select_names(facts.layers, settings.capturing.layers), settings.code, settings.capturing.loss
+    points = draw_points(facts.width, code.m, code.points_seed, code.calibration, code.reference_sets, work.memory)
+    sizes = capture_sizes(facts, windows, points, len(layers), loss, work.memory, work.batch)
+    return capture_with(
+        models, folder, facts, windows, points, layers, loss=loss, force=force, progress=progress, **sizes
+    )
+
+
+# ---------------------------------------------------------------------- what is asked
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """What is asked of captures, and where."""
+
+    settings: MeasureSettings
+    work: WorkSettings
+    engine: Engine
+    labels: Mapping[str, Column]
+    progress: Progress | None
+
+    def ask(self, capture: Capture, frontiers: Sequence[Frontier] | None = None) -> Measurement:
+        """The measurement of a capture.
+
+        Args:
+            capture: of a text, or of pairs.
+            frontiers: of its text, where they are fitted already.
+
+        Raises:
+            SettingError, LabelError: as for `measure_capture`.
+        """
+        q, of_pairs = self.settings.questions, is_of_pairs(capture.windows)
+        if of_pairs:
+            _refuse_with_pairs(None, self.settings, self.labels)
+        found = measure_capture(
+            capture, orders=q.orders, estimators=q.estimators, weights=q.weights, labels=self.labels,
+            text_labels=q.text_labels, unit=q.unit, threads=self.work.threads, engine=self.engine,
+            memory=self.work.memory, progress=self.progress,
+        )  # fmt: skip
+        if of_pairs:
+            return with_preferences(found, capture, progress=self.progress)
+        return self._placed(found, capture, frontiers) if q.bound else found
+
+    def _placed(self, found: Measurement, capture: Capture, frontiers: Sequence[Frontier] | None = None) -> Measurement:
+        """The same with the place of the model against the bound of its text."""
+        asked = self.settings.questions.orders
+        if frontiers is None:
+            frontiers = bound_of(capture.windows, with_a_bound(asked), m=capture.m, progress=self.progress).frontiers
+        placed = with_bound(found, capture, frontiers, progress=self.progress)
+        bounded = with_a_bound(asked)
+        if not (without := sorted(set(asked) - set(bounded))):
+            return placed
+        said = (
+            "the bound is there for orders 1 to 3: the model is placed against it at order "
+            f"{', '.join(map(str, bounded))}, not at {', '.join(map(str, without))}"
+        )
+        warnings = [*placed.provenance["warnings"], said]
+        return dataclasses.replace(placed, provenance={**placed.provenance, "warnings": warnings})
+
+
+# ---------------------------------------------------------------------- the whole way
+
+
+def _measured(
+    asking: Asking, model: Any, tokenizer: Any, read: Text | Pairs, capture: str | Path | None, force: bool
+) -> Measurement:
+    """Load, cut, capture, ask; the model is given back before its capture is asked."""
+    chosen, progress = asking.settings, asking.progress
+    started, since = time.monotonic(), len(asking.engine.retried)
     with contextlib.ExitStack() as stack:
         if progress is not None:
             progress("loading", 0, 1)
+        loading = chosen.loading.other_than_default()
+        source = Source(model, loading.pop("tokenizer", tokenizer), loading)
         # the model stays with the workers until its captures are made; its facts come here
-        holding = stack.enter_context(contextlib.ExitStack())
-        models = holding.enter_context(engine.group(Source(model, tokenizer, loading), name="the model", gpus=True))
-        facts = models.ask(AskFacts(), "the model")
-        facts.check_loss(loss)
-        if progress is not None:
-            progress("loading", 1, 1)
-        limit = facts.max_context
-        chosen = select_names(facts.layers, None if layers is None else tuple(layers))
-        points = draw_points(facts.width, m, points_seed, calibration, reference_sets, memory)
-
-        def cut(budget: int) -> Windows:
-            sizes: dict[str, Any] = {"tokens": budget, "context": fitting_context(context, limit), "seed": seed}
-            if pairs is not None:
-                return make_pair_windows(pairs, facts.tokenizer, **sizes, **(windows or {}))
-            assert text is not None
-            return make_windows(text, facts.tokenizer, **sizes, **(windows or {}))
-
-        def keep(folder: Path, read: Windows) -> Capture:
-            sizes = capture_sizes(facts, read, points, len(chosen), loss, memory, batch)
-            return capture_with(
-                models, folder, facts, read, points, chosen, loss=loss, force=force, progress=progress, **sizes
-            )
-
-        before = time.monotonic()
-        stages: tuple[Stage, ...] = ()
-        if wanted is None:
-            read = cut(TOKENS if tokens is None else tokens)
-            for name, values in (labels or {}).items():
-                label_column(values, read, name)  # refuses what does not fit
-            facts.check_tokens(read)  # before a folder is made
-            kept = keep(stack.enter_context(_folder(capture)), read)
-        else:
-            place = stack.enter_context(places(capture, force))
-            kept, stages = read_until(
-                wanted,
-                cut,
-                lambda budget, read: keep(place.of(budget), read),
-                lambda found: wanted.error_of(found, threads, memory),
-            )
-            kept = dataclasses.replace(kept, folder=place.settle(stages[-1].budget))
-        holding.close()
-        after = time.monotonic()
-        found = measure_capture(kept, **questions)
-        if pairs is not None:
-            found = with_preferences(found, kept, progress=progress)
-        if bound:
-            found = _bounded(found, kept, orders, progress)
+        with asking.engine.group(source, name="the model", gpus=True) as models:
+            facts = models.ask(AskFacts(), "the model")
+            facts.check_loss(chosen.capturing.loss)
+            if progress is not None:
+                progress("loading", 1, 1)
+            loaded = time.monotonic()
+            capturing = _Capturing(asking, models, facts, read, force)
+            if chosen.precision.until_se is None:
+                kept, told, missed = capturing.once(stack.enter_context(_folder(capture))), None, None
+            else:
+                kept, told, missed = capturing.until(capture, stack)
+        captured = time.monotonic()
+        found = asking.ask(kept)
+    warnings = list(found.provenance["warnings"])
+    limit, context = facts.max_context, chosen.windows.context
+    if limit and limit < context:
+        warnings.append(f"the model has positions for {limit} tokens: windows are that long, not {context}")
+    warnings += [missed] if missed else []
     times = {
-        "loading_s": round(before - started, 2),
-        "capturing_s": round(after - before, 2),
+        "loading_s": round(loaded - started, 2),
+        "capturing_s": round(captured - loaded, 2),
         **found.provenance["wall_time"],
         "total_s": round(time.monotonic() - started, 2),
     }
-    warnings = list(found.provenance["warnings"])
-    if limit and limit < context:
-        warnings.append(f"the model has positions for {limit} tokens: windows are that long, not {context}")
-    more: dict[str, Any] = {"wall_time": times, "warnings": warnings, "engine": engine.record(since)}
-    if wanted is not None:
-        more["until_se"], missed = outcome(wanted, stages)
-        warnings += [missed] if missed else []
-    return dataclasses.replace(found, provenance={**found.provenance, **more})
+    more = {"wall_time": times, "warnings": warnings, "engine": asking.engine.record(since)}
+    until = {} if told is None else {"until_se": told}
+    return dataclasses.replace(found, provenance={**found.provenance, **more, **until})
 
 
-_DEFAULTS = {name: one.default for name, one in inspect.signature(measure).parameters.items()}
+@dataclass(frozen=True, eq=False)
+class _Capturing:
+    """A model that is held, and the text that it reads."""
 
+    asking: Asking
+    models: Group[Model]
+    facts: Facts
+    read: Text | Pairs
+    force: bool
 
-def _is_default(name: str, value: Any) -> bool:
-    default = _DEFAULTS[name]
-    return value is default or (type(value) is type(default) and bool(value == default))
+    def once(self, folder: Path) -> Capture:
+        """The capture of the budget that was asked for."""
+        read = self._cut(self.asking.settings)
+        for name, values in self.asking.labels.items():
+            label_column(values, read, name)  # refuses what does not fit
+        return self._keep(folder, read)
 
+    def until(
+        self, capture: str | Path | None, stack: contextlib.ExitStack
+    ) -> tuple[Capture, dict[str, Any], str | None]:
+        """The capture of the budget that the wanted error needs, what the record says of it, and a warning."""
+        chosen, work = self.asking.settings, self.asking.work
+        wanted = _wanted(chosen)
+        at = stack.enter_context(places(capture, self.force))
+        kept, stages = read_until(
+            wanted,
+            lambda budget: self._cut(chosen.but({"tokens": budget})),
+            lambda budget, read: self._keep(at.of(budget), read),
+            lambda found: wanted.error_of(found, work.threads, work.memory),
+        )
+        kept = dataclasses.replace(kept, folder=at.settle(stages[-1].budget))
+        return kept, *outcome(wanted, stages)
 
-def _pairs_alone(documents: Any, **others: Any) -> None:
-    """Refuse what pairs are not asked."""
-    if isinstance(documents, str) and documents == BUILT_IN:
-        documents = None
-    for name, value in {"documents": documents, **others}.items():
-        if value is not None and value is not False and not (name in ("labels", "text_labels") and not value):
-            raise SettingError(f"preferences are measured without {name}: leave one of the two out")
+    def _cut(self, settings: MeasureSettings) -> Windows:
+        read = cut(self.read, self.facts.tokenizer, settings, self.facts.max_context)
+        self.facts.check_tokens(read)  # before a folder is made
+        return read
 
-
-def _bounded(found: Measurement, capture: Capture, orders: Sequence[int], progress: Progress | None) -> Measurement:
-    fitted = bound_of(capture.windows, with_a_bound(orders), m=capture.m, progress=progress)
-    placed = with_bound(found, capture, fitted.frontiers, progress=progress)
-    if not (without := sorted(k for k in set(orders) if k not in fitted.provenance["settings"]["orders"])):
-        return placed
-    said = (
-        f"the bound is there for orders 1 to 3: the model is placed against it at order "
-        f"{', '.join(map(str, fitted.provenance['settings']['orders']))}, not at {', '.join(map(str, without))}"
-    )
-    provenance = {**placed.provenance, "warnings": [*placed.provenance["warnings"], said]}
-    return dataclasses.replace(placed, provenance=provenance)
+    def _keep(self, folder: Path, read: Windows) -> Capture:
+        a = self.asking
+        return capture_model(
+            self.models, self.facts, read, a.settings, a.work, folder, force=self.force, progress=a.progress
+        )
 
 
 @contextlib.contextmanager

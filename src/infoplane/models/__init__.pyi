@@ -5,12 +5,13 @@ from .checkpoints import parse_name as parse_name
 from .checkpoints import read_table as read_table
 from .decoder import Facts as Facts
 from .decoder import Model as Model
-from .devices import DTYPES as DTYPES
 from .devices import fast_dtype as fast_dtype
 from .devices import find_device as find_device
 from .layers import Layer as Layer
 from .layers import select_layers as select_layers
 from .layers import select_names as select_names
+from .load_settings import DTYPES as DTYPES
+from .load_settings import LoadSettings as LoadSettings
 from .loading import load_model as load_model
 from .locating import BUILT_IN as BUILT_IN
 from .locating import adapter_base as adapter_base

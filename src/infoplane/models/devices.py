@@ -9,8 +9,6 @@ from infoplane.errors import SettingError
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
-
 
 def fast_dtype(device: str) -> str:
     """bfloat16 where the hardware multiplies it natively, float32 elsewhere."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from infoplane.errors import ModelError, SettingError
 from infoplane.models.adapters import own_tokenizer, with_adapter
 from infoplane.models.decoder import Model, checked
-from infoplane.models.devices import DTYPES, fast_dtype, find_device
+from infoplane.models.devices import fast_dtype, find_device
 from infoplane.models.gguf_cache import read_once
+from infoplane.models.load_settings import DTYPES
 from infoplane.models.loader_errors import as_model_error, needed_package
 from infoplane.models.locating import BUILT_IN, Located, cached_commit, locate
 from infoplane.models.missing_weights import Lack, check_block_count, check_report, refuse_numbers, refuse_sizes

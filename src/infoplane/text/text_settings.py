@@ -61,11 +61,13 @@ class WindowSettings(Settings):
 
     def check(self) -> None:
         if self.tokens is not None and self.bytes is not None:
-            raise SettingError("tokens and bytes are two budgets: set one of them")
+            raise SettingError("tokens and bytes are two budgets: set one of them", settings=("tokens", "bytes"))
         for name in ("tokens", "context"):
             value = getattr(self, name)
             if value is not None and value < self.min_window:
-                raise SettingError(f"{name} = {value}: expected min_window, {self.min_window}, or more")
+                raise SettingError(
+                    f"{name} = {value}: expected min_window, {self.min_window}, or more", settings=(name, "min_window")
+                )
 
     @property
     def cutting(self) -> dict[str, bool | int | None]:

@@ -109,14 +109,22 @@ def test_defaults_are_filled_in_and_overridden_and_paths_lie_beside_the_file(tmp
     name = "mine"
     """
     a, b, c = parse_survey(content, "s.toml", tmp_path / "t")
-    assert a.settings["text"] == str((tmp_path / "t/corpus.txt").resolve()) and b.settings["text"] == "owner/texts"
-    assert (a.settings["tokens"], a.settings["orders"], a.settings["seed"]) == (5000, [1, 2], 0)
-    assert "tokens" not in b.settings and (b.settings["bytes"], b.settings["orders"]) == (4000, [1])
+    assert a.settings.text == str((tmp_path / "t/corpus.txt").resolve()) and b.settings.text == "owner/texts"
+    first, second = a.settings.flat(), b.settings.flat()
+    assert (first["tokens"], first["bytes"], first["orders"], first["seed"]) == (5000, None, (1, 2), 0)
+    assert (second["tokens"], second["bytes"], second["orders"]) == (None, 4000, (1,))
     assert (c.name, c.id, c.path, c.is_local) == ("mine", "x.gguf", str((tmp_path / "m/x.gguf").resolve()), True)
     assert b.name == "owner--b" and not b.is_local
     assert a.name.startswith("owner--a--step_1-") and "/" not in a.name
     (only,) = parse_survey('[[model]]\nid = "smollm2-135m"', "s.toml", tmp_path)
-    assert only.settings["tokens"] == 32_768 and only.settings["text"] == "c4-sample" and only.is_local
+    assert only.settings.text == "c4-sample" and only.is_local
+    usual = only.settings.flat()  # one text for all tokenizers, labels of words, and the error of the points
+    assert (usual["bytes"], usual["tokens"], usual["text_labels"], usual["reference_sets"]) == (
+        150_000,
+        None,
+        ("word",),
+        5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,16 +137,16 @@ def test_defaults_are_filled_in_and_overridden_and_paths_lie_beside_the_file(tmp
         ("[defaults]\ntoken = 5\n" + MODEL, r"\[defaults\]: unknown setting 'token'; near names: tokens, tokenizer"),
         (MODEL + "parameters = 7", r"model 1 \(o/m\): unknown setting 'parameters'; near names: parameters_b"),
         (MODEL + "zzz = 7", r"unknown setting 'zzz'; see docs/survey.md"),
-        ("[defaults]\nrevision = 'x'\n" + MODEL, r"\[defaults\]: unknown setting 'revision'"),
+        ("[defaults]\nrevision = 'x'\n" + MODEL, r"\[defaults\]: revision cannot be set here: it is of one model"),
         (MODEL + "tokens = '5'", r"model 1 \(o/m\): tokens = '5': expected a whole number, 8 or more"),
         (MODEL + "tokens = true", r"tokens = True: expected a whole number"),
         (MODEL + "seed = true", r"seed = True: expected a whole number, 0 or more"),
         (MODEL + "parameters_b = true", r"parameters_b = True: expected a number above 0"),
         (MODEL + "loss = 1", r"loss = 1: expected true or false"),
-        (MODEL + "orders = [1, 5]", r"orders = \[1, 5\]: expected a list of some of 1, 2, 3, 4"),
-        (MODEL + "orders = []", r"orders = \[\]: expected a list"),
-        (MODEL + "orders = [true]", r"orders = \[True\]: expected a list"),
-        (MODEL + "estimators = ['best']", r"expected a list of some of plugin, corrected, null-curve"),
+        (MODEL + "orders = [1, 5]", r"orders = \[1, 5\]: expected some of 1, 2, 3, 4"),
+        (MODEL + "orders = []", r"orders = \[\]: expected some of 1"),
+        (MODEL + "orders = [true]", r"orders = \[True\]: expected some of 1"),
+        (MODEL + "estimators = ['best']", r"expected some of corrected, plugin, null-curve"),
         (MODEL + "dtype = 'bf16'", r"dtype = 'bf16': expected one of auto, float32, bfloat16"),
         (MODEL + "parameters_b = -1", r"parameters_b = -1: expected a number above 0"),
         (MODEL + "parameters_b = nan", r"expected a number above 0"),
@@ -189,14 +197,15 @@ def test_the_ready_survey_has_the_usual_families() -> None:
     assert all(e.revision is None and e.path is None and "/" in e.id for e in entries)
     assert all(0.07 <= e.facts["parameters_b"] <= 71 for e in entries)
     assert all(e.facts["kind"] in ("base", "instruct") for e in entries)
-    shared = {json.dumps({k: v for k, v in e.settings.items() if k != "device_map"}, sort_keys=True) for e in entries}
+    settings = [e.settings.flat() for e in entries]
+    shared = {json.dumps({k: v for k, v in s.items() if k != "device_map"}, sort_keys=True) for s in settings}
     assert len(shared) == 1  # one setting for all, but for those that need several GPUs
-    assert {e.id for e in entries if "device_map" in e.settings} == {
+    assert {e.id for e, s in zip(entries, settings, strict=True) if s["device_map"]} == {
         e.id for e in choose(entries) if e.facts["parameters_b"] > 35
     }
-    settings = entries[0].settings
-    assert settings["reference_sets"] >= 5 and settings["loss"] and "bytes" in settings
-    assert settings["bytes"] <= sum(len(d.text.encode()) for d in read_text(settings["text"]).documents)
+    first = settings[0]
+    assert first["reference_sets"] >= 5 and first["loss"] and first["text_labels"]
+    assert first["bytes"] <= sum(len(d.text.encode()) for d in read_text(first["text"]).documents)
 
 
 # ---------------------------------------------------------------------- which models

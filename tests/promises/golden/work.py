@@ -170,6 +170,7 @@ def ids(work: Path) -> dict:
         told[f"checkpoint {step}"] = [record["trace_key"], record["run_id"]]
     (work / "survey.toml").write_text(
         '[defaults]\ntokens = 1600\ncontext = 32\norders = [1, 2]\npoints = 8\ndtype = "float32"\ndevice = "cpu"\n'
+        "text_labels = []\nreference_sets = 1\n"  # which were the defaults
         f'[[model]]\npath = "{model}"\nid = "own/tiny"\n'
     )
     run("survey", work / "survey.toml", "--out", work / "survey")

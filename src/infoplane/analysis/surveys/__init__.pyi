@@ -13,4 +13,5 @@ from .record import JSON_NAME as JSON_NAME
 from .record import Survey as Survey
 from .survey_file import read_survey as read_survey
 from .survey_file import ready_text as ready_text
+from .survey_settings import SurveySettings as SurveySettings
 from .surveying import survey as survey

@@ -24,7 +24,7 @@ from infoplane.analysis.surveys.lock import Hub
 from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.errors import InfoplaneError, SettingError
 from infoplane.models import BUILT_IN, built_in
-from infoplane.text import Text
+from infoplane.text import Text, WindowSettings
 
 THROUGHPUTS: Mapping[str, tuple[float, str]] = {
     "h100-bf16": (
@@ -106,16 +106,16 @@ def costs(entries: Sequence[Entry], texts: Mapping[str, Text | None], throughput
 
 
 def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
-    s = entry.settings
-    tokens, tokens_are = _tokens(s, text)
+    s = entry.settings.measuring
+    tokens, tokens_are = _tokens(s.windows, text)
     parameters, told_by, download, download_is = _size(entry, hub)
     hours = measuring = capture = None
     if parameters:
-        sets = s["reference_sets"]
-        layers = len(s["layers"]) if "layers" in s else layers_of(parameters)
+        sets, asked = s.code.reference_sets, s.capturing.layers
+        layers = layers_of(parameters) if asked is None else len(asked)
         hours = tokens * 2 * parameters * (1 + CAPTURING + EACH_SET * (sets - 1)) / throughput / 3600
-        measuring = tokens * layers * sets * MEASURING * len(s["orders"]) / 2 / 3600
-        capture = tokens * layers * sets * s["points"] * 2
+        measuring = tokens * layers * sets * MEASURING * len(s.questions.orders) / 2 / 3600
+        capture = tokens * layers * sets * s.code.m * 2
     return Cost(
         entry, parameters, told_by, download, download_is, tokens, tokens_are, hours, measuring, capture
     )  # fmt: skip
@@ -124,7 +124,7 @@ def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
 def memory_of(entry: Entry) -> int:
     """Bytes that measuring a model needs at least, as far as that is known beforehand: its weights, and 1 GiB."""
     parameters = _stated(entry) or (None if entry.source == BUILT_IN else _counted(Path(entry.source)))
-    return (parameters or 0) * _SIZES.get(entry.settings["dtype"], 4) + (1 << 30 if parameters else 0)
+    return (parameters or 0) * _SIZES.get(entry.settings.measuring.loading.dtype, 4) + (1 << 30 if parameters else 0)
 
 
 def layers_of(parameters: int) -> int:
@@ -132,13 +132,13 @@ def layers_of(parameters: int) -> int:
     return max(4, round(math.exp(math.log(parameters / 120_000) / 3))) + 2
 
 
-def _tokens(settings: Mapping[str, Any], text: Text | None) -> tuple[int, str]:
-    size = settings.get("bytes")
+def _tokens(windows: WindowSettings, text: Text | None) -> tuple[int, str]:
+    size = windows.bytes
     if text is not None:
         size = sum(len(document.text.encode()) for document in text.documents)
     whole = None if size is None else round(size / BYTES_PER_TOKEN)
-    if "tokens" in settings and (whole is None or settings["tokens"] <= whole):
-        return int(settings["tokens"]), "budget"
+    if windows.tokens is not None and (whole is None or windows.tokens <= whole):
+        return windows.tokens, "budget"
     assert whole is not None
     return whole, "estimate"
 
@@ -163,11 +163,11 @@ def _size(entry: Entry, hub: Hub) -> tuple[int | None, str | None, int | None, s
             return parameters, told_by if parameters else None, sizes, "hub"
     if not parameters:
         return None, None, None, None
-    return parameters, told_by, parameters * _SIZES.get(entry.settings["dtype"], 2), "estimate"
+    return parameters, told_by, parameters * _SIZES.get(entry.settings.measuring.loading.dtype, 2), "estimate"
 
 
 def _stated(entry: Entry) -> int | None:
-    return round(entry.facts["parameters_b"] * 1e9) if "parameters_b" in entry.facts else None
+    return round(float(entry.facts["parameters_b"]) * 1e9) if "parameters_b" in entry.facts else None
 
 
 def _files(siblings: Sequence[Any]) -> int:

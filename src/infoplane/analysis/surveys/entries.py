@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.analysis.surveys.lock import Locked, words_hash
-from infoplane.analysis.surveys.survey_file import KEEPING, TEXT, Entry
+from infoplane.analysis.surveys.survey_file import Entry
+from infoplane.analysis.surveys.survey_settings import SurveySettings
 from infoplane.errors import SettingError
+from infoplane.measurement import MeasureSettings
 from infoplane.storage import atomic_files as files
 from infoplane.storage import deciding_versions
-from infoplane.text import Text, limit_bytes, read_text
+from infoplane.text import Text, text_of
 from infoplane.text.pairs import Pairs, read_pairs
 
 
@@ -43,7 +45,7 @@ def choose(entries: Sequence[Entry], only: str | None = None, up_to: float | Non
         untold = [entry.id for entry in chosen if "parameters_b" not in entry.facts]
         if untold:
             raise SettingError(f"--up-to {up_to:g}: the survey does not tell parameters_b of {', '.join(untold[:5])}")
-        chosen = tuple(entry for entry in chosen if entry.facts["parameters_b"] <= up_to)
+        chosen = tuple(entry for entry in chosen if float(entry.facts["parameters_b"]) <= up_to)
     if not chosen:
         raise SettingError("no model of the survey is left to measure: ask for more with --only or --up-to")
     return chosen
@@ -57,17 +59,14 @@ def _fits(entry: Entry, glob: str) -> bool:
 def read_entry_text(entry: Entry) -> Text:
     """The text of an entry, within its budget of bytes where it has one."""
     s = entry.settings
-    text = read_text(
-        s["text"], column=s.get("column"), split=s["split"], config=s.get("config"), revision=s.get("text_revision"),
-        streaming=s["streaming"], limit=s.get("limit"), seed=s["seed"],
-    )  # fmt: skip
-    return limit_bytes(text, s["bytes"], s["seed"]) if "bytes" in s else text
+    return text_of(s.text, s.measuring.reading, s.measuring.windows)
 
 
 def text_key(entry: Entry) -> str:
     """What decides the text of an entry: entries with one key read the same."""
-    told = {k: v for k, v in entry.settings.items() if k in TEXT or k in ("bytes", "seed")}
-    return files.canonical_json(told)
+    s = entry.settings
+    windows = s.measuring.windows
+    return files.canonical_json([s.text, s.measuring.reading.flat(), windows.bytes, windows.seed])
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,31 @@ def device_of(name: str) -> Device:
     return Device(kind, fast_dtype(kind))
 
 
+_ALWAYS = (
+    "bound", "calibration", "context", "dtype", "estimators", "loss", "orders", "m", "points_seed", "reference_sets",
+    "seed", "unit", "weights",
+)  # fmt: skip
+"""Settings that keys have held whatever their value; others enter where they differ from what they are declared as."""
+
+
+def _deciding(settings: SurveySettings) -> dict[str, object]:
+    """The settings that decide numbers, by their keys in files; the text stands for those of its reading."""
+    usual = {**MeasureSettings.settings(), "text": None, "preferences": None}
+    by_hash = {"text", *settings.measuring.reading.settings()}
+    told: dict[str, object] = {}
+    for name, one in settings.settings().items():
+        value = settings.flat()[name]
+        if not one.declared.decides or name in by_hash:
+            continue
+        declared = usual[name]
+        if name in _ALWAYS or value != (declared.default if declared else None):
+            told[one.key] = list(value) if isinstance(value, tuple) else value
+    return told
+
+
 def read_entry_pairs(entry: Entry) -> Pairs | None:
     """The pairs that an entry reads in place of its text; None where it reads none."""
-    source = entry.settings.get("preferences")
+    source = entry.settings.preferences
     return None if source is None else read_pairs(source)
 
 
@@ -121,12 +142,12 @@ def decides(entry: Entry, locked: Locked, text: str, pairs: str | None, device: 
     """
     if device.problem:
         raise SettingError(device.problem)
-    told = {k: v for k, v in entry.settings.items() if k not in KEEPING and k not in TEXT}
+    told = _deciding(entry.settings)
     told["device"] = device.kind
     if told["dtype"] == "auto":
         told["dtype"] = device.dtype
-    if "tokenizer" in told and Path(told["tokenizer"]).is_absolute():
-        told["tokenizer"] = words_hash(Path(told["tokenizer"]))
+    if "tokenizer" in told and Path(str(told["tokenizer"])).is_absolute():
+        told["tokenizer"] = words_hash(Path(str(told["tokenizer"])))
     if pairs is not None:
         told["preferences"] = pairs
     name = None if entry.path else entry.id

@@ -10,103 +10,30 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
+from infoplane.analysis.surveys.survey_settings import ModelFacts, SurveySettings
 from infoplane.errors import SettingError
-from infoplane.information import CALIBRATIONS, ESTIMATORS
-from infoplane.measurement import UNITS, WEIGHTS
 from infoplane.models import BUILT_IN as BUILT_IN_MODEL
-from infoplane.models import DTYPES
-from infoplane.storage import JSON, parse_size, read_text
+from infoplane.settings import KEYS, check_given, refuse_unknown
+from infoplane.storage import JSON, read_text
 from infoplane.storage import atomic_files as files
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
-from infoplane.text import CONTEXT, FILES, MAX_ORDER, TOKENS
+from infoplane.text import FILES
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+_OTHERWISE = "see docs/survey.md for what can be set"
 READY = ("open-families",)
 """Surveys that ship with the package."""
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][\w.+=-]{0,119}", re.ASCII)
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What a setting can be, and how that is said."""
-
-    fits: Callable[[Any], bool]
-    words: str
-
-
-def _whole(least: int) -> _Kind:
-    return _Kind(lambda v: type(v) is int and v >= least, f"a whole number, {least} or more")
-
-
-def _one_of(*known: str) -> _Kind:
-    return _Kind(lambda v: v in known, f"one of {', '.join(known)}")
-
-
-def _some_of(*known: Any) -> _Kind:
-    def fits(v: Any) -> bool:
-        return isinstance(v, list) and bool(v) and all(type(x) is type(known[0]) and x in known for x in v)
-
-    return _Kind(fits, f"a list of some of {', '.join(map(str, known))}")
-
-
-def _is_size(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and parse_size(value) > 0
-    except SettingError:
-        return False
-
-
-_FLAG = _Kind(lambda v: type(v) is bool, "true or false")
-_WORDS = _Kind(lambda v: isinstance(v, str) and bool(v.strip()), "a string")
-_NAMES = _Kind(lambda v: isinstance(v, list) and bool(v) and all(map(_WORDS.fits, v)), "a list of strings")
-_SIZE = _Kind(_is_size, "a size with its unit, such as 4GB, 4GiB or 512MB")
-_AMOUNT = _Kind(lambda v: type(v) in (int, float) and 0 < v < float("inf"), "a number above 0")
-
-TEXT: Mapping[str, _Kind] = {
-    "text": _WORDS, "column": _WORDS, "split": _WORDS, "config": _WORDS, "text_revision": _WORDS, "streaming": _FLAG,
-    "limit": _whole(1),
-}  # fmt: skip
-READING: Mapping[str, _Kind] = {
-    "tokens": _whole(8), "bytes": _whole(256), "context": _whole(9), "seed": _whole(0), "add_bos": _FLAG,
-    "include_special": _FLAG, "include_first": _FLAG, "min_window": _whole(1),
-}  # fmt: skip
-LOADING: Mapping[str, _Kind] = {
-    "tokenizer": _WORDS, "dtype": _one_of(*DTYPES), "device": _WORDS, "device_map": _WORDS,
-    "trust_remote_code": _FLAG, "allow_pickle": _FLAG,
-}  # fmt: skip
-ASKING: Mapping[str, _Kind] = {
-    "points": _whole(2), "points_seed": _whole(0), "reference_sets": _whole(1), "calibration": _one_of(*CALIBRATIONS),
-    "orders": _some_of(*range(1, MAX_ORDER + 1)), "estimators": _some_of(*ESTIMATORS), "weights": _some_of(*WEIGHTS),
-    "unit": _one_of(*UNITS), "layers": _NAMES, "loss": _FLAG, "bound": _FLAG, "preferences": _WORDS,
-}  # fmt: skip
-KEEPING: Mapping[str, _Kind] = {
-    "keep_captures": _FLAG, "threads": _whole(1), "memory": _SIZE, "batch": _whole(1),
-}  # fmt: skip
-"""Settings that decide no number."""
-SETTINGS: Mapping[str, _Kind] = {**TEXT, **READING, **LOADING, **ASKING, **KEEPING}
-FACTS: Mapping[str, _Kind] = {
-    "id": _WORDS, "path": _WORDS, "revision": _WORDS, "name": _WORDS, "family": _WORDS, "kind": _WORDS,
-    "parameters_b": _AMOUNT, "training_tokens_t": _AMOUNT,
-}  # fmt: skip
-"""What a `[[model]]` says beside settings: parameters in billions (1e9), training tokens in trillions (1e12)."""
-DEFAULTS: Mapping[str, Any] = {
-    "text": BUILT_IN_TEXT, "split": "train", "streaming": True, "context": CONTEXT, "seed": 0, "dtype": "auto",
-    "device": "auto", "points": 100, "points_seed": 0, "reference_sets": 1, "calibration": "exact",
-    "orders": [1, 2, 3, 4], "estimators": ["corrected", "plugin"], "weights": ["frequency"], "unit": "efficiency",
-    "loss": False, "bound": False,
-}  # fmt: skip
-"""Settings where a file says nothing; those of `infoplane.measure`."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +46,15 @@ class Entry:
         path: where its weights lie, None for a hub id and for `smollm2-135m`.
         revision: of a hub model, as asked; None is the hub's default.
         facts: `family`, `kind`, `parameters_b` and `training_tokens_t`, where told.
-        settings: of `SETTINGS`, defaults filled in, paths resolved.
+        settings: defaults filled in, paths resolved.
     """
 
     name: str
     id: str
     path: str | None
     revision: str | None
-    facts: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    facts: Mapping[str, str | float]
+    settings: SurveySettings
 
     @property
     def source(self) -> str:
@@ -185,56 +112,52 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
         found = tomllib.loads(content)
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError of another kind
         raise SettingError(f"{label} is not TOML: {error}") from None
-    _known(found, ("defaults", "model"), label, "a survey has [defaults] and [[model]]")
+    refuse_unknown(found, ("defaults", "model"), label, "a survey has [defaults] and [[model]]")
     defaults, models = found.get("defaults", {}), found.get("model", [])
     if not isinstance(defaults, dict):
         raise SettingError(f"{label}: defaults is not a table: write [defaults]")
     if not isinstance(models, list) or not models or not all(isinstance(m, dict) for m in models):
         raise SettingError(f'{label} lists no model: write [[model]] and under it id = "owner/name", once for each')
-    _checked(defaults, SETTINGS, f"{label}, [defaults]")
-    base = {**DEFAULTS, **defaults}
+    usual, at = SurveySettings(), f"{label}, [defaults]"
+    values = check_given(defaults, usual.settings().values(), SurveySettings.refused, at, KEYS, otherwise=_OTHERWISE)
+    base = usual.but(values, at)
     entries = [_entry(m, base, f"{label}, model {i}", beside) for i, m in enumerate(models, start=1)]
     _each_once(entries, label)
     return tuple(entries)
 
 
-def _entry(told: Mapping[str, Any], base: Mapping[str, Any], label: str, beside: Path) -> Entry:
+def _entry(told: Mapping[str, object], base: SurveySettings, label: str, beside: Path) -> Entry:
     label += f" ({told.get('id', told.get('path', 'no id'))})"
-    _checked(told, {**FACTS, **SETTINGS}, label)
-    settings = dict(base)
-    own = {k: v for k, v in told.items() if k in SETTINGS}
-    for budget, other in (("tokens", "bytes"), ("bytes", "tokens")):
-        if budget in own and other not in own:
-            settings.pop(other, None)  # the model's own budget stands for that of the defaults
-    settings |= own
-    if "tokens" in settings and "bytes" in settings:
-        raise SettingError(f"{label}: tokens and bytes are two budgets: set one of them")
-    if "bytes" not in settings:
-        settings.setdefault("tokens", TOKENS)
-    name: str | None = told.get("id")
-    path: str | None = told.get("path")
-    if name is None and path is None:
+    of_settings, of_facts = base.settings(), ModelFacts.settings()
+    refused = {name: why for name, why in SurveySettings.refused.items() if name not in of_facts}
+    known = [*of_settings.values(), *of_facts.values()]
+    given = check_given(told, known, refused, label, KEYS, otherwise=_OTHERWISE)
+    facts = ModelFacts.of({name: value for name, value in given.items() if name in of_facts})
+    settings = base.but({name: value for name, value in given.items() if name in of_settings}, label)
+    if facts.id is None and facts.path is None:
         raise SettingError(f"{label}: expected an id, such as owner/name, or a path")
-    if name is not None and not _ID.fullmatch(name):
-        raise SettingError(f"{label}: id {name!r} is not a hub id owner/name; a folder or file is named with path")
+    if facts.id is not None and not _ID.fullmatch(facts.id):
+        raise SettingError(f"{label}: id {facts.id!r} is not a hub id owner/name; a folder or file is named with path")
+    path = facts.path
     if path is not None:
         path = _beside(path, beside)
-        if "revision" in told:
+        if facts.revision is not None:
             raise SettingError(f"{label}: a path has no revision; leave it out")
-    name = name or Path(path or "").name or "model"
-    settings["text"] = _text(settings["text"], beside, label)
-    for key in ("tokenizer", "preferences"):
-        if key in settings and Path(place := _beside(settings[key], beside)).exists():
-            settings[key] = place
-    revision = told.get("revision")
-    folder = told.get("name") or _folder(name, revision)
+    name = facts.id or Path(path or "").name or "model"
+    settings = settings.but({"text": _text(settings.text, beside, label), **_near(settings, beside)})
+    folder = facts.name or _folder(name, facts.revision)
     if not _NAME.fullmatch(folder):
         raise SettingError(
             f"{label}: name {folder!r} cannot be a folder's: expected letters, digits, . _ - + = and no dot in front"
         )
-    facts: dict[str, Any] = {k: told[k] for k in ("family", "kind") if k in told}
-    facts |= {k: float(told[k]) for k in ("parameters_b", "training_tokens_t") if k in told}
-    return Entry(folder, name, path, revision, facts, settings)
+    return Entry(folder, name, path, facts.revision, facts.known, settings)
+
+
+def _near(settings: SurveySettings, beside: Path) -> dict[str, str]:
+    """The tokenizer and the pairs, where they lie beside the file."""
+    named = {"tokenizer": settings.measuring.loading.tokenizer, "preferences": settings.preferences}
+    places = {key: _beside(name, beside) for key, name in named.items() if name is not None}
+    return {key: place for key, place in places.items() if Path(place).exists()}
 
 
 def _beside(path: str, folder: Path) -> str:
@@ -281,24 +204,9 @@ def _each_once(entries: Sequence[Entry], label: str) -> None:
         raise SettingError(f'{label}: two models would share the folder {entry.name!r}: give each a name = "..."')
     whole: dict[str, Entry] = {}
     for entry in entries:
-        other = whole.setdefault(files.hash_of([entry.source, entry.revision, dict(entry.settings)]), entry)
+        other = whole.setdefault(files.hash_of([entry.source, entry.revision, entry.settings.flat()]), entry)
         if other is not entry:
             raise SettingError(
                 f"{label} lists {entry.id} twice with the same settings, as {other.name!r} and {entry.name!r}: remove "
                 "one of the two"
             )
-
-
-def _checked(told: Mapping[str, Any], kinds: Mapping[str, _Kind], label: str) -> None:
-    _known(told, tuple(kinds), label, "see docs/survey.md for what can be set")
-    for key, value in told.items():
-        if not kinds[key].fits(value):
-            raise SettingError(f"{label}: {key} = {value!r}: expected {kinds[key].words}")
-
-
-def _known(told: Mapping[str, Any], known: Sequence[str], label: str, otherwise: str) -> None:
-    for key in told:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=3)
-            hint = f"near names: {', '.join(near)}" if near else otherwise
-            raise SettingError(f"{label}: unknown setting {key!r}; {hint}")

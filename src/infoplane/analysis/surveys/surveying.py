@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infoplane.analysis.surveys.cost import memory_of
 from infoplane.analysis.surveys.entries import (
@@ -29,12 +29,17 @@ from infoplane.analysis.surveys.lock import Hub, Lock, Locked, check_local, move
 from infoplane.analysis.surveys.record import JSON_NAME, Survey, Surveyed, listed
 from infoplane.analysis.surveys.survey_file import Entry, read_survey
 from infoplane.analysis.surveys.worker import Devices, Measuring, Todo
-from infoplane.engines import Engine, Held, Piece, Progress, lasting, using
+from infoplane.engines import Engine, Held, Piece, Progress, WorkSettings, lasting, using
 from infoplane.errors import InfoplaneError, ResultError, spoken
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
-from infoplane.storage import check_free, check_kind, deciding_versions, differences, parse_size, reach_location
+from infoplane.storage import check_free, check_kind, deciding_versions, differences, reach_location
 from infoplane.text import Text
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from infoplane.engines import WorkKeywords
 
 Say = Callable[[str], object]
 
@@ -47,11 +52,11 @@ def survey(
     up_to: float | None = None,
     force: bool = False,
     source: str = "python",
-    engine: str | Engine = "local",
-    workers: int | None = None,
-    memory: int | str | None = None,
+    work: WorkSettings | None = None,
+    engine: str | Engine | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
+    **flat: Unpack[WorkKeywords],
 ) -> Survey:
     """Measure the models of a survey.
 
@@ -61,11 +66,12 @@ def survey(
         only, up_to: which of its models; see `choose`.
         force: measure again what is stored there with other settings.
         source: what entries came from, for the record.
-        engine, workers: `local`, or `ray`: so many models at a time, each by a worker of a Ray cluster (see
-            `infoplane.engines.ray_engine`); or an engine that runs.
-        memory: as for `infoplane.measure`, for all models whatever the survey says.
+        work: so many models at a time with `ray`; memory, threads and batch as for `infoplane.measure`, for all models
+            whatever the survey says.
+        engine: one that runs, or its name, in the place of that in `work`.
         progress: called with a stage, what is done and what there is to do.
         say: called with a sentence about each model as it is dealt with.
+        **flat: settings of `work` by keyword, in the place of those in it.
 
     Raises:
         SettingError: a survey or a choice that cannot be.
@@ -73,16 +79,15 @@ def survey(
         ResultError: the folder holds other results, and not `force`.
     """
     out = reach_location(out, "out")
-    if memory is not None:
-        parse_size(memory)
+    how = (work or WorkSettings()).but(flat)
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)
-    run = _Run(out, entries, str(models) if named else source, progress, say, memory)
+    run = _Run(out, entries, str(models) if named else source, progress, say, how)
     run.check_folder(force)
     run.read_texts(chosen)
     run.resolve(chosen)
-    with using(engine, workers) as running:
+    with using(engine or how.engine, how.workers, how.gpus_per_worker) as running:
         run.ask_devices(running)
         run.recall(chosen)
         run.check_overwriting(chosen, force)
@@ -102,9 +107,9 @@ class _Run:
         source: str,
         progress: Progress | None,
         say: Say | None,
-        memory: int | str | None = None,
+        work: WorkSettings,
     ) -> None:
-        self.memory = memory
+        self.work = work
         self.out, self.entries, self.source, self.progress = out, entries, source, progress
         self.say = say or (lambda sentence: None)
         self.texts: dict[str, Text] = {}
@@ -176,7 +181,7 @@ class _Run:
 
     def ask_devices(self, engine: Engine) -> None:
         """Learn what the devices named are where the models will run, which need not be here."""
-        names = sorted({str(entry.settings["device"]) for entry in self.entries})
+        names = sorted({entry.settings.measuring.loading.device for entry in self.entries})
         if engine.sends:
             with engine.group(Held(None), name="the devices", gpus=True, fresh=True) as group:
                 self.devices = dict(zip(names, group.ask(Devices(tuple(names)), "the devices"), strict=True))
@@ -185,7 +190,7 @@ class _Run:
 
     def _pairs(self, entry: Entry) -> str | None:
         """What vouches for the pairs of an entry, read once."""
-        source = str(entry.settings.get("preferences"))
+        source = str(entry.settings.preferences)
         if source not in self.pairs:
             self.pairs[source] = pairs_key(read_entry_pairs(entry))
         return self.pairs[source]
@@ -201,7 +206,7 @@ class _Run:
                 text = self.texts.get(text_key(entry))
                 stored = self._stored(entry)
                 sha = text.provenance["sha256"] if text is not None else _text_of(stored)
-                device = self.devices[entry.settings["device"]]
+                device = self.devices[entry.settings.measuring.loading.device]
                 key = self.keys[entry.name] = decides(entry, locked, sha, self._pairs(entry), device)
             except InfoplaneError as error:
                 if entry.name in asked:
@@ -210,7 +215,7 @@ class _Run:
             if stored is None:
                 continue
             differs = differences((stored.provenance.get("survey") or {}).get("decides"), key)
-            elsewhere = {"versions", "device", *(["dtype"] if entry.settings["dtype"] == "auto" else [])}
+            elsewhere = {"versions", "device", *(["dtype"] if entry.settings.measuring.loading.dtype == "auto" else [])}
             if not differs:
                 self.found[entry.name] = stored
             elif entry.name not in asked and set(differs) <= elsewhere:
@@ -247,7 +252,7 @@ class _Run:
         with engine.group(Held(None), name="the models", gpus=True, fresh=True) as group:
             measuring = Measuring(
                 self.out.absolute(), {text_key(entry): self.texts[text_key(entry)] for entry in todo}, group.threads,
-                None if engine.sends else self.progress, self.memory, force,
+                None if engine.sends else self.progress, self.work, force,
             )  # fmt: skip
             pieces = [Piece(entry.name, Todo(entry, self._locked(entry), self.keys[entry.name])) for entry in todo]
             pieces = [replace(piece, memory=memory_of(piece.what.entry)) for piece in pieces]

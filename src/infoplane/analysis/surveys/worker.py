@@ -12,11 +12,14 @@ from typing import Any
 from infoplane.analysis.surveys.entries import Device, decides, device_of, pairs_key, read_entry_pairs, text_key
 from infoplane.analysis.surveys.lock import LOCK_NAME, Locked, check_not_hidden
 from infoplane.analysis.surveys.survey_file import Entry
-from infoplane.engines import Advance, Progress, unseen
+from infoplane.engines import Advance, Progress, WorkSettings, unseen
 from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import Measurement, measure
 from infoplane.storage import differences, working
-from infoplane.text import BUILT_IN, Text, tokens_enough
+from infoplane.text import BUILT_IN, ReadSettings, Text
+
+_FOR_ALL = ("memory", "threads", "batch")
+"""What the run says of all models, whatever the survey says."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Measuring:
     texts: Mapping[str, Text]
     threads: int | None
     progress: Progress | None
-    memory: int | str | None
+    work: WorkSettings
     force: bool = False
 
     def open(self, _: None) -> Callable[[Todo, Advance], Measurement]:
@@ -58,32 +61,28 @@ class Measuring:
         entry, locked = todo.entry, todo.locked
         check_not_hidden(entry)
         s, text = entry.settings, self.texts[text_key(entry)]
+        loading = s.measuring.loading
         pairs = read_entry_pairs(entry)
-        here = decides(entry, locked, text.provenance["sha256"], pairs_key(pairs), device_of(s["device"]))
+        here = decides(entry, locked, text.provenance["sha256"], pairs_key(pairs), device_of(loading.device))
         if differs := differences(todo.key, here):
             raise ModelError(
                 f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
                 f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
             )
         place = self.out / entry.name
-        more: dict[str, Any] = {"device_map": s["device_map"]} if "device_map" in s else {}
-        if locked.commit:
-            more["revision"] = locked.commit
+        settings = dataclasses.replace(
+            s.measuring,
+            reading=ReadSettings(),  # the text is read
+            loading=dataclasses.replace(loading, revision=locked.commit),
+        )
+        of_run = {name: value for name, value in self.work.other_than_default().items() if name in _FOR_ALL}
+        work = s.work.but({"threads": s.work.threads or self.threads, **of_run})
         documents = text if pairs is None else BUILT_IN  # pairs are read in place of the text
-        tokens = s.get("tokens", tokens_enough(text) if pairs is None else None)
-        kept = bool(s.get("keep_captures", False))
+        kept = s.keep_captures
         with working(place / "capture", kept) as folder:
             found = measure(
-                entry.path or entry.id, documents, preferences=pairs, tokenizer=s.get("tokenizer"), tokens=tokens,
-                context=s["context"], seed=s["seed"],
-                orders=s["orders"], estimators=s["estimators"], weights=s["weights"], unit=s["unit"], m=s["points"],
-                points_seed=s["points_seed"], calibration=s["calibration"], reference_sets=s["reference_sets"],
-                layers=s.get("layers"), loss=s["loss"], bound=s["bound"], threads=s.get("threads", self.threads),
-                memory=self.memory or s.get("memory"), batch=s.get("batch"),
-                windows={k: s[k] for k in ("add_bos", "include_special", "include_first", "min_window") if k in s},
-                capture=folder, force=self.force or not kept, progress=self.progress, dtype=s["dtype"],
-                device=s["device"],
-                trust_remote_code=s.get("trust_remote_code", False), allow_pickle=s.get("allow_pickle", False), **more,
+                entry.path or entry.id, documents, settings, preferences=pairs, work=work, capture=folder,
+                force=self.force or not kept, progress=self.progress,
             )  # fmt: skip
             model = found.provenance["model"]
             weights = "adapter_sha256" if "adapter_sha256" in model else "file_sha256"

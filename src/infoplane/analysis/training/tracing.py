@@ -11,124 +11,100 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from infoplane.analysis.training.trace_settings import TraceSettings
 from infoplane.analysis.training.trajectory import JSON_NAME, SCHEMA, Point, Trajectory, outliers, twins
-from infoplane.analysis.training.worker import DECIDING, Run, Tracing, asked
-from infoplane.capture import check_sizes
-from infoplane.engines import Engine, Held, Piece, Progress, using
+from infoplane.analysis.training.worker import DECIDING, Run, Tracing, deciding
+from infoplane.engines import Engine, Held, Piece, Progress, WorkSettings, using
 from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import JSON_NAME as MEASUREMENT
-from infoplane.measurement import check_asked
+from infoplane.measurement import check_questions, read_input
 from infoplane.models import Checkpoint, find_checkpoints
+from infoplane.settings import apart
 from infoplane.storage import (
     check_free,
     check_kind,
     differences,
     is_address,
-    parse_size,
     reach_location,
     read_record,
     versions,
 )
-from infoplane.text import BUILT_IN, read_text
+from infoplane.text import BUILT_IN
 
-TOKENS, CONTEXT = 16_384, 512
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from infoplane.analysis.training.trace_keywords import TraceKeywords
 
 
 def trace(
     model: str | Path,
     documents: Any = BUILT_IN,
+    settings: TraceSettings | None = None,
     *,
     out: str | Path,
-    revisions: str | None = None,
+    preferences: Any = None,
     table: Mapping[str, tuple[int, int | None]] | None = None,
-    tokens: int = TOKENS,
-    context: int = CONTEXT,
-    seed: int = 0,
-    orders: Sequence[int] = (1, 2),
-    estimators: Sequence[str] = ("corrected", "plugin"),
-    unit: str = "efficiency",
-    m: int = 100,
-    points_seed: int = 0,
-    calibration: str = "exact",
-    layers: Sequence[str] | None = None,
-    loss: bool = True,
-    bound: bool = False,
-    windows: Mapping[str, Any] | None = None,
-    keep_captures: bool = False,
-    engine: str | Engine = "local",
-    workers: int | None = None,
-    memory: int | str | None = None,
-    batch: int | None = None,
     force: bool = False,
+    work: WorkSettings | None = None,
+    engine: str | Engine | None = None,
     progress: Progress | None = None,
-    **loading: Any,
+    **flat: Unpack[TraceKeywords],
 ) -> Trajectory:
     """Measure the checkpoints of a training run.
 
     Args:
         model: a folder of checkpoints, or a hub id whose revisions are checkpoints.
-        documents: as for `infoplane.measure`.
+        documents: as for `infoplane.measure`; the same windows for all checkpoints.
+        settings: what is measured of each, and which; by default that of `TraceSettings`.
         out: folder or address of the results: one measurement a checkpoint, and the trajectory.
-        revisions, table: which checkpoints, and their steps; see `infoplane.models.checkpoints.find_checkpoints`.
-        tokens, context, seed, windows: of the text; the same windows for all.
-        orders, estimators, unit: what is measured.
-        m, points_seed, calibration: reference points; the same for all.
-        layers: names of the layers to read, all by default.
-        loss: also the next-token loss of the same text.
-        bound: also the frontier of the text, once, and each checkpoint's place against it.
-        keep_captures: keep each checkpoint's capture beside its measurement.
-        engine, workers: `local`, or `ray`: so many checkpoints at a time, each by a worker of a Ray cluster (see
-            `infoplane.engines.ray_engine`); or an engine that runs.
-        memory, batch: as for `infoplane.measure`; a stored measurement is used again whatever they were.
+        preferences: pairs instead of documents, as for `infoplane.measure`.
+        table: steps of checkpoints whose names tell none; see `infoplane.models.checkpoints.find_checkpoints`.
         force: measure again what is stored there of another model or text, or with other settings.
+        work: so many checkpoints at a time with `ray`; memory, threads and batch as for `infoplane.measure`. A stored
+            measurement is used again whatever they were.
+        engine: one that runs, or its name, in the place of that in `work`.
         progress: called with a stage, what is done and what there is to do.
-        **loading: for `load_model`: tokenizer, dtype, device, device_map, trust_remote_code, allow_pickle.
+        **flat: settings of `settings` and `work` by keyword, in the place of those in them.
 
     Raises:
         InfoplaneError: bad input; no checkpoint at all could be measured; or the folder holds other results, and not
             `force`.
     """
+    chosen, how = apart(flat, settings or TraceSettings(), work or WorkSettings())
     out = reach_location(out, "out").absolute()
-    if memory is not None:
-        parse_size(memory)
-    orders = tuple(orders)
-    check_asked(orders, estimators, unit=unit)
-    check_sizes(
-        m=m, points_seed=points_seed, calibration=calibration, tokens=tokens, context=context, seed=seed,
-        windows=windows, batch=batch,
-    )  # fmt: skip
+    asked = chosen.measuring
+    check_questions(asked)
     check_kind(out, JSON_NAME)
-    found = find_checkpoints(model, revisions, table)
-    text = read_text(documents)
-    cutting = {"tokens": tokens, "context": context, "seed": seed, **(windows or {})}
-    settings = {
-        "orders": list(orders), "estimators": list(estimators), "unit": unit, "loss": loss,
-        "layers": None if layers is None else list(layers), "m": m, "points_seed": points_seed,
-        "calibration": calibration, **({"bound": True} if bound else {}),
-    }  # fmt: skip
+    found = find_checkpoints(model, chosen.revisions, table)
+    read = read_input(documents, preferences, asked)
     at = Path(model).expanduser()
     decides = {
-        "model": str(at.resolve() if at.is_dir() else model), "text": text.provenance.get("sha256"),
-        **settings, **cutting, **asked(loading), "versions": versions(*DECIDING),
+        "model": str(at.resolve() if at.is_dir() else model), "text": read.provenance.get("sha256"),
+        **deciding(asked), "versions": versions(*DECIDING),
     }  # fmt: skip
     if not force:
         _check_same(out, decides)
-    run = Run(out, loading, settings, keep_captures, progress, memory=memory, batch=batch, decides=decides, force=force)
+    run = Run(out, asked, chosen.keep_captures, progress, how, decides=decides, force=force)
     done: dict[str, Point] = {}
     pieces = [Piece(f"checkpoint {one.name}", one) for one in found]
-    with using(engine, workers) as running, running.group(Held(None), name="the checkpoints", gpus=True) as group:
-        since = len(running.retried)
+    running = using(engine or how.engine, how.workers, how.gpus_per_worker)
+    with running as engines, engines.group(Held(None), name="the checkpoints", gpus=True) as group:
+        since = len(engines.retried)
 
         def measure(some: Sequence[Piece[Checkpoint]]) -> None:
             sent = run
-            if running.sends:
+            if engines.sends:
                 if not is_address(out):
                     out.mkdir(parents=True, exist_ok=True)  # seen by workers, if it is shared
-                sent = dataclasses.replace(run, progress=None, sent=True, threads=group.threads)
-            for checkpoint, (measurement, problem, learned) in group.each(Tracing(sent, text, cutting), some):
-                run.learned, run.engine = learned, running.record(since)
+                threads = how.threads or group.threads
+                sent = dataclasses.replace(
+                    run, progress=None, sent=True, work=dataclasses.replace(how, threads=threads)
+                )
+            for checkpoint, (measurement, problem, learned) in group.each(Tracing(sent, read), some):
+                run.learned, run.engine = learned, engines.record(since)
                 point = Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem)
                 done[checkpoint.name] = point
                 if measurement is not None:
@@ -167,7 +143,8 @@ def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
             f"{out / JSON_NAME} does not say what it is of (a monitor wrote it, or an earlier version): choose another "
             "--out, or --force to overwrite it"
         )
-    if differs := differences(then, decides):
+    said = ({name: value for name, value in each.items() if value is not None} for each in (then, decides))
+    if differs := differences(*said):
         raise ResultError(
             f"{out / JSON_NAME} is a trace of something else (different: {', '.join(differs)}): choose another --out, "
             "or --force to measure its checkpoints again"

@@ -13,31 +13,61 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.bottleneck import Bound, stored_or_fitted, with_a_bound
-from infoplane.capture import capture_sizes, draw_points, write_capture
-from infoplane.engines import Advance, Progress, lasting, unseen
+from infoplane.bottleneck import Bound, Frontier, stored_or_fitted, with_a_bound
+from infoplane.engines import Advance, Held, Local, Progress, WorkSettings, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
-from infoplane.measurement import JSON_NAME, SCHEMA, Measurement, measure_capture, with_bound
-from infoplane.models import Checkpoint, gaps, select_layers
+from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, cut
+from infoplane.models import Checkpoint, gaps
 from infoplane.storage import atomic_files as files
 from infoplane.storage import is_address, is_damaged, versions, working
-from infoplane.text import fitting_context, make_windows, tokenizer_hash
+from infoplane.text import tokenizer_hash
 
 if TYPE_CHECKING:
     from infoplane.models import Model
     from infoplane.text import Text, Windows
+    from infoplane.text.pairs import Pairs
 
 _SAME = ("architecture", "width", "blocks", "vocabulary", "dtype")
 DECIDING = ("infoplane", "torch", "transformers")
 """Packages whose version decides numbers."""
 
 
-def asked(loading: Mapping[str, Any]) -> dict[str, str]:
-    """What is not left to its default in loading models; not device and dtype, which are settled when one loads."""
+_ALWAYS = ("orders", "estimators", "unit", "loss", "layers", "m", "points_seed", "calibration")
+_CUTTING = ("tokens", "context", "seed", "add_bos")
+"""Settings that keys have held whatever their value; others enter where they differ from what they are declared as."""
+
+
+def asked_of(settings: MeasureSettings) -> dict[str, Any]:
+    """What decides the numbers of given windows, by keyword."""
+    windows = {*settings.reading.settings(), *settings.windows.settings(), *settings.loading.settings()}
+    return {name: value for name, value in _deciding(settings, _ALWAYS).items() if name not in windows}
+
+
+def deciding(settings: MeasureSettings) -> dict[str, Any]:
+    """What decides the numbers of a trace beside model and text, by keyword."""
+    loading = settings.loading.settings()
+    reading = settings.reading.settings()
+    told = {
+        name: value
+        for name, value in _deciding(settings, (*_ALWAYS, *_CUTTING)).items()
+        if name not in loading and name not in reading
+    }
+    return {**told, **loaded_with(settings)}
+
+
+def _deciding(settings: MeasureSettings, always: Sequence[str]) -> dict[str, Any]:
+    declared = MeasureSettings.settings()
     return {
-        name: str(value) for name, value in loading.items()
-        if name not in ("device", "dtype") and value not in (None, False, "auto")
-    }  # fmt: skip
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in settings.flat().items()
+        if name in always or value != declared[name].default
+    }
+
+
+def loaded_with(settings: MeasureSettings) -> dict[str, str]:
+    """What is not left to its default in loading models; not device and dtype, which are settled when one loads."""
+    loading = settings.loading.other_than_default()
+    return {name: str(value) for name, value in loading.items() if name not in ("device", "dtype")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +84,7 @@ class Tracing:
     """The work of a trace: a piece is a checkpoint."""
 
     run: Run
-    text: Text
-    cutting: Mapping[str, Any]
+    read: Text | Pairs
 
     def open(self, _: None) -> Callable[[Checkpoint, Advance], tuple[Measurement | None, str | None, Learned | None]]:
         if self.run.sent and not is_address(self.run.out) and not self.run.out.is_dir():
@@ -63,7 +92,7 @@ class Tracing:
 
         def do(checkpoint: Checkpoint, advance: Advance) -> tuple[Measurement | None, str | None, Learned | None]:
             try:
-                found, problem = self.run.measurement(checkpoint, self.text, self.cutting), None
+                found, problem = self.run.measurement(checkpoint, self.read), None
             except (SettingError, ResultError):
                 raise  # of all checkpoints alike; or one would be measured over
             except Exception as error:  # a model's own code may raise anything, and the others can go on
@@ -80,17 +109,14 @@ class Run:
     """What all checkpoints of a trace share."""
 
     out: Path
-    loading: Mapping[str, Any]
-    settings: dict[str, Any]
+    settings: MeasureSettings
     keep: bool
     progress: Progress | None
+    work: WorkSettings
     sent: bool = False
-    threads: int | None = None
     learned: Learned | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
     bound: Bound | None = None
-    memory: int | str | None = None
-    batch: int | None = None
     decides: Mapping[str, Any] = field(default_factory=dict)
     force: bool = False
 
@@ -106,7 +132,7 @@ class Run:
         w = None if self.learned is None else self.learned.windows
         like = {} if self.learned is None else self.learned.like
         return {
-            "model": str(model), "like": dict(like), "settings": dict(self.settings),
+            "model": str(model), "like": dict(like), "settings": asked_of(self.settings),
             "text": None if w is None else w.provenance.get("text"),
             "windows_hash": None if w is None else w.hash,
             "checkpoints": len(found), "gaps": [list(g) for g in gaps([c.step for c in found])],
@@ -114,26 +140,28 @@ class Run:
             "decides": dict(self.decides),
         }  # fmt: skip
 
-    def measurement(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Measurement:
+    def measurement(self, checkpoint: Checkpoint, read: Text | Pairs) -> Measurement:
         """The checkpoint's measurement, stored or new; the first model loaded cuts the windows."""
-        model = self._load(checkpoint, text, cutting) if self.learned is None else None
+        model = self._load(checkpoint, read) if self.learned is None else None
         key = self._key(checkpoint)  # once: it reads all the weights
         stored = self._stored(checkpoint, key)
         if stored is not None:
             return stored
-        return self._measure(checkpoint, model or self._load(checkpoint, text, cutting), key)
+        return self._measure(checkpoint, model or self._load(checkpoint, read), key)
 
-    def _load(self, checkpoint: Checkpoint, text: Any, cutting: Mapping[str, Any]) -> Model:
+    def _load(self, checkpoint: Checkpoint, read: Text | Pairs) -> Model:
         """The model, known to be of the same run as the first."""
         from infoplane.models import load_model
 
-        model = load_model(checkpoint.source, revision=checkpoint.commit or checkpoint.revision, **self.loading)
+        s, revision = self.settings.loading, checkpoint.commit or checkpoint.revision
+        model = load_model(
+            checkpoint.source, revision=revision, tokenizer=s.tokenizer, dtype=s.dtype, device=s.device,
+            device_map=s.device_map, trust_remote_code=s.trust_remote_code, allow_pickle=s.allow_pickle,
+        )  # fmt: skip
         like = {name: model.provenance[name] for name in _SAME}
         words = tokenizer_hash(model.tokenizer)
         if self.learned is None:
-            limit = model.max_context
-            context = fitting_context(cutting["context"], limit)
-            windows = make_windows(text, model.tokenizer, **{**cutting, "context": context})
+            windows = cut(read, model.tokenizer, self.settings, model.max_context)
             self.learned = Learned(windows, like, words)
         for name in _SAME:
             if like[name] != self.learned.like[name]:
@@ -155,36 +183,35 @@ class Run:
         """Refuse the stored measurement of a checkpoint whose tokenizer was changed: its weights' hash is the same."""
         from infoplane.models import tokenizer_folder, words_of
 
-        if checkpoint.revision or self.loading.get("tokenizer") or tokenizer_folder(Path(checkpoint.source)) is None:
+        if checkpoint.revision or self.settings.loading.tokenizer or tokenizer_folder(Path(checkpoint.source)) is None:
             return  # a commit vouches for both; another tokenizer is the same for all; a .gguf holds its own
         self._refuse_tokenizer(checkpoint, tokenizer_hash(words_of(checkpoint.source, None, None)))
 
     def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
         assert self.learned is not None
-        windows, s, place = self.learned.windows, self.settings, self.place(checkpoint.name)
-        layers = select_layers(model.layers, None if s["layers"] is None else tuple(s["layers"]))
-        points = draw_points(model.width, s["m"], s["points_seed"], s["calibration"], memory=self.memory)
-        sizes = capture_sizes(model.facts, windows, points, len(layers), s["loss"], self.memory, self.batch)
-        with working(place / "capture", self.keep) as folder:
-            kept = write_capture(
-                folder, model, windows, points, layers, loss=s["loss"], force=self.force or not self.keep,
-                progress=self.progress, **sizes,
+        windows, place = self.learned.windows, self.place(checkpoint.name)
+        with working(place / "capture", self.keep) as folder, Local().group(Held(model), name="the model") as models:
+            kept = capture_model(
+                models, model.facts, windows, self.settings, self.work, folder, force=self.force or not self.keep,
+                progress=self.progress,
             )  # fmt: skip
-            found = measure_capture(
-                kept, orders=s["orders"], estimators=s["estimators"], unit=s["unit"], threads=self.threads,
-                memory=self.memory, progress=self.progress,
-            )  # fmt: skip
-            if s.get("bound"):
-                if self.bound is None:
-                    self.bound = stored_or_fitted(
-                        self.out / "bound", windows, with_a_bound(s["orders"]), m=s["m"], progress=self.progress
-                    )
-                found = with_bound(found, kept, self.bound.frontiers)
+            asking = Asking(self.settings, self.work, Local(), {}, self.progress)
+            found = asking.ask(kept, self._frontiers(windows))
             where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
             more = {"trace_key": key, "checkpoint": where}
             found = dataclasses.replace(found, provenance={**found.provenance, **more})
         found.save(place)  # once the capture is gone: a trace that is stopped in between leaves none behind
         return found
+
+    def _frontiers(self, windows: Windows) -> tuple[Frontier, ...] | None:
+        """The bound of the text, fitted once and stored; None where nobody asks for it."""
+        questions = self.settings.questions
+        if questions.bound and self.bound is None:
+            self.bound = stored_or_fitted(
+                self.out / "bound", windows, with_a_bound(questions.orders), m=self.settings.code.m,
+                progress=self.progress,
+            )  # fmt: skip
+        return None if self.bound is None else self.bound.frontiers
 
     def _stored(self, checkpoint: Checkpoint, key: str) -> Measurement | None:
         place = self.place(checkpoint.name)
@@ -211,13 +238,14 @@ class Run:
         from infoplane.models import find_device, weights_of
 
         assert self.learned is not None
-        device = find_device(str(self.loading.get("device") or "auto")).type
-        allowed = bool(self.loading.get("allow_pickle"))
-        weights = checkpoint.commit if checkpoint.revision else weights_of(checkpoint.source, allow_pickle=allowed)
+        loading = self.settings.loading
+        device = find_device(loading.device).type
+        local = None if checkpoint.revision else weights_of(checkpoint.source, allow_pickle=loading.allow_pickle)
+        weights = local or checkpoint.commit
         return files.hash_of({
             "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
-            "windows": self.learned.windows.hash, "settings": self.settings, "step": checkpoint.step,
-            "loading": {**asked(self.loading), "dtype": self.learned.like["dtype"]},
+            "windows": self.learned.windows.hash, "settings": asked_of(self.settings), "step": checkpoint.step,
+            "loading": {**loaded_with(self.settings), "dtype": self.learned.like["dtype"]},
             "device": device,
             "versions": versions(*DECIDING),
         })  # fmt: skip

@@ -1,0 +1,71 @@
+"""What a survey file can set, for all its models and for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+from infoplane.engines import WorkSettings
+from infoplane.measurement import MeasureSettings
+from infoplane.settings import Settings, amount, flag, setting, word
+from infoplane.text import BUILT_IN
+
+BYTES = 150_000
+"""Some 32,768 tokens of English: a budget that reads the same text with every tokenizer."""
+_OF_THE_RUN = "it is of the whole run: give it to the command, or to infoplane.survey"
+_ONE_TEXT = "each model would read another text, and they could not be compared: set bytes or tokens"
+
+
+def _measuring() -> MeasureSettings:
+    """By default models of several tokenizers and widths compare: one text, labels of words, several sets of points."""
+    return MeasureSettings.of({"bytes": BYTES, "text_labels": ("word",), "reference_sets": 5})
+
+
+@dataclass(frozen=True)
+class SurveySettings(Settings):
+    """What can stand in `[defaults]`, and in a `[[model]]` beside its facts."""
+
+    text: str = setting(
+        BUILT_IN, word(), "c4-sample, a file, a folder, or a datasets id; paths lie beside the file.", group="Text"
+    )
+    preferences: str | None = setting(None, word(), "Preference pairs, in place of the text.", group="Preferences")
+    measuring: MeasureSettings = field(default_factory=_measuring)
+    work: WorkSettings = field(default_factory=WorkSettings)
+    keep_captures: bool = setting(False, flag(), "Keep each model's capture.", group="Results", decides=False)
+
+    def replaced(self, given: Mapping[str, object]) -> SurveySettings:
+        """Pairs are read in place of a text, so its budget and labels say nothing of them."""
+        if given.get("preferences") is not None:
+            given = {"bytes": None, "text_labels": (), **given}
+        return super().replaced(given)
+
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
+        "revision": "it is of one model: write it under its [[model]]",
+        "random_init": "a survey is of trained models: measure the twin with infoplane measure",
+        "until_se": _ONE_TEXT, "until_order": _ONE_TEXT,
+        "engine": _OF_THE_RUN, "workers": _OF_THE_RUN, "gpus_per_worker": _OF_THE_RUN,
+    })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelFacts(Settings):
+    """What a `[[model]]` says beside settings: which it is, and what is known of it."""
+
+    id: str | None = setting(None, word(), "Hub id, or what scores call a local model.", group="Model")
+    path: str | None = setting(None, word(), "Where its weights lie: a folder or a file.", group="Model")
+    revision: str | None = setting(None, word(), "Branch, tag or commit of a hub model.", group="Model")
+    name: str | None = setting(None, word(), "Of its folder.", group="Model")
+    family: str | None = setting(None, word(), "Family.", group="Model", decides=False)
+    kind: str | None = setting(None, word(), "Such as base or instruct.", group="Model", decides=False)
+    parameters_b: float | None = setting(None, amount(), "Parameters in billions (1e9).", group="Model", decides=False)
+    training_tokens_t: float | None = setting(
+        None, amount(), "Training tokens in trillions (1e12).", group="Model", decides=False
+    )
+
+    @property
+    def known(self) -> dict[str, str | float]:
+        """What is known of it."""
+        told = {name: getattr(self, name) for name in ("family", "kind", "parameters_b", "training_tokens_t")}
+        return {k: float(v) if isinstance(v, int) else v for k, v in told.items() if v is not None}

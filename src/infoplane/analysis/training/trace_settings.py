@@ -1,0 +1,38 @@
+"""What a trace measures of each checkpoint, and which checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+from infoplane.measurement import MeasureSettings
+from infoplane.settings import Settings, flag, setting, word
+
+TOKENS = 16_384
+_ONE_TEXT = "each checkpoint would read another text, and they could not be compared: set tokens or bytes"
+
+
+@dataclass(frozen=True)
+class TraceSettings(Settings):
+    """All that decides the numbers of a trace, beside its run and text."""
+
+    revisions: str | None = setting(
+        None,
+        word(),
+        "Which checkpoints: names, globs (step*000) and ranges of steps (1000..143000), comma-separated; all that "
+        "tell a step by default.",
+        group="Run",
+        decides=False,
+    )
+    measuring: MeasureSettings = field(
+        default_factory=lambda: MeasureSettings.of({"tokens": TOKENS, "orders": (1, 2), "loss": True})
+    )
+    keep_captures: bool = setting(False, flag(), "Keep each checkpoint's capture.", group="Results", decides=False)
+
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
+        "revision": "revisions says which checkpoints are measured",
+        "random_init": "a trace is of trained checkpoints: step 0 is the untrained model, where it is kept",
+        "until_se": _ONE_TEXT, "until_order": _ONE_TEXT,
+    })  # fmt: skip

@@ -1,0 +1,56 @@
+"""What `infoplane measure` prints of a measurement: the figures of the whole model, and what to know of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infoplane.cli import preferences as pairs
+from infoplane.cli.terminal import console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infoplane.measurement import Estimate, Measurement
+
+
+def show(found: Measurement) -> None:
+    from rich.table import Table
+
+    settings, of_text = found.provenance["settings"], found.provenance["settings"].get("text_labels") or ()
+    rows = [
+        row for row in found.select(layer="model")
+        if row.position_set in (None, f"P_{row.order or 1}", *of_text) or row.quantity == "information"
+        if row.quantity not in ("share", "mean_ratio_optimality")
+    ]  # fmt: skip
+    texts: dict[str, Callable[[Estimate], str]] = {
+        "quantity": lambda row: row.quantity, "side": lambda row: row.side or "",
+        "order": lambda row: str(row.order or "") if row.position_set not in of_text else "",
+        **({"labels": lambda row: str(row.position_set) if row.position_set in of_text else ""} if of_text else {}),
+        **({"weights": lambda row: row.weight or ""} if len(settings["weights"]) > 1 else {}),
+        "estimator": lambda row: row.estimator or "",
+    }  # fmt: skip
+    figures: dict[str, Callable[[Estimate], float | None]] = {
+        "value": lambda row: row.value,
+        "± 95 %": lambda row: (row.interval[1] - row.interval[0]) / 2 if row.interval else None,
+        **({"SE, points": lambda row: row.reference_error} if any(r.reference_error is not None for r in rows) else {}),
+        "permuted": lambda row: row.control_permuted, "shifted": lambda row: row.control_shifted,
+    }  # fmt: skip
+    shown = Table(title=f"Whole model ({settings['unit']})", title_justify="left")
+    for name in (*texts, *figures, ""):
+        shown.add_column(name, justify="right" if name in figures or name == "order" else "left")
+    marked: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        if row.warning:
+            which = str(row.position_set) if row.position_set in of_text else f"order {row.order}"
+            marked.setdefault((row.estimator or "", row.warning), {})[which if row.order else row.quantity] = None
+        cells = ("" if (value := number(row)) is None else f"{value:.4f}" for number in figures.values())
+        shown.add_row(*(text(row) for text in texts.values()), *cells, "!" if row.warning else "")
+    shell = console(140)
+    shell.print(shown)
+    pairs.show(found)
+    for (estimator, warning), orders in marked.items():
+        shell.print(f"! {estimator} ({', '.join(orders)}): {warning}")
+    for warning in found.provenance["warnings"]:
+        shell.print(f"Note: {warning}")
+    if found.provenance.get("bound"):
+        shell.print("The frontier of the text, and the model's place against it, are in the report.")

@@ -1,0 +1,88 @@
+"""What is asked of a model, and all the settings of a measurement together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from infoplane.capture import CaptureSettings
+from infoplane.errors import SettingError
+from infoplane.information import CodeSettings
+from infoplane.models import LoadSettings
+from infoplane.settings import Settings, amount, flag, names, one_of, setting, some_of, whole
+from infoplane.text import ReadSettings, WindowSettings
+from infoplane.text.pairs import PairSettings
+
+GROUP = "Questions"
+ORDERS = (1, 2, 3, 4)
+ESTIMATOR_NAMES = ("corrected", "plugin", "null-curve")
+WEIGHTS = ("frequency", "uniform")
+UNITS = ("efficiency", "bits", "nats")
+
+
+@dataclass(frozen=True)
+class QuestionSettings(Settings):
+    """What a capture is asked; see `measure_capture`."""
+
+    orders: tuple[int, ...] = setting(ORDERS, some_of(*ORDERS), "N-gram orders, of 1 to 4.", group=GROUP)
+    estimators: tuple[str, ...] = setting(
+        ("corrected", "plugin"),
+        some_of(*ESTIMATOR_NAMES),
+        "Of corrected and plugin; the first named comes first.",
+        group=GROUP,
+        option="--estimator",
+    )
+    weights: tuple[str, ...] = setting(("frequency",), some_of(*WEIGHTS), "Of frequency and uniform.", group=GROUP)
+    text_labels: tuple[str, ...] = setting(
+        (),
+        names("labels of words, such as word:1, char:4 or byte:4", least=0),
+        "Labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8; word, char "
+        "and byte are word:1, char:4 and byte:4.",
+        group=GROUP,
+    )
+    unit: str = setting("efficiency", one_of(*UNITS), "efficiency, bits or nats.", group=GROUP)
+    bound: bool = setting(
+        False, flag(), "The frontier of the text too, and the model's place against it: minutes more.", group=GROUP
+    )
+
+
+@dataclass(frozen=True)
+class PrecisionSettings(Settings):
+    """How precise a measurement is to be; it reads until it is."""
+
+    until_se: float | None = setting(
+        None,
+        amount(),
+        "Read until the standard errors of complexity and expressivity of the whole model (corrected) are at most "
+        "this, in few stages of growing budgets, of 262144 tokens or the budget at most.",
+        group="Text",
+    )
+    until_order: int | None = setting(None, whole(1), "The order judged; the lowest asked.", group="Text")
+
+    def check(self) -> None:
+        if self.until_se is None and self.until_order is not None:
+            raise SettingError(
+                "until_order says which order until_se judges: set until_se too", settings=("until_order", "until_se")
+            )
+
+
+@dataclass(frozen=True)
+class MeasureSettings(Settings):
+    """All that decides the numbers of a measurement, beside model and text."""
+
+    reading: ReadSettings = field(default_factory=ReadSettings)
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    precision: PrecisionSettings = field(default_factory=PrecisionSettings)
+    pairs: PairSettings = field(default_factory=PairSettings)
+    loading: LoadSettings = field(default_factory=LoadSettings)
+    capturing: CaptureSettings = field(default_factory=CaptureSettings)
+    code: CodeSettings = field(default_factory=CodeSettings)
+    questions: QuestionSettings = field(default_factory=QuestionSettings)
+
+    def check(self) -> None:
+        if self.windows.bytes is not None and self.precision.until_se is not None:
+            raise SettingError("bytes is a budget by itself: leave until_se out", settings=("bytes", "until_se"))
+
+    def of_captures(self) -> dict[str, object]:
+        """Those settings, other than by default, that say how a capture is made."""
+        asked = {*QuestionSettings.settings()}
+        return {name: value for name, value in self.other_than_default().items() if name not in asked}

@@ -1,0 +1,26 @@
+"""How a model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infoplane.settings import Settings, flag, one_of, setting, word
+
+GROUP = "Model"
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+
+@dataclass(frozen=True)
+class LoadSettings(Settings):
+    """How a named model is loaded; see `load_model`."""
+
+    revision: str | None = setting(None, word(), "Branch, tag or commit of a hub model.", group=GROUP)
+    tokenizer: str | None = setting(None, word(), "Another tokenizer: a hub id, a folder or a .gguf file.", group=GROUP)
+    dtype: str = setting("auto", one_of(*DTYPES), "auto, float32, bfloat16, float16 or float64.", group=GROUP)
+    device: str = setting("auto", word(), "auto, cpu, cuda, cuda:1, mps.", group=GROUP)
+    device_map: str | None = setting(None, word(), "auto: spread over several GPUs.", group=GROUP)
+    trust_remote_code: bool = setting(False, flag(), "Run code that comes with the model.", group=GROUP)
+    allow_pickle: bool = setting(False, flag(), "Load pickled weights, which can run code.", group=GROUP)
+    random_init: bool = setting(
+        False, flag(), "Measure the untrained twin instead: the architecture with fresh weights.", group=GROUP
+    )
