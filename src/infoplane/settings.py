@@ -269,9 +269,9 @@ class Settings:
         Raises:
             SettingError: as for `of`.
         """
-        check_given(given, self.settings().values(), self.refused, label)
+        values = check_given(given, self.settings().values(), self.refused, label)
         try:
-            return self.replaced(given)
+            return self.replaced(values)
         except SettingError as error:
             raise SettingError(f"{label}: {error}" if label else str(error), settings=error.settings) from None
 
@@ -305,8 +305,8 @@ def apart(given: Mapping[str, object], first: A, second: B) -> tuple[A, B]:
         SettingError: as for `Settings.but`.
     """
     known = [*first.settings().values(), *second.settings().values()]
-    check_given(given, known, {**first.refused, **second.refused})
-    return first.replaced(given), second.replaced(given)
+    values = check_given(given, known, {**first.refused, **second.refused})
+    return first.replaced(values), second.replaced(values)
 
 
 _OWN: dict[type[Settings], dict[str, Setting]] = {}

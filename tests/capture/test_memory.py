@@ -421,6 +421,6 @@ def test_options_reach_what_they_are_for(captured: Capture, model: Model, tmp_pa
     for row, other in zip(few, many, strict=True):
         assert other.value == pytest.approx(row.value, abs=2e-4)
     for wrong in (0, -1, 2.5, True):
-        with pytest.raises(SettingError, match=r"batch = .*: expected a whole number of tokens, 1 or more"):
+        with pytest.raises(SettingError, match=r"batch = .*: expected a whole number, 1 or more"):
             run.measure(model, batch=wrong, **asked)
     assert settings(captured, 4, 2, "8GB").whole

@@ -349,10 +349,10 @@ def test_commands_measure_until_and_tell_the_price(folder: Path, error: Any, tmp
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["measure", "./nowhere", "--until-se", "0"], "until_se = 0.0: expected a number above 0"),
-        (["measure", "./nowhere", "--until-se", "-0.1"], "until_se = -0.1: expected a number above 0"),
-        (["measure", "./nowhere", "--until-se", "nan"], "until_se = nan: expected a number above 0"),
-        (["measure", "./nowhere", "--until-order", "1"], "set until_se too"),
+        (["measure", "./nowhere", "--until-se", "0"], "--until-se 0.0: expected a number above 0"),
+        (["measure", "./nowhere", "--until-se", "-0.1"], "--until-se -0.1: expected a number above 0"),
+        (["measure", "./nowhere", "--until-se", "nan"], "--until-se nan: expected a number above 0"),
+        (["measure", "./nowhere", "--until-order", "1"], "set --until-se too"),
         (["measure", "--capture", "cap", "--until-se", "0.1"], "so --until-se can say nothing more"),
         (["budget", "nowhere"], "no measurement at nowhere"),
         (["budget", "few"], "no standard errors to plan by: 12 documents"),

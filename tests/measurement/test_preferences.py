@@ -449,11 +449,11 @@ def test_bad_settings_are_refused_on_the_command_line(tmp_path: Path, monkeypatc
         return str(answer.exception)
 
     assert "has no chat template: name one that has" in refused("--chat-template", "yes")
-    assert "chat template 'maybe': expected one of auto, yes, no" in refused("--chat-template", "maybe")
+    assert "--chat-template maybe: expected one of auto, yes, no" in refused("--chat-template", "maybe")
     assert "none of the 2 preference pairs leaves room for an answer in 64 tokens (2 prompts fill it)" in refused(
         "--context", "64"
     )
-    assert "leave --text out" in refused("--text", "other.txt")
+    assert "--preferences are measured without --text:" in refused("--text", "other.txt")
     assert "leave --column out" in refused("--column", "a")
     assert "measured without until_se" in refused("--until-se", "0.1")
     assert "measured without bound" in refused("--bound")

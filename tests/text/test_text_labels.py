@@ -162,7 +162,7 @@ def test_the_command_reads_the_same_bytes_for_every_tokenizer(
     places = [m.get("complexity", position_set="word:1").n for m in (a, b)]
     assert 0.9 < places[1] / places[0] < 1.2  # windows of 128 tokens end at other places
     for wrong, message in (
-        (["--bytes", "9000", "--tokens", "10"], "--bytes is a budget by itself"),
+        (["--bytes", "9000", "--tokens", "10"], "--tokens and --bytes are two budgets"),
         (["--bytes", "3"], "expected a whole number"),
         (["--text-labels", "words"], "text label 'words' is not known"),
     ):

@@ -307,7 +307,7 @@ def _measured(
             loaded = time.monotonic()
             capturing = _Capturing(asking, models, facts, read, force)
             if chosen.precision.until_se is None:
-                kept, told, missed = capturing.once(stack.enter_context(_folder(capture))), None, None
+                kept, told, missed = capturing.once(capture, stack), None, None
             else:
                 kept, told, missed = capturing.until(capture, stack)
         captured = time.monotonic()
@@ -338,12 +338,12 @@ class _Capturing:
     read: Text | Pairs
     force: bool
 
-    def once(self, folder: Path) -> Capture:
-        """The capture of the budget that was asked for."""
+    def once(self, capture: str | Path | None, stack: contextlib.ExitStack) -> Capture:
+        """The capture of the budget that was asked for; its folder is made once it is known that it can be."""
         read = self._cut(self.asking.settings)
         for name, values in self.asking.labels.items():
             label_column(values, read, name)  # refuses what does not fit
-        return self._keep(folder, read)
+        return self._keep(stack.enter_context(_folder(capture)), read)
 
     def until(
         self, capture: str | Path | None, stack: contextlib.ExitStack

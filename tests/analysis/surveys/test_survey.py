@@ -116,6 +116,7 @@ def test_each_model_is_measured_as_by_itself_and_failures_are_recorded(models: P
     assert "holds no weights: expected model.safetensors or model.safetensors.index.json" in failure["message"]
     text = limit_bytes(read_text("c4-sample"), 16_000)
     more: dict[str, Any] = {"tokens": 20_000, "context": 64, "m": 16, "orders": (1,), "estimators": ("corrected",)}
+    more |= {"text_labels": ["word"], "reference_sets": 5}  # the defaults of surveys
     alone = infoplane.measure(models / "neox", text, loss=True, dtype="float32", device="cpu", **more)
     assert alone.estimates == found.models[2].measurement.estimates
     assert not list(out.rglob("capture"))

@@ -286,14 +286,14 @@ def test_what_fails_is_recorded_and_the_others_go_on(run: Path, tmp_path: Path) 
 def test_an_error_of_any_kind_is_a_checkpoints_own_but_a_full_disk_ends_the_trace(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, raised = trace_work.write_capture, list[Exception]()
+    capture, raised = trace_work.capture_model, list[Exception]()
 
-    def breaks(folder: Path, *more: Any, **settings: Any) -> Any:
-        if "checkpoint-3" in folder.parts and raised:
+    def breaks(*given: Any, **settings: Any) -> Any:
+        if any("checkpoint-3" in one.parts for one in given if isinstance(one, Path)) and raised:
             raise raised[0]
-        return write(folder, *more, **settings)
+        return capture(*given, **settings)
 
-    monkeypatch.setattr(trace_work, "write_capture", breaks)
+    monkeypatch.setattr(trace_work, "capture_model", breaks)
     raised.append(RuntimeError("a kernel\nof its own"))
     found = trace(run, out=tmp_path / "out", revisions="checkpoint-1,checkpoint-3,checkpoint-7", **SMALL)
     assert [p.problem for p in found.points] == [None, "RuntimeError: a kernel of its own", None]
