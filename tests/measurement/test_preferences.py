@@ -454,7 +454,7 @@ def test_bad_settings_are_refused_on_the_command_line(tmp_path: Path, monkeypatc
         "--context", "64"
     )
     assert "--preferences are measured without --text:" in refused("--text", "other.txt")
-    assert "leave --column out" in refused("--column", "a")
+    assert "--preferences are measured without --column:" in refused("--column", "a")
     assert "measured without until_se" in refused("--until-se", "0.1")
     assert "measured without bound" in refused("--bound")
     labels = tmp_path / "labels.txt"
