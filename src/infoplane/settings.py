@@ -228,10 +228,12 @@ class Settings:
     """Base of dataclasses of settings: each field is declared by `setting`, or is a `Settings` itself.
 
     Class variables:
-        refused: settings of its parts that cannot be asked here, and why.
+        refused: settings that cannot be asked here, by name, and why.
+        otherwise: why all others cannot.
     """
 
-    refused: ClassVar[Mapping[str, str]] = {}
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    otherwise: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for name, declared in _own(type(self)).items():
@@ -292,6 +294,15 @@ class Settings:
         """Those values that differ from the verb's defaults, by keyword."""
         usual = self.settings()
         return {name: value for name, value in self.flat().items() if value != usual[name].default}
+
+    def record(self) -> dict[str, Value | list[int] | list[str]]:
+        """Those that decide a number and differ from the defaults, by key, as JSON has them: for provenance."""
+        settings = self.settings()
+        return {
+            settings[name].key: list(value) if isinstance(value, tuple) else value  # type: ignore[misc]
+            for name, value in self.other_than_default().items()
+            if settings[name].declared.decides
+        }
 
 
 A = TypeVar("A", bound=Settings)

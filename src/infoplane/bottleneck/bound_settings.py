@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
 
 from infoplane.settings import Settings, flag, setting, some_of, whole
 from infoplane.text import TOKENS, ReadSettings, WindowSettings
@@ -24,4 +27,9 @@ class BoundSettings(Settings):
     m: int = setting(100, whole(2), "Symbols of a code.", group=GROUP, option="--symbols", short="-m", key="symbols")
     wide: bool = setting(False, flag(), "The next k tokens too, where half of them recur.", group=GROUP)
     starts: int = setting(1, whole(1), "Starts of each annealing.", group=GROUP, option="--restarts", key="restarts")
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
+        "text": "it is the argument documents, and the first word of the command",
+        "tokenizer": "it is an argument of its own, which must be given",
+    })  # fmt: skip
+    otherwise: ClassVar[str] = "the bound is of a text: no model is run"
     forward: bool = setting(False, flag(), "Anneal forward too: slower, seldom better.", group=GROUP)

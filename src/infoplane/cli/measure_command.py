@@ -16,7 +16,7 @@ from infoplane.cli.settings_options import with_settings, without_engine
 from infoplane.cli.terminal import bars, given, pair, quiet, say, short, tell
 from infoplane.engines import WorkSettings, using
 from infoplane.errors import SettingError
-from infoplane.measurement import MeasureSettings, QuestionSettings
+from infoplane.measurement import InputSettings, MeasureSettings, QuestionSettings
 from infoplane.storage import atomic_files as files
 from infoplane.storage import check_free, is_address, reach_location
 from infoplane.storage import working_folders as work_folders
@@ -38,8 +38,6 @@ def measure(
             "Left out with --capture of a capture that is kept: that is asked, no model is needed.",
         ),
     ] = None,
-    text: o.Text = "c4-sample",
-    preferences: o.Preferences = None,
     baseline: Annotated[
         str | None, typer.Option(help="random-init: measure the untrained twin beside it.", rich_help_panel=o.MODEL)
     ] = None,
@@ -52,6 +50,7 @@ def measure(
         ),
     ] = None,
     *,
+    source: InputSettings,
     settings: MeasureSettings,
     out: Annotated[
         Path | None,
@@ -84,7 +83,7 @@ def measure(
             found, twin = command.ask(capture, results), None
         else:
             quiet()
-            found, twin = command.run(model, command.read(text, preferences), capture, results)
+            found, twin = command.run(model, command.read(source), capture, results)
     if found is not None:
         results.give(found, twin)
 
@@ -113,8 +112,8 @@ def _check_capture_only(ctx: typer.Context, capture: Path | None) -> None:
             f"{what}: name one, such as smollm2-135m, a hub id, a folder or a .gguf file; or --capture with the folder "
             "of a capture that was kept"
         )
-    making = {*MeasureSettings.settings()} - {*QuestionSettings.settings()}
-    if options := given(ctx, {*making, "text", "preferences", "baseline", "batch"}):
+    making = {*InputSettings.settings(), *MeasureSettings.settings()} - {*QuestionSettings.settings()}
+    if options := given(ctx, {*making, "baseline", "batch"}):
         raise SettingError(
             f"{capture} was captured with its own text, model and reference points, so {', '.join(options)} can say "
             "nothing more: leave that out, or name the model too"
@@ -232,11 +231,11 @@ class _Command:
         )  # fmt: skip
         return _asked(found, request)
 
-    def read(self, text: str, preferences: str | None) -> Text | Pairs:
+    def read(self, source: InputSettings) -> Text | Pairs:
         """The text or the pairs, read once: what vouches for them is needed before they are measured."""
         from infoplane.measurement import read_input
 
-        return read_input(text, preferences, self.settings, self.labels)
+        return read_input(source.text, source.preferences, self.settings, self.labels)
 
     def run(
         self, model: str, read: Text | Pairs, capture: Path | None, results: _Results

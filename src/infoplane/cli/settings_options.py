@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
 from infoplane.engines import WorkSettings
 from infoplane.errors import SettingError
-from infoplane.settings import OPTIONS, Setting, Settings, as_text, check_given
+from infoplane.settings import KEYS, OPTIONS, Setting, Settings, Value, as_text, check_given
+from infoplane.storage import JSON, parse_toml, read_text, reason
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,10 +35,16 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
         else:
             asked.append(one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY))
 
+    has_ctx = _CTX.name in hints
+    asked = [*([] if has_ctx else [_CTX]), *asked, _FILE]
+
     @functools.wraps(function)
-    def command(**values: object) -> R:
+    def command(**values: Any) -> R:
+        path, ctx = values.pop(_FILE.name), values[_CTX.name] if has_ctx else values.pop(_CTX.name)
         given = {name: {key: values.pop(key) for key in kind.settings()} for name, kind in kinds.items()}
         try:
+            if path is not None:
+                _fill_in(given, read_settings_file(path, kinds), _on_the_command_line(ctx))
             chosen = {name: read_options(kind, given[name]) for name, kind in kinds.items()}
             return function(**chosen, **values)  # type: ignore[call-arg, arg-type]
         except SettingError as error:
@@ -45,6 +53,52 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
     command.__signature__ = inspect.Signature(asked)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in asked}
     return command
+
+
+_CTX = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+_FILE = inspect.Parameter(
+    "settings_file",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            "--settings",
+            help="A TOML file of settings, by the names of their options with _ for -; options on the command line "
+            "stand in their place.",
+            rich_help_panel="Results",
+        ),
+    ],
+)
+
+
+def read_settings_file(path: Path, kinds: Mapping[str, type[Settings]]) -> dict[str, Value]:
+    """The settings of a file, by keyword.
+
+    Raises:
+        SettingError: it cannot be read, is not TOML, or holds what no setting is or can be.
+    """
+    try:
+        content = parse_toml(read_text(path, times=JSON))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingError(f"--settings {path} cannot be read: {reason(error)}; expected TOML in UTF-8") from None
+    refused = {name: why for kind in kinds.values() for name, why in kind.refused.items()}
+    settings = [one for kind in kinds.values() for one in kind.settings().values()]
+    return check_given(content, settings, refused, str(path), KEYS, otherwise="see --help for what can be set")
+
+
+def _on_the_command_line(ctx: typer.Context) -> set[str]:
+    sources = {name: getattr(ctx.get_parameter_source(name), "name", "") for name in ctx.params}
+    return {name for name, source in sources.items() if source == "COMMANDLINE"}
+
+
+def _fill_in(given: Mapping[str, dict[str, Any]], values: Mapping[str, Value], stated: Collection[str]) -> None:
+    """Put the values of a file where the command line says nothing; a budget there stands for that of the file."""
+    budgets = {"tokens", "bytes"}
+    for of_kind in given.values():
+        for name in of_kind:
+            if name in values and name not in stated and not (name in budgets and budgets & {*stated}):
+                of_kind[name] = values[name]
 
 
 def _as_options(error: SettingError, *kinds: type[Settings]) -> str:
@@ -74,10 +128,10 @@ def read_options(kind: type[Settings], given: Mapping[str, object]) -> Settings:
 
 def _parsed(setting: Setting, value: object) -> object:
     """The words of a list, and what cannot be read as it stands: that is of no kind."""
-    if not setting.declared.kind.several or value is None:
+    if not setting.declared.kind.several or not isinstance(value, str):
         return value
     try:
-        return setting.declared.kind.parsed(str(value))
+        return setting.declared.kind.parsed(value)
     except ValueError:
         return value
 

@@ -183,7 +183,7 @@ def _texts(entries: Sequence[Any]) -> dict[str, Any]:
     read: dict[str, Any] = {}
     found = {}
     for entry in entries:
-        here = entry.settings.text == BUILT_IN or Path(entry.settings.text).is_absolute()
+        here = entry.settings.source.text == BUILT_IN or Path(entry.settings.source.text).is_absolute()
         key = text_key(entry)
         if here and key not in read:
             read[key] = read_entry_text(entry)

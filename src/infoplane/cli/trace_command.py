@@ -13,6 +13,7 @@ from infoplane.cli.repeated import done
 from infoplane.cli.settings_options import with_settings, without_engine
 from infoplane.cli.terminal import bars, console, quiet, say, short, tell
 from infoplane.engines import WorkSettings, using
+from infoplane.measurement import InputSettings
 from infoplane.storage import check_kind, parse_json, reach_location
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ def trace(
         Path | None,
         typer.Option(help="CSV with name,step,tokens for names that tell no step.", rich_help_panel="Run"),
     ] = None,
-    text: o.Text = "c4-sample",
-    preferences: o.Preferences = None,
     *,
+    source: InputSettings,
     settings: TraceSettings,
     out: Annotated[
         Path | None,
@@ -60,7 +60,7 @@ def trace(
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
         found = run(
-            model, text, settings, out=folder, preferences=preferences, table=table, force=force,
+            model, source.text, settings, out=folder, preferences=source.preferences, table=table, force=force,
             work=without_engine(work), engine=running, progress=progress,
         )  # fmt: skip
     if as_json:

@@ -5,6 +5,7 @@ from .estimate import Estimate as Estimate
 from .frontier_gap import with_bound as with_bound
 from .measure_settings import UNITS as UNITS
 from .measure_settings import WEIGHTS as WEIGHTS
+from .measure_settings import InputSettings as InputSettings
 from .measure_settings import MeasureSettings as MeasureSettings
 from .measure_settings import PrecisionSettings as PrecisionSettings
 from .measure_settings import QuestionSettings as QuestionSettings

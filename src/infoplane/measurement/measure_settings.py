@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
 
 from infoplane.capture import CaptureSettings
 from infoplane.errors import SettingError
 from infoplane.information import CodeSettings
 from infoplane.models import LoadSettings
-from infoplane.settings import Settings, amount, flag, names, one_of, setting, some_of, whole
-from infoplane.text import ReadSettings, WindowSettings
+from infoplane.settings import Settings, amount, flag, names, one_of, setting, some_of, whole, word
+from infoplane.text import BUILT_IN, ReadSettings, WindowSettings
 from infoplane.text.pairs import PairSettings
 
 GROUP = "Questions"
@@ -17,6 +20,31 @@ ORDERS = (1, 2, 3, 4)
 ESTIMATOR_NAMES = ("corrected", "plugin", "null-curve")
 WEIGHTS = ("frequency", "uniform")
 UNITS = ("efficiency", "bits", "nats")
+
+
+@dataclass(frozen=True)
+class InputSettings(Settings):
+    """What a model reads, by name: in Python the arguments `documents` and `preferences`, which may be objects.
+
+    A name decides no number: what was read is hashed.
+    """
+
+    text: str = setting(
+        BUILT_IN,
+        word(),
+        "c4-sample (built in), a file, a folder, - or a datasets id. A text file is one document; so is a row of JSONL "
+        "or Parquet.",
+        group="Text",
+        decides=False,
+    )
+    preferences: str | None = setting(
+        None,
+        word(),
+        "Preference pairs instead of a text: .json, .jsonl, .parquet or a datasets id with prompt, chosen and "
+        "rejected. The budget of tokens is then one of answer tokens.",
+        group="Preferences",
+        decides=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -40,6 +68,12 @@ class QuestionSettings(Settings):
         group=GROUP,
     )
     unit: str = setting("efficiency", one_of(*UNITS), "efficiency, bits or nats.", group=GROUP)
+    controls: bool = setting(
+        True,
+        flag(),
+        "The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring.",
+        group=GROUP,
+    )
     bound: bool = setting(
         False, flag(), "The frontier of the text too, and the model's place against it: minutes more.", group=GROUP
     )
@@ -81,6 +115,12 @@ class MeasureSettings(Settings):
     def check(self) -> None:
         if self.windows.bytes is not None and self.precision.until_se is not None:
             raise SettingError("bytes is a budget by itself: leave until_se out", settings=("bytes", "until_se"))
+
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
+        "revisions": "a measurement is of one model: name it with revision, or use trace",
+        "keep_captures": "a measurement keeps one where capture names a folder",
+    })  # fmt: skip
+    otherwise: ClassVar[str] = "it says how the bound of a text is fitted"
 
     def of_captures(self) -> dict[str, object]:
         """Those settings, other than by default, that say how a capture is made."""

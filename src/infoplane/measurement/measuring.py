@@ -124,7 +124,8 @@ def _refuse_making(chosen: MeasureSettings, how: WorkSettings, documents: Any, *
     if given:
         raise SettingError(
             f"a capture has its own text, model and reference points, so {', '.join(given)} can say nothing more: "
-            "leave that out, or name the model too"
+            "leave that out, or name the model too",
+            settings=given,
         )
 
 
@@ -260,12 +261,14 @@ class Asking:
             _refuse_with_pairs(None, self.settings, self.labels)
         found = measure_capture(
             capture, orders=q.orders, estimators=q.estimators, weights=q.weights, labels=self.labels,
-            text_labels=q.text_labels, unit=q.unit, threads=self.work.threads, engine=self.engine,
+            text_labels=q.text_labels, unit=q.unit, controls=q.controls, threads=self.work.threads, engine=self.engine,
             memory=self.work.memory, progress=self.progress,
         )  # fmt: skip
         if of_pairs:
-            return with_preferences(found, capture, progress=self.progress)
-        return self._placed(found, capture, frontiers) if q.bound else found
+            found = with_preferences(found, capture, progress=self.progress)
+        elif q.bound:
+            found = self._placed(found, capture, frontiers)
+        return dataclasses.replace(found, provenance={**found.provenance, "asked": self.settings.record()})
 
     def _placed(self, found: Measurement, capture: Capture, frontiers: Sequence[Frontier] | None = None) -> Measurement:
         """The same with the place of the model against the bound of its text."""

@@ -11,7 +11,6 @@ from .document_files import LINES as LINES
 from .document_files import decode_text as decode_text
 from .document_files import parse_row as parse_row
 from .document_files import reading as reading
-from .documents import BUILT_IN as BUILT_IN
 from .documents import STREAM_LIMIT as STREAM_LIMIT
 from .documents import Document as Document
 from .documents import Text as Text
@@ -29,6 +28,7 @@ from .ngram_labels import read_column as read_column
 from .ngram_labels import shifted as shifted
 from .text_reading import text_of as text_of
 from .text_reading import windows_of as windows_of
+from .text_settings import BUILT_IN as BUILT_IN
 from .text_settings import CONTEXT as CONTEXT
 from .text_settings import MIN_WINDOW as MIN_WINDOW
 from .text_settings import TOKENS as TOKENS

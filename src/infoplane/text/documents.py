@@ -22,8 +22,8 @@ import numpy as np
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.storage import TEXT, Bounded, most_bytes, reason, spoken_size
 from infoplane.text.document_files import FILES, Pairs, Picker, decode_text, read_file, read_folder, read_lines, reading
+from infoplane.text.text_settings import BUILT_IN
 
-BUILT_IN = "c4-sample"
 STREAM_LIMIT = 10_000  # a hub dataset may have no end in sight: taken when no limit is given
 
 

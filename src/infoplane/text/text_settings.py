@@ -9,6 +9,7 @@ from infoplane.errors import SettingError
 from infoplane.settings import Settings, flag, setting, whole, word
 
 GROUP = "Text"
+BUILT_IN = "c4-sample"
 TOKENS = 32_768
 CONTEXT = 512
 MIN_WINDOW = 8

@@ -59,14 +59,14 @@ def _fits(entry: Entry, glob: str) -> bool:
 def read_entry_text(entry: Entry) -> Text:
     """The text of an entry, within its budget of bytes where it has one."""
     s = entry.settings
-    return text_of(s.text, s.measuring.reading, s.measuring.windows)
+    return text_of(s.source.text, s.measuring.reading, s.measuring.windows)
 
 
 def text_key(entry: Entry) -> str:
     """What decides the text of an entry: entries with one key read the same."""
     s = entry.settings
     windows = s.measuring.windows
-    return files.canonical_json([s.text, s.measuring.reading.flat(), windows.bytes, windows.seed])
+    return files.canonical_json([s.source.text, s.measuring.reading.flat(), windows.bytes, windows.seed])
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,21 @@ _ALWAYS = (
 
 def _deciding(settings: SurveySettings) -> dict[str, object]:
     """The settings that decide numbers, by their keys in files; the text stands for those of its reading."""
-    usual = {**MeasureSettings.settings(), "text": None, "preferences": None}
-    by_hash = {"text", *settings.measuring.reading.settings()}
+    usual = MeasureSettings.settings()
+    by_hash = settings.measuring.reading.settings()
     told: dict[str, object] = {}
     for name, one in settings.settings().items():
         value = settings.flat()[name]
         if not one.declared.decides or name in by_hash:
             continue
-        declared = usual[name]
-        if name in _ALWAYS or value != (declared.default if declared else None):
+        if name in _ALWAYS or value != usual[name].default:
             told[one.key] = list(value) if isinstance(value, tuple) else value
     return told
 
 
 def read_entry_pairs(entry: Entry) -> Pairs | None:
     """The pairs that an entry reads in place of its text; None where it reads none."""
-    source = entry.settings.preferences
+    source = entry.settings.source.preferences
     return None if source is None else read_pairs(source)
 
 

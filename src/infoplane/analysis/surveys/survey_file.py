@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,15 +18,10 @@ from infoplane.analysis.surveys.survey_settings import ModelFacts, SurveySetting
 from infoplane.errors import SettingError
 from infoplane.models import BUILT_IN as BUILT_IN_MODEL
 from infoplane.settings import KEYS, check_given, refuse_unknown
-from infoplane.storage import JSON, read_text
+from infoplane.storage import JSON, parse_toml, read_text
 from infoplane.storage import atomic_files as files
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text import FILES
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _OTHERWISE = "see docs/survey.md for what can be set"
 READY = ("open-families",)
@@ -109,7 +103,7 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
         SettingError: as `read_survey`.
     """
     try:
-        found = tomllib.loads(content)
+        found = parse_toml(content)
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError of another kind
         raise SettingError(f"{label} is not TOML: {error}") from None
     refuse_unknown(found, ("defaults", "model"), label, "a survey has [defaults] and [[model]]")
@@ -144,7 +138,7 @@ def _entry(told: Mapping[str, object], base: SurveySettings, label: str, beside:
         if facts.revision is not None:
             raise SettingError(f"{label}: a path has no revision; leave it out")
     name = facts.id or Path(path or "").name or "model"
-    settings = settings.but({"text": _text(settings.text, beside, label), **_near(settings, beside)})
+    settings = settings.but({"text": _text(settings.source.text, beside, label), **_near(settings, beside)})
     folder = facts.name or _folder(name, facts.revision)
     if not _NAME.fullmatch(folder):
         raise SettingError(
@@ -155,7 +149,7 @@ def _entry(told: Mapping[str, object], base: SurveySettings, label: str, beside:
 
 def _near(settings: SurveySettings, beside: Path) -> dict[str, str]:
     """The tokenizer and the pairs, where they lie beside the file."""
-    named = {"tokenizer": settings.measuring.loading.tokenizer, "preferences": settings.preferences}
+    named = {"tokenizer": settings.measuring.loading.tokenizer, "preferences": settings.source.preferences}
     places = {key: _beside(name, beside) for key, name in named.items() if name is not None}
     return {key: place for key, place in places.items() if Path(place).exists()}
 

@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from infoplane.engines import WorkSettings
-from infoplane.measurement import MeasureSettings
+from infoplane.measurement import InputSettings, MeasureSettings
 from infoplane.settings import Settings, amount, flag, setting, word
-from infoplane.text import BUILT_IN
 
 BYTES = 150_000
 """Some 32,768 tokens of English: a budget that reads the same text with every tokenizer."""
@@ -27,10 +26,7 @@ def _measuring() -> MeasureSettings:
 class SurveySettings(Settings):
     """What can stand in `[defaults]`, and in a `[[model]]` beside its facts."""
 
-    text: str = setting(
-        BUILT_IN, word(), "c4-sample, a file, a folder, or a datasets id; paths lie beside the file.", group="Text"
-    )
-    preferences: str | None = setting(None, word(), "Preference pairs, in place of the text.", group="Preferences")
+    source: InputSettings = field(default_factory=InputSettings)
     measuring: MeasureSettings = field(default_factory=_measuring)
     work: WorkSettings = field(default_factory=WorkSettings)
     keep_captures: bool = setting(False, flag(), "Keep each model's capture.", group="Results", decides=False)
@@ -45,8 +41,10 @@ class SurveySettings(Settings):
         "revision": "it is of one model: write it under its [[model]]",
         "random_init": "a survey is of trained models: measure the twin with infoplane measure",
         "until_se": _ONE_TEXT, "until_order": _ONE_TEXT,
+        "revisions": "a survey measures each model once: trace the run of one",
         "engine": _OF_THE_RUN, "workers": _OF_THE_RUN, "gpus_per_worker": _OF_THE_RUN,
     })  # fmt: skip
+    otherwise: ClassVar[str] = MeasureSettings.otherwise
 
 
 @dataclass(frozen=True)

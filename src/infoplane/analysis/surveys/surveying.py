@@ -190,7 +190,7 @@ class _Run:
 
     def _pairs(self, entry: Entry) -> str | None:
         """What vouches for the pairs of an entry, read once."""
-        source = str(entry.settings.preferences)
+        source = str(entry.settings.source.preferences)
         if source not in self.pairs:
             self.pairs[source] = pairs_key(read_entry_pairs(entry))
         return self.pairs[source]

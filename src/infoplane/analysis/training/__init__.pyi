@@ -1,3 +1,4 @@
+from .monitor_settings import MonitorSettings as MonitorSettings
 from .monitoring import Monitor as Monitor
 from .phase_types import Claim as Claim
 from .phase_types import Phase as Phase

@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.trajectory import DISTANCES, Point, Series, Trajectory
-from infoplane.capture import hold_capture
+from infoplane.capture import draw_points, hold_capture
 from infoplane.errors import SettingError
-from infoplane.information import ReferencePoints
 from infoplane.measurement import Asker
 from infoplane.models import find_structure, select_layers
 from infoplane.storage import to_path
-from infoplane.text import BUILT_IN, fitting_context, make_windows, read_text
+from infoplane.text import BUILT_IN, fitting_context, text_of, windows_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from infoplane.analysis.training.monitor_keywords import MonitorKeywords
     from infoplane.models import Model
 
-TOKENS, CONTEXT, EVERY = 4_096, 128, 0.01
+EVERY = 0.01
 _LOGGED = ("complexity", "expressivity", "optimality", "ceiling", "loss")
 _BACK = 0.5  # the present phase is the change over this part of the steps done, in logarithms
 
@@ -38,13 +41,10 @@ class Monitor:
         model: a `transformers` module; compiled or distributed wrappers are looked through.
         tokenizer: its tokenizer.
         documents: text to probe with, as for `infoplane.measure`; best text that is not trained on.
-        tokens, context, seed: the windows.
-        orders: n-gram orders; the lowest is the one that is logged for the whole model.
-        layers: names of the layers to read, all by default.
-        m, points_seed: reference points.
-        loss: the next-token loss of the windows too, at the price of the head.
-        controls: the estimates with permuted and shifted labels too, at about twice the time of measuring.
+        settings: what is measured at each probe; by default that of `MonitorSettings`: 4,096 tokens in windows of 128,
+            order 1, by `corrected`, without controls. The lowest order is the one that is logged for the whole model.
         name: what to call the model in results.
+        **flat: settings by keyword, in the place of those in `settings`.
 
     Raises:
         InfoplaneError: a model that is not a decoder, or text that is too short.
@@ -55,41 +55,38 @@ class Monitor:
         model: Any,
         tokenizer: Any,
         documents: Any = BUILT_IN,
+        settings: MonitorSettings | None = None,
         *,
-        tokens: int = TOKENS,
-        context: int = CONTEXT,
-        seed: int = 0,
-        orders: Sequence[int] = (1,),
-        layers: Sequence[str] | None = None,
-        m: int = 100,
-        points_seed: int = 0,
-        loss: bool = False,
-        controls: bool = False,
         name: str | None = None,
+        **flat: Unpack[MonitorKeywords],
     ) -> None:
         from infoplane.models import Model
 
+        self.settings = asked = (settings or MonitorSettings()).but(flat)
         if tokenizer is None:
             raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")
         module = unwrapped(model)
         with _random_state_kept():
             self.model: Model = Model.from_module(module, tokenizer, name)
-        limit = self.model.max_context
-        self.windows = make_windows(
-            read_text(documents), tokenizer, tokens=tokens, context=fitting_context(context, limit), seed=seed
-        )
+        context = fitting_context(asked.windows.context, self.model.max_context)
+        windows = dataclasses.replace(asked.windows, context=context)
+        self.windows = windows_of(text_of(documents, asked.reading, windows), tokenizer, windows)
         self.model.check_tokens(self.windows)
-        self.model.facts.check_loss(loss)
-        self.points = [ReferencePoints.make(self.model.width, m, points_seed)]
-        self.layers = select_layers(self.model.layers, None if layers is None else tuple(layers))
-        self.order, self.loss = min(orders), loss
-        self._asker = Asker(self.windows, orders, ("corrected",), controls=controls)
+        self.model.facts.check_loss(asked.capturing.loss)
+        code, q = asked.code, asked.questions
+        self.points = draw_points(self.model.width, code.m, code.points_seed, code.calibration, code.reference_sets)
+        self.layers = select_layers(self.model.layers, asked.capturing.layers)
+        self.order, self.loss = min(q.orders), asked.capturing.loss
+        self._asker = Asker(
+            self.windows, q.orders, q.estimators, q.weights, unit=q.unit, controls=q.controls, text_labels=q.text_labels
+        )
         self._probes: list[Point] = []
 
     @property
     def trajectory(self) -> Trajectory:
         """All probes so far."""
-        settings = {"orders": list(self._asker.questions.orders), "unit": "efficiency", "loss": self.loss}
+        q = self.settings.questions
+        settings = {"orders": sorted(set(q.orders)), "unit": q.unit, "loss": self.loss}
         shared = {
             "model": self.model.provenance["name"], "settings": settings, "windows_hash": self.windows.hash,
             "text": self.windows.provenance["text"], "checkpoints": len(self._probes), "gaps": [],

@@ -36,3 +36,4 @@ class TraceSettings(Settings):
         "random_init": "a trace is of trained checkpoints: step 0 is the untrained model, where it is kept",
         "until_se": _ONE_TEXT, "until_order": _ONE_TEXT,
     })  # fmt: skip
+    otherwise: ClassVar[str] = MeasureSettings.otherwise

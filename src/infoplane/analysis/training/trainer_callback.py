@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from typing_extensions import Unpack
+
+    from infoplane.analysis.training.monitor_keywords import MonitorKeywords
 else:
     try:
         from transformers import TrainerCallback
     except ImportError:  # the name is there all the same; whoever has a trainer has transformers
         TrainerCallback = object
 
+from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.monitoring import EVERY, Monitor
 from infoplane.errors import SettingError
 from infoplane.models import refuse_sharded
 from infoplane.storage import reach_location
+from infoplane.text import BUILT_IN
 
 
 class InfoplaneCallback(TrainerCallback):
@@ -32,12 +37,14 @@ class InfoplaneCallback(TrainerCallback):
         out: str | Path | None,
         stop_patience: int | None,
         stop_min_steps: int,
-        **monitor: Any,
+        documents: Any,
+        tokenizer: Any,
+        settings: MonitorSettings,
     ) -> None:
         self.trainer, self.every = trainer, every
         self.out = None if out is None else reach_location(out, "out")
         self.stop_patience, self.stop_min_steps = stop_patience, stop_min_steps
-        self.settings = monitor
+        self.documents, self.tokenizer, self.settings = documents, tokenizer, settings
         self.monitor: Monitor | None = None
         self.step = 1
 
@@ -52,8 +59,8 @@ class InfoplaneCallback(TrainerCallback):
             return
         self.step = self.every if isinstance(self.every, int) else max(1, round(self.every * state.max_steps))
         if self.monitor is None:  # training may be called again
-            tokenizer = self.settings.pop("tokenizer", None) or kwargs.get("processing_class")
-            self.monitor = Monitor(kwargs["model"], tokenizer, **self.settings)
+            tokenizer = self.tokenizer or kwargs.get("processing_class")
+            self.monitor = Monitor(kwargs["model"], tokenizer, self.documents, self.settings)
             self._probe(state, control)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -87,33 +94,38 @@ class InfoplaneCallback(TrainerCallback):
 
 def watch(
     trainer: Trainer,
+    documents: Any = BUILT_IN,
+    settings: MonitorSettings | None = None,
     *,
+    tokenizer: Any = None,
     every: int | float = EVERY,
     out: str | Path | None = None,
     stop_patience: int | None = None,
     stop_min_steps: int = 0,
-    **monitor: Any,
+    **flat: Unpack[MonitorKeywords],
 ) -> InfoplaneCallback:
     """Probe a model while a `Trainer` trains it.
 
     Args:
         trainer: before `train()` is called.
+        documents, settings: as for `infoplane.Monitor`.
+        tokenizer: where the trainer has no `processing_class`.
         every: steps between probes, or a part of all steps where it is a fraction below 1.
         out: folder or address for the probes as a trajectory, for `infoplane report`.
         stop_patience: ask the trainer to stop once the distance to the ceiling has not fallen over that many probes;
             never by default.
         stop_min_steps: not before this step.
-        **monitor: for `infoplane.Monitor`: documents, tokens, context, orders, layers, loss, controls; `tokenizer`
-            where the trainer has no `processing_class`.
+        **flat: settings by keyword, in the place of those in `settings`.
 
     Returns:
         The callback; `callback.monitor.trajectory` holds the probes.
 
     Raises:
-        SettingError: `every` is not positive.
+        SettingError: `every` is not positive, or a setting that cannot be.
     """
     if isinstance(every, bool) or every <= 0 or (isinstance(every, float) and every >= 1):
         raise SettingError(f"every = {every!r}: expected a whole number of steps, or a fraction of them below 1")
-    callback = InfoplaneCallback(trainer, every, out, stop_patience, stop_min_steps, **monitor)
+    asked = (settings or MonitorSettings()).but(flat)
+    callback = InfoplaneCallback(trainer, every, out, stop_patience, stop_min_steps, documents, tokenizer, asked)
     trainer.add_callback(callback)
     return callback

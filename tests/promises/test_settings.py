@@ -1,0 +1,162 @@
+"""Every setting is declared once: its keyword, option, key in files, provenance and place in the docs follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paths import GOLDEN, ROOT
+from typer.testing import CliRunner
+
+import infoplane
+from infoplane.analysis.surveys import read_survey
+from infoplane.cli import app
+from infoplane.errors import SettingError
+from infoplane.settings import Settings
+
+VERBS: dict[str, type[Settings]] = {
+    "measure": infoplane.MeasureSettings,
+    "trace": infoplane.TraceSettings,
+    "survey": infoplane.SurveySettings,
+    "monitor": infoplane.MonitorSettings,
+    "bound": infoplane.BoundSettings,
+}
+WORK = infoplane.WorkSettings
+
+
+def call(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "400"})
+
+
+def written(check: bool = True, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(root / "src")}
+    command = [sys.executable, root / "tools/write_settings.py", *(["--check"] if check else [])]
+    return subprocess.run(command, capture_output=True, text=True, env=env)
+
+
+def test_keywords_and_the_table_in_the_docs_are_as_the_settings_declare_them() -> None:
+    done = written()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_setting_has_one_name_in_each_place() -> None:
+    for verb, kind in VERBS.items():
+        settings = [*kind.settings().values(), *(WORK.settings().values() if verb in ("measure", "trace") else ())]
+        for names in ([one.name for one in settings], [one.key for one in settings], [one.option for one in settings]):
+            assert len(set(names)) == len(names), verb
+        for one in settings:
+            one.checked(one.default)  # a default is of its own kind
+            assert one.declared.meaning.endswith(".") and len(one.declared.meaning) < 250, one.name
+
+
+@pytest.mark.parametrize("verb", ["measure", "trace", "bound"])
+def test_each_setting_of_a_verb_is_an_option_of_its_command(verb: str) -> None:
+    said = call(verb, "--help").stdout
+    for one in VERBS[verb].settings().values():
+        assert re.search(rf"{re.escape(one.option)}\b", said), one.option
+
+
+def test_each_setting_of_a_survey_can_stand_in_its_file(tmp_path: Path) -> None:
+    for one in infoplane.SurveySettings.settings().values():
+        examples: dict[type, Any] = {int: 1000, float: 1.0, str: "auto", bool: True}
+        value = one.default if one.default is not None else examples[one.declared.kind.one]
+        value = "4GB" if one.name == "memory" else ("auto",) if one.name == "layers" else value
+        shown = json.dumps(list(value) if isinstance(value, tuple) else value)
+        (tmp_path / "s.toml").write_text(f'[defaults]\n{one.key} = {shown}\n[[model]]\nid = "smollm2-135m"\n')
+        (entry,) = read_survey(tmp_path / "s.toml")
+        assert entry.settings.flat()[one.name] == value, one.name
+
+
+# ---------------------------------------------------------------------- a setting more
+
+
+def test_a_setting_is_added_in_one_edit(tmp_path: Path) -> None:
+    """The example of CONTRIBUTING.md: a field is added to a copy of the source, and it is there everywhere."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    example = re.search(r"```python\n  # (src/\S+), in (\w+)\n  (.*?)  ```", text, re.DOTALL)
+    assert example is not None
+    path, kind, field = example[1], example[2], example[3]
+    name = re.match(r"\s*(\w+):", field)
+    assert name is not None
+    for part in ("src", "tools", "docs"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    source = (tmp_path / path).read_text("utf-8")
+    at = source.index('"""', source.index('"""', source.index(f"class {kind}(Settings):")) + 3) + 4
+    (tmp_path / path).write_text(f"{source[:at]}\n{field}{source[at:]}", "utf-8")
+    assert written(root=tmp_path).returncode == 1  # the generated files are not yet as declared
+    assert written(check=False, root=tmp_path).returncode == 0
+    said = "\n".join(one.read_text("utf-8") for one in (tmp_path / "src").rglob("*_keywords.py"))
+    assert said.count(f"    {name[1]}: bool\n") == 3  # measure, trace, monitor
+    assert f"`--{name[1].replace('_', '-')}`" in (tmp_path / "docs/settings.md").read_text("utf-8")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "infoplane", "measure", "--capture", str(GOLDEN / "capture-1"), "--orders", "1"]
+    option = f"--{name[1].replace('_', '-')}"
+    for more in ([option], ["--settings", str(tmp_path / "run.toml")]):
+        (tmp_path / "run.toml").write_text(f"{name[1]} = true\n")
+        done = subprocess.run([*command, *more, "--json"], capture_output=True, text=True, env=env)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["provenance"]["asked"] == {"orders": [1], name[1]: True}
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, env=env)
+    assert json.loads(done.stdout)["provenance"]["asked"] == {"orders": [1]}  # keys stay as they were without it
+
+
+# ---------------------------------------------------------------------- files of settings
+
+
+def test_a_file_of_settings_stands_behind_the_command_line(tmp_path: Path) -> None:
+    run, capture = tmp_path / "run.toml", GOLDEN / "capture-1"
+    run.write_text('orders = [1, 2]\nestimators = ["plugin"]\ntext_labels = ["word"]\n')
+    found = json.loads(call("measure", "--capture", capture, "--settings", run, "--orders", "2", "--json").stdout)
+    assert found["provenance"]["asked"] == {"orders": [2], "estimators": ["plugin"], "text_labels": ["word"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("ordrs = [1]", "run.toml: unknown setting 'ordrs'; near names: orders, workers"),
+        ("zzz = 1", "run.toml: unknown setting 'zzz'; see --help for what can be set"),
+        ("orders = [5]", "run.toml: orders = [5]: expected some of 1, 2, 3, 4"),
+        ("[defaults]\norders = [1]", "run.toml: unknown setting 'defaults'"),
+        ("tokens = true", "run.toml: tokens = True: expected a whole number, 8 or more"),
+        ("keep_captures = true", "keep_captures cannot be set here: a measurement keeps one where capture names"),
+        ("orders = [", "run.toml cannot be read: "),
+        ("tokens = 1000", "a capture has its own text, model and reference points, so --tokens can say nothing more"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_settings_is_said(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(content)
+    result = call("measure", "--capture", GOLDEN / "capture-1", "--settings", tmp_path / "run.toml", "--json")
+    assert isinstance(result.exception, SettingError) and message in str(result.exception)
+
+
+def test_a_budget_on_the_command_line_stands_for_that_of_the_file(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "run.toml").write_text("bytes = 2000\norders = [1]\ncontext = 32\npoints = 8\n")
+    asked = ["measure", GOLDEN / "model", "--settings", tmp_path / "run.toml", "--json"]
+    of_file, of_line = (
+        json.loads(call(*asked, *more).stdout)["provenance"]["asked"] for more in ([], ["--tokens", "1600"])
+    )
+    assert of_file["bytes"] == 2000 and "tokens" not in of_file
+    assert of_line["tokens"] == 1600 and "bytes" not in of_line
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ordres": (1,)}, "unknown setting 'ordres'; near names: orders"),
+        ({"points": 8}, "unknown setting 'points'; near names: points_seed"),
+        ({"keep_captures": True}, "keep_captures cannot be set here: a measurement keeps one"),
+        ({"tokens": 100, "bytes": 1000}, "tokens and bytes are two budgets: set one of them"),
+        ({"until_order": 1}, "until_order says which order until_se judges: set until_se too"),
+    ],
+)
+def test_unknown_and_contradictory_keywords_are_refused_before_any_work(given: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(message)):
+        infoplane.measure("./nowhere", **given)
