@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from commands import command
 from tiny import byte_tokenizer, merging_tokenizer, tiny_model
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 import infoplane
 from infoplane.analysis.comparison.comparing import compare
@@ -234,3 +235,31 @@ def test_a_survey_is_compared_and_drawn(
     Survey(tuple(rows[:2])).save(survey)
     assert command("report", str(survey), "--force") == 2
     assert "needs two or more" in capsys.readouterr().err
+
+
+def test_models_of_three_tokenizers_and_widths_compare_by_the_defaults_of_a_survey(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {"bytes": (byte_tokenizer(), 32), "bos": (byte_tokenizer(bos=True), 48), "merged": (merging_tokenizer(), 64)}
+    lines = ['[defaults]\nbytes = 40000\npoints = 8\norders = [1]\ndtype = "float32"\ndevice = "cpu"']
+    for name, (tokenizer, width) in made.items():
+        config = LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=width, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
+        )  # fmt: skip
+        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+        lines.append(f'[[model]]\nid = "own/{name}"\npath = "{name}"\nfamily = "{name}"')
+    (tmp_path / "s.toml").write_text("\n".join(lines))
+    survey, out = tmp_path / "survey", tmp_path / "compared"
+    assert command("survey", str(tmp_path / "s.toml"), "--out", str(survey)) == 0
+    assert command("compare", str(survey), "--out", str(out)) == 0
+    assert "No set of labels compares" not in capsys.readouterr().out
+    found = Comparison.load(out)
+    assert found.fairness["word:1"][0] and not found.fairness["P_1"][0]  # words are the same for all, tokens are not
+    differences = found.differences.filter(pl.col("position_set") == "word:1", pl.col("quantity") == "complexity")
+    assert differences.height == 2
+    for row in differences.iter_rows(named=True):
+        assert row["standard_error"] > 0 and row["reference_error"] == "counted" and row["low"] < row["high"]
+    page = (out / "report.html").read_text("utf-8")
+    assert "word:1" in page and list((out / "figures").glob("*.svg"))
