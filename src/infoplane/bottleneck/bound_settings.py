@@ -27,9 +27,11 @@ class BoundSettings(Settings):
     m: int = setting(100, whole(2), "Symbols of a code.", group=GROUP, option="--symbols", short="-m", key="symbols")
     wide: bool = setting(False, flag(), "The next k tokens too, where half of them recur.", group=GROUP)
     starts: int = setting(1, whole(1), "Starts of each annealing.", group=GROUP, option="--restarts", key="restarts")
-    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
-        "text": "it is the argument documents, and the first word of the command",
-        "tokenizer": "it is an argument of its own, which must be given",
-    })  # fmt: skip
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "text": "it is the argument documents, and the first word of the command",
+            "tokenizer": "it is an argument of its own, which must be given",
+        }
+    )
     otherwise: ClassVar[str] = "the bound is of a text: no model is run"
     forward: bool = setting(False, flag(), "Anneal forward too: slower, seldom better.", group=GROUP)

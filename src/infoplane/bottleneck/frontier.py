@@ -93,15 +93,19 @@ class Frontier:
     def summary(self, scale: float = 1.0) -> dict[str, Any]:
         """As plain JSON values, in nats times `scale`: what a report draws."""
         return {
-            "order": self.order, "target": self.target, "positions": self.positions, "n": self.n, "seen": self.seen,
-            "m": self.m, "hull": (scale * self.hull()).tolist(), "saturation": [scale * s for s in self.saturation],
-        }  # fmt: skip
+            "order": self.order,
+            "target": self.target,
+            "positions": self.positions,
+            "n": self.n,
+            "seen": self.seen,
+            "m": self.m,
+            "hull": (scale * self.hull()).tolist(),
+            "saturation": [scale * s for s in self.saturation],
+        }
 
     def at(self, complexity: Floats) -> Floats:
         """(1 + B,) F_k at a complexity (1 + B,), replicate by replicate."""
-        return np.array([
-            np.interp(max(x, 0.0), *self.hull(i).T) for i, x in enumerate(complexity)
-        ])  # fmt: skip
+        return np.array([np.interp(max(x, 0.0), *self.hull(i).T) for i, x in enumerate(complexity)])
 
 
 def hull(complexity: Floats, relevance: Floats) -> Floats:
@@ -238,7 +242,7 @@ class _Fitter:
             x, y = (np.stack([point[i] for point in points[name]]) for i in (0, 1))
             yield Frontier(
                 k, target, name, int(mask.sum()), float(p.is_seen.mean()), tuple(names), x, y, band, self.m, self.hash
-            )  # fmt: skip
+            )
 
     def _fitted(self, length: int, target: int, half: int) -> tuple[_Fitted, ...]:
         """What is fitted to the k-grams of a length on a half, by smoothing."""

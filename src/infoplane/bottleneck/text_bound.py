@@ -31,10 +31,15 @@ _ONE = tuple[int, int, int, int, float, float, float, str]
 _RECORD: Mapping[str, Any] = {
     "frontiers": list[dict[str, Any]],
     "provenance": {
-        "text": {"source": str, "kind": str}, "windows": {"tokenizer": {"name": str, "hash": str}},
-        "windows_hash": str, "tokens": int, "documents": int, "settings": dict[str, Any], "versions": dict[str, Any],
+        "text": {"source": str, "kind": str},
+        "windows": {"tokenizer": {"name": str, "hash": str}},
+        "windows_hash": str,
+        "tokens": int,
+        "documents": int,
+        "settings": dict[str, Any],
+        "versions": dict[str, Any],
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,24 @@ class Bound:
         rows = []
         for number, f in enumerate(self.frontiers):
             for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity, f.relevance, strict=True):
-                rows.append({
-                    "frontier": number, "length": length, "smoothing": smoothing, "beta": beta, "symbols": symbols,
-                    "complexity": x.tolist(), "relevance": y.tolist(),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "frontier": number,
+                        "length": length,
+                        "smoothing": smoothing,
+                        "beta": beta,
+                        "symbols": symbols,
+                        "complexity": x.tolist(),
+                        "relevance": y.tolist(),
+                    }
+                )
         write_parquet(folder / TABLE_NAME, pl.DataFrame(rows, schema=_TABLE))
         record = {
-            "schema": SCHEMA, "provenance": dict(self.provenance), "unit": "nats",
+            "schema": SCHEMA,
+            "provenance": dict(self.provenance),
+            "unit": "nats",
             "frontiers": [f.summary() for f in self.frontiers],
-        }  # fmt: skip
+        }
         files.write_record(folder / JSON_NAME, record, folder / TABLE_NAME)
         return folder / JSON_NAME, folder / TABLE_NAME
 
@@ -106,10 +120,21 @@ class Bound:
                     raise ValueError(f"frontier {number} has no codes, or some that are no numbers")
                 low, high = f["saturation"]
                 check_schema([*(f[name] for name in _WHOLE), low, high, f["seen"], f["positions"]], _ONE, "a frontier")
-                frontiers.append(Frontier(
-                    f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"],
-                    record["provenance"].get("windows_hash"),
-                ))  # fmt: skip
+                frontiers.append(
+                    Frontier(
+                        f["order"],
+                        f["target"],
+                        f["positions"],
+                        f["n"],
+                        f["seen"],
+                        tuple(codes),
+                        x,
+                        y,
+                        (low, high),
+                        f["m"],
+                        record["provenance"].get("windows_hash"),
+                    )
+                )
             return cls(tuple(frontiers), record["provenance"])
         except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
@@ -140,9 +165,15 @@ def bound(
         raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
     windows = windows_of(text_of(documents, asked.reading, asked.windows), tokenizer, asked.windows)
     return bound_of(
-        windows, asked.orders, m=asked.m, progress=progress, seed=asked.windows.seed, wide=asked.wide,
-        starts=asked.starts, forward=asked.forward,
-    )  # fmt: skip
+        windows,
+        asked.orders,
+        m=asked.m,
+        progress=progress,
+        seed=asked.windows.seed,
+        wide=asked.wide,
+        starts=asked.starts,
+        forward=asked.forward,
+    )
 
 
 def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 100, **fitting: Any) -> Bound:
@@ -152,11 +183,12 @@ def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 10
     provenance = {
         "text": windows.provenance.get("text"),
         "windows": {k: v for k, v in windows.provenance.items() if k != "text"},
-        "windows_hash": windows.hash, "tokens": int(np.count_nonzero(windows.is_text)),
+        "windows_hash": windows.hash,
+        "tokens": int(np.count_nonzero(windows.is_text)),
         "documents": len(windows.documents),
         "settings": {"orders": orders, "m": m, **told},
         "versions": versions(*_PACKAGES),
-    }  # fmt: skip
+    }
     return Bound(fit_frontiers(windows, orders, m=m, **fitting), provenance)
 
 
@@ -185,6 +217,11 @@ def stored_or_fitted(
 
 
 _TABLE: dict[str, Any] = {
-    "frontier": pl.Int64, "length": pl.Int64, "smoothing": pl.Float64, "beta": pl.Float64, "symbols": pl.Int64,
-    "complexity": pl.List(pl.Float64), "relevance": pl.List(pl.Float64),
-}  # fmt: skip
+    "frontier": pl.Int64,
+    "length": pl.Int64,
+    "smoothing": pl.Float64,
+    "beta": pl.Float64,
+    "symbols": pl.Int64,
+    "complexity": pl.List(pl.Float64),
+    "relevance": pl.List(pl.Float64),
+}

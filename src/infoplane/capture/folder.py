@@ -27,10 +27,19 @@ SCHEMA = "infoplane/capture/1"
 MANIFEST, WINDOWS = "manifest.json", "windows.safetensors"
 ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
 PROMISED: Mapping[str, Any] = {
-    "run_id": str, "model": dict[str, Any], "windows": {"text": dict[str, Any]}, "windows_hash": str,
-    "documents": list[str], "text": str, "layers": list[str], "loss": bool, "warnings": list[str],
-    "points": list[dict[str, Any]], "shards": list[tuple[int, int]], "versions": dict[str, str | None],
-}  # fmt: skip
+    "run_id": str,
+    "model": dict[str, Any],
+    "windows": {"text": dict[str, Any]},
+    "windows_hash": str,
+    "documents": list[str],
+    "text": str,
+    "layers": list[str],
+    "loss": bool,
+    "warnings": list[str],
+    "points": list[dict[str, Any]],
+    "shards": list[tuple[int, int]],
+    "versions": dict[str, str | None],
+}
 
 
 def write_shard(folder: Path, number: int, manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -51,9 +51,17 @@ class Reduction:
 
 
 def reduction(
-    budget: int, *, stated: bool, tokens: int, positions: int, m: int, documents: int, sets: int, threads: int,
+    budget: int,
+    *,
+    stated: bool,
+    tokens: int,
+    positions: int,
+    m: int,
+    documents: int,
+    sets: int,
+    threads: int,
     layers: int,
-) -> Reduction:  # fmt: skip
+) -> Reduction:
     """Settings for a budget.
 
     Args:
@@ -107,9 +115,17 @@ class Capturing:
 
 
 def capturing(
-    budget: int, *, tokens: int, longest: int, width: int, stored: int, loss: bool, batch: int, shard: int,
+    budget: int,
+    *,
+    tokens: int,
+    longest: int,
+    width: int,
+    stored: int,
+    loss: bool,
+    batch: int,
+    shard: int,
     batch_is_asked: bool,
-) -> Capturing:  # fmt: skip
+) -> Capturing:
     """Settings for a stated budget; those given where they fit, or else the largest halves of them that do.
 
     Args:

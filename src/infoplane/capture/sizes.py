@@ -39,14 +39,27 @@ def capture_sizes(
     # states of another device are not held here
     width = facts.width if str(facts.provenance["device"]).startswith("cpu") else 0
     fit = capturing(
-        parse_size(memory), tokens=len(windows.tokens), longest=int(windows.lengths.max()), width=width,
-        stored=layers * len(points) * points[0].m, loss=loss, batch=batch or MAX_BATCH_TOKENS, shard=SHARD_TOKENS,
+        parse_size(memory),
+        tokens=len(windows.tokens),
+        longest=int(windows.lengths.max()),
+        width=width,
+        stored=layers * len(points) * points[0].m,
+        loss=loss,
+        batch=batch or MAX_BATCH_TOKENS,
+        shard=SHARD_TOKENS,
         batch_is_asked=batch is not None or width == 0,
-    )  # fmt: skip
+    )
     reduction(
-        parse_size(memory), stated=True, tokens=len(windows.tokens), positions=windows.n_positions, m=points[0].m,
-        documents=len(windows.documents), sets=1, threads=1, layers=1,
-    )  # fmt: skip
+        parse_size(memory),
+        stated=True,
+        tokens=len(windows.tokens),
+        positions=windows.n_positions,
+        m=points[0].m,
+        documents=len(windows.documents),
+        sets=1,
+        threads=1,
+        layers=1,
+    )
     return {"max_batch_tokens": fit.batch, "shard_tokens": fit.shard}
 
 
@@ -69,9 +82,13 @@ def check_sizes(
     """
     shortest = (windows or {}).get("min_window", MIN_WINDOW)
     for name, value, least in (
-        ("m", m, 2), ("points_seed", points_seed, 0), ("reference_sets", reference_sets, 1),
-        ("context", context, shortest), ("tokens", shortest if tokens is None else tokens, shortest), ("seed", seed, 0),
-    ):  # fmt: skip
+        ("m", m, 2),
+        ("points_seed", points_seed, 0),
+        ("reference_sets", reference_sets, 1),
+        ("context", context, shortest),
+        ("tokens", shortest if tokens is None else tokens, shortest),
+        ("seed", seed, 0),
+    ):
         check_whole(name, value, least)
     check_calibration(calibration)
     if batch is not None:

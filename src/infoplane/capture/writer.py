@@ -83,9 +83,18 @@ def write_capture(
     """
     with Local().group(Held(model), name="the model") as models:
         return capture_with(
-            models, folder, model.facts, windows, points, [layer.name for layer in layers], loss=loss, force=force,
-            shard_tokens=shard_tokens, max_batch_tokens=max_batch_tokens, progress=progress,
-        )  # fmt: skip
+            models,
+            folder,
+            model.facts,
+            windows,
+            points,
+            [layer.name for layer in layers],
+            loss=loss,
+            force=force,
+            shard_tokens=shard_tokens,
+            max_batch_tokens=max_batch_tokens,
+            progress=progress,
+        )
 
 
 def capture_with(
@@ -210,9 +219,16 @@ class _Writing:
         def write(number: int, advance: Callable[[int], object]) -> int:
             first, last = self.manifest["shards"][number]
             arrays = assign_windows(
-                model, self.windows, self.points, layers=layers, first=first, last=last, loss=self.manifest["loss"],
-                max_batch_tokens=batch, progress=advance,
-            )  # fmt: skip
+                model,
+                self.windows,
+                self.points,
+                layers=layers,
+                first=first,
+                last=last,
+                loss=self.manifest["loss"],
+                max_batch_tokens=batch,
+                progress=advance,
+            )
             write_shard(self.folder, number, self.manifest, arrays)
             return batch.tokens
 
@@ -253,9 +269,7 @@ def hold_capture(
     model.check_tokens(windows)
     loss, said = model.facts.check_loss(loss)
     size, to = BatchSize(), len(windows)
-    held = assign_windows(
-        model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size
-    )  # fmt: skip
+    held = assign_windows(model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
     manifest = _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS) | {"batch_tokens": size.asked}
     manifest["warnings"] += [*said, *([size.warning] if size.warning else [])]

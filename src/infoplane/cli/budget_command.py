@@ -40,15 +40,23 @@ def budget(
     tokens, documents = found.provenance["tokens"], found.provenance.get("documents")
     if as_json:
         record = {
-            "tokens": tokens, "documents": documents, "wanted": list(wanted), "note": note(found),
+            "tokens": tokens,
+            "documents": documents,
+            "wanted": list(wanted),
+            "note": note(found),
             "rows": [
                 {
-                    "quantity": c.row.quantity, "order": c.row.order, "estimator": c.row.estimator, "unit": c.row.unit,
-                    "value": c.row.value, "standard_error": c.row.standard_error, "tokens_needed": list(c.needed),
+                    "quantity": c.row.quantity,
+                    "order": c.row.order,
+                    "estimator": c.row.estimator,
+                    "unit": c.row.unit,
+                    "value": c.row.value,
+                    "standard_error": c.row.standard_error,
+                    "tokens_needed": list(c.needed),
                 }
                 for c in rows
             ],
-        }  # fmt: skip
+        }
         say(json.dumps(record, indent=1, allow_nan=False), lines=True)
         return
     from rich.table import Table
@@ -58,9 +66,12 @@ def budget(
         shown.add_column(name, justify="left" if name == "quantity" else "right", no_wrap=True)
     for c in rows:
         shown.add_row(
-            c.row.quantity, str(c.row.order), f"{c.row.value:.4f}", f"{c.row.standard_error:.4f}",
+            c.row.quantity,
+            str(c.row.order),
+            f"{c.row.value:.4f}",
+            f"{c.row.standard_error:.4f}",
             *(spoken_tokens(n, tokens) for n in c.needed),
-        )  # fmt: skip
+        )
     shell = console()
     shell.print(shown)
     shell.print(f"Note: {note(found)}", highlight=False)

@@ -81,9 +81,16 @@ def forecast(
     cases = Cases.read(table, features=(*base, *structure), scores=scores, score_unit=score_unit, **names)
     others = Cases.read(new, features=(*base, *structure), **names) if new is not None else None
     found = run(
-        cases, baselines=base, structure=structure, scores=scores, new=others, level=level, strict=strict, draws=draws,
+        cases,
+        baselines=base,
+        structure=structure,
+        scores=scores,
+        new=others,
+        level=level,
+        strict=strict,
+        draws=draws,
         seed=seed,
-    )  # fmt: skip
+    )
     from infoplane.report.forecasting import write_forecast_report
 
     written: tuple[Path, ...] = ()
@@ -106,51 +113,98 @@ def show(found: Forecast, shell: Console) -> None:
     ranges = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in told["reference"].items())
     shell.print(f"Reference set: {len(told['models'])} models of {len(set(told['families']))} families; {ranges}")
     _table(
-        shell, "Correlations (95 % intervals, families as the unit)",
+        shell,
+        "Correlations (95 % intervals, families as the unit)",
         ("score", "feature", "method", "r", "interval", "p, models", "p, families", "q", "n", "families"),
         [
-            (c.score, c.feature, c.method, _r(c.value), _ends(c.interval), _p(c.p), _p(c.p_family), _p(c.q), str(c.n),
-             str(c.families))
+            (
+                c.score,
+                c.feature,
+                c.method,
+                _r(c.value),
+                _ends(c.interval),
+                _p(c.p),
+                _p(c.p_family),
+                _p(c.q),
+                str(c.n),
+                str(c.families),
+            )
             for c in found.correlations
         ],
-    )  # fmt: skip
+    )
     _table(
-        shell, "Partial correlations, and what a feature adds to R²",
+        shell,
+        "Partial correlations, and what a feature adds to R²",
         ("score", "feature", "given", "r", "interval", "p, families", "q", "adjusted R²", "R², families left out"),
         [
-            (p.score, p.feature, ", ".join(p.baselines), _r(p.value), _ends(p.interval), _p(p.p_family), _p(p.q),
-             _r(p.gain, 3), _r(p.held_out_gain, 3))
+            (
+                p.score,
+                p.feature,
+                ", ".join(p.baselines),
+                _r(p.value),
+                _ends(p.interval),
+                _p(p.p_family),
+                _p(p.q),
+                _r(p.gain, 3),
+                _r(p.held_out_gain, 3),
+            )
             for p in found.partials
         ],
-    )  # fmt: skip
+    )
     _table(
-        shell, "Forecasts of families left out",
+        shell,
+        "Forecasts of families left out",
         ("score", "from", "RMSE", "MAE", "R²", "RMSE less that of baselines", "interval holds", "n", "families"),
         [
-            (v.score, v.predictor, f"{v.rmse:.4g}", f"{v.mae:.4g}", f"{v.r2:.3f}",
-             "" if v.difference is None else f"{v.difference:+.3g} {_ends(v.interval, '.2g')}",
-             "" if v.coverage is None else f"{v.coverage:.0%} of {v.level:.0%}", str(v.n), str(v.families))
+            (
+                v.score,
+                v.predictor,
+                f"{v.rmse:.4g}",
+                f"{v.mae:.4g}",
+                f"{v.r2:.3f}",
+                "" if v.difference is None else f"{v.difference:+.3g} {_ends(v.interval, '.2g')}",
+                "" if v.coverage is None else f"{v.coverage:.0%} of {v.level:.0%}",
+                str(v.n),
+                str(v.families),
+            )
             for v in found.validations
         ],
-    )  # fmt: skip
+    )
     _table(
-        shell, "New models",
+        shell,
+        "New models",
         ("model", "score", "from", "forecast", "interval", "nearest (standard deviations)", "refused"),
         [
-            (p.model, p.score, p.predictor, "" if p.value is None else f"{p.value:.4g}", _ends(p.interval, ".4g"),
-             ", ".join(f"{name} {d:.1f}" for name, d in p.nearest), p.refused or "")
+            (
+                p.model,
+                p.score,
+                p.predictor,
+                "" if p.value is None else f"{p.value:.4g}",
+                _ends(p.interval, ".4g"),
+                ", ".join(f"{name} {d:.1f}" for name, d in p.nearest),
+                p.refused or "",
+            )
             for p in found.predictions
         ],
-    )  # fmt: skip
+    )
     _table(
-        shell, "Models needed, if the true r is the one seen",
+        shell,
+        "Models needed, if the true r is the one seen",
         ("score", "feature", "given", "r", "design effect", "models", "families", "least r that these models find"),
         [
-            (p.score, p.feature, ", ".join(p.given), _r(p.r), f"{p.design_effect:.2f}", _count(p.models),
-             _count(p.families_needed), _r(p.detectable).lstrip("+"))
+            (
+                p.score,
+                p.feature,
+                ", ".join(p.given),
+                _r(p.r),
+                f"{p.design_effect:.2f}",
+                _count(p.models),
+                _count(p.families_needed),
+                _r(p.detectable).lstrip("+"),
+            )
             for p in found.power
         ],
-    )  # fmt: skip
+    )
     for sentence in found.verdicts:
         shell.print(sentence)
     seen = [c.warning for c in found.correlations if c.warning] + [p.warning for p in found.partials if p.warning]

@@ -226,9 +226,14 @@ class _Command:
         if results.are_of(request):
             return None
         found = run(
-            None, settings=self.settings, labels=self.labels, capture=capture, work=self.work, engine=self.engine,
+            None,
+            settings=self.settings,
+            labels=self.labels,
+            capture=capture,
+            work=self.work,
+            engine=self.engine,
             progress=self.progress,
-        )  # fmt: skip
+        )
         return _asked(found, request)
 
     def read(self, source: InputSettings) -> Text | Pairs:
@@ -258,9 +263,12 @@ class _Command:
         made = {name: work_folders.beside(results.folder / name) for name in ("capture", "baseline-capture")}
         more: dict[str, Any] = {"documents": read} if isinstance(read, Text) else {"preferences": read}
         more |= {
-            "labels": self.labels, "force": self.force, "work": self.work, "engine": self.engine,
+            "labels": self.labels,
+            "force": self.force,
+            "work": self.work,
+            "engine": self.engine,
             "progress": self.progress,
-        }  # fmt: skip
+        }
         settings = replace(self.settings, reading=ReadSettings())  # the text is read
         found = measure(model, settings=settings, capture=capture or (made["capture"] if shared else None), **more)
         twin = None
@@ -286,10 +294,11 @@ class _Command:
             loading = self.settings.loading
             device = device_of(loading.device)
             inputs |= {
-                "read": read.provenance.get("sha256"), "device": device.kind,
+                "read": read.provenance.get("sha256"),
+                "device": device.kind,
                 "dtype": device.dtype if loading.dtype == "auto" else loading.dtype,
                 "tokenizer": tokenizer_key(model, loading.tokenizer, loading.revision),
-            }  # fmt: skip
+            }
         return request_of(self.ctx, self.settings, **inputs)
 
 

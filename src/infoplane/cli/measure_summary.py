@@ -18,23 +18,26 @@ def show(found: Measurement) -> None:
 
     settings, of_text = found.provenance["settings"], found.provenance["settings"].get("text_labels") or ()
     rows = [
-        row for row in found.select(layer="model")
+        row
+        for row in found.select(layer="model")
         if row.position_set in (None, f"P_{row.order or 1}", *of_text) or row.quantity == "information"
         if row.quantity not in ("share", "mean_ratio_optimality")
-    ]  # fmt: skip
+    ]
     texts: dict[str, Callable[[Estimate], str]] = {
-        "quantity": lambda row: row.quantity, "side": lambda row: row.side or "",
+        "quantity": lambda row: row.quantity,
+        "side": lambda row: row.side or "",
         "order": lambda row: str(row.order or "") if row.position_set not in of_text else "",
         **({"labels": lambda row: str(row.position_set) if row.position_set in of_text else ""} if of_text else {}),
         **({"weights": lambda row: row.weight or ""} if len(settings["weights"]) > 1 else {}),
         "estimator": lambda row: row.estimator or "",
-    }  # fmt: skip
+    }
     figures: dict[str, Callable[[Estimate], float | None]] = {
         "value": lambda row: row.value,
         "± 95 %": lambda row: (row.interval[1] - row.interval[0]) / 2 if row.interval else None,
         **({"SE, points": lambda row: row.reference_error} if any(r.reference_error is not None for r in rows) else {}),
-        "permuted": lambda row: row.control_permuted, "shifted": lambda row: row.control_shifted,
-    }  # fmt: skip
+        "permuted": lambda row: row.control_permuted,
+        "shifted": lambda row: row.control_shifted,
+    }
     shown = Table(title=f"Whole model ({settings['unit']})", title_justify="left")
     for name in (*texts, *figures, ""):
         shown.add_column(name, justify="right" if name in figures or name == "order" else "left")

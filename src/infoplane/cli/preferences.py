@@ -31,7 +31,12 @@ def show(found: Measurement) -> None:
         )
         interval = "" if row.interval is None else f"{row.interval[0]:.5f} to {row.interval[1]:.5f}"
         shown.add_row(
-            row.quantity, row.position_set or "", row.estimator or "", f"{row.value:.5f}", interval,
-            f"{control.value:.5f}", f"{control.standard_error or 0:.5f}",
-        )  # fmt: skip
+            row.quantity,
+            row.position_set or "",
+            row.estimator or "",
+            f"{row.value:.5f}",
+            interval,
+            f"{control.value:.5f}",
+            f"{control.standard_error or 0:.5f}",
+        )
     console().print(shown)

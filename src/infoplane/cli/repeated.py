@@ -18,9 +18,23 @@ from infoplane.storage import atomic_files as files
 from infoplane.storage import check_free, check_kind, deciding_versions, differences
 
 _NO_NUMBER = (
-    "out", "capture", "force", "as_json", "settings_file", "engine", "workers", "gpus_per_worker", "memory", "threads",
-    "batch", "ctx", "model", "text", "preferences", "source",
-)  # fmt: skip
+    "out",
+    "capture",
+    "force",
+    "as_json",
+    "settings_file",
+    "engine",
+    "workers",
+    "gpus_per_worker",
+    "memory",
+    "threads",
+    "batch",
+    "ctx",
+    "model",
+    "text",
+    "preferences",
+    "source",
+)
 """Options that decide nothing, and those whose content is hashed instead."""
 
 

@@ -124,11 +124,20 @@ def _list_tables(form: str) -> None:
     about: list[dict[str, Any]] = []
     for table in TABLES.values():
         its = published(table.name)
-        about.append({
-            "name": table.name, "title": table.title, "scores": len(its), "models": len(its.models),
-            "tasks": list(its.tasks), "source": table.source, "licence": table.licence, "note": table.note,
-            "left_out": list(table.left_out), "warnings": list(its.warnings),
-        })  # fmt: skip
+        about.append(
+            {
+                "name": table.name,
+                "title": table.title,
+                "scores": len(its),
+                "models": len(its.models),
+                "tasks": list(its.tasks),
+                "source": table.source,
+                "licence": table.licence,
+                "note": table.note,
+                "left_out": list(table.left_out),
+                "warnings": list(its.warnings),
+            }
+        )
     if form == "json":
         say(json.dumps({"tables": about}, indent=1, ensure_ascii=False), lines=True)
         return

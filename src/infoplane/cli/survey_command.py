@@ -87,10 +87,17 @@ def survey(
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
         found = run(
-            entries, out=folder, only=globs, up_to=up_to, force=force, work=without_engine(work), engine=running,
+            entries,
+            out=folder,
+            only=globs,
+            up_to=up_to,
+            force=force,
+            work=without_engine(work),
+            engine=running,
             progress=progress,
-            source=source, say=tell,
-        )  # fmt: skip
+            source=source,
+            say=tell,
+        )
     if as_json:
         say((folder / "survey.json").read_text("utf-8").rstrip(), lines=True)
     else:
@@ -122,9 +129,12 @@ def _summary(found: Survey) -> None:
         model = one.measurement.provenance["model"] if one.measurement else {}
         names = (f"complexity_{order}", f"expressivity_{order}", f"optimality_{order}", "bits_per_byte")
         shown.add_row(
-            one.id, one.facts.get("family") or family_of(one.id) or "", _spoken(model.get("parameters")),
-            *(_with_interval(by_name.get(name)) for name in names), "" if one.status == "measured" else one.status,
-        )  # fmt: skip
+            one.id,
+            one.facts.get("family") or family_of(one.id) or "",
+            _spoken(model.get("parameters")),
+            *(_with_interval(by_name.get(name)) for name in names),
+            "" if one.status == "measured" else one.status,
+        )
     console = _console()
     console.print(shown)
     for one in found.failures:
@@ -158,17 +168,24 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
         shown.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for c in found:
         shown.add_row(
-            c.entry.id, _spoken(c.parameters) + ("" if c.told_by in ("hub", "file", None) else " *"),
+            c.entry.id,
+            _spoken(c.parameters) + ("" if c.told_by in ("hub", "file", None) else " *"),
             "0" if c.download == 0 else _bytes(c.download) + (" *" if c.download_is == "estimate" else ""),
             f"{c.tokens:,}" + (" *" if c.tokens_are == "estimate" else ""),
-            *("?" if h is None else f"{h:.2g}" for h in (c.hours, c.measuring_hours)), _bytes(c.capture),
-        )  # fmt: skip
+            *("?" if h is None else f"{h:.2g}" for h in (c.hours, c.measuring_hours)),
+            _bytes(c.capture),
+        )
     t = record["total"]
     shown.add_section()
     shown.add_row(
-        "total", _spoken(t["parameters"]), _bytes(t["download"]), f"{t['tokens']:,}", f"{t['hours']:.2g}",
-        f"{t['measuring_hours']:.2g}", f"{_bytes(t['capture'])} at once",
-    )  # fmt: skip
+        "total",
+        _spoken(t["parameters"]),
+        _bytes(t["download"]),
+        f"{t['tokens']:,}",
+        f"{t['hours']:.2g}",
+        f"{t['measuring_hours']:.2g}",
+        f"{_bytes(t['capture'])} at once",
+    )
     console = _console()
     console.print(shown)
     for note in record["notes"]:
@@ -212,12 +229,21 @@ def _record(found: Sequence[Cost], value: float, why: str, reachable: bool) -> d
         notes.append(f"not in the totals, for nothing tells their parameters (parameters_b): {', '.join(unknown)}")
     keys = ("parameters", "download", "tokens", "hours", "measuring_hours")
     return {
-        "throughput": value, "throughput_is": why,
+        "throughput": value,
+        "throughput_is": why,
         "models": [
             {
-                "id": c.entry.id, "name": c.entry.name, "parameters": c.parameters, "parameters_told_by": c.told_by,
-                "download": c.download, "download_is": c.download_is, "tokens": c.tokens, "tokens_are": c.tokens_are,
-                "hours": c.hours, "measuring_hours": c.measuring_hours, "capture": c.capture,
+                "id": c.entry.id,
+                "name": c.entry.name,
+                "parameters": c.parameters,
+                "parameters_told_by": c.told_by,
+                "download": c.download,
+                "download_is": c.download_is,
+                "tokens": c.tokens,
+                "tokens_are": c.tokens_are,
+                "hours": c.hours,
+                "measuring_hours": c.measuring_hours,
+                "capture": c.capture,
             }
             for c in found
         ],
@@ -226,7 +252,7 @@ def _record(found: Sequence[Cost], value: float, why: str, reachable: bool) -> d
             "capture": sum(kept) + max(passing, default=0),
         },
         "notes": notes,
-    }  # fmt: skip
+    }
 
 
 def _spoken(parameters: int | None) -> str:

@@ -60,9 +60,17 @@ def trace(
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
         found = run(
-            model, source.text, settings, out=folder, preferences=source.preferences, table=table, force=force,
-            work=without_engine(work), engine=running, progress=progress,
-        )  # fmt: skip
+            model,
+            source.text,
+            settings,
+            out=folder,
+            preferences=source.preferences,
+            table=table,
+            force=force,
+            work=without_engine(work),
+            engine=running,
+            progress=progress,
+        )
     if as_json:
         say((folder / JSON_NAME).read_text("utf-8").rstrip(), lines=True)
     else:

@@ -28,8 +28,14 @@ RETRIES = 3
 PATIENCE, SHORT = 600.0, 30.0
 """Seconds to wait for room on the cluster; and for the next pieces where one found none."""
 """Seconds that are waited for room for a first worker: a cluster may have to grow."""
-_TOLD = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TRANSFORMERS_VERBOSITY", "HF_HUB_DISABLE_PROGRESS_BARS",
-         "TOKENIZERS_PARALLELISM", "TQDM_DISABLE")  # fmt: skip
+_TOLD = (
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "TRANSFORMERS_VERBOSITY",
+    "HF_HUB_DISABLE_PROGRESS_BARS",
+    "TOKENIZERS_PARALLELISM",
+    "TQDM_DISABLE",
+)
 
 
 @final

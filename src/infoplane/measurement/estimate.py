@@ -60,6 +60,12 @@ class Estimate:
     def key(self) -> tuple[Any, ...]:
         """What the row is about: two rows with one key measure the same thing."""
         return (
-            self.quantity, self.layer, self.side, self.order, self.position_set, self.weight,
-            self.estimator, self.unit,
-        )  # fmt: skip
+            self.quantity,
+            self.layer,
+            self.side,
+            self.order,
+            self.position_set,
+            self.weight,
+            self.estimator,
+            self.unit,
+        )

@@ -141,10 +141,19 @@ class Record:
                     standard_error_of(found[1:] * self.scale) if len(found) > 1 else None
                 )
         row = self._estimate(
-            quantity, layer, value * self.scale, self.unit, side=q.side, order=q.order, weight=weight,
-            estimator=estimator, position_set=q.position_set, repeated_mass=self.repeated[q],
-            n=len(self.questions.position_sets[q.position_set]), **controls,
-        )  # fmt: skip
+            quantity,
+            layer,
+            value * self.scale,
+            self.unit,
+            side=q.side,
+            order=q.order,
+            weight=weight,
+            estimator=estimator,
+            position_set=q.position_set,
+            repeated_mass=self.repeated[q],
+            n=len(self.questions.position_sets[q.position_set]),
+            **controls,
+        )
         return [replace(row, warning=_doubt(row, self.capture.m, self.scale))]
 
     def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
@@ -223,9 +232,15 @@ class Record:
         value, replicates = float(columns[0]), columns[1:]
         error, interval = error_and_interval(value, replicates)
         return Estimate(
-            quantity, layer, value, unit, standard_error=error, interval=interval,
-            replicates=tuple(replicates.tolist()), **fields,
-        )  # fmt: skip
+            quantity,
+            layer,
+            value,
+            unit,
+            standard_error=error,
+            interval=interval,
+            replicates=tuple(replicates.tolist()),
+            **fields,
+        )
 
     # ------------------------------------------------------------------ provenance
 

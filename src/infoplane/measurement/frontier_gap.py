@@ -88,11 +88,23 @@ def with_bound(
                 columns = scale * np.mean([one[i] for one in of if one is not None], axis=0)
                 value, replicates = float(columns[0]), columns[1:]
                 error, interval = error_and_interval(value, replicates)
-                rows.append(Estimate(
-                    quantity, layer, value, unit, order=f.order, weight="frequency", estimator=NULL_CURVE,
-                    standard_error=error, interval=interval, n=f.n, position_set=f"P_{f.order} seen",
-                    repeated_mass=f.seen, replicates=tuple(replicates.tolist()),
-                ))  # fmt: skip
+                rows.append(
+                    Estimate(
+                        quantity,
+                        layer,
+                        value,
+                        unit,
+                        order=f.order,
+                        weight="frequency",
+                        estimator=NULL_CURVE,
+                        standard_error=error,
+                        interval=interval,
+                        n=f.n,
+                        position_set=f"P_{f.order} seen",
+                        repeated_mass=f.seen,
+                        replicates=tuple(replicates.tolist()),
+                    )
+                )
     provenance = {**found.provenance, "bound": [f.summary(scale) for f in frontiers]}
     return replace(found, estimates=(*found.estimates, *rows), provenance=provenance)
 
@@ -107,8 +119,9 @@ class _Placing:
         half = halves(windows)
         blocks = windows.blocks
         grams = NGrams(windows, max((f.order for f in frontiers), default=1))
-        self.orders = [_Order(f, Positions.of(grams, half, f.order), windows.position_document, blocks)
-                       for f in frontiers]  # fmt: skip
+        self.orders = [
+            _Order(f, Positions.of(grams, half, f.order), windows.position_document, blocks) for f in frontiers
+        ]
 
     def add(self, layer: str) -> None:
         rows = Rows.of(self.capture.read(layer))
@@ -129,10 +142,11 @@ class _Order:
         self.frontier, self.document, self.blocks = frontier, document, blocks
         self.rows = p.rows[seen]
         self.input, self.output = (
-            Grouping.of(Labels(self.rows, np.unique(codes[seen], return_inverse=True)[1].astype(np.int32)),
-                        document, blocks)
+            Grouping.of(
+                Labels(self.rows, np.unique(codes[seen], return_inverse=True)[1].astype(np.int32)), document, blocks
+            )
             for codes in (p.grams[-1], p.y)
-        )  # fmt: skip
+        )
         # for each half a matrix that takes means over the other half's occurrences of each k-gram
         self.means = []
         codes = p.grams[-1]

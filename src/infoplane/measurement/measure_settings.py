@@ -116,10 +116,12 @@ class MeasureSettings(Settings):
         if self.windows.bytes is not None and self.precision.until_se is not None:
             raise SettingError("bytes is a budget by itself: leave until_se out", settings=("bytes", "until_se"))
 
-    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
-        "revisions": "a measurement is of one model: name it with revision, or use trace",
-        "keep_captures": "a measurement keeps one where capture names a folder",
-    })  # fmt: skip
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "revisions": "a measurement is of one model: name it with revision, or use trace",
+            "keep_captures": "a measurement keeps one where capture names a folder",
+        }
+    )
     otherwise: ClassVar[str] = "it says how the bound of a text is fitted"
 
     def of_captures(self) -> dict[str, object]:

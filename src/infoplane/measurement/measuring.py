@@ -201,9 +201,16 @@ def cut(read: Text | Pairs, tokenizer: Any, settings: MeasureSettings, limit: in
     w, p = windows, settings.pairs
     budget = {} if w.tokens is None else {"tokens": w.tokens}
     return make_pair_windows(
-        read, tokenizer, context=w.context, seed=w.seed, add_bos=w.add_bos, include_special=w.include_special,
-        chat_template=p.chat_template, prompt_truncate=p.prompt_truncate, **budget,
-    )  # fmt: skip
+        read,
+        tokenizer,
+        context=w.context,
+        seed=w.seed,
+        add_bos=w.add_bos,
+        include_special=w.include_special,
+        chat_template=p.chat_template,
+        prompt_truncate=p.prompt_truncate,
+        **budget,
+    )
 
 
 # ---------------------------------------------------------------------- what is captured
@@ -260,10 +267,19 @@ class Asking:
         if of_pairs:
             _refuse_with_pairs(None, self.settings, self.labels)
         found = measure_capture(
-            capture, orders=q.orders, estimators=q.estimators, weights=q.weights, labels=self.labels,
-            text_labels=q.text_labels, unit=q.unit, controls=q.controls, threads=self.work.threads, engine=self.engine,
-            memory=self.work.memory, progress=self.progress,
-        )  # fmt: skip
+            capture,
+            orders=q.orders,
+            estimators=q.estimators,
+            weights=q.weights,
+            labels=self.labels,
+            text_labels=q.text_labels,
+            unit=q.unit,
+            controls=q.controls,
+            threads=self.work.threads,
+            engine=self.engine,
+            memory=self.work.memory,
+            progress=self.progress,
+        )
         if of_pairs:
             found = with_preferences(found, capture, progress=self.progress)
         elif q.bound:

@@ -92,8 +92,12 @@ def with_preferences(
     if progress is not None:
         progress("preferences", done, done)
     rows = asked.rows(unit)
-    more = {"swaps": swaps, "pairs": len(capture.windows.documents), "rejected": float(asked.of.rejected.mean()),
-            "matched": float(asked.of.matched.mean())}  # fmt: skip
+    more = {
+        "swaps": swaps,
+        "pairs": len(capture.windows.documents),
+        "rejected": float(asked.of.rejected.mean()),
+        "matched": float(asked.of.matched.mean()),
+    }
     warnings = [*found.provenance.get("warnings", ()), *capture.windows.provenance.get("warnings", ())]
     provenance = {**found.provenance, "preferences": more, "warnings": list(dict.fromkeys(warnings))}
     return replace(found, estimates=(*found.estimates, *rows), provenance=provenance)
@@ -202,13 +206,21 @@ class Asked:
         if value is None or len(draws) < self.swaps:
             return []
         more: dict[str, Any] = {
-            "side": SIDE, "weight": "frequency", "n": len(self.samples[sample]), "position_set": sample, "unit": unit,
-        }  # fmt: skip
+            "side": SIDE,
+            "weight": "frequency",
+            "n": len(self.samples[sample]),
+            "position_set": sample,
+            "unit": unit,
+        }
         swapped = np.array([x[0] for x in draws])
         control_row = Estimate(
-            f"{quantity}_swapped", layer, float(swapped.mean()), standard_error=float(swapped.std(ddof=1)),
-            estimator=PLUGIN if plugin else "null-curve", **more,
-        )  # fmt: skip
+            f"{quantity}_swapped",
+            layer,
+            float(swapped.mean()),
+            standard_error=float(swapped.std(ddof=1)),
+            estimator=PLUGIN if plugin else "null-curve",
+            **more,
+        )
 
         def controls(less: float = 0.0) -> dict[str, Any]:
             found: dict[str, Any] = {}
@@ -229,10 +241,20 @@ class Asked:
         if plugin:
             error, interval = error_and_interval(float(value[0]), value[1:])
             doubt = _PLUGIN_DOUBT if swapped.mean() > 0.1 * value[0] else None
-            out.append(Estimate(
-                quantity, layer, float(value[0]), estimator=PLUGIN, standard_error=error, interval=interval,
-                replicates=tuple(value[1:].tolist()), warning=doubt, **more, **controls(),
-            ))  # fmt: skip
+            out.append(
+                Estimate(
+                    quantity,
+                    layer,
+                    float(value[0]),
+                    estimator=PLUGIN,
+                    standard_error=error,
+                    interval=interval,
+                    replicates=tuple(value[1:].tolist()),
+                    warning=doubt,
+                    **more,
+                    **controls(),
+                )
+            )
         return [*out, control_row]
 
     def _words(self, scale: float, unit: str) -> list[Estimate]:
@@ -244,13 +266,21 @@ class Asked:
         ]
         swapped = np.array([x[0] for x in found[1:]])
         more: dict[str, Any] = {
-            "side": SIDE, "weight": "frequency", "n": len(rows), "position_set": "matched", "unit": unit,
-        }  # fmt: skip
+            "side": SIDE,
+            "weight": "frequency",
+            "n": len(rows),
+            "position_set": "matched",
+            "unit": unit,
+        }
         row = centred(OF_TOKEN, "model", found[0], swapped, plugin=True, **more)
         control = Estimate(
-            f"{OF_TOKEN}_swapped", "model", float(swapped.mean()), standard_error=float(swapped.std(ddof=1)),
-            estimator=PLUGIN, **more,
-        )  # fmt: skip
+            f"{OF_TOKEN}_swapped",
+            "model",
+            float(swapped.mean()),
+            standard_error=float(swapped.std(ddof=1)),
+            estimator=PLUGIN,
+            **more,
+        )
         return [row, control]
 
 

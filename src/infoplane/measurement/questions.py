@@ -86,9 +86,10 @@ class Questions:
         for name, rows in self.position_sets.items():
             if not len(rows):
                 why = (
-                    "no measured token ends where a word does, with text enough on both sides" if name in self._texts
+                    "no measured token ends where a word does, with text enough on both sides"
+                    if name in self._texts
                     else "the windows are too short for that order; use a longer context or lower orders"
-                )  # fmt: skip
+                )
                 raise SettingError(f"no position of the text is in {name}: {why}")
         self.of_columns = tuple(Question(f"label:{name}", None, f"label:{name}", True) for name in self._columns)
         self.of_texts = {str(u): u.width for u in units}

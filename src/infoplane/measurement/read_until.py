@@ -82,9 +82,15 @@ class Wanted:
             TextError: too few documents for one.
         """
         found = measure_capture(
-            capture, orders=(self.order,), estimators=("corrected",), weights=(self.weight,), unit=self.unit,
-            controls=False, threads=threads, memory=memory,
-        )  # fmt: skip
+            capture,
+            orders=(self.order,),
+            estimators=("corrected",),
+            weights=(self.weight,),
+            unit=self.unit,
+            controls=False,
+            threads=threads,
+            memory=memory,
+        )
         errors = [
             row.standard_error
             for row in found.select(layer="model", order=self.order, position_set=f"P_{self.order}")

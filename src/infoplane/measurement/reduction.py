@@ -211,10 +211,16 @@ def settings(
     """
     windows = capture.windows
     return reduction(
-        budget_of(memory), stated=memory is not None, tokens=len(windows.tokens), positions=windows.n_positions,
-        m=capture.m, documents=len(windows.documents), sets=sets, threads=max(1, threads or os.cpu_count() or 1),
+        budget_of(memory),
+        stated=memory is not None,
+        tokens=len(windows.tokens),
+        positions=windows.n_positions,
+        m=capture.m,
+        documents=len(windows.documents),
+        sets=sets,
+        threads=max(1, threads or os.cpu_count() or 1),
         layers=capture.sets * len(capture.layers) if targets is None else targets,
-    )  # fmt: skip
+    )
 
 
 class _Pass:

@@ -47,9 +47,15 @@ def centred(quantity: str, layer: str, value: Floats, swapped: Floats, plugin: b
     if len(v) > 1:
         error, interval = score_interval(float(v[0]), standard_error_of(v[1:]), swapped, len(v) - 1)
     return Estimate(
-        quantity, layer, float(v[0]), estimator=PLUGIN_CENTRED if plugin else CENTRED, standard_error=error,
-        interval=interval, replicates=tuple(v[1:].tolist()), **fields,
-    )  # fmt: skip
+        quantity,
+        layer,
+        float(v[0]),
+        estimator=PLUGIN_CENTRED if plugin else CENTRED,
+        standard_error=error,
+        interval=interval,
+        replicates=tuple(v[1:].tolist()),
+        **fields,
+    )
 
 
 def score_interval(value: float, jackknife: float, swapped: Floats, blocks: int) -> tuple[float, tuple[float, float]]:

@@ -25,8 +25,10 @@ from infoplane.measurement.results import Measurement
 from infoplane.uncertainty import MIN_DOCUMENTS
 
 WANTED: Mapping[str, tuple[float, ...]] = {
-    "efficiency": (0.005, 0.002, 0.001), "bits": (0.03, 0.01, 0.005), "nats": (0.02, 0.01, 0.005),
-}  # fmt: skip
+    "efficiency": (0.005, 0.002, 0.001),
+    "bits": (0.03, 0.01, 0.005),
+    "nats": (0.02, 0.01, 0.005),
+}
 """Standard errors that are asked for where none is named, by the unit of a measurement."""
 QUANTITIES = ("complexity", "expressivity", "optimality")
 

@@ -169,10 +169,12 @@ def _resize(module: Any, weights: Mapping[str, Any]) -> str | None:
     embedding, head = module.get_input_embeddings(), module.get_output_embeddings()
     rows = int(embedding.weight.shape[0])
     brought = {
-        name: int(tensor.shape[0]) for key, tensor in weights.items() if "lora_" not in key
+        name: int(tensor.shape[0])
+        for key, tensor in weights.items()
+        if "lora_" not in key
         for name, part in (("embedding", embedding), ("head", head))
         if part is not None and tensor.ndim == 2 and _names(module, part) & {_bare(key)}
-    }  # fmt: skip
+    }
     size = brought.get("embedding", brought.get("head", rows))
     if size == rows:
         return None

@@ -156,9 +156,15 @@ class Model:
         """All that is to be known of it without its weights."""
         names, s = tuple(layer.name for layer in self.layers), self.structure
         return Facts(
-            self.provenance, self.warnings, self.tokenizer, names, self.embedding_rows, self.max_context, s.no_head,
+            self.provenance,
+            self.warnings,
+            self.tokenizer,
+            names,
+            self.embedding_rows,
+            self.max_context,
+            s.no_head,
             s.no_loss,
-        )  # fmt: skip
+        )
 
     def check_tokens(self, windows: Windows) -> None:
         """Refuse windows with a token that the embedding does not have, before anything is run.
@@ -202,8 +208,15 @@ def _state(module: torch.nn.Module) -> list[Any]:
         active = getattr(type(part), "active_adapters", None)
         if isinstance(active, property) and isinstance(getattr(type(part), "disable_adapters", None), property):
             scaling = dict(getattr(part, "scaling", None) or {})
-            found.append([name, list(part.active_adapters), bool(part.disable_adapters),
-                          list(getattr(part, "merged_adapters", ())), scaling])  # fmt: skip
+            found.append(
+                [
+                    name,
+                    list(part.active_adapters),
+                    bool(part.disable_adapters),
+                    list(getattr(part, "merged_adapters", ())),
+                    scaling,
+                ]
+            )
         found += [[name, _named(hook)] for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())]
     for name, buffer in module.named_buffers():
         if name not in saved and not buffer.is_meta:

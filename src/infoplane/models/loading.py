@@ -168,9 +168,12 @@ def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -
     from transformers.utils.hub import cached_file
 
     index = cached_file(
-        name, "model.safetensors.index.json", revision=kwargs.get("revision"),
-        _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
-    )  # fmt: skip
+        name,
+        "model.safetensors.index.json",
+        revision=kwargs.get("revision"),
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
     if index is not None:
         refuse_pickle(shards_of(Path(index)), name, allow_pickle)
 

@@ -16,9 +16,12 @@ from infoplane.errors import ModelError
 from infoplane.models.adapters import NO_DECODER
 
 _WRAPPERS = {
-    "_orig_mod": "torch.compile", "module": "DataParallel or DeepSpeed", "_forward_module": "Lightning",
-    "_fsdp_wrapped_module": "FSDP", "_checkpoint_wrapped_module": "activation checkpointing",
-}  # fmt: skip
+    "_orig_mod": "torch.compile",
+    "module": "DataParallel or DeepSpeed",
+    "_forward_module": "Lightning",
+    "_fsdp_wrapped_module": "FSDP",
+    "_checkpoint_wrapped_module": "activation checkpointing",
+}
 _OTHER_SENSES = re.compile(
     r"vision|visual|image|audio|speech|video|projector|connector|merger|resampler|^mtp\.|\.mtp\."
 )
@@ -189,11 +192,15 @@ def _refuse_unscaled(types: Mapping[str, str], name: str, method: str | None) ->
     """Narrow numbers mean nothing without their scales: integers, and float8 where the config says that it has some."""
     narrow = ("I8", "U8", *(("F8_E4M3", "F8_E5M2") if method else ()))
     bare = [
-        key for key, kind in types.items()
-        if kind in narrow and key.endswith(".weight") and (method in (None, "fp8") or kind.startswith("F8"))
+        key
+        for key, kind in types.items()
+        if kind in narrow
+        and key.endswith(".weight")
+        and (method in (None, "fp8") or kind.startswith("F8"))
         and not any(key + end in types for end in ("_scale_inv", "_scale", ".absmax", ".SCB"))
-        and key.removesuffix("weight") + "scale" not in types and key.removesuffix("weight") + "SCB" not in types
-    ]  # fmt: skip
+        and key.removesuffix("weight") + "scale" not in types
+        and key.removesuffix("weight") + "SCB" not in types
+    ]
     if bare:
         raise ModelError(
             f"{name} holds {len(bare)} weights of type {types[bare[0]]} without their scales ({_few(bare)}): they "
@@ -241,9 +248,8 @@ def _missing(keys: Collection[str], unexpected: Collection[str], module: Any, na
 def _left_over(unexpected: Collection[str], module: Any) -> tuple[str, ...]:
     """What of the decoder's weights was not read."""
     left = [
-        key for key in unexpected
-        if not (_OTHER_SENSES.search(key) or NO_DECODER.search(key) or _BUFFERS.search(key))
-    ]  # fmt: skip
+        key for key in unexpected if not (_OTHER_SENSES.search(key) or NO_DECODER.search(key) or _BUFFERS.search(key))
+    ]
     count = _count(module)
     beyond = [key for key in left if (found := _BLOCK.search(key)) and count is not None and int(found[1]) >= count]
     warnings = []

@@ -239,9 +239,10 @@ def _lists(backbone: Any) -> list[tuple[str, list[Any]]]:
 
     wanted = _sizes(backbone)
     found = [
-        (path, list(part)) for path, part in backbone.named_modules()
+        (path, list(part))
+        for path, part in backbone.named_modules()
         if isinstance(part, nn.ModuleList | nn.Sequential) and len(part) > 0
-    ]  # fmt: skip
+    ]
     fits = [entry for entry in found if len(entry[1]) in wanted] if wanted else found
     return sorted(fits, key=lambda entry: (entry[0].count("."), -len(entry[1])))
 
@@ -259,9 +260,8 @@ def _layers(backbone: Any, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
     lists = _lists(backbone)
     inside = {id(part) for _, blocks in lists for block in blocks for part in block.modules()}
     norms = [
-        part for _, part in backbone.named_modules()
-        if "norm" in type(part).__name__.lower() and id(part) not in inside
-    ]  # fmt: skip
+        part for _, part in backbone.named_modules() if "norm" in type(part).__name__.lower() and id(part) not in inside
+    ]
     passed: dict[int, Any] = {}
     entered: dict[int, Any] = {}
 

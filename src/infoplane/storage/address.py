@@ -22,9 +22,12 @@ _ADDRESS = re.compile(f"(?P<scheme>{_SCHEME}(?:::{_SCHEME})*):(?P<slashes>/+)(?P
 STRANGE = re.compile(r"::|[*?\[\]]")
 """What storages, or fsspec before them, take for a pattern or a chain."""
 _NUMBERS = (
-    (FileNotFoundError, errno.ENOENT), (FileExistsError, errno.EEXIST), (PermissionError, errno.EACCES),
-    (NotADirectoryError, errno.ENOTDIR), (IsADirectoryError, errno.EISDIR),
-)  # fmt: skip
+    (FileNotFoundError, errno.ENOENT),
+    (FileExistsError, errno.EEXIST),
+    (PermissionError, errno.EACCES),
+    (NotADirectoryError, errno.ENOTDIR),
+    (IsADirectoryError, errno.EISDIR),
+)
 
 
 @contextlib.contextmanager

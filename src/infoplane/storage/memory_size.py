@@ -11,8 +11,11 @@ from infoplane.errors import SettingError
 
 SHARE = 0.5
 """Of the memory that is free: the budget where none is stated."""
-_UNITS = {"b": 1, **{f"{p}b": 1000**i for i, p in enumerate("kmgt", 1)},
-          **{f"{p}ib": 1024**i for i, p in enumerate("kmgt", 1)}}  # fmt: skip
+_UNITS = {
+    "b": 1,
+    **{f"{p}b": 1000**i for i, p in enumerate("kmgt", 1)},
+    **{f"{p}ib": 1024**i for i, p in enumerate("kmgt", 1)},
+}
 _SIZE = re.compile(r"\s*([0-9]+(?:[.][0-9]+)?)\s*([kmgt]?i?b)\s*", re.IGNORECASE)
 _UNKNOWN = 4 << 30  # free memory of a machine that does not tell
 _beside = 1  # processes that share the machine, this one included
@@ -99,8 +102,10 @@ def _of_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/f
         return []
     found = []
     for _, kind, path in (line for line in lines if len(line) == 3):
-        names = {"": ("", "memory.max", "memory.current"),
-                 "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes")}  # fmt: skip
+        names = {
+            "": ("", "memory.max", "memory.current"),
+            "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        }
         if kind not in names:
             continue
         base, limit, usage = names[kind]

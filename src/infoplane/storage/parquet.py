@@ -65,8 +65,9 @@ def csv_text(frame: pl.DataFrame) -> str:
     """
     told = [
         pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
-        for name, kind in frame.schema.items() if kind == pl.String
-    ]  # fmt: skip
+        for name, kind in frame.schema.items()
+        if kind == pl.String
+    ]
     headers = {name: f"'{name}" for name in frame.columns if re.search(_FORMULA, name)}
     return frame.with_columns(told).rename(headers).write_csv()
 

@@ -15,14 +15,16 @@ from infoplane.storage.address import is_address
 from infoplane.storage.bounded_reading import refuse_device
 
 KINDS: Mapping[str, str] = {
-    "trajectory.json": "a trace", "comparison.json": "a comparison", "forecast.json": "a forecast",
-    "survey.json": "a survey", "measurement.json": "a measurement", "bound.json": "a bound",
+    "trajectory.json": "a trace",
+    "comparison.json": "a comparison",
+    "forecast.json": "a forecast",
+    "survey.json": "a survey",
+    "measurement.json": "a measurement",
+    "bound.json": "a bound",
     "manifest.json": "a capture",
-}  # fmt: skip
+}
 """Names of records, and of what."""
-_TOGETHER: Mapping[str, tuple[str, ...]] = {
-    "survey.json": ("comparison.json",), "comparison.json": ("survey.json",),
-}  # fmt: skip
+_TOGETHER: Mapping[str, tuple[str, ...]] = {"survey.json": ("comparison.json",), "comparison.json": ("survey.json",)}
 """What may lie in one folder; a capture may lie anywhere."""
 _PAGE = "report.html"
 

@@ -95,10 +95,16 @@ def read_text(
         if value is not None:
             check_whole(name, value, least)
     found: dict[str, Any] = {
-        "source": str(source) if isinstance(source, str | Path) else "python", "kind": "", "column": None,
-        "split": None, "config": None, "revision": None, "choice": "all" if limit is None else "first",
-        "limit": limit, "skipped": [],
-    }  # fmt: skip
+        "source": str(source) if isinstance(source, str | Path) else "python",
+        "kind": "",
+        "column": None,
+        "split": None,
+        "config": None,
+        "revision": None,
+        "choice": "all" if limit is None else "first",
+        "limit": limit,
+        "skipped": [],
+    }
     if not isinstance(source, str | Path):
         pairs = _python(source, column, found)
     elif str(source) == "-":

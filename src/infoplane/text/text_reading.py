@@ -27,9 +27,15 @@ def text_of(documents: Any, reading: ReadSettings, windows: WindowSettings) -> T
     if isinstance(documents, Text) and (there := r.other_than_default()):
         raise SettingError(f"the text is read already, so {', '.join(there)} can say nothing more: leave that out")
     text = read_text(
-        documents, column=r.column, split=r.split, config=r.config, revision=r.text_revision, streaming=r.streaming,
-        limit=r.limit, seed=windows.seed,
-    )  # fmt: skip
+        documents,
+        column=r.column,
+        split=r.split,
+        config=r.config,
+        revision=r.text_revision,
+        streaming=r.streaming,
+        limit=r.limit,
+        seed=windows.seed,
+    )
     budget = text.provenance.get("bytes") or {}
     if windows.bytes is None or budget.get("budget") == windows.bytes:  # kept to already
         return text
@@ -44,6 +50,13 @@ def windows_of(text: Text, tokenizer: Any, windows: WindowSettings, tokens: int 
     elif w.tokens is not None:
         tokens = w.tokens
     return make_windows(
-        text, tokenizer, tokens=tokens, context=w.context, seed=w.seed, add_bos=w.add_bos,
-        include_special=w.include_special, include_first=w.include_first, min_window=w.min_window,
-    )  # fmt: skip
+        text,
+        tokenizer,
+        tokens=tokens,
+        context=w.context,
+        seed=w.seed,
+        add_bos=w.add_bos,
+        include_special=w.include_special,
+        include_first=w.include_first,
+        min_window=w.min_window,
+    )

@@ -23,9 +23,11 @@ class ReadSettings(Settings):
     """Which part of a source is read; see `read_text`."""
 
     column: str | None = setting(
-        None, word(), "Column of the text; the first there is of text, content, document, raw_content, body.",
+        None,
+        word(),
+        "Column of the text; the first there is of text, content, document, raw_content, body.",
         group=GROUP,
-    )  # fmt: skip
+    )
     split: str = setting("train", word(), "Split of a dataset.", group=GROUP)
     config: str | None = setting(None, word(), "Configuration of a dataset.", group=GROUP)
     text_revision: str | None = setting(None, word(), "Version of a dataset.", group=GROUP)
@@ -37,10 +39,7 @@ class ReadSettings(Settings):
 class WindowSettings(Settings):
     """How much of a text is read, and its windows; see `make_windows`."""
 
-    tokens: int | None = setting(
-        None, whole(MIN_WINDOW), "Budget of tokens (32768).",
-        group=GROUP,
-    )  # fmt: skip
+    tokens: int | None = setting(None, whole(MIN_WINDOW), "Budget of tokens (32768).", group=GROUP)
     bytes: int | None = setting(
         None, whole(MIN_BYTES), "Budget of bytes instead: the same text for every tokenizer.", group=GROUP
     )

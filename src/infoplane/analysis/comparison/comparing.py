@@ -54,9 +54,8 @@ def compare(members: Sequence[Member]) -> Comparison:
         )
     fairness = {s: fair(members, [positions_of(rows[m.name], s) for m in members], s) for s in sets}
     values = [
-        {"name": m.name, **_value(row)}
-        for m in members for (_, s, _), row in rows[m.name].items() if s in fairness
-    ]  # fmt: skip
+        {"name": m.name, **_value(row)} for m in members for (_, s, _), row in rows[m.name].items() if s in fairness
+    ]
     first = members[0]
     differences = [
         {"name": m.name, "from": first.name, **_difference(m.measurement, row, first.measurement, match)}
@@ -106,10 +105,19 @@ def _rows(found: Measurement) -> dict[tuple[str, str | None, str | None], Estima
 def _value(row: Estimate) -> dict[str, Any]:
     low, high = row.interval or (None, None)
     return {
-        "quantity": row.quantity, "position_set": row.position_set, "side": row.side, "unit": row.unit,
-        "estimator": row.estimator, "value": row.value, "standard_error": row.standard_error, "low": low, "high": high,
-        "reference_error": row.reference_error, "n": row.n, "warning": row.warning,
-    }  # fmt: skip
+        "quantity": row.quantity,
+        "position_set": row.position_set,
+        "side": row.side,
+        "unit": row.unit,
+        "estimator": row.estimator,
+        "value": row.value,
+        "standard_error": row.standard_error,
+        "low": low,
+        "high": high,
+        "reference_error": row.reference_error,
+        "n": row.n,
+        "warning": row.warning,
+    }
 
 
 def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Estimate) -> dict[str, Any]:
@@ -132,11 +140,18 @@ def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Es
         error = math.sqrt(error**2 + sum(r**2 for r in spread if r is not None))
     low, high = (None, None) if error is None else interval_of(value, error, max(len(row.replicates), 2))
     return {
-        "quantity": row.quantity, "position_set": row.position_set, "side": row.side, "unit": row.unit,
-        "difference": value, "standard_error": error, "low": low, "high": high, "paired": paired,
+        "quantity": row.quantity,
+        "position_set": row.position_set,
+        "side": row.side,
+        "unit": row.unit,
+        "difference": value,
+        "standard_error": error,
+        "low": low,
+        "high": high,
+        "paired": paired,
         "reference_error": "counted" if known else "shared points" if same_points else "unknown",
         "claimed": bool(low is not None and high is not None and (known or same_points) and (low > 0 or high < 0)),
-    }  # fmt: skip
+    }
 
 
 def _member(m: Member) -> dict[str, Any]:
@@ -148,11 +163,19 @@ def _member(m: Member) -> dict[str, Any]:
         return found[0].value if found else None
 
     return {
-        "name": m.name, "family": m.family, "model": str(model.get("source")), "revision": model.get("revision"),
-        "parameters": m.parameters, "width": model.get("width"), "dtype": p.get("dtype"), "tokens": p.get("tokens"),
-        "documents": p.get("documents"), "bits_per_byte": of("bits_per_byte"), "loss": of("loss"),
+        "name": m.name,
+        "family": m.family,
+        "model": str(model.get("source")),
+        "revision": model.get("revision"),
+        "parameters": m.parameters,
+        "width": model.get("width"),
+        "dtype": p.get("dtype"),
+        "tokens": p.get("tokens"),
+        "documents": p.get("documents"),
+        "bits_per_byte": of("bits_per_byte"),
+        "loss": of("loss"),
         "reference_sets": (p.get("points") or {}).get("sets"),
-    }  # fmt: skip
+    }
 
 
 def _warnings(members: Sequence[Member]) -> list[str]:
@@ -165,9 +188,10 @@ def _warnings(members: Sequence[Member]) -> list[str]:
 
     differ("different dtypes", {n: p.get("dtype") for n, p in records.items()}, "rounding differs, measure in one")
     differ(
-        "different numbers of reference points", {n: (p.get("points") or {}).get("m") for n, p in records.items()},
+        "different numbers of reference points",
+        {n: (p.get("points") or {}).get("m") for n, p in records.items()},
         "the codes are not equally fine, so no figure compares",
-    )  # fmt: skip
+    )
     estimators = {n: ((p.get("settings") or {}).get("estimators") or [None])[0] for n, p in records.items()}
     differ("different estimators", estimators, "their figures do not compare")
     widths = {n: (p.get("model") or {}).get("width") for n, p in records.items()}

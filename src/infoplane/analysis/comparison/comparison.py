@@ -17,24 +17,56 @@ from infoplane.storage import check_schema, read_record, record_in, to_path, wri
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
 _RECORD: Mapping[str, Any] = {
-    "members": list[dict[str, Any]], "values": list[dict[str, Any]], "differences": list[dict[str, Any]],
-    "fairness": dict[str, dict[str, Any]], "warnings": list[str],
-}  # fmt: skip
+    "members": list[dict[str, Any]],
+    "values": list[dict[str, Any]],
+    "differences": list[dict[str, Any]],
+    "fairness": dict[str, dict[str, Any]],
+    "warnings": list[str],
+}
 _MEMBER: dict[str, Any] = {
-    "name": pl.String, "family": pl.String, "model": pl.String, "revision": pl.String, "parameters": pl.Int64,
-    "width": pl.Int64, "dtype": pl.String, "tokens": pl.Int64, "documents": pl.Int64, "bits_per_byte": pl.Float64,
-    "loss": pl.Float64, "reference_sets": pl.Int64,
-}  # fmt: skip
+    "name": pl.String,
+    "family": pl.String,
+    "model": pl.String,
+    "revision": pl.String,
+    "parameters": pl.Int64,
+    "width": pl.Int64,
+    "dtype": pl.String,
+    "tokens": pl.Int64,
+    "documents": pl.Int64,
+    "bits_per_byte": pl.Float64,
+    "loss": pl.Float64,
+    "reference_sets": pl.Int64,
+}
 _VALUE: dict[str, Any] = {
-    "name": pl.String, "quantity": pl.String, "position_set": pl.String, "side": pl.String, "unit": pl.String,
-    "estimator": pl.String, "value": pl.Float64, "standard_error": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "reference_error": pl.Float64, "n": pl.Int64, "warning": pl.String,
-}  # fmt: skip
+    "name": pl.String,
+    "quantity": pl.String,
+    "position_set": pl.String,
+    "side": pl.String,
+    "unit": pl.String,
+    "estimator": pl.String,
+    "value": pl.Float64,
+    "standard_error": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "reference_error": pl.Float64,
+    "n": pl.Int64,
+    "warning": pl.String,
+}
 _DIFFERENCE: dict[str, Any] = {
-    "name": pl.String, "from": pl.String, "quantity": pl.String, "position_set": pl.String, "side": pl.String,
-    "unit": pl.String, "difference": pl.Float64, "standard_error": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "paired": pl.Boolean, "reference_error": pl.String, "claimed": pl.Boolean,
-}  # fmt: skip
+    "name": pl.String,
+    "from": pl.String,
+    "quantity": pl.String,
+    "position_set": pl.String,
+    "side": pl.String,
+    "unit": pl.String,
+    "difference": pl.Float64,
+    "standard_error": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "paired": pl.Boolean,
+    "reference_error": pl.String,
+    "claimed": pl.Boolean,
+}
 
 
 @dataclass(frozen=True)
@@ -81,11 +113,13 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            "schema": SCHEMA, "members": self.members.to_dicts(), "values": self.values.to_dicts(),
+            "schema": SCHEMA,
+            "members": self.members.to_dicts(),
+            "values": self.values.to_dicts(),
             "differences": self.differences.to_dicts(),
             "fairness": {name: {"compares": good, "why": why} for name, (good, why) in self.fairness.items()},
             "warnings": list(self.warnings),
-        }  # fmt: skip
+        }
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:

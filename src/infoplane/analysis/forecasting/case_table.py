@@ -140,9 +140,7 @@ class Cases:
         )
         for name in y.columns:
             _one_unit(y[name], models, score_unit)
-        return cls(
-            models, groups, x, y, x_errors if x_errors.width else None, y_errors if y_errors.width else None
-        )  # fmt: skip
+        return cls(models, groups, x, y, x_errors if x_errors.width else None, y_errors if y_errors.width else None)
 
     @property
     def family_count(self) -> int:

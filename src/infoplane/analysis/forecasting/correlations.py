@@ -114,9 +114,15 @@ def _of(sample: Sample, feature: str, score: str, method: str, seed: int, draws:
             "speaks of these families only"
         )
     return replace(
-        row, value=found.value, interval=found.interval, bootstrap=found.bootstrap, p=published_p(found.value, n),
-        p_family=found.p, unit=found.unit, warning=warning,
-    )  # fmt: skip
+        row,
+        value=found.value,
+        interval=found.interval,
+        bootstrap=found.bootstrap,
+        p=published_p(found.value, n),
+        p_family=found.p,
+        unit=found.unit,
+        warning=warning,
+    )
 
 
 def _shrunk(cases: Cases, feature: str, score: str) -> float | None:

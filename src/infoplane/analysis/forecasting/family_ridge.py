@@ -170,9 +170,16 @@ def fit_ridge(sample: Sample) -> FamilyRidge:
     held_intercept, held_slopes = raw(outer_b0[same, chosen], outer_b[same, chosen])
     predicted = held_intercept[family] + np.einsum("np,np->n", held_slopes[family], sample.x)
     return FamilyRidge(
-        float(intercept), slopes, float(ALPHAS[best]), held_intercept, held_slopes, ALPHAS[chosen],
-        predicted, sample.y - predicted, family,
-    )  # fmt: skip
+        float(intercept),
+        slopes,
+        float(ALPHAS[best]),
+        held_intercept,
+        held_slopes,
+        ALPHAS[chosen],
+        predicted,
+        sample.y - predicted,
+        family,
+    )
 
 
 def _path(sums: Floats) -> tuple[Floats, Floats]:

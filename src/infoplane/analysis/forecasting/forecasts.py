@@ -213,24 +213,45 @@ def forecast(
         if len(refused) == len(targets):
             raise ResultError(f"new models cannot be forecast: {first[0]}: {first[1]}")
     return Forecast(
-        plain, partial, tuple(validations), tuple(held), tuple(predictions),
-        _power(cases, plain, base, power, alpha, len(features) * len(targets), features), tuple(s for s in said if s),
+        plain,
+        partial,
+        tuple(validations),
+        tuple(held),
+        tuple(predictions),
+        _power(cases, plain, base, power, alpha, len(features) * len(targets), features),
+        tuple(s for s in said if s),
         {
-            "models": list(cases.models), "families": list(cases.families),
+            "models": list(cases.models),
+            "families": list(cases.families),
             "reference": _reference(cases, (*base, *features)),
             "settings": {
-                "baselines": list(base), "structure": list(features), "scores": list(targets), "level": level,
-                "strict": strict, "power": power, "alpha": alpha, "seed": seed, "draws": draws,
+                "baselines": list(base),
+                "structure": list(features),
+                "scores": list(targets),
+                "level": level,
+                "strict": strict,
+                "power": power,
+                "alpha": alpha,
+                "seed": seed,
+                "draws": draws,
             },
-            "table_hash": _hash(cases), "refused": refused, "warnings": warnings, "versions": versions(*_PACKAGES),
+            "table_hash": _hash(cases),
+            "refused": refused,
+            "warnings": warnings,
+            "versions": versions(*_PACKAGES),
         },
-    )  # fmt: skip
+    )
 
 
 def _power(
-    cases: Cases, plain: Sequence[Correlation], base: Sequence[str], power: float, alpha: float, tests: int,
+    cases: Cases,
+    plain: Sequence[Correlation],
+    base: Sequence[str],
+    power: float,
+    alpha: float,
+    tests: int,
     features: Sequence[str],
-) -> tuple[Power, ...]:  # fmt: skip
+) -> tuple[Power, ...]:
     """Plans from each Pearson correlation of structure, and from the same given all baselines."""
     rows = []
     for row in plain:
@@ -250,11 +271,23 @@ def _power(
             found = 1e-6 < abs(r) < 1
             models = models_needed(r, power, alpha, tests, effect) + k if found else None
             each = len(sample.y) / sample.families
-            rows.append(Power(
-                row.feature, row.score, given, r, power, alpha, tests, len(sample.y), sample.families, effect, models,
-                None if models is None else max(MIN_FAMILIES, int(np.ceil(models / each))),
-                detectable(len(sample.y) - k, power, alpha, tests, effect),
-            ))  # fmt: skip
+            rows.append(
+                Power(
+                    row.feature,
+                    row.score,
+                    given,
+                    r,
+                    power,
+                    alpha,
+                    tests,
+                    len(sample.y),
+                    sample.families,
+                    effect,
+                    models,
+                    None if models is None else max(MIN_FAMILIES, int(np.ceil(models / each))),
+                    detectable(len(sample.y) - k, power, alpha, tests, effect),
+                )
+            )
     return tuple(rows)
 
 
@@ -290,10 +323,20 @@ def _tuples(value: Any) -> Any:
 
 
 _ROWS: dict[str, type[Any]] = {
-    "correlations": Correlation, "partials": Partial, "validations": Validation, "held_out": HeldOut,
-    "predictions": Prediction, "power": Power,
-}  # fmt: skip
+    "correlations": Correlation,
+    "partials": Partial,
+    "validations": Validation,
+    "held_out": HeldOut,
+    "predictions": Prediction,
+    "power": Power,
+}
 _TABLE: dict[str, Any] = {
-    "model": pl.String, "family": pl.String, "score": pl.String, "predictor": pl.String, "actual": pl.Float64,
-    "predicted": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-}  # fmt: skip
+    "model": pl.String,
+    "family": pl.String,
+    "score": pl.String,
+    "predictor": pl.String,
+    "actual": pl.Float64,
+    "predicted": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+}

@@ -62,14 +62,19 @@ def join(measurements: Sequence[Measurement], scores: Scores, *, told: Sequence[
         i = models.index(one.measured)
         of_tables = published.get(one.model) or {}
         parameters = (measurements[i].provenance.get("model") or {}).get("parameters")
-        rows.append({
-            "model": names[i],
-            "family": known[i].get("family") or of_tables.get("family") or family_of(one.measured.model) or names[i],
-            "parameters": parameters,
-            **{name: known[i].get(name) or of_tables.get(name) for name in FACTS},
-            **_figures(measurements[i]),
-            **{k: v for k, v in one.scores.wide().row(0, named=True).items() if k != "model"},
-        })  # fmt: skip
+        rows.append(
+            {
+                "model": names[i],
+                "family": known[i].get("family")
+                or of_tables.get("family")
+                or family_of(one.measured.model)
+                or names[i],
+                "parameters": parameters,
+                **{name: known[i].get(name) or of_tables.get(name) for name in FACTS},
+                **_figures(measurements[i]),
+                **{k: v for k, v in one.scores.wide().row(0, named=True).items() if k != "model"},
+            }
+        )
         notes += [f"{names[i]}: {note}" for note in one.notes]
     return Joined(pl.DataFrame(rows, infer_schema_length=None), found.unmatched, tuple(notes))
 

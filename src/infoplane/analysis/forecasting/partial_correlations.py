@@ -138,12 +138,20 @@ def _of(sample: Sample, row: Partial, seed: int, draws: int) -> Partial:
         warning = f"{sample.families} families, and {MIN_FAMILIES} are needed to draw them: models were"
     out_base, out_full = (None, None) if within is not None else _held_out(sample)
     return replace(
-        row, value=found.value, interval=found.interval, bootstrap=found.bootstrap, p_family=found.p,
-        p=float(full.pvalues[-1]), r2=float(base.rsquared), gain=float(full.rsquared_adj - base.rsquared_adj),
+        row,
+        value=found.value,
+        interval=found.interval,
+        bootstrap=found.bootstrap,
+        p_family=found.p,
+        p=float(full.pvalues[-1]),
+        r2=float(base.rsquared),
+        gain=float(full.rsquared_adj - base.rsquared_adj),
         held_out_r2=out_base,
         held_out_gain=None if out_base is None or out_full is None else out_full - out_base,
-        explained=float(own.rsquared), unit=found.unit, warning=warning,
-    )  # fmt: skip
+        explained=float(own.rsquared),
+        unit=found.unit,
+        warning=warning,
+    )
 
 
 def _design(sample: Sample, within: bool) -> Floats:

@@ -141,11 +141,22 @@ def validate(
             if inside is not None:
                 size = np.bincount(sample.family)[sample.family]
                 coverage = float(np.sum(inside / size) / sample.families)
-        rows.append(Validation(
-            score, name, columns, len(sample.y), sample.families, float(np.sqrt(np.mean(residuals**2))),
-            float(np.mean(np.abs(residuals))), 1 - float(np.sum(residuals**2)) / from_mean, difference, interval,
-            None if coverage is None else level, coverage,
-        ))  # fmt: skip
+        rows.append(
+            Validation(
+                score,
+                name,
+                columns,
+                len(sample.y),
+                sample.families,
+                float(np.sqrt(np.mean(residuals**2))),
+                float(np.mean(np.abs(residuals))),
+                1 - float(np.sum(residuals**2)) / from_mean,
+                difference,
+                interval,
+                None if coverage is None else level,
+                coverage,
+            )
+        )
     return tuple(rows), tuple(held)
 
 
@@ -183,10 +194,18 @@ def predict(
             missing = not np.isfinite(x).all()
             value = None if refused else float(fit.predict(x[None])[0])
             ends = fit.interval(x[None], level, strict)[0] if supported and not refused else None
-            rows.append(Prediction(
-                model, score, name, value, None if ends is None else (float(ends[0]), float(ends[1])), level,
-                () if missing else _nearest(x, reference, cases), refused,
-            ))  # fmt: skip
+            rows.append(
+                Prediction(
+                    model,
+                    score,
+                    name,
+                    value,
+                    None if ends is None else (float(ends[0]), float(ends[1])),
+                    level,
+                    () if missing else _nearest(x, reference, cases),
+                    refused,
+                )
+            )
     return tuple(rows)
 
 

@@ -112,9 +112,13 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
     told = config.get("model_revision") or args.get("revision")
     revision = str(told) if told else None
     common = {
-        "model": named, "revision": revision, "step": step_of(revision, named), "precision": _precision(config, args),
-        "chat_template": bool(record["chat_template"]) if "chat_template" in record else None, "source": str(path),
-    }  # fmt: skip
+        "model": named,
+        "revision": revision,
+        "step": step_of(revision, named),
+        "precision": _precision(config, args),
+        "chat_template": bool(record["chat_template"]) if "chat_template" in record else None,
+        "source": str(path),
+    }
     rows, left_out, not_run = [], list[str](), list[str]()
     for task, metrics in tables.items():
         if not isinstance(metrics, dict):

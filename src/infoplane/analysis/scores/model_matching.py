@@ -124,10 +124,11 @@ def match_models(measured: Iterable[Measured | str], scores: Scores, chat_templa
     wanted = {place[0] for place in places if not isinstance(place, str)}
     rows = scores.table.filter(pl.col("model").is_in(wanted)).partition_by("model", as_dict=True)
     found = [
-        _match(one, place, scores, rows, chat_template) if not isinstance(place, str)
+        _match(one, place, scores, rows, chat_template)
+        if not isinstance(place, str)
         else Unmatched(one, place, near(ALIASES.get(one.model, one.model), scores.models))
         for one, place in zip(models, places, strict=True)
-    ]  # fmt: skip
+    ]
     return Matching(
         tuple(one for one in found if isinstance(one, Match)), tuple(one for one in found if isinstance(one, Unmatched))
     )
@@ -259,15 +260,43 @@ def _variant(precision: str | None, template: bool | None) -> str:
 # ---------------------------------------------------------------------- families
 
 _PREFIXES = {
-    "llama 3.3": "Llama-3.3", "llama 3.2": "Llama-3.2", "llama 3.1": "Llama-3.1", "llama 3": "Llama-3",
-    "llama 4": "Llama-4", "llama 2": "Llama-2", "qwen 3": "Qwen3", "qwen 2.5 coder": "Qwen2.5-Coder",
-    "qwen 2.5 math": "Qwen2.5-Math", "qwen 2.5": "Qwen2.5", "qwen 2": "Qwen2", "qwen 1.5": "Qwen1.5",
-    "gemma 3": "Gemma-3", "gemma 2": "Gemma-2", "pythia": "Pythia", "olmo 2": "OLMo-2", "olmoe": "OLMoE",
-    "smollm 3": "SmolLM3", "smollm 2": "SmolLM2", "smollm": "SmolLM", "opt": "OPT", "bloom": "BLOOM", "gpt 2": "GPT-2",
-    "mixtral": "Mixtral", "mistral": "Mistral", "phi": "Phi", "falcon 3": "Falcon3", "granite": "Granite",
-    "yi 1.5": "Yi-1.5", "stablelm": "StableLM", "cerebras gpt": "Cerebras-GPT", "starcoder": "StarCoder",
-    "gpt neo": "GPT-Neo/J/NeoX", "gpt j": "GPT-Neo/J/NeoX", "gpt neox": "GPT-Neo/J/NeoX", "mpt": "MPT",
-}  # fmt: skip
+    "llama 3.3": "Llama-3.3",
+    "llama 3.2": "Llama-3.2",
+    "llama 3.1": "Llama-3.1",
+    "llama 3": "Llama-3",
+    "llama 4": "Llama-4",
+    "llama 2": "Llama-2",
+    "qwen 3": "Qwen3",
+    "qwen 2.5 coder": "Qwen2.5-Coder",
+    "qwen 2.5 math": "Qwen2.5-Math",
+    "qwen 2.5": "Qwen2.5",
+    "qwen 2": "Qwen2",
+    "qwen 1.5": "Qwen1.5",
+    "gemma 3": "Gemma-3",
+    "gemma 2": "Gemma-2",
+    "pythia": "Pythia",
+    "olmo 2": "OLMo-2",
+    "olmoe": "OLMoE",
+    "smollm 3": "SmolLM3",
+    "smollm 2": "SmolLM2",
+    "smollm": "SmolLM",
+    "opt": "OPT",
+    "bloom": "BLOOM",
+    "gpt 2": "GPT-2",
+    "mixtral": "Mixtral",
+    "mistral": "Mistral",
+    "phi": "Phi",
+    "falcon 3": "Falcon3",
+    "granite": "Granite",
+    "yi 1.5": "Yi-1.5",
+    "stablelm": "StableLM",
+    "cerebras gpt": "Cerebras-GPT",
+    "starcoder": "StarCoder",
+    "gpt neo": "GPT-Neo/J/NeoX",
+    "gpt j": "GPT-Neo/J/NeoX",
+    "gpt neox": "GPT-Neo/J/NeoX",
+    "mpt": "MPT",
+}
 """Families by the words that a name begins with, for models of no table; `Gemma 2 2b` is of Gemma 2 but `Gemma 2b` is
 not, so a number that is a size ends the search."""
 

@@ -23,10 +23,18 @@ from infoplane.errors import ScoreError, SettingError
 
 FOLDER = Path(__file__).parents[2] / "data" / "scores"
 FACTS: dict[str, Any] = {
-    "model": pl.String, "family": pl.String, "kind": pl.String, "parameters_b": pl.Float64,
-    "training_tokens_t": pl.Float64, "flops_1e21": pl.Float64, "base_model": pl.String, "organisation": pl.String,
-    "upload_date": pl.String, "licence": pl.String, "source": pl.String,
-}  # fmt: skip
+    "model": pl.String,
+    "family": pl.String,
+    "kind": pl.String,
+    "parameters_b": pl.Float64,
+    "training_tokens_t": pl.Float64,
+    "flops_1e21": pl.Float64,
+    "base_model": pl.String,
+    "organisation": pl.String,
+    "upload_date": pl.String,
+    "licence": pl.String,
+    "source": pl.String,
+}
 """Columns of the facts. parameters_b: billions; training_tokens_t: trillions; flops_1e21: 10^21 floating point
 operations of pre-training, 6 x parameters x tokens; kind: pretrained, chat, merge, ...; base_model: what it was made
 from."""
@@ -84,10 +92,18 @@ def _leaderboard(prefix: str, suffix: str, metric: str, over: float, tasks: Iter
 
 FACTS_FROM = ("base-llm-benchmarks", "open-llm-leaderboard", "self-reported-benchmarks", "pythia-checkpoint-scores")
 FAMILIES = {
-    "Llama": "Llama-1", "GPT-Neo/J": "GPT-Neo/J/NeoX", "Gemma": "Gemma-1", "OLMo": "OLMo-1", "H2O-Danube": "h2o-danube",
-    "RedPajama-INCITE-Base": "RedPajama", "InternLM2": "InternLM", "StarCoder2": "StarCoder", "Yi-200K": "Yi",
-    "DeepSeek-LLM": "DeepSeek", "DeepSeek-MoE": "DeepSeek",
-}  # fmt: skip
+    "Llama": "Llama-1",
+    "GPT-Neo/J": "GPT-Neo/J/NeoX",
+    "Gemma": "Gemma-1",
+    "OLMo": "OLMo-1",
+    "H2O-Danube": "h2o-danube",
+    "RedPajama-INCITE-Base": "RedPajama",
+    "InternLM2": "InternLM",
+    "StarCoder2": "StarCoder",
+    "Yi-200K": "Yi",
+    "DeepSeek-LLM": "DeepSeek",
+    "DeepSeek-MoE": "DeepSeek",
+}
 """Families of base-llm-benchmarks that open-llm-leaderboard names otherwise, of the same models."""
 _SHOTS = {"ifeval": 0, "bbh": 3, "math_lvl5": 4, "gpqa": 0, "musr": 0, "mmlu_pro": 5}
 _DISPUTED = Remark(
@@ -109,12 +125,20 @@ TABLES: dict[str, Table] = {
                 **_leaderboard("", "", "normalised", 100.0, [*_SHOTS, "average"]),
                 **_leaderboard("", "_raw", "raw", 1.0, [t for t in _SHOTS if t != "math_lvl5"]),
             },
-            {"family": "family", "kind": "kind", "parameters_b": "params_b", "base_model": "base_model",
-             "upload_date": "upload_date"},
+            {
+                "family": "family",
+                "kind": "kind",
+                "parameters_b": "params_b",
+                "base_model": "base_model",
+                "upload_date": "upload_date",
+            },
             (("internlm/internlm2-1_8b", ("params_b",), "8.0 billion parameters of a model named 1.8b"),),
-            ("GuilhermeNaturaUmana/Nature-Reason-1.2-reallysmall", "kavonalds/BunderMaxx-0710",
-             "oopere/Llama-FinSent-S",
-             "ontocord/wide_3b_sft_stage1.1-ss1-with_generics_intr_math_stories.no_issue"),
+            (
+                "GuilhermeNaturaUmana/Nature-Reason-1.2-reallysmall",
+                "kavonalds/BunderMaxx-0710",
+                "oopere/Llama-FinSent-S",
+                "ontocord/wide_3b_sft_stage1.1-ss1-with_generics_intr_math_stories.no_issue",
+            ),
         ),
         Table(
             "base-llm-benchmarks",
@@ -123,21 +147,43 @@ TABLES: dict[str, Table] = {
             "no licence is stated",
             "Collected from Open LLM Leaderboard 1 and 2, EvalPlus and lm-eval.",
             {
-                "mmlu": ("mmlu", "score", 5, 1.0), "arc_c": ("arc_challenge", "score", 25, 1.0),
-                "hellaswag": ("hellaswag", "score", 10, 1.0), "winograd": ("winogrande", "score", 5, 1.0),
-                "truthfulqa": ("truthfulqa", "score", 0, 1.0), "gsm8k": ("gsm8k", "score", 5, 1.0),
-                "xwinograd": ("xwinograd", "score", None, 1.0), "humaneval": ("humaneval", "score", None, 1.0),
-                **{f"leaderboard_{name}": (task, "raw", _SHOTS[task], 1.0) for name, task in
-                   {"bbh": "bbh", "gpqa": "gpqa", "ifeval": "ifeval", "math_hard": "math_lvl5",
-                    "mmlu_pro": "mmlu_pro", "musr": "musr"}.items()},
+                "mmlu": ("mmlu", "score", 5, 1.0),
+                "arc_c": ("arc_challenge", "score", 25, 1.0),
+                "hellaswag": ("hellaswag", "score", 10, 1.0),
+                "winograd": ("winogrande", "score", 5, 1.0),
+                "truthfulqa": ("truthfulqa", "score", 0, 1.0),
+                "gsm8k": ("gsm8k", "score", 5, 1.0),
+                "xwinograd": ("xwinograd", "score", None, 1.0),
+                "humaneval": ("humaneval", "score", None, 1.0),
+                **{
+                    f"leaderboard_{name}": (task, "raw", _SHOTS[task], 1.0)
+                    for name, task in {
+                        "bbh": "bbh",
+                        "gpqa": "gpqa",
+                        "ifeval": "ifeval",
+                        "math_hard": "math_lvl5",
+                        "mmlu_pro": "mmlu_pro",
+                        "musr": "musr",
+                    }.items()
+                },
             },
-            {"family": "model_family", "parameters_b": "model_size_b", "training_tokens_t": "pretraining_data_size_t",
-             "flops_1e21": "flops_1e21"},
+            {
+                "family": "model_family",
+                "parameters_b": "model_size_b",
+                "training_tokens_t": "pretraining_data_size_t",
+                "flops_1e21": "flops_1e21",
+            },
             (
-                ("cerebras/btlm-3b-8k-base", ("pretraining_data_size_t", "flops_1e21"),
-                 "627 trillion training tokens; SlimPajama, which it was trained on, has 627 billion"),
-                ("openlm-research/open_llama_7b_v2", ("model_size_b", "flops_1e21"),
-                 "13.0 billion parameters of a model named 7b"),
+                (
+                    "cerebras/btlm-3b-8k-base",
+                    ("pretraining_data_size_t", "flops_1e21"),
+                    "627 trillion training tokens; SlimPajama, which it was trained on, has 627 billion",
+                ),
+                (
+                    "openlm-research/open_llama_7b_v2",
+                    ("model_size_b", "flops_1e21"),
+                    "13.0 billion parameters of a model named 7b",
+                ),
             ),
         ),
         Table(
@@ -146,18 +192,43 @@ TABLES: dict[str, Table] = {
             "github.com/JonathanChavezTamales/LLMStats, which cites each maker's report",
             "MIT",
             "Prompts and shots are the makers' own and differ; names are not hub ids.",
-            {name: (task, "score", None, 1.0) for name, task in {
-                "mmlu": "mmlu", "mmlu-pro": "mmlu_pro", "mmlu-redux": "mmlu_redux", "gpqa": "gpqa", "ifeval": "ifeval",
-                "math": "math", "math-500": "math_500", "big-bench-hard": "bbh", "gsm8k": "gsm8k",
-                "arc-c": "arc_challenge", "hellaswag": "hellaswag", "winogrande": "winogrande",
-                "truthfulqa": "truthfulqa", "humaneval": "humaneval", "mbpp": "mbpp", "livecodebench": "livecodebench",
-                "piqa": "piqa", "boolq": "boolq", "triviaqa": "triviaqa"}.items()},
-            {"organisation": "org", "licence": "license", "parameters_b": "params_b",
-             "training_tokens_t": "training_tokens_t", "upload_date": "release_date"},
+            {
+                name: (task, "score", None, 1.0)
+                for name, task in {
+                    "mmlu": "mmlu",
+                    "mmlu-pro": "mmlu_pro",
+                    "mmlu-redux": "mmlu_redux",
+                    "gpqa": "gpqa",
+                    "ifeval": "ifeval",
+                    "math": "math",
+                    "math-500": "math_500",
+                    "big-bench-hard": "bbh",
+                    "gsm8k": "gsm8k",
+                    "arc-c": "arc_challenge",
+                    "hellaswag": "hellaswag",
+                    "winogrande": "winogrande",
+                    "truthfulqa": "truthfulqa",
+                    "humaneval": "humaneval",
+                    "mbpp": "mbpp",
+                    "livecodebench": "livecodebench",
+                    "piqa": "piqa",
+                    "boolq": "boolq",
+                    "triviaqa": "triviaqa",
+                }.items()
+            },
+            {
+                "organisation": "org",
+                "licence": "license",
+                "parameters_b": "params_b",
+                "training_tokens_t": "training_tokens_t",
+                "upload_date": "release_date",
+            },
             (
                 ("nvidia-nemotron-nano-9b-v2", ("params_b",), "88.9 billion parameters of a model named 9b"),
-                *((f"phi-4-{name}", ("training_tokens_t",), "training tokens of its fine-tuning, not of pre-training")
-                  for name in ("reasoning", "reasoning-plus", "mini-reasoning")),
+                *(
+                    (f"phi-4-{name}", ("training_tokens_t",), "training tokens of its fine-tuning, not of pre-training")
+                    for name in ("reasoning", "reasoning-plus", "mini-reasoning")
+                ),
             ),
         ),
         Table(
@@ -166,15 +237,25 @@ TABLES: dict[str, Table] = {
             "github.com/EleutherAI/pythia, evals/pythia-v1 (lm-eval, 2023)",
             "Apache-2.0",
             "ppl are perplexities; a step is 2,097,152 tokens (arXiv 2304.01373); pythia-1b is named pythia-1b-bf16.",
-            {f"{task}:{metric}": (task, metric, 0, 1.0) for task, metrics in {
-                "arc_challenge": ("acc", "acc_norm"), "arc_easy": ("acc", "acc_norm"),
-                "lambada_openai": ("acc", "ppl"), "logiqa": ("acc", "acc_norm"), "piqa": ("acc", "acc_norm"),
-                "sciq": ("acc", "acc_norm"), "winogrande": ("acc",), "wsc": ("acc",)}.items() for metric in metrics},
+            {
+                f"{task}:{metric}": (task, metric, 0, 1.0)
+                for task, metrics in {
+                    "arc_challenge": ("acc", "acc_norm"),
+                    "arc_easy": ("acc", "acc_norm"),
+                    "lambada_openai": ("acc", "ppl"),
+                    "logiqa": ("acc", "acc_norm"),
+                    "piqa": ("acc", "acc_norm"),
+                    "sciq": ("acc", "acc_norm"),
+                    "winogrande": ("acc",),
+                    "wsc": ("acc",),
+                }.items()
+                for metric in metrics
+            },
             {},
             remarks=(_DISPUTED,),
         ),
     )
-}  # fmt: skip
+}
 
 
 @functools.cache
@@ -195,13 +276,14 @@ def published(name: str) -> Scores:
     column = pl.col("column")
     tasks, metrics, shots, over = ({c: scored[i] for c, scored in table.scores.items()} for i in range(4))
     rows = flat.select(
-        "model", *told,
+        "model",
+        *told,
         task=column.replace_strict(tasks, return_dtype=pl.String),
         metric=column.replace_strict(metrics, return_dtype=pl.String),
         n_shot=column.replace_strict(shots, return_dtype=pl.Int64),
         value=pl.col("value") / column.replace_strict(over, return_dtype=pl.Float64),
         source=pl.lit(name),
-    )  # fmt: skip
+    )
     missing = [pl.lit(None, dtype).alias(column) for column, dtype in SCHEMA.items() if column not in rows.columns]
     rows = rows.with_columns(missing).select(pl.col(column).cast(dtype) for column, dtype in SCHEMA.items())
     return Scores(rows, table.remarks)

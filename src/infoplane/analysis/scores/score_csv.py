@@ -21,10 +21,28 @@ from infoplane.storage import TABLE, plain_cell, read_text, reason
 _LONG = ("model", "task", "metric", "value")
 _ABOUT = ("revision", "step", "n", "n_shot", "precision", "chat_template", "source")
 _FACTS = (
-    "family", "model_family", "kind", "parameters", "parameters_b", "params_b", "model_size_b", "training_tokens",
-    "training_tokens_t", "pretraining_data_size_t", "flops", "flops_1e21", "base_model", "upload_date", "release_date",
-    "organisation", "organization", "org", "license", "licence", "official_provider",
-)  # fmt: skip
+    "family",
+    "model_family",
+    "kind",
+    "parameters",
+    "parameters_b",
+    "params_b",
+    "model_size_b",
+    "training_tokens",
+    "training_tokens_t",
+    "pretraining_data_size_t",
+    "flops",
+    "flops_1e21",
+    "base_model",
+    "upload_date",
+    "release_date",
+    "organisation",
+    "organization",
+    "org",
+    "license",
+    "licence",
+    "official_provider",
+)
 """Columns of a wide table that describe a model and do not score it."""
 _ERRORS = ("_stderr", "_standard_error")
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
@@ -116,11 +134,15 @@ def _wide(path: Path, number: int, line: Mapping[str, str], scored: Sequence[str
             continue  # not scored
         task, colon, metric = name.rpartition(":")
         error = next((line[name + end] for end in _ERRORS if line.get(name + end)), "")
-        rows.append({
-            **about, "task": task if colon else name, "metric": metric if colon else "score",
-            "value": _number(path, number, name, line[name]),
-            "standard_error": _number(path, number, f"{name}_stderr", error) if error else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                **about,
+                "task": task if colon else name,
+                "metric": metric if colon else "score",
+                "value": _number(path, number, name, line[name]),
+                "standard_error": _number(path, number, f"{name}_stderr", error) if error else None,
+            }
+        )
     return rows
 
 

@@ -20,10 +20,19 @@ from infoplane.errors import ScoreError
 from infoplane.models import parse_name
 
 SCHEMA: dict[str, Any] = {
-    "model": pl.String, "revision": pl.String, "step": pl.Int64, "task": pl.String, "metric": pl.String,
-    "value": pl.Float64, "standard_error": pl.Float64, "n": pl.Int64, "n_shot": pl.Int64, "precision": pl.String,
-    "chat_template": pl.Boolean, "source": pl.String,
-}  # fmt: skip
+    "model": pl.String,
+    "revision": pl.String,
+    "step": pl.Int64,
+    "task": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "standard_error": pl.Float64,
+    "n": pl.Int64,
+    "n_shot": pl.Int64,
+    "precision": pl.String,
+    "chat_template": pl.Boolean,
+    "source": pl.String,
+}
 """The columns. model: as the source names it. revision, step: of the weights. task, metric: `arc_easy`, `acc_norm`.
 value: accuracies as fractions. standard_error: in the unit of the value. n: items scored. n_shot: examples in the
 prompt. precision: `bfloat16`, `float16`, `4bit`. chat_template: whether the prompt was put in one. source: table or

@@ -116,9 +116,7 @@ def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
         hours = tokens * 2 * parameters * (1 + CAPTURING + EACH_SET * (sets - 1)) / throughput / 3600
         measuring = tokens * layers * sets * MEASURING * len(s.questions.orders) / 2 / 3600
         capture = tokens * layers * sets * s.code.m * 2
-    return Cost(
-        entry, parameters, told_by, download, download_is, tokens, tokens_are, hours, measuring, capture
-    )  # fmt: skip
+    return Cost(entry, parameters, told_by, download, download_is, tokens, tokens_are, hours, measuring, capture)
 
 
 def memory_of(entry: Entry) -> int:

@@ -96,9 +96,20 @@ def device_of(name: str) -> Device:
 
 
 _ALWAYS = (
-    "bound", "calibration", "context", "dtype", "estimators", "loss", "orders", "m", "points_seed", "reference_sets",
-    "seed", "unit", "weights",
-)  # fmt: skip
+    "bound",
+    "calibration",
+    "context",
+    "dtype",
+    "estimators",
+    "loss",
+    "orders",
+    "m",
+    "points_seed",
+    "reference_sets",
+    "seed",
+    "unit",
+    "weights",
+)
 """Settings that keys have held whatever their value; others enter where they differ from what they are declared as."""
 
 

@@ -25,19 +25,43 @@ SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
 _DECIDE = ("infoplane", "torch", "transformers")
 _MODEL = {
-    "name": str, "id": str, "revision": str, "commit": str, "sha256": str, "words_sha256": str, "measurement": str,
+    "name": str,
+    "id": str,
+    "revision": str,
+    "commit": str,
+    "sha256": str,
+    "words_sha256": str,
+    "measurement": str,
     "facts": {"family": str, "kind": str, "parameters_b": float, "training_tokens_t": float},
-}  # fmt: skip
+}
 _RECORD = {"models": list[dict[str, Any]], "failures": list[dict[str, str | None]], "provenance": dict[str, Any]}
 _FACTS: Mapping[str, Any] = {
-    "model": pl.String, "name": pl.String, "revision": pl.String, "commit": pl.String, "sha256": pl.String,
-    "family": pl.String, "kind": pl.String, "parameters": pl.Int64, "parameters_b": pl.Float64,
-    "training_tokens_t": pl.Float64, "architecture": pl.String, "width": pl.Int64, "blocks": pl.Int64,
-    "dtype": pl.String, "device": pl.String, "versions": pl.String,
-    "tokens": pl.Int64, "bytes": pl.Int64, "documents": pl.Int64, "positions": pl.Int64,
-    "text_sha256": pl.String, "windows_hash": pl.String, "points_hash": pl.String, "unit": pl.String,
+    "model": pl.String,
+    "name": pl.String,
+    "revision": pl.String,
+    "commit": pl.String,
+    "sha256": pl.String,
+    "family": pl.String,
+    "kind": pl.String,
+    "parameters": pl.Int64,
+    "parameters_b": pl.Float64,
+    "training_tokens_t": pl.Float64,
+    "architecture": pl.String,
+    "width": pl.Int64,
+    "blocks": pl.Int64,
+    "dtype": pl.String,
+    "device": pl.String,
+    "versions": pl.String,
+    "tokens": pl.Int64,
+    "bytes": pl.Int64,
+    "documents": pl.Int64,
+    "positions": pl.Int64,
+    "text_sha256": pl.String,
+    "windows_hash": pl.String,
+    "points_hash": pl.String,
+    "unit": pl.String,
     "estimator": pl.String,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -117,15 +141,20 @@ class Survey:
             "provenance": dict(self.provenance),
             "models": [
                 {
-                    "name": one.name, "id": one.id, "revision": one.revision, **one.weights, "facts": dict(one.facts),
-                    "status": one.status, "measurement": one.name if one.measurement else None,
+                    "name": one.name,
+                    "id": one.id,
+                    "revision": one.revision,
+                    **one.weights,
+                    "facts": dict(one.facts),
+                    "status": one.status,
+                    "measurement": one.name if one.measurement else None,
                 }
                 for one in self.models
             ],
             "failures": [
                 {"name": one.name, "id": one.id, "error": one.error, "message": one.message} for one in self.failures
             ],
-        }  # fmt: skip
+        }
         files.write_record(folder / JSON_NAME, record)
         return folder / JSON_NAME, folder / TABLE_NAME
 
@@ -183,15 +212,19 @@ def _row(one: Surveyed, found: Measurement) -> dict[str, Any]:
     p = found.provenance
     model, text, settings = p.get("model") or {}, p.get("text") or {}, p.get("settings") or {}
     row: dict[str, Any] = {
-        "model": one.id, "name": one.name, "revision": one.revision,
+        "model": one.id,
+        "name": one.name,
+        "revision": one.revision,
         **{k: one.weights.get(k) for k in ("commit", "sha256")},
         **{k: one.facts.get(k) for k in ("family", "kind", "parameters_b", "training_tokens_t")},
         **{k: model.get(k) for k in ("architecture", "parameters", "width", "blocks", "device")},
         **{k: p.get(k) for k in ("dtype", "tokens", "documents", "positions", "windows_hash", "points_hash")},
-        "bytes": (text.get("bytes") or {}).get("read"), "text_sha256": text.get("sha256"),
+        "bytes": (text.get("bytes") or {}).get("read"),
+        "text_sha256": text.get("sha256"),
         "versions": ", ".join(f"{k} {v}" for k, v in (p.get("versions") or {}).items() if k in _DECIDE),
-        "unit": settings.get("unit"), "estimator": next(iter(settings.get("estimators", ())), None),
-    }  # fmt: skip
+        "unit": settings.get("unit"),
+        "estimator": next(iter(settings.get("estimators", ())), None),
+    }
     for name, estimate in figures_by_column(found).items():
         row[name] = estimate.value
         row[f"{name}_error"] = estimate.standard_error

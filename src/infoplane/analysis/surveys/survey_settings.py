@@ -37,13 +37,18 @@ class SurveySettings(Settings):
             given = {"bytes": None, "text_labels": (), **given}
         return super().replaced(given)
 
-    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
-        "revision": "it is of one model: write it under its [[model]]",
-        "random_init": "a survey is of trained models: measure the twin with infoplane measure",
-        "until_se": _ONE_TEXT, "until_order": _ONE_TEXT,
-        "revisions": "a survey measures each model once: trace the run of one",
-        "engine": _OF_THE_RUN, "workers": _OF_THE_RUN, "gpus_per_worker": _OF_THE_RUN,
-    })  # fmt: skip
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "revision": "it is of one model: write it under its [[model]]",
+            "random_init": "a survey is of trained models: measure the twin with infoplane measure",
+            "until_se": _ONE_TEXT,
+            "until_order": _ONE_TEXT,
+            "revisions": "a survey measures each model once: trace the run of one",
+            "engine": _OF_THE_RUN,
+            "workers": _OF_THE_RUN,
+            "gpus_per_worker": _OF_THE_RUN,
+        }
+    )
     otherwise: ClassVar[str] = MeasureSettings.otherwise
 
 

@@ -251,9 +251,13 @@ class _Run:
         by_name, since = {entry.name: entry for entry in todo}, len(engine.retried)
         with engine.group(Held(None), name="the models", gpus=True, fresh=True) as group:
             measuring = Measuring(
-                self.out.absolute(), {text_key(entry): self.texts[text_key(entry)] for entry in todo}, group.threads,
-                None if engine.sends else self.progress, self.work, force,
-            )  # fmt: skip
+                self.out.absolute(),
+                {text_key(entry): self.texts[text_key(entry)] for entry in todo},
+                group.threads,
+                None if engine.sends else self.progress,
+                self.work,
+                force,
+            )
             pieces = [Piece(entry.name, Todo(entry, self._locked(entry), self.keys[entry.name])) for entry in todo]
             pieces = [replace(piece, memory=memory_of(piece.what.entry)) for piece in pieces]
             results = group.outcomes(measuring, pieces)
@@ -307,10 +311,15 @@ class _Run:
             weights = {} if locked is None else locked.weights
             models.append(Surveyed(entry.name, entry.id, entry.revision, weights, entry.facts, found, *told))
         texts = [text.provenance for text in self.texts.values()]
-        made = Survey(tuple(models), {
-            "source": self.source, "texts": [dict(t) for t in texts], "versions": deciding_versions(),
-            "engine": self.engine,
-        })  # fmt: skip
+        made = Survey(
+            tuple(models),
+            {
+                "source": self.source,
+                "texts": [dict(t) for t in texts],
+                "versions": deciding_versions(),
+                "engine": self.engine,
+            },
+        )
         made.save(self.out)
         return made
 

@@ -81,9 +81,15 @@ class Measuring:
         kept = s.keep_captures
         with working(place / "capture", kept) as folder:
             found = measure(
-                entry.path or entry.id, documents, settings, preferences=pairs, work=work, capture=folder,
-                force=self.force or not kept, progress=self.progress,
-            )  # fmt: skip
+                entry.path or entry.id,
+                documents,
+                settings,
+                preferences=pairs,
+                work=work,
+                capture=folder,
+                force=self.force or not kept,
+                progress=self.progress,
+            )
             model = found.provenance["model"]
             weights = "adapter_sha256" if "adapter_sha256" in model else "file_sha256"
             for key, want in (("commit", locked.commit), (weights, locked.sha256)):

@@ -30,13 +30,25 @@ class MonitorSettings(Settings):
         default_factory=lambda: QuestionSettings(orders=(1,), estimators=("corrected",), controls=False)
     )
 
-    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
-        "bound": "it would take minutes: trace the checkpoints with it",
-        "until_se": _FIXED, "until_order": _FIXED,
-        "preferences": _PAIRS, "chat_template": _PAIRS, "prompt_truncate": _PAIRS,
-        "revision": _LOADED, "dtype": _LOADED, "device": _LOADED, "device_map": _LOADED, "allow_pickle": _LOADED,
-        "trust_remote_code": _LOADED, "random_init": _LOADED, "tokenizer": "it is the argument beside the model",
-        "text": "it is the argument documents", "revisions": _LOADED,
-        "keep_captures": "probes are measured in memory",
-    })  # fmt: skip
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "bound": "it would take minutes: trace the checkpoints with it",
+            "until_se": _FIXED,
+            "until_order": _FIXED,
+            "preferences": _PAIRS,
+            "chat_template": _PAIRS,
+            "prompt_truncate": _PAIRS,
+            "revision": _LOADED,
+            "dtype": _LOADED,
+            "device": _LOADED,
+            "device_map": _LOADED,
+            "allow_pickle": _LOADED,
+            "trust_remote_code": _LOADED,
+            "random_init": _LOADED,
+            "tokenizer": "it is the argument beside the model",
+            "text": "it is the argument documents",
+            "revisions": _LOADED,
+            "keep_captures": "probes are measured in memory",
+        }
+    )
     otherwise: ClassVar[str] = "a probe is done by the process that trains, and is no bound of a text"

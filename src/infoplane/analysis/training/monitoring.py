@@ -88,9 +88,13 @@ class Monitor:
         q = self.settings.questions
         settings = {"orders": sorted(set(q.orders)), "unit": q.unit, "loss": self.loss}
         shared = {
-            "model": self.model.provenance["name"], "settings": settings, "windows_hash": self.windows.hash,
-            "text": self.windows.provenance["text"], "checkpoints": len(self._probes), "gaps": [],
-        }  # fmt: skip
+            "model": self.model.provenance["name"],
+            "settings": settings,
+            "windows_hash": self.windows.hash,
+            "text": self.windows.provenance["text"],
+            "checkpoints": len(self._probes),
+            "gaps": [],
+        }
         return Trajectory(tuple(self._probes), shared)
 
     def probe(self, step: int, *, tokens: int | None = None) -> dict[str, float]:

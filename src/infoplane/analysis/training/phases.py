@@ -60,13 +60,23 @@ from infoplane.analysis.training.phase_types import (
     Phase,
     Phases,
     claim,
-)  # fmt: skip
+)
 from infoplane.errors import SettingError
 
 __all__ = [
-    "COMPRESSION", "FITTING", "MIN_CHECKPOINTS", "PLATEAU", "Change", "Claim", "Evidence", "Phase", "Phases", "claim",
-    "find_phases", "phases_of_seeds",
-]  # fmt: skip
+    "COMPRESSION",
+    "FITTING",
+    "MIN_CHECKPOINTS",
+    "PLATEAU",
+    "Change",
+    "Claim",
+    "Evidence",
+    "Phase",
+    "Phases",
+    "claim",
+    "find_phases",
+    "phases_of_seeds",
+]
 
 MIN_CHECKPOINTS = 8
 """A curve with 3 knots has 5 coefficients; with fewer checkpoints nothing is left to tell the noise by."""
@@ -134,11 +144,15 @@ def phases_of_seeds(
             raise SettingError(f"{name} of {len(given)} runs, values of {n}: expected one for each")
     runs = [
         _checked(
-            steps, values[i], None if replicates is None else replicates[i], None if losses is None else losses[i],
-            level, draws,
+            steps,
+            values[i],
+            None if replicates is None else replicates[i],
+            None if losses is None else losses[i],
+            level,
+            draws,
         )
         for i in range(n)
-    ]  # fmt: skip
+    ]
     blocks = {run.text.shape[1] for run in runs}
     if len(blocks) > 1:
         raise SettingError(f"replicates over {sorted(blocks)} blocks: expected the same documents for every run")

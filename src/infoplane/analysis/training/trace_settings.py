@@ -31,9 +31,12 @@ class TraceSettings(Settings):
     )
     keep_captures: bool = setting(False, flag(), "Keep each checkpoint's capture.", group="Results", decides=False)
 
-    refused: ClassVar[Mapping[str, str]] = MappingProxyType({
-        "revision": "revisions says which checkpoints are measured",
-        "random_init": "a trace is of trained checkpoints: step 0 is the untrained model, where it is kept",
-        "until_se": _ONE_TEXT, "until_order": _ONE_TEXT,
-    })  # fmt: skip
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "revision": "revisions says which checkpoints are measured",
+            "random_init": "a trace is of trained checkpoints: step 0 is the untrained model, where it is kept",
+            "until_se": _ONE_TEXT,
+            "until_order": _ONE_TEXT,
+        }
+    )
     otherwise: ClassVar[str] = MeasureSettings.otherwise

@@ -82,9 +82,11 @@ def trace(
     read = read_input(documents, preferences, asked)
     at = Path(model).expanduser()
     decides = {
-        "model": str(at.resolve() if at.is_dir() else model), "text": read.provenance.get("sha256"),
-        **deciding(asked), "versions": versions(*DECIDING),
-    }  # fmt: skip
+        "model": str(at.resolve() if at.is_dir() else model),
+        "text": read.provenance.get("sha256"),
+        **deciding(asked),
+        "versions": versions(*DECIDING),
+    }
     if not force:
         _check_same(out, decides)
     run = Run(out, asked, chosen.keep_captures, progress, how, decides=decides, force=force)

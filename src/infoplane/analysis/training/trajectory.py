@@ -36,10 +36,15 @@ _POINT = {"name": str, "step": int, "tokens": int, "measurement": str, "problem"
 _RECORD: Mapping[str, Any] = {
     "points": list[dict[str, Any]],
     "provenance": {
-        "model": str, "settings": {"orders": list[int], "unit": str}, "gaps": list[tuple[int, int]],
-        "like": dict[str, Any], "text": dict[str, Any], "windows_hash": str, "checkpoints": int,
+        "model": str,
+        "settings": {"orders": list[int], "unit": str},
+        "gaps": list[tuple[int, int]],
+        "like": dict[str, Any],
+        "text": dict[str, Any],
+        "windows_hash": str,
+        "checkpoints": int,
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -193,12 +198,15 @@ class Trajectory:
             "provenance": dict(self.provenance),
             "points": [
                 {
-                    "name": p.name, "step": p.step, "tokens": p.tokens, "problem": p.problem,
+                    "name": p.name,
+                    "step": p.step,
+                    "tokens": p.tokens,
+                    "problem": p.problem,
                     "measurement": places[p.name] if p.measurement is not None else None,
                 }
                 for p in self.points
             ],
-        }  # fmt: skip
+        }
         files.write_record(folder / JSON_NAME, record)
         return folder / JSON_NAME
 
@@ -281,7 +289,11 @@ def _profile(point: Point) -> list[float]:
     rows = point.measurement.estimates
     first = next((r.estimator for r in rows if r.estimator), None)
     return [
-        r.value for r in rows
-        if r.quantity in ("entropy", "complexity", "expressivity") and r.layer != "model" and r.estimator == first
-        and r.position_set == "P_1" and r.weight in (None, "frequency")
-    ]  # fmt: skip
+        r.value
+        for r in rows
+        if r.quantity in ("entropy", "complexity", "expressivity")
+        and r.layer != "model"
+        and r.estimator == first
+        and r.position_set == "P_1"
+        and r.weight in (None, "frequency")
+    ]

@@ -132,13 +132,17 @@ class Run:
         w = None if self.learned is None else self.learned.windows
         like = {} if self.learned is None else self.learned.like
         return {
-            "model": str(model), "like": dict(like), "settings": asked_of(self.settings),
+            "model": str(model),
+            "like": dict(like),
+            "settings": asked_of(self.settings),
             "text": None if w is None else w.provenance.get("text"),
             "windows_hash": None if w is None else w.hash,
-            "checkpoints": len(found), "gaps": [list(g) for g in gaps([c.step for c in found])],
-            "versions": versions("infoplane", "torch", "transformers", "numpy"), "engine": dict(self.engine),
+            "checkpoints": len(found),
+            "gaps": [list(g) for g in gaps([c.step for c in found])],
+            "versions": versions("infoplane", "torch", "transformers", "numpy"),
+            "engine": dict(self.engine),
             "decides": dict(self.decides),
-        }  # fmt: skip
+        }
 
     def measurement(self, checkpoint: Checkpoint, read: Text | Pairs) -> Measurement:
         """The checkpoint's measurement, stored or new; the first model loaded cuts the windows."""
@@ -155,9 +159,15 @@ class Run:
 
         s, revision = self.settings.loading, checkpoint.commit or checkpoint.revision
         model = load_model(
-            checkpoint.source, revision=revision, tokenizer=s.tokenizer, dtype=s.dtype, device=s.device,
-            device_map=s.device_map, trust_remote_code=s.trust_remote_code, allow_pickle=s.allow_pickle,
-        )  # fmt: skip
+            checkpoint.source,
+            revision=revision,
+            tokenizer=s.tokenizer,
+            dtype=s.dtype,
+            device=s.device,
+            device_map=s.device_map,
+            trust_remote_code=s.trust_remote_code,
+            allow_pickle=s.allow_pickle,
+        )
         like = {name: model.provenance[name] for name in _SAME}
         words = tokenizer_hash(model.tokenizer)
         if self.learned is None:
@@ -192,9 +202,15 @@ class Run:
         windows, place = self.learned.windows, self.place(checkpoint.name)
         with working(place / "capture", self.keep) as folder, Local().group(Held(model), name="the model") as models:
             kept = capture_model(
-                models, model.facts, windows, self.settings, self.work, folder, force=self.force or not self.keep,
+                models,
+                model.facts,
+                windows,
+                self.settings,
+                self.work,
+                folder,
+                force=self.force or not self.keep,
                 progress=self.progress,
-            )  # fmt: skip
+            )
             asking = Asking(self.settings, self.work, Local(), {}, self.progress)
             found = asking.ask(kept, self._frontiers(windows))
             where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
@@ -208,9 +224,12 @@ class Run:
         questions = self.settings.questions
         if questions.bound and self.bound is None:
             self.bound = stored_or_fitted(
-                self.out / "bound", windows, with_a_bound(questions.orders), m=self.settings.code.m,
+                self.out / "bound",
+                windows,
+                with_a_bound(questions.orders),
+                m=self.settings.code.m,
                 progress=self.progress,
-            )  # fmt: skip
+            )
         return None if self.bound is None else self.bound.frontiers
 
     def _stored(self, checkpoint: Checkpoint, key: str) -> Measurement | None:
@@ -242,10 +261,15 @@ class Run:
         device = find_device(loading.device).type
         local = None if checkpoint.revision else weights_of(checkpoint.source, allow_pickle=loading.allow_pickle)
         weights = local or checkpoint.commit
-        return files.hash_of({
-            "weights": weights, "source": checkpoint.source if checkpoint.revision else None,
-            "windows": self.learned.windows.hash, "settings": asked_of(self.settings), "step": checkpoint.step,
-            "loading": {**loaded_with(self.settings), "dtype": self.learned.like["dtype"]},
-            "device": device,
-            "versions": versions(*DECIDING),
-        })  # fmt: skip
+        return files.hash_of(
+            {
+                "weights": weights,
+                "source": checkpoint.source if checkpoint.revision else None,
+                "windows": self.learned.windows.hash,
+                "settings": asked_of(self.settings),
+                "step": checkpoint.step,
+                "loading": {**loaded_with(self.settings), "dtype": self.learned.like["dtype"]},
+                "device": device,
+                "versions": versions(*DECIDING),
+            }
+        )

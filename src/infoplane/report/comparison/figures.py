@@ -50,12 +50,21 @@ def models_plane(comparison: Comparison) -> Any | None:
         if x is None or y is None:
             continue
         size = m["parameters"]
-        points.append({
-            "name": m["name"], "family": m["family"] or UNKNOWN, "x": x["value"], "y": y["value"],
-            "x_low": x["low"] or x["value"], "x_high": x["high"] or x["value"],
-            "y_low": y["low"] or y["value"], "y_high": y["high"] or y["value"],
-            "parameters": size, "size": 6.0 if not size else math.log10(size), "of": _size(size),
-        })  # fmt: skip
+        points.append(
+            {
+                "name": m["name"],
+                "family": m["family"] or UNKNOWN,
+                "x": x["value"],
+                "y": y["value"],
+                "x_low": x["low"] or x["value"],
+                "x_high": x["high"] or x["value"],
+                "y_low": y["low"] or y["value"],
+                "y_high": y["high"] or y["value"],
+                "parameters": size,
+                "size": 6.0 if not size else math.log10(size),
+                "of": _size(size),
+            }
+        )
     if not points:
         return None
     unit = rows["unit"][0]
@@ -82,15 +91,23 @@ def models_plane(comparison: Comparison) -> Any | None:
         "size:Q",
         scale=alt.Scale(domain=[min(sizes) - 0.3, max(sizes) + 0.3], range=[50, 420]),
         legend=alt.Legend(
-            title="parameters", values=_powers(sizes), symbolFillColor=theme.QUIET, symbolStrokeWidth=0,
+            title="parameters",
+            values=_powers(sizes),
+            symbolFillColor=theme.QUIET,
+            symbolStrokeWidth=0,
             labelExpr="datum.value < 6 ? format(pow(10, datum.value - 3), '.3~r') + ' k' : datum.value < 9 ? "
             "format(pow(10, datum.value - 6), '.3~r') + ' M' : format(pow(10, datum.value - 9), '.3~r') + ' B'",
-        ) if len({round(s, 2) for s in sizes}) > 1 else None,
-    )  # fmt: skip
+        )
+        if len({round(s, 2) for s in sizes}) > 1
+        else None,
+    )
     tips = [
-        theme.tip("name", "model"), theme.tip("family", "family"), theme.tip("of", "parameters"),
-        theme.tip("x", "complexity", unit), theme.tip("y", "expressivity", unit),
-    ]  # fmt: skip
+        theme.tip("name", "model"),
+        theme.tip("family", "family"),
+        theme.tip("of", "parameters"),
+        theme.tip("x", "complexity", unit),
+        theme.tip("y", "expressivity", unit),
+    ]
     base = alt.Chart(theme.values(points))
     rule: dict[str, Any] = {"opacity": 0.6, "strokeWidth": 1.2}
     layers = [
@@ -122,13 +139,15 @@ def models_differences(comparison: Comparison) -> Any | None:
             continue
         points = [
             {
-                "name": r["name"], "family": family[r["name"]] or UNKNOWN, "value": r["difference"],
+                "name": r["name"],
+                "family": family[r["name"]] or UNKNOWN,
+                "value": r["difference"],
                 "low": r["difference"] if r["low"] is None else r["low"],
                 "high": r["difference"] if r["high"] is None else r["high"],
                 "claimed": "differs" if r["claimed"] else "not claimed",
             }
             for r in some
-        ]  # fmt: skip
+        ]
         unit = some[0]["unit"]
         x = alt.X("value:Q", title=theme.AXIS_TITLES.get(unit, unit), axis=theme.value_axis(unit))
         low = alt.X("low:Q", title=theme.AXIS_TITLES.get(unit, unit), axis=theme.value_axis(unit))
@@ -137,9 +156,12 @@ def models_differences(comparison: Comparison) -> Any | None:
         colour = colour_of(everyone, legend=False)
         fill = alt.condition("datum.claimed === 'differs'", alt.value(1.0), alt.value(0.35))
         tips = [
-            theme.tip("name", "model"), theme.tip("value", "difference", unit), theme.tip("low", "from", unit),
-            theme.tip("high", "to", unit), theme.tip("claimed", "interval"),
-        ]  # fmt: skip
+            theme.tip("name", "model"),
+            theme.tip("value", "difference", unit),
+            theme.tip("low", "from", unit),
+            theme.tip("high", "to", unit),
+            theme.tip("claimed", "interval"),
+        ]
         base = alt.Chart(theme.values(points))
         zero = alt.Chart(theme.values([{"value": 0.0}])).mark_rule(color=theme.QUIET, strokeDash=[3, 3])
         panels.append(

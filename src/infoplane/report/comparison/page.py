@@ -43,7 +43,7 @@ READINGS = {
         "Intervals are not widened for the number of comparisons: of twenty models that are alike, one is expected to "
         "seem different.",
     ),
-}  # fmt: skip
+}
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -108,10 +108,11 @@ def _models(comparison: Comparison) -> str:
     for m in comparison.members.to_dicts():
         size, bits = m["parameters"], m["bits_per_byte"]
         row: list[Cell] = [
-            (m["name"], m["name"]), (m["family"] or words.MISSING, m["family"]),
+            (m["name"], m["name"]),
+            (m["family"] or words.MISSING, m["family"]),
             (words.MISSING if size is None else f"{size:,}", size),
             (words.MISSING if bits is None else words.number(bits, 4), bits),
-        ]  # fmt: skip
+        ]
         for s, q in columns:
             found = by.get((m["name"], s, q))
             row.append((_plain(found), None if found is None else found["value"]))
@@ -136,10 +137,15 @@ def _differences(comparison: Comparison) -> str:
         header,
         [
             [
-                r["name"], r["quantity"], r["position_set"], _plain({**r, "value": r["difference"]}),
-                "paired" if r["paired"] else "added up", r["reference_error"], "yes" if r["claimed"] else "no",
+                r["name"],
+                r["quantity"],
+                r["position_set"],
+                _plain({**r, "value": r["difference"]}),
+                "paired" if r["paired"] else "added up",
+                r["reference_error"],
+                "yes" if r["claimed"] else "no",
             ]
             for r in rows.to_dicts()
         ],
         3,
-    )  # fmt: skip
+    )

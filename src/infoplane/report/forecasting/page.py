@@ -43,7 +43,7 @@ READINGS = {
         "given all baselines is about zero, the feature has found size again.",
         "Intervals take families for the unit. A correlation over models is no cause.",
     ),
-}  # fmt: skip
+}
 
 
 def render_forecast(found: Forecast) -> str:
@@ -97,12 +97,15 @@ def _actual(found: Forecast) -> Any | None:
         rows = [h for h in rows if h.predictor == (BOTH if BOTH in named else named[-1])]
         points: list[dict[str, Any]] = [
             {
-                "model": h.model, "family": h.family, "x": h.predicted, "y": h.actual,
+                "model": h.model,
+                "family": h.family,
+                "x": h.predicted,
+                "y": h.actual,
                 "low": (h.interval or (h.predicted, h.predicted))[0],
                 "high": (h.interval or (h.predicted, h.predicted))[1],
             }
             for h in rows
-        ]  # fmt: skip
+        ]
         domain = list(theme.span([p[k] for p in points for k in ("x", "y", "low", "high")], 0.05, None))
         scale = alt.Scale(domain=domain, nice=False, zero=False)
         x, low = (alt.X(f"{k}:Q", scale=scale, title="forecast without the family") for k in ("x", "low"))
@@ -111,9 +114,13 @@ def _actual(found: Forecast) -> Any | None:
             color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.2
         )
         tips = [
-            theme.tip("model", "model"), theme.tip("family", "family"), theme.tip("x", "forecast", "ratio"),
-            theme.tip("low", "from", "ratio"), theme.tip("high", "to", "ratio"), theme.tip("y", "actual", "ratio"),
-        ]  # fmt: skip
+            theme.tip("model", "model"),
+            theme.tip("family", "family"),
+            theme.tip("x", "forecast", "ratio"),
+            theme.tip("low", "from", "ratio"),
+            theme.tip("high", "to", "ratio"),
+            theme.tip("y", "actual", "ratio"),
+        ]
         colour = colour_of(everyone, legend=not panels)
         base = alt.Chart(theme.values(points))
         panels.append(
@@ -136,11 +143,16 @@ def _forest(found: Forecast) -> Any | None:
     rows += [(r, "given the baselines") for r in found.partials if given and r.baselines == given]  # type: ignore[misc]
     points = [
         {
-            "feature": r.feature, "score": r.score, "kind": kind, "r": r.value,
-            "low": (r.interval or (r.value, r.value))[0], "high": (r.interval or (r.value, r.value))[1],
+            "feature": r.feature,
+            "score": r.score,
+            "kind": kind,
+            "r": r.value,
+            "low": (r.interval or (r.value, r.value))[0],
+            "high": (r.interval or (r.value, r.value))[1],
         }
-        for r, kind in rows if r.value is not None
-    ]  # fmt: skip
+        for r, kind in rows
+        if r.value is not None
+    ]
     if not points:
         return None
     scale = alt.Scale(domain=[-1, 1])
@@ -153,9 +165,12 @@ def _forest(found: Forecast) -> Any | None:
         legend=alt.Legend(title=None, orient="top"),
     )
     tips = [
-        theme.tip("feature", "feature"), theme.tip("kind", "correlation"), theme.tip("r", "r", "ratio"),
-        theme.tip("low", "from", "ratio"), theme.tip("high", "to", "ratio"),
-    ]  # fmt: skip
+        theme.tip("feature", "feature"),
+        theme.tip("kind", "correlation"),
+        theme.tip("r", "r", "ratio"),
+        theme.tip("low", "from", "ratio"),
+        theme.tip("high", "to", "ratio"),
+    ]
     panels = []
     for score in dict.fromkeys(p["score"] for p in points):
         base = alt.Chart(theme.values([p for p in points if p["score"] == score]))
@@ -174,13 +189,17 @@ def _validations(found: Forecast) -> str:
     header = ["score", "from", "RMSE", "R²", "RMSE less that of the baselines", "interval holds", "models", "families"]
     rows: list[list[Cell]] = [
         [
-            (v.score, v.score), (v.predictor, v.predictor), (f"{v.rmse:.4g}", v.rmse), (words.number(v.r2, 3), v.r2),
+            (v.score, v.score),
+            (v.predictor, v.predictor),
+            (f"{v.rmse:.4g}", v.rmse),
+            (words.number(v.r2, 3), v.r2),
             (_with_ends(v.difference, v.interval), v.difference),
             (words.MISSING if v.coverage is None else f"{v.coverage:.0%} of {v.level:.0%}", v.coverage),
-            (str(v.n), v.n), (str(v.families), v.families),
+            (str(v.n), v.n),
+            (str(v.families), v.families),
         ]
         for v in found.validations
-    ]  # fmt: skip
+    ]
     return sortable_table(header, rows, 2) if rows else said(["No score could be forecast: see what to read first."])
 
 
@@ -198,8 +217,11 @@ def _correlations(found: Forecast) -> str:
 def _tail(row: Any) -> list[Cell]:
     p = [(words.MISSING if v is None else f"{v:.2g}", v) for v in (row.p_family, row.q)]
     return [
-        (_with_ends(row.value, row.interval), row.value), *p, (str(row.n), row.n), (str(row.families), row.families)
-    ]  # fmt: skip
+        (_with_ends(row.value, row.interval), row.value),
+        *p,
+        (str(row.n), row.n),
+        (str(row.families), row.families),
+    ]
 
 
 def _predictions(found: Forecast) -> str:
@@ -209,11 +231,16 @@ def _predictions(found: Forecast) -> str:
     rows: list[list[Cell]] = []
     for p in found.predictions:
         near = ", ".join(name for name, _ in p.nearest)
-        rows.append([
-            (p.model, p.model), (p.score, p.score), (p.predictor, p.predictor),
-            (_with_ends(p.value, p.interval), "" if p.value is None else repr(p.value)),
-            (near, near), (p.refused or "", p.refused or ""),
-        ])  # fmt: skip
+        rows.append(
+            [
+                (p.model, p.model),
+                (p.score, p.score),
+                (p.predictor, p.predictor),
+                (_with_ends(p.value, p.interval), "" if p.value is None else repr(p.value)),
+                (near, near),
+                (p.refused or "", p.refused or ""),
+            ]
+        )
     return f'<section id="predictions"><h2>New models</h2>\n{sortable_table(header, rows, 6)}</section>'
 
 

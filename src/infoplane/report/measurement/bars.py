@@ -50,9 +50,16 @@ def _shares(view: View, side: str) -> Any | None:
             total += row.value
             low, high = row.interval or (row.value, row.value)
             bars.append(
-                {"layer": layer.name, "depth": layer.depth, "place": i, "part": part_name(part),
-                 "value": row.value, "low": low, "high": high}
-            )  # fmt: skip
+                {
+                    "layer": layer.name,
+                    "depth": layer.depth,
+                    "place": i,
+                    "part": part_name(part),
+                    "value": row.value,
+                    "low": low,
+                    "high": high,
+                }
+            )
         if any(row is not None for _, _, row in rows):
             totals.append({"layer": layer.name, "depth": layer.depth, "total": total})
     if not bars or unit is None:
@@ -63,9 +70,12 @@ def _shares(view: View, side: str) -> Any | None:
     size = max(3, min(40, 0.8 * WIDTH / (len(view.layers) + 1.5)))
     x = depth_axis(view, WIDTH)
     tips = [
-        theme.tip("layer", "layer"), theme.tip("part", "part"), theme.tip("value", "value", unit),
-        theme.tip("low", "from", unit), theme.tip("high", "to", unit),
-    ]  # fmt: skip
+        theme.tip("layer", "layer"),
+        theme.tip("part", "part"),
+        theme.tip("value", "value", unit),
+        theme.tip("low", "from", unit),
+        theme.tip("high", "to", unit),
+    ]
     y = alt.Y("value:Q", stack="zero", title=theme.axis_title("", unit).strip(" ()"), axis=theme.value_axis(unit))
     colour = alt.Color("part:N", scale=scale, title="part")
     bar = alt.Chart(theme.values(bars)).mark_bar(size=size)
@@ -117,10 +127,13 @@ def _controls(view: View, quantity: str) -> Any | None:
     colour = alt.Color("kind:N", title="", scale=colours, legend=legend)
     shape = alt.Shape("kind:N", title="", scale=shapes, legend=legend)
     tips = [
-        theme.tip("layer", "layer"), theme.tip("kind", "what"), theme.tip("order", "order"),
-        theme.tip("value", "value", view.unit), theme.tip("low", "from", view.unit),
+        theme.tip("layer", "layer"),
+        theme.tip("kind", "what"),
+        theme.tip("order", "order"),
+        theme.tip("value", "value", view.unit),
+        theme.tip("low", "from", view.unit),
         theme.tip("high", "to", view.unit),
-    ]  # fmt: skip
+    ]
     faint = alt.Chart(theme.values([p for p in points if p["layer"] != MODEL])).mark_tick(
         thickness=1, size=14, opacity=0.28, orient="horizontal"
     )

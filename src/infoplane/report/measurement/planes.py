@@ -121,10 +121,13 @@ def _marks(view: View, points: list[dict[str, Any]], x: Any, y: Any, across: str
         p["fill"] = fill.get(p["kind"], theme.QUIET)
     tips = [
         theme.tip("layer", "layer"),
-        theme.tip("x", across, view.unit), theme.tip("y", "expressivity", view.unit),
-        theme.tip("x_low", f"{across} from", view.unit), theme.tip("x_high", f"{across} to", view.unit),
-        theme.tip("y_low", "expressivity from", view.unit), theme.tip("y_high", "expressivity to", view.unit),
-    ]  # fmt: skip
+        theme.tip("x", across, view.unit),
+        theme.tip("y", "expressivity", view.unit),
+        theme.tip("x_low", f"{across} from", view.unit),
+        theme.tip("x_high", f"{across} to", view.unit),
+        theme.tip("y_low", "expressivity from", view.unit),
+        theme.tip("y_high", "expressivity to", view.unit),
+    ]
     dots = alt.Chart(theme.values(blocks)).mark_point(filled=True, size=70, opacity=1, stroke="white", strokeWidth=0.6)
     special = alt.Chart(theme.values(ends)).mark_point(
         filled=True, size=130, opacity=1, stroke=theme.INK, strokeWidth=1
@@ -183,9 +186,14 @@ def _names(
         taken.append(box)
         data = theme.values([{"x": points[i]["x"], "y": points[i]["y"], "text": text}])
         mark = alt.Chart(data).mark_text(
-            dx=dx, dy=dy, align=align, baseline="middle", fontSize=11, color=theme.INK,
+            dx=dx,
+            dy=dy,
+            align=align,
+            baseline="middle",
+            fontSize=11,
+            color=theme.INK,
             fontWeight="bold" if points[i]["layer"] == MODEL else "normal",
-        )  # fmt: skip
+        )
         layers.append(mark.encode(x=x, y=y, text="text:N"))
     return layers
 
@@ -193,9 +201,17 @@ def _names(
 def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> Any:
     best: Any = None
     for dx, dy, align in (
-        (13, 0, "left"), (-13, 0, "right"), (0, -16, "center"), (0, 16, "center"), (12, -13, "left"),
-        (12, 13, "left"), (-12, -13, "right"), (-12, 13, "right"), (0, -28, "center"), (0, 28, "center"),
-    ):  # fmt: skip
+        (13, 0, "left"),
+        (-13, 0, "right"),
+        (0, -16, "center"),
+        (0, 16, "center"),
+        (12, -13, "left"),
+        (12, 13, "left"),
+        (-12, -13, "right"),
+        (-12, 13, "right"),
+        (0, -28, "center"),
+        (0, 28, "center"),
+    ):
         left = at[0] + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
         box = (left, at[1] + dy - 7, left + width, at[1] + dy + 7)
         covered = sum(box[0] - 4 <= px <= box[2] + 4 and box[1] - 3 <= py <= box[3] + 3 for px, py in points)

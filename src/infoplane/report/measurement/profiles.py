@@ -87,10 +87,16 @@ def _series(order: int | None) -> str:
 def _point(layer: Layer, row: Estimate, series: str) -> dict[str, Any]:
     low, high = row.interval or (row.value, row.value)
     return {
-        "layer": layer.name, "depth": layer.depth, "block": layer.kind == "block", "series": series,
-        "value": row.value, "low": low, "high": high, "warned": row.warning is not None,
+        "layer": layer.name,
+        "depth": layer.depth,
+        "block": layer.kind == "block",
+        "series": series,
+        "value": row.value,
+        "low": low,
+        "high": high,
+        "warned": row.warning is not None,
         "note": row.warning or "none",
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,13 @@ class _Panel:
         x = depth_axis(self.view, self.width)
         y, y_low = (alt.Y(f"{f}:Q", title=unit_title, axis=axis, scale=scale) for f in ("value", "low"))
         tips = [
-            theme.tip("layer", "layer"), theme.tip("series", "series"),
-            theme.tip("value", "value", self.unit), theme.tip("low", "from", self.unit),
-            theme.tip("high", "to", self.unit), theme.tip("note", "warning"),
-        ]  # fmt: skip
+            theme.tip("layer", "layer"),
+            theme.tip("series", "series"),
+            theme.tip("value", "value", self.unit),
+            theme.tip("low", "from", self.unit),
+            theme.tip("high", "to", self.unit),
+            theme.tip("note", "warning"),
+        ]
         line, band = {"color": self.colour, "opacity": self._opacity(1.0, 0.12)}, self._opacity(0.22, 0.04)
         dash = alt.StrokeDash("warned:N", scale=alt.Scale(domain=[False, True], range=[[1, 0], [5, 3]]), legend=None)
         blocks = alt.Chart(theme.values([p for p in self.points if p["block"]]))

@@ -57,11 +57,12 @@ def tokens_needed(view: View) -> str:
     header = ["quantity", "standard error now", *(f"tokens for {w:g}" for w in wanted)]
     rows = [
         [
-            words.row_name(c.row), words.control(c.row.standard_error, None),
+            words.row_name(c.row),
+            words.control(c.row.standard_error, None),
             *(spoken_tokens(n, tokens) for n in c.needed),
         ]
         for c in found
-    ]  # fmt: skip
+    ]
     said = f'<p class="note">{escape(note(view.measurement))}</p>'
     return details("How many tokens a tighter interval needs", f"{said}\n{table(header, rows)}")
 
@@ -102,9 +103,11 @@ def _order_table(view: View, estimator: str | None, weight: str | None, order: i
         return view.row(quantity, layer, k, position_set=f"P_{order}", estimator=estimator, weight=weight)
 
     columns: list[tuple[str, str, int | None]] = [
-        ("entropy", "entropy", None), ("ceiling", "ceiling", None),
-        ("complexity", "complexity", order), ("expressivity", "expressivity", order),
-    ]  # fmt: skip
+        ("entropy", "entropy", None),
+        ("ceiling", "ceiling", None),
+        ("complexity", "complexity", order),
+        ("expressivity", "expressivity", order),
+    ]
     if order > 1:
         columns.append(("expressivity, next token", "expressivity", 1))
     columns.append(("optimality", "optimality", order))

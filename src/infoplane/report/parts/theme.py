@@ -42,17 +42,28 @@ CONFIG: dict[str, Any] = {
     "padding": 8,
     "view": {"stroke": None, "continuousWidth": 300, "continuousHeight": 200},
     "axis": {
-        "labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 12,
+        "labelColor": INK,
+        "titleColor": INK,
+        "labelFontSize": 11,
+        "titleFontSize": 12,
         "titleFontWeight": "normal",
-        "gridColor": GRID, "gridOpacity": 0.6, "domainColor": QUIET, "tickColor": QUIET, "titlePadding": 8,
+        "gridColor": GRID,
+        "gridOpacity": 0.6,
+        "domainColor": QUIET,
+        "tickColor": QUIET,
+        "titlePadding": 8,
     },
     "legend": {
-        "labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11,
-        "titleFontWeight": "normal", "symbolStrokeWidth": 1.5,
+        "labelColor": INK,
+        "titleColor": INK,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "symbolStrokeWidth": 1.5,
     },
     "title": {"color": INK, "fontSize": 13, "fontWeight": "bold", "anchor": "start", "frame": "group"},
     "concat": {"spacing": 22},
-}  # fmt: skip
+}
 
 
 def specification(chart: Any) -> dict[str, Any]:

@@ -77,18 +77,21 @@ def _panel(
     faint, band, full = (
         alt.when(pick).then(alt.value(a)).otherwise(alt.value(b)) for a, b in ((0.3, 0.04), (0.16, 0.03), (1.0, 0.1))
     )
-    tips = [
-        theme.tip("series", "order"), theme.tip("x", "kept", "nats"), theme.tip("y", "told", "nats"),
-    ]  # fmt: skip
+    tips = [theme.tip("series", "order"), theme.tip("x", "kept", "nats"), theme.tip("y", "told", "nats")]
     ends = [theme.tip("low", "from", "nats"), theme.tip("high", "to", "nats")]
-    coded = [theme.tip("length", "length"), theme.tip("beta", "beta"), theme.tip("smoothing", "smoothing"),
-             theme.tip("symbols", "symbols in use")]  # fmt: skip
-    path = alt.Chart(theme.values([{"series": _series(line.frontier.order), **p} for line in lines
-                                   for p in line.points()]))  # fmt: skip
+    coded = [
+        theme.tip("length", "length"),
+        theme.tip("beta", "beta"),
+        theme.tip("smoothing", "smoothing"),
+        theme.tip("symbols", "symbols in use"),
+    ]
+    path = alt.Chart(
+        theme.values([{"series": _series(line.frontier.order), **p} for line in lines for p in line.points()])
+    )
     codes = alt.Chart(theme.values([code for line in lines for code in _codes(line)]))
-    last = alt.Chart(theme.values([
-        {"series": _series(line.frontier.order), "x": line.end[0], "y": line.end[1]} for line in lines
-    ]))  # fmt: skip
+    last = alt.Chart(
+        theme.values([{"series": _series(line.frontier.order), "x": line.end[0], "y": line.end[1]} for line in lines])
+    )
     line = path.mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y, color=colour, opacity=full, tooltip=tips + ends)
     layers = [
         *_diagonal(domains, x, y),
@@ -106,13 +109,16 @@ def _codes(line: Line) -> list[dict[str, Any]]:
     f = line.frontier
     return [
         {
-            "series": _series(f.order), "x": float(x), "y": float(y), "length": length, "smoothing": f"{smoothing:.3g}",
-            "beta": f"{beta:g}" if math.isfinite(beta) else "none: a hard code", "symbols": symbols,
+            "series": _series(f.order),
+            "x": float(x),
+            "y": float(y),
+            "length": length,
+            "smoothing": f"{smoothing:.3g}",
+            "beta": f"{beta:g}" if math.isfinite(beta) else "none: a hard code",
+            "symbols": symbols,
         }
-        for (length, smoothing, beta, symbols), x, y in zip(
-            f.codes, f.complexity[:, 0], f.relevance[:, 0], strict=True
-        )
-    ]  # fmt: skip
+        for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity[:, 0], f.relevance[:, 0], strict=True)
+    ]
 
 
 def _diagonal(domains: tuple[Domain, Domain], x: Any, y: Any) -> list[Any]:
@@ -137,11 +143,19 @@ def _saturation(lines: list[Line], domain: Domain, colour: alt.Color) -> Any:
         f = line.frontier
         low, high = f.saturation
         beyond = low >= top
-        rows.append({
-            "series": _series(f.order), "order": str(f.order), "low": min(max(low, 0.0), top),
-            "high": min(max(high, 0.0), top), "from": words.number(low, 2), "to": words.number(high, 2),
-            "is_cut": high > top, "beyond": beyond, "top": top,
-        })  # fmt: skip
+        rows.append(
+            {
+                "series": _series(f.order),
+                "order": str(f.order),
+                "low": min(max(low, 0.0), top),
+                "high": min(max(high, 0.0), top),
+                "from": words.number(low, 2),
+                "to": words.number(high, 2),
+                "is_cut": high > top,
+                "beyond": beyond,
+                "top": top,
+            }
+        )
     scale = alt.Scale(domain=list(domain), nice=False, zero=False)
     none = alt.Axis(labels=False, ticks=False, domain=False, grid=True, tickCount=6)
     x = alt.X("order:N", axis=alt.Axis(labelAngle=0, grid=False), title="k")
@@ -149,10 +163,12 @@ def _saturation(lines: list[Line], domain: Domain, colour: alt.Color) -> Any:
     base, cut, within, bar = (
         alt.Chart(theme.values(some))
         for some in (
-            rows, [r for r in rows if r["is_cut"]], [r for r in rows if not r["is_cut"]],
+            rows,
+            [r for r in rows if r["is_cut"]],
+            [r for r in rows if not r["is_cut"]],
             [r for r in rows if not r["beyond"]],
         )
-    )  # fmt: skip
+    )
     tips = [theme.tip("series", "order"), theme.tip("from", "at least"), theme.tip("to", "at most")]
     text: dict[str, Any] = {"color": theme.INK, "fontSize": 11}
     layers = [

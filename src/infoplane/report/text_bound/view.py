@@ -89,9 +89,7 @@ class BoundView:
         return tuple(dict.fromkeys(f.target for f in self.bound.frontiers))
 
     def of(self, target: int, positions: str) -> list[Line]:
-        return [
-            line for line in self.lines if (line.frontier.target, line.frontier.positions) == (target, positions)
-        ]  # fmt: skip
+        return [line for line in self.lines if (line.frontier.target, line.frontier.positions) == (target, positions)]
 
     def unseen(self) -> list[Frontier]:
         """Frontiers of the next token that have no counterpart on seen positions."""
@@ -126,12 +124,17 @@ class BoundView:
         for line in self.lines:
             f, (x, y) = line.frontier, line.end
             low, high = f.saturation
-            rows.append([
-                f"{f.order}" if f.target == 1 else f"{f.order}, next {f.target}", f.positions, f"{f.n:,}",
-                words.percent(f.seen), *(line.at(p).said() if p <= x else words.MISSING for p in PLACES),
-                f"{words.number(y, 2)} at {words.number(x, 1)}",
-                f"{words.number(low, 2)} to {words.number(high, 2)}",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    f"{f.order}" if f.target == 1 else f"{f.order}, next {f.target}",
+                    f.positions,
+                    f"{f.n:,}",
+                    words.percent(f.seen),
+                    *(line.at(p).said() if p <= x else words.MISSING for p in PLACES),
+                    f"{words.number(y, 2)} at {words.number(x, 1)}",
+                    f"{words.number(low, 2)} to {words.number(high, 2)}",
+                ]
+            )
         return header, rows
 
 

@@ -62,9 +62,10 @@ def run_plane(view: RunView) -> Any | None:
     picked = alt.param(name="picked", value=last, bind=slider)
     so_far, now = "datum.index <= picked", "datum.index == picked"
     colour = alt.Color(
-        "at:Q", scale=alt.Scale(range=list(theme.DEPTH_COLOURS)),
+        "at:Q",
+        scale=alt.Scale(range=list(theme.DEPTH_COLOURS)),
         legend=alt.Legend(title="step", labelExpr=STEP_LABEL, values=ticks_of(x.steps), gradientLength=150),
-    )  # fmt: skip
+    )
     tips = [
         theme.tip("step", "step"),
         theme.tip("x", "complexity", view.unit),
@@ -79,19 +80,23 @@ def run_plane(view: RunView) -> Any | None:
         alt.layer(
             diagonal,
             one.mark_line(color=theme.QUIET, opacity=0.45, strokeWidth=1)
-            .encode(x=ax, y=ay, order="depth:Q").transform_filter(now),
+            .encode(x=ax, y=ay, order="depth:Q")
+            .transform_filter(now),
             one.mark_point(filled=True, color=theme.QUIET, size=36, opacity=0.7)
-            .encode(x=ax, y=ay, tooltip=[theme.tip("layer", "layer"), *tips]).transform_filter(now),
-            line.mark_line(color=theme.INK, strokeWidth=1.4).encode(x=ax, y=ay, order="index:Q")
+            .encode(x=ax, y=ay, tooltip=[theme.tip("layer", "layer"), *tips])
+            .transform_filter(now),
+            line.mark_line(color=theme.INK, strokeWidth=1.4)
+            .encode(x=ax, y=ay, order="index:Q")
             .transform_filter(so_far),
             bars.encode(x=x_low, x2="x_high:Q", y=ay),
             bars.encode(x=ax, y=y_low, y2="y_high:Q"),
             line.mark_point(filled=True, size=80, opacity=1, stroke="white", strokeWidth=0.6)
-            .encode(x=ax, y=ay, color=colour, tooltip=tips).transform_filter(so_far),
+            .encode(x=ax, y=ay, color=colour, tooltip=tips)
+            .transform_filter(so_far),
         )
         .add_params(picked)
         .properties(width=WIDTH, height=HEIGHT)
-    )  # fmt: skip
+    )
 
 
 def plane_of(points: Sequence[dict[str, Any]], unit: str) -> tuple[alt.X, alt.Y, Any]:
@@ -114,9 +119,11 @@ def plane_of(points: Sequence[dict[str, Any]], unit: str) -> tuple[alt.X, alt.Y,
 def run_curves(view: RunView) -> Any | None:
     """A panel a quantity, two beside each other, the phases of complexity behind all of them."""
     phases = view.phases.get("complexity")
-    stretches = [
-        {"from": place_of(p.start_step), "to": place_of(p.end_step), "phase": p.kind} for p in phases.segments
-    ] if phases else []  # fmt: skip
+    stretches = (
+        [{"from": place_of(p.start_step), "to": place_of(p.end_step), "phase": p.kind} for p in phases.segments]
+        if phases
+        else []
+    )
     panels = [_panel(name, view.series[name], stretches) for name in QUANTITIES if name in view.series]
     if not panels:
         return None
@@ -129,19 +136,26 @@ def _panel(name: str, series: Series, stretches: Sequence[dict[str, Any]]) -> An
     points = []
     for i in range(len(series)):
         low, high = (series.values[i],) * 2 if intervals is None else intervals[i]
-        points.append({
-            "step": int(series.steps[i]), "at": place_of(series.steps[i]), "value": float(series.values[i]),
-            "low": float(low), "high": float(high),
-        })  # fmt: skip
+        points.append(
+            {
+                "step": int(series.steps[i]),
+                "at": place_of(series.steps[i]),
+                "value": float(series.values[i]),
+                "low": float(low),
+                "high": float(high),
+            }
+        )
     ends = [p[k] for p in points for k in ("low", "high")]
     scale = alt.Scale(domain=list(theme.span(ends, 0.06, None)), nice=False, zero=False)
     x = step_axis(series.steps)
     axis, title = theme.value_axis(series.unit), theme.AXIS_TITLES.get(series.unit, series.unit)
     y, y_low = (alt.Y(f"{f}:Q", title=title, axis=axis, scale=scale) for f in ("value", "low"))
     tips = [
-        theme.tip("step", "step"), theme.tip("value", "value", series.unit), theme.tip("low", "from", series.unit),
+        theme.tip("step", "step"),
+        theme.tip("value", "value", series.unit),
+        theme.tip("low", "from", series.unit),
         theme.tip("high", "to", series.unit),
-    ]  # fmt: skip
+    ]
     data = alt.Chart(theme.values(points))
     layers = [
         data.mark_area(color=theme.INK, opacity=0.18).encode(x=x, y=y_low, y2="high:Q"),
@@ -151,9 +165,10 @@ def _panel(name: str, series: Series, stretches: Sequence[dict[str, Any]]) -> An
     if stretches:
         kinds = list(PHASE_COLOURS)
         colour = alt.Color(
-            "phase:N", scale=alt.Scale(domain=kinds, range=[PHASE_COLOURS[k] for k in kinds]),
+            "phase:N",
+            scale=alt.Scale(domain=kinds, range=[PHASE_COLOURS[k] for k in kinds]),
             legend=alt.Legend(title="phase of complexity", orient="top", symbolOpacity=0.4),
-        )  # fmt: skip
+        )
         left = x.copy(deep=False)
         left.shorthand = "from:Q"
         layers.insert(
@@ -176,16 +191,20 @@ def run_layers(view: RunView) -> Any | None:
             continue
         steps = [f"{p.step:,}" for p in view.trajectory.measured]
         panels.append(
-            alt.Chart(theme.values(cells)).mark_rect().encode(
+            alt.Chart(theme.values(cells))
+            .mark_rect()
+            .encode(
                 x=alt.X("step:N", sort=steps, title="step", axis=alt.Axis(labelAngle=-60, labelOverlap=True)),
                 y=alt.Y("layer:N", sort=list(reversed(view.layers)), title=None),
                 color=alt.Color(
-                    "value:Q", scale=alt.Scale(range=list(theme.DEPTH_COLOURS)),
+                    "value:Q",
+                    scale=alt.Scale(range=list(theme.DEPTH_COLOURS)),
                     legend=alt.Legend(title=name, format=".0%" if view.unit == "efficiency" else ".2f"),
                 ),
                 tooltip=[theme.tip("layer", "layer"), theme.tip("step", "step"), theme.tip("value", name, view.unit)],
-            ).properties(width=290, height=max(90, 16 * len(view.layers)), title=TITLES[name])
-        )  # fmt: skip
+            )
+            .properties(width=290, height=max(90, 16 * len(view.layers)), title=TITLES[name])
+        )
     return alt.hconcat(*panels).resolve_scale(color="independent") if panels else None
 
 

@@ -37,7 +37,7 @@ READINGS = {
         "Each row is a layer, each column a checkpoint. Look for layers that begin to change before others do.",
         "Columns are checkpoints, not time: they may be far apart at the end and close at the beginning.",
     ),
-}  # fmt: skip
+}
 
 
 def render_run(trajectory: Trajectory) -> str:

@@ -14,9 +14,15 @@ from infoplane.analysis.training import MIN_CHECKPOINTS, Phases, Series, Traject
 from infoplane.errors import ResultError, SettingError
 
 QUANTITIES = (
-    "complexity", "expressivity", "optimality", "distance_to_ceiling", "distance_to_diagonal", "gap", "context_gain",
+    "complexity",
+    "expressivity",
+    "optimality",
+    "distance_to_ceiling",
+    "distance_to_diagonal",
+    "gap",
+    "context_gain",
     "loss",
-)  # fmt: skip
+)
 PHASED = ("complexity", "expressivity", "optimality", "distance_to_ceiling", "gap")
 """Quantities whose phases are looked for; those of the first are shaded."""
 
@@ -56,9 +62,11 @@ class RunView:
             same = loss is not None and loss.steps.tolist() == series.steps.tolist()
             try:
                 found[quantity] = find_phases(
-                    series.steps, series.values, series.replicates if series.replicates.shape[1] else None,
+                    series.steps,
+                    series.values,
+                    series.replicates if series.replicates.shape[1] else None,
                     loss=loss.values if same and loss is not None else None,
-                )  # fmt: skip
+                )
             except SettingError:
                 continue
         return found
@@ -81,7 +89,8 @@ class RunView:
         if found is None:
             return None
         rows = [
-            r for r in found.select(quantity=quantity, layer=layer, order=self.order)
+            r
+            for r in found.select(quantity=quantity, layer=layer, order=self.order)
             if r.position_set == f"P_{self.order}" and r.weight in (None, "frequency")
-        ]  # fmt: skip
+        ]
         return rows[0] if rows else None

@@ -44,22 +44,25 @@ def runs_plane(groups: Sequence[Seeds]) -> Any | None:
     so_far = "datum.index <= picked"
     colour = _colour(groups)
     tips = [
-        theme.tip("run", "run"), theme.tip("step", "step"), theme.tip("x", "complexity", unit),
+        theme.tip("run", "run"),
+        theme.tip("step", "step"),
+        theme.tip("x", "complexity", unit),
         theme.tip("y", "expressivity", unit),
-    ]  # fmt: skip
+    ]
     every = alt.Chart(theme.values(points))
     return (
         alt.layer(
             diagonal,
-            every.mark_line(strokeWidth=1.3, opacity=0.75).encode(
-                x=ax, y=ay, order="index:Q", color=colour, detail="run:N"
-            ).transform_filter(so_far),
-            every.mark_point(filled=True, size=26, opacity=0.9).encode(x=ax, y=ay, color=colour, tooltip=tips)
+            every.mark_line(strokeWidth=1.3, opacity=0.75)
+            .encode(x=ax, y=ay, order="index:Q", color=colour, detail="run:N")
+            .transform_filter(so_far),
+            every.mark_point(filled=True, size=26, opacity=0.9)
+            .encode(x=ax, y=ay, color=colour, tooltip=tips)
             .transform_filter(so_far),
         )
         .add_params(picked)
         .properties(width=WIDTH, height=HEIGHT)
-    )  # fmt: skip
+    )
 
 
 def runs_curves(groups: Sequence[Seeds]) -> Any | None:
@@ -74,10 +77,15 @@ def runs_curves(groups: Sequence[Seeds]) -> Any | None:
                     continue
                 unit = series.unit
                 points += [
-                    {"configuration": group.name, "run": f"{group.name} {number}", "step": int(s), "at": place_of(s),
-                     "value": v}
+                    {
+                        "configuration": group.name,
+                        "run": f"{group.name} {number}",
+                        "step": int(s),
+                        "at": place_of(s),
+                        "value": v,
+                    }
                     for s, v in zip(series.steps, series.values.tolist(), strict=True)
-                ]  # fmt: skip
+                ]
         if points:
             panels.append(_panel(quantity, unit, points, groups))
     if not panels:

@@ -40,7 +40,7 @@ READINGS = {
         "between colours means something where it is larger than that.",
         "The text's own error is not drawn here, as all runs read the same text; it is in each run's own report.",
     ),
-}  # fmt: skip
+}
 
 
 def render_several(groups: Sequence[Seeds]) -> str:

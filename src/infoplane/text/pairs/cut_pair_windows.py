@@ -98,13 +98,19 @@ def make_pair_windows(
         is_position[start + a.positions] = True
         is_text[start : start + a.inserted] = False
     facts = {
-        "pairs": len(read), "not_reached": len(pairs) - len(read) - cut.full - cut.bare, "context_full": cut.full,
-        "no_tokens": cut.bare, "prompts_truncated": cut.truncated, "answers_cut_by_context": cut.cut,
-        "answers_cut_by_budget": int(np.count_nonzero(sizes > level)), "answer_tokens": int(is_position.sum()),
-        "chat_template": chat_template, "prompt_truncate": prompt_truncate,
+        "pairs": len(read),
+        "not_reached": len(pairs) - len(read) - cut.full - cut.bare,
+        "context_full": cut.full,
+        "no_tokens": cut.bare,
+        "prompts_truncated": cut.truncated,
+        "answers_cut_by_context": cut.cut,
+        "answers_cut_by_budget": int(np.count_nonzero(sizes > level)),
+        "answer_tokens": int(is_position.sum()),
+        "chat_template": chat_template,
+        "prompt_truncate": prompt_truncate,
         "format": of_chat.name if standard < len(pairs) else None,
         "format_of_standard": of_standard.name if standard else None,
-    }  # fmt: skip
+    }
     return Windows(
         tokens=np.concatenate([a.ids for _, a in both_sides]).astype(np.int32),
         starts=starts,
@@ -239,9 +245,11 @@ class _Cut:
         width = [len(c.encode()) for c in written.text]
         ends = np.concatenate(([0], np.cumsum(width)))[np.maximum.accumulate(offsets[:, 1])]
         return _Answer(
-            np.concatenate((prefix, ids)), positions[positions > 0],  # the first token of a window is a sink
-            np.concatenate((np.zeros(len(prefix), np.int64), ends)), len(prefix),
-        )  # fmt: skip
+            np.concatenate((prefix, ids)),
+            positions[positions > 0],  # the first token of a window is a sink
+            np.concatenate((np.zeros(len(prefix), np.int64), ends)),
+            len(prefix),
+        )
 
 
 # ---------------------------------------------------------------------- what the windows say of each row

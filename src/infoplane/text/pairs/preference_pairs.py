@@ -28,9 +28,16 @@ from infoplane.text.pairs.pair_files import pair_rows
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 _ROLES = {
-    "user": USER, "human": USER, "prompter": USER, "assistant": ASSISTANT, "gpt": ASSISTANT, "model": ASSISTANT,
-    "bot": ASSISTANT, "chatgpt": ASSISTANT, "system": SYSTEM,
-}  # fmt: skip
+    "user": USER,
+    "human": USER,
+    "prompter": USER,
+    "assistant": ASSISTANT,
+    "gpt": ASSISTANT,
+    "model": ASSISTANT,
+    "bot": ASSISTANT,
+    "chatgpt": ASSISTANT,
+    "system": SYSTEM,
+}
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _MEDIA = ("images", "image", "videos", "audios")
 _PROMPTS = ("prompt", "conversations", "instruction", "question")
@@ -108,9 +115,13 @@ def read_pairs(
     if limit is not None:
         check_whole("limit", limit, 1)
     found: dict[str, Any] = {
-        "source": str(source) if isinstance(source, str | Path) else "python", "kind": "", "split": None,
-        "config": config, "revision": revision, "limit": limit,
-    }  # fmt: skip
+        "source": str(source) if isinstance(source, str | Path) else "python",
+        "kind": "",
+        "split": None,
+        "config": config,
+        "revision": revision,
+        "limit": limit,
+    }
     kept: list[Pair] = []
     dropped = {"identical": 0, "empty": 0}
     for name, row, where in pair_rows(source, split, found):
@@ -127,8 +138,10 @@ def read_pairs(
             f"no preference pair in {found['source']}: {why if sum(dropped.values()) else 'it is empty'}; give pairs "
             "whose answers differ"
         )
-    text = [[p.name, p.standard, *([[m.role, m.content] for m in part] for part in (p.prompt, p.chosen, p.rejected))]
-            for p in kept]  # fmt: skip
+    text = [
+        [p.name, p.standard, *([[m.role, m.content] for m in part] for part in (p.prompt, p.chosen, p.rejected))]
+        for p in kept
+    ]
     try:
         digest = files.hash_of(text)
     except UnicodeEncodeError:
