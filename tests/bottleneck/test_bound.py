@@ -127,14 +127,20 @@ def test_dit_finds_the_same_curve() -> None:
     import dit
     from dit.rate_distortion import IBCurve
 
+    np.random.seed(0)  # noqa: NPY002 (dit starts its optimiser there)
     for seed in range(2):
         joint = np.random.default_rng([3, seed]).dirichlet(np.full(16, 0.3)).reshape(4, 4)
         words = [f"{x}{y}" for x in range(4) for y in range(4)]
-        theirs = IBCurve(dit.Distribution(words, joint.ravel()), rvs=[[0], [1]], beta_min=2, beta_max=3, beta_num=2)
         ours = anneal(source(joint), 4, np.geomspace(1.2, 8, 30), starts=2, tolerance=1e-10)
         best = hull(np.array([c.complexity for c in ours]), np.array([c.relevance for c in ours]))
-        for x, y in zip(theirs.complexities, theirs.relevances, strict=True):
-            assert np.interp(x * np.log(2), *best.T) == pytest.approx(y * np.log(2), abs=1e-3)
+        for _ in range(4):  # its optimiser may stop short of the curve; it never lies above it
+            theirs = IBCurve(dit.Distribution(words, joint.ravel()), rvs=[[0], [1]], beta_min=2, beta_max=3, beta_num=2)
+            reached = np.interp(np.asarray(theirs.complexities) * np.log(2), *best.T)
+            short = reached - np.asarray(theirs.relevances) * np.log(2)
+            assert short.min() > -1e-3
+            if short.max() < 1e-3:
+                break
+        assert short.max() < 1e-3
 
 
 def test_a_hull_is_concave_and_begins_at_the_origin() -> None:

@@ -455,11 +455,11 @@ def test_bad_settings_are_refused_on_the_command_line(tmp_path: Path, monkeypatc
     )
     assert "--preferences are measured without --text:" in refused("--text", "other.txt")
     assert "--preferences are measured without --column:" in refused("--column", "a")
-    assert "measured without until_se" in refused("--until-se", "0.1")
-    assert "measured without bound" in refused("--bound")
+    assert "measured without --until-se" in refused("--until-se", "0.1")
+    assert "measured without --bound" in refused("--bound")
     labels = tmp_path / "labels.txt"
     labels.write_text("0\n1\n")
-    assert "measured without labels" in refused("--label", f"a={labels}")
+    assert "measured without --label" in refused("--label", f"a={labels}")
     with pytest.raises(SettingError, match="a capture has its own text"):
         run.measure(None, preferences=[ROWS["hh"]], capture=tmp_path)
     assert "read from .json, .jsonl or .parquet files" in refused("--preferences", __file__)

@@ -69,7 +69,7 @@ REPLACED = [
     (ask, "infoplane.measurement.reduction.settings"),
     (ask, "infoplane.measurement.reduction._families"),
     (measure, "infoplane.capture.forward_pass.assign_windows"),
-    (measure, "infoplane.measurement.measuring.capture_with"),
+    (measure, "infoplane.measurement.steps.capture_with"),
     (measure, "infoplane.measurement.measuring.Source"),
     (measure, "infoplane.models.loading.load_model"),
     (measure_until, "infoplane.measurement.read_until.FIRST"),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
-from infoplane.settings import Settings, flag, setting, some_of, whole
+from infoplane.setting_kinds import flag, some_of, whole
+from infoplane.settings import Settings, setting
 from infoplane.text import TOKENS, ReadSettings, WindowSettings
 
 GROUP = "Questions"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infoplane.settings import Settings, flag, names, setting
+from infoplane.setting_kinds import flag, names
+from infoplane.settings import Settings, setting
 
 GROUP = "Model"
 

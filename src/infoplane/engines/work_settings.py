@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infoplane.errors import SettingError
-from infoplane.settings import Kind, Settings, amount, one_of, setting, whole
+from infoplane.setting_kinds import Kind, amount, one_of, whole
+from infoplane.settings import Settings, setting
 from infoplane.storage import parse_size
 
 GROUP = "Workers"

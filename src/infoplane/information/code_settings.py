@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infoplane.settings import Settings, one_of, setting, whole
+from infoplane.setting_kinds import one_of, whole
+from infoplane.settings import Settings, setting
 
 GROUP = "Reference points"
 CALIBRATIONS = ("exact", "leading-order", "amos-lower")

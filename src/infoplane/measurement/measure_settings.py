@@ -11,7 +11,8 @@ from infoplane.capture import CaptureSettings
 from infoplane.errors import SettingError
 from infoplane.information import CodeSettings
 from infoplane.models import LoadSettings
-from infoplane.settings import Settings, amount, flag, names, one_of, setting, some_of, whole, word
+from infoplane.setting_kinds import amount, flag, names, one_of, some_of, whole, word
+from infoplane.settings import Settings, setting
 from infoplane.text import BUILT_IN, ReadSettings, WindowSettings
 from infoplane.text.pairs import PairSettings
 

@@ -1,34 +1,28 @@
-"""The whole way from a model and text to a measurement: read, load, cut, capture, ask.
-
-`measure` goes it; a trace and a monitor go parts of it, by the same functions.
-"""
+"""The whole way from a model and text to a measurement: read, load, cut, capture, ask."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.bottleneck import Frontier, bound_of, with_a_bound
-from infoplane.capture import Capture, capture_sizes, capture_with, draw_points, open_capture
+from infoplane.capture import Capture, open_capture
 from infoplane.engines import Engine, Group, Progress, WorkSettings, using
 from infoplane.errors import SettingError
-from infoplane.measurement.asking import measure_capture
-from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.measure_settings import MeasureSettings
-from infoplane.measurement.preference_information import with_preferences
-from infoplane.measurement.read_until import MOST, Wanted, enough_documents, outcome, places, read_until
+from infoplane.measurement.read_until import outcome, places, read_until
 from infoplane.measurement.results import Measurement
-from infoplane.models import AskFacts, Source, select_names
+from infoplane.measurement.steps import Asking, capture_model, check_questions, cut, read_input, wanted_of
+from infoplane.models import AskFacts, Source
 from infoplane.settings import apart
 from infoplane.storage import reach_location, temporary, to_path
 from infoplane.storage import working_folders as work_folders
-from infoplane.text import BUILT_IN, Text, Unit, fitting_context, label_column, text_of, windows_of
-from infoplane.text.pairs import Pairs, is_of_pairs, make_pair_windows, read_pairs
+from infoplane.text import BUILT_IN, Text, label_column
+from infoplane.text.pairs import Pairs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -97,24 +91,6 @@ def measure(
         return _measured(asking, model, tokenizer, read, capture, force)
 
 
-def check_questions(settings: MeasureSettings) -> None:
-    """Refuse what cannot be asked of any capture: known before there is one.
-
-    Raises:
-        SettingError: a label of the text that is not known, or an error that no budget reaches.
-    """
-    for name in settings.questions.text_labels:
-        Unit.parse(name)
-    if settings.precision.until_se is not None:
-        _wanted(settings)
-
-
-def _wanted(settings: MeasureSettings) -> Wanted:
-    """The standard error that is wanted."""
-    p, q, most = settings.precision, settings.questions, settings.windows.tokens
-    return Wanted.of(p.until_se, p.until_order, q.orders, q.weights, q.unit, MOST if most is None else most)
-
-
 def _refuse_making(chosen: MeasureSettings, how: WorkSettings, documents: Any, **others: Any) -> None:
     """Refuse what says how a capture is made, where one is only asked."""
     given = [name for name, value in others.items() if value is not None]
@@ -133,174 +109,6 @@ def _kept(capture: str | Path | None) -> Capture:
     if capture is None:
         raise SettingError("without a model there must be a capture: name one of the two")
     return open_capture(capture)
-
-
-# ---------------------------------------------------------------------- what is read
-
-
-def read_input(
-    documents: Any, preferences: Any, settings: MeasureSettings, labels: Mapping[str, Column] | None = None
-) -> Text | Pairs:
-    """The text or the pairs that settings ask for.
-
-    Raises:
-        SettingError: what cannot be asked of pairs, or of a text that is read until an error is reached.
-        TextError: it cannot be read, or has too few documents for an error.
-    """
-    until = settings.precision.until_se
-    if until is not None and labels:
-        raise SettingError(
-            "labels fit the positions of one budget: find it with until_se, then name it in tokens",
-            settings=("until_se", "tokens"),
-        )
-    if preferences is not None:
-        _refuse_with_pairs(documents, settings, labels)
-        r = settings.reading
-        return read_pairs(preferences, split=r.split, config=r.config, revision=r.text_revision, limit=r.limit)
-    if there := settings.pairs.other_than_default():
-        raise SettingError(
-            f"{', '.join(there)} says how preferences are read: give some, or leave it out",
-            settings=(*there, "preferences"),
-        )
-    text = text_of(documents, settings.reading, settings.windows)
-    if until is not None:
-        enough_documents(len(text))
-    return text
-
-
-_NOT_OF_PAIRS = ("column", "bytes", "include_first", "min_window", "until_se", "text_labels", "bound")
-
-
-def _refuse_with_pairs(documents: Any, settings: MeasureSettings, labels: Mapping[str, Column] | None) -> None:
-    given = [name for name in settings.other_than_default() if name in _NOT_OF_PAIRS]
-    if labels:
-        given.insert(0, "labels")
-    if documents is not None and not (isinstance(documents, str) and documents == BUILT_IN):
-        given.insert(0, "documents")
-    if given:
-        raise SettingError(
-            f"preferences are measured without {given[0]}: leave one of the two out", settings=(given[0], "preferences")
-        )
-
-
-def cut(read: Text | Pairs, tokenizer: Any, settings: MeasureSettings, limit: int | None = None) -> Windows:
-    """Windows of a text or of pairs.
-
-    Args:
-        read: from `read_input`.
-        tokenizer: of the model.
-        settings: budget, context, seed, and what is a position.
-        limit: positions that the model has, where it has so many only.
-
-    Raises:
-        TextError, SettingError: as for `make_windows` and `make_pair_windows`.
-    """
-    windows = dataclasses.replace(settings.windows, context=fitting_context(settings.windows.context, limit))
-    if isinstance(read, Text):
-        return windows_of(read, tokenizer, windows)
-    w, p = windows, settings.pairs
-    budget = {} if w.tokens is None else {"tokens": w.tokens}
-    return make_pair_windows(
-        read,
-        tokenizer,
-        context=w.context,
-        seed=w.seed,
-        add_bos=w.add_bos,
-        include_special=w.include_special,
-        chat_template=p.chat_template,
-        prompt_truncate=p.prompt_truncate,
-        **budget,
-    )
-
-
-# ---------------------------------------------------------------------- what is captured
-
-
-def capture_model(
-    models: Group[Model],
-    facts: Facts,
-    windows: Windows,
-    settings: MeasureSettings,
-    work: WorkSettings,
-    folder: Path,
-    *,
-    force: bool = False,
-    progress: Progress | None = None,
-) -> Capture:
-    """The capture of a model that workers hold, in a folder; what is there of it is gone on with.
-
-    Raises:
-        CaptureError, ModelError, SettingError: as for `write_capture`.
-    """
-    layers, code, loss = select_names(facts.layers, settings.capturing.layers), settings.code, settings.capturing.loss
-    points = draw_points(facts.width, code.m, code.points_seed, code.calibration, code.reference_sets, work.memory)
-    sizes = capture_sizes(facts, windows, points, len(layers), loss, work.memory, work.batch)
-    return capture_with(
-        models, folder, facts, windows, points, layers, loss=loss, force=force, progress=progress, **sizes
-    )
-
-
-# ---------------------------------------------------------------------- what is asked
-
-
-@dataclass(frozen=True, eq=False)
-class Asking:
-    """What is asked of captures, and where."""
-
-    settings: MeasureSettings
-    work: WorkSettings
-    engine: Engine
-    labels: Mapping[str, Column]
-    progress: Progress | None
-
-    def ask(self, capture: Capture, frontiers: Sequence[Frontier] | None = None) -> Measurement:
-        """The measurement of a capture.
-
-        Args:
-            capture: of a text, or of pairs.
-            frontiers: of its text, where they are fitted already.
-
-        Raises:
-            SettingError, LabelError: as for `measure_capture`.
-        """
-        q, of_pairs = self.settings.questions, is_of_pairs(capture.windows)
-        if of_pairs:
-            _refuse_with_pairs(None, self.settings, self.labels)
-        found = measure_capture(
-            capture,
-            orders=q.orders,
-            estimators=q.estimators,
-            weights=q.weights,
-            labels=self.labels,
-            text_labels=q.text_labels,
-            unit=q.unit,
-            controls=q.controls,
-            threads=self.work.threads,
-            engine=self.engine,
-            memory=self.work.memory,
-            progress=self.progress,
-        )
-        if of_pairs:
-            found = with_preferences(found, capture, progress=self.progress)
-        elif q.bound:
-            found = self._placed(found, capture, frontiers)
-        return dataclasses.replace(found, provenance={**found.provenance, "asked": self.settings.record()})
-
-    def _placed(self, found: Measurement, capture: Capture, frontiers: Sequence[Frontier] | None = None) -> Measurement:
-        """The same with the place of the model against the bound of its text."""
-        asked = self.settings.questions.orders
-        if frontiers is None:
-            frontiers = bound_of(capture.windows, with_a_bound(asked), m=capture.m, progress=self.progress).frontiers
-        placed = with_bound(found, capture, frontiers, progress=self.progress)
-        bounded = with_a_bound(asked)
-        if not (without := sorted(set(asked) - set(bounded))):
-            return placed
-        said = (
-            "the bound is there for orders 1 to 3: the model is placed against it at order "
-            f"{', '.join(map(str, bounded))}, not at {', '.join(map(str, without))}"
-        )
-        warnings = [*placed.provenance["warnings"], said]
-        return dataclasses.replace(placed, provenance={**placed.provenance, "warnings": warnings})
 
 
 # ---------------------------------------------------------------------- the whole way
@@ -369,7 +177,7 @@ class _Capturing:
     ) -> tuple[Capture, dict[str, Any], str | None]:
         """The capture of the budget that the wanted error needs, what the record says of it, and a warning."""
         chosen, work = self.asking.settings, self.asking.work
-        wanted = _wanted(chosen)
+        wanted = wanted_of(chosen)
         at = stack.enter_context(places(capture, self.force))
         kept, stages = read_until(
             wanted,

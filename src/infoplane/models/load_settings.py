@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infoplane.settings import Settings, flag, one_of, setting, word
+from infoplane.setting_kinds import flag, one_of, word
+from infoplane.settings import Settings, setting
 
 GROUP = "Model"
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infoplane.errors import SettingError
-from infoplane.settings import Settings, flag, setting, whole, word
+from infoplane.setting_kinds import flag, whole, word
+from infoplane.settings import Settings, setting
 
 GROUP = "Text"
 BUILT_IN = "c4-sample"

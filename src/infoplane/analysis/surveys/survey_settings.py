@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from infoplane.engines import WorkSettings
 from infoplane.measurement import InputSettings, MeasureSettings
-from infoplane.settings import Settings, amount, flag, setting, word
+from infoplane.setting_kinds import amount, flag, word
+from infoplane.settings import Settings, setting
 
 BYTES = 150_000
 """Some 32,768 tokens of English: a budget that reads the same text with every tokenizer."""

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from infoplane.measurement import MeasureSettings
-from infoplane.settings import Settings, flag, setting, word
+from infoplane.setting_kinds import flag, word
+from infoplane.settings import Settings, setting
 
 TOKENS = 16_384
 _ONE_TEXT = "each checkpoint would read another text, and they could not be compared: set tokens or bytes"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infoplane.settings import Settings, flag, one_of, setting
+from infoplane.setting_kinds import flag, one_of
+from infoplane.settings import Settings, setting
 
 GROUP = "Preferences"
 
