@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from infoplane.cli import options as o
 from infoplane.cli.terminal import say
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import reach_location, to_path
+
+if TYPE_CHECKING:
+    from infoplane.measurement import Measurement
 
 
 def cases(
@@ -63,18 +66,20 @@ def cases(
     say(f"Wrote {out}: {models}, {joined.table.width} columns")
 
 
-def _measurements(sources: list[Path]) -> tuple[list[Any], list[dict[str, Any]]]:
+def _measurements(sources: list[Path]) -> tuple[list[Measurement], list[dict[str, Any]]]:
     """The measurements in folders, and what a survey knows of each."""
     from infoplane.analysis.surveys import JSON_NAME, Survey
     from infoplane.measurement import Measurement
 
-    found, told = [], []
-    for source in (reach_location(source, "source", writes=False) for source in sources):
-        if (source / JSON_NAME).is_file():
-            for one in Survey.load(source).measured:
-                found.append(one.measurement)
-                told.append({"model": one.id, "revision": one.revision, **one.facts})
+    measurements: list[Measurement] = []
+    facts: list[dict[str, Any]] = []
+    for folder in (reach_location(source, "source", writes=False) for source in sources):
+        if (folder / JSON_NAME).is_file():
+            for model in Survey.load(folder).measured:
+                if model.measurement is not None:
+                    measurements.append(model.measurement)
+                    facts.append({"model": model.id, "revision": model.revision, **model.facts})
         else:
-            found.append(Measurement.load(source))
-            told.append({})
-    return found, told
+            measurements.append(Measurement.load(folder))
+            facts.append({})
+    return measurements, facts

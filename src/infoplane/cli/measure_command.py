@@ -133,7 +133,7 @@ class _Results:
 
     folder: Path
     writes: bool
-    before: Mapping[str, Any] | None
+    before: Mapping[str, object] | None
     with_twin: bool
     as_json: bool
 
@@ -155,7 +155,7 @@ class _Results:
             check_free(folder / "baseline", JSON_NAME, force)
         return cls(folder, writes, before, with_twin, as_json)
 
-    def are_of(self, request: Mapping[str, Any]) -> bool:
+    def are_of(self, request: Mapping[str, object]) -> bool:
         """Whether this command's result is there, whole; it is shown then.
 
         Raises:
@@ -281,12 +281,12 @@ class _Command:
 
     def _request(
         self, read: Text | Pairs | None, weights: Mapping[str, str], model: str | None = None
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """What decides the numbers: settings, and hashes of the weights (or the capture), text, labels, tokenizer."""
         import numpy as np
 
         labels = {name: files.hash_of(np.asarray(column).tolist()) for name, column in self.labels.items()}
-        inputs: dict[str, Any] = {"model": dict(weights), "label": labels}
+        inputs: dict[str, object] = {"model": dict(weights), "label": labels}
         if read is not None and model is not None:
             from infoplane.analysis.surveys import device_of
             from infoplane.models import tokenizer_key
@@ -302,7 +302,7 @@ class _Command:
         return request_of(self.ctx, self.settings, **inputs)
 
 
-def _asked(found: Measurement, request: Mapping[str, Any]) -> Measurement:
+def _asked(found: Measurement, request: Mapping[str, object]) -> Measurement:
     return replace(found, provenance={**found.provenance, "request": dict(request)})
 
 

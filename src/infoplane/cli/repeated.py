@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -38,7 +37,7 @@ _NO_NUMBER = (
 """Options that decide nothing, and those whose content is hashed instead."""
 
 
-def request_of(ctx: typer.Context, settings: Settings | None = None, **inputs: Any) -> dict[str, Any]:
+def request_of(ctx: typer.Context, settings: Settings | None = None, **inputs: object) -> dict[str, object]:
     """What decides a result: what is not as by default, by its key in files, and what stands for the inputs."""
     usual = {option.name: option.default for option in ctx.command.params}
     declared = {} if settings is None else settings.settings()
@@ -56,13 +55,13 @@ def request_of(ctx: typer.Context, settings: Settings | None = None, **inputs: A
     return {**own, **told, **{k: v for k, v in inputs.items() if v}, "versions": deciding_versions()}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def stored_request(folder: Path, own: str, force: bool) -> Mapping[str, Any] | None:
+def stored_request(folder: Path, own: str, force: bool) -> Mapping[str, object] | None:
     """What the result in a folder was asked; None where there is no result, or it is to be overwritten.
 
     Args:
@@ -86,7 +85,7 @@ def stored_request(folder: Path, own: str, force: bool) -> Mapping[str, Any] | N
     return request
 
 
-def refuse_other(folder: Path, own: str, stored: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+def refuse_other(folder: Path, own: str, stored: Mapping[str, object], request: Mapping[str, object]) -> None:
     """Refuse a result that was asked otherwise.
 
     Raises:
@@ -99,7 +98,7 @@ def refuse_other(folder: Path, own: str, stored: Mapping[str, Any], request: Map
         )
 
 
-def check_new(folder: Path, own: str, force: bool, record: Mapping[str, Any]) -> bool:
+def check_new(folder: Path, own: str, force: bool, record: Mapping[str, object]) -> bool:
     """Whether a record that is made anew each time stands in the folder already, word for word.
 
     Raises:

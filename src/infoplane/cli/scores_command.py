@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -59,45 +60,72 @@ def scores(
     force: Annotated[bool, typer.Option(help="Overwrite it.", rich_help_panel=o.OUT)] = False,
 ) -> None:
     """Show or export benchmark scores: those that come with infoplane, or result files of lm-eval and CSV tables."""
-    from infoplane.analysis.scores import TABLES, find_scores, scores_from
-    from infoplane.analysis.scores import model_facts as facts_of
-
     out = None if out is None else to_path(out)
     form = _format(form, out)
     if out is not None and out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
     if source is None:
-        for name, value in {"model": model, "task": task, "out": out, "facts": facts or None}.items():
-            if value is not None:
-                raise SettingError(f"--{name} asks something of a table: name one of {', '.join(TABLES)}, or a file")
+        _refuse_without_table(model=model, task=task, out=out, facts=facts or None)
         _list_tables(form)
         return
     if facts:
-        if task is not None:
-            raise SettingError("--facts are of models, not of tasks: leave out --task")
-        if source not in TABLES:
-            raise SettingError(f"--facts are told by published tables, and {source!r} is none: {', '.join(TABLES)}")
-        told = facts_of(source)
-        table, warnings = told.table, told.warnings
-        if model is not None:
-            names = table["model"].to_list()
-            chosen = fnmatch.filter(names, model) if _is_glob(model) else [find_scores(model, names)]
-            table = table.filter(table["model"].is_in(chosen))
-        title = f"What {source} tells of {_count(table.height, 'model')}"
+        _give(_facts(source, model, task), form, out)
     else:
-        found = scores_from(source, percent=percent, latest=latest, model=model_name)
-        more: tuple[str, ...] = ()
-        if model is not None and _is_glob(model):
-            found = found.like(model=model)
-        elif model is not None:
-            name = find_scores(model, found.models)
-            more = (f"{model} was taken for {name}",) if name != model else ()
-            found = found.lookup(name)
-        if task is not None:
-            found = found.like(task=task)
-        table, warnings = found.table, more + found.warnings
-        title = f"{_count(len(found), 'score')} of {_count(len(found.models), 'model')}, from {source}"
-    _give(table, warnings, form, out, title)
+        _give(_scores(source, model, task, percent=percent, latest=latest, model_name=model_name), form, out)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A table to be shown or written, with its title and what to know of it."""
+
+    table: pl.DataFrame
+    warnings: tuple[str, ...]
+    title: str
+
+
+def _refuse_without_table(**given: object) -> None:
+    from infoplane.analysis.scores import TABLES
+
+    for name, value in given.items():
+        if value is not None:
+            raise SettingError(f"--{name} asks something of a table: name one of {', '.join(TABLES)}, or a file")
+
+
+def _facts(source: str, model: str | None, task: str | None) -> _Shown:
+    """What a published table tells of its models."""
+    from infoplane.analysis.scores import TABLES, find_scores, model_facts
+
+    if task is not None:
+        raise SettingError("--facts are of models, not of tasks: leave out --task")
+    if source not in TABLES:
+        raise SettingError(f"--facts are told by published tables, and {source!r} is none: {', '.join(TABLES)}")
+    facts = model_facts(source)
+    table = facts.table
+    if model is not None:
+        names = table["model"].to_list()
+        chosen = fnmatch.filter(names, model) if _is_glob(model) else [find_scores(model, names)]
+        table = table.filter(table["model"].is_in(chosen))
+    return _Shown(table, facts.warnings, f"What {source} tells of {_count(table.height, 'model')}")
+
+
+def _scores(
+    source: str, model: str | None, task: str | None, *, percent: bool, latest: bool, model_name: str | None
+) -> _Shown:
+    """The scores of a table or of files, of some models and tasks."""
+    from infoplane.analysis.scores import find_scores, scores_from
+
+    scores = scores_from(source, percent=percent, latest=latest, model=model_name)
+    renamed: tuple[str, ...] = ()
+    if model is not None and _is_glob(model):
+        scores = scores.like(model=model)
+    elif model is not None:
+        name = find_scores(model, scores.models)
+        renamed = (f"{model} was taken for {name}",) if name != model else ()
+        scores = scores.lookup(name)
+    if task is not None:
+        scores = scores.like(task=task)
+    title = f"{_count(len(scores), 'score')} of {_count(len(scores.models), 'model')}, from {source}"
+    return _Shown(scores.table, renamed + scores.warnings, title)
 
 
 def _count(n: int, what: str) -> str:
@@ -116,12 +144,27 @@ def _is_glob(text: str) -> bool:
     return any(c in text for c in "*?[")
 
 
+class _About(TypedDict):
+    """What is said of a published table."""
+
+    name: str
+    title: str
+    scores: int
+    models: int
+    tasks: list[str]
+    source: str
+    licence: str
+    note: str
+    left_out: list[str]
+    warnings: list[str]
+
+
 def _list_tables(form: str) -> None:
     from infoplane.analysis.scores import TABLES, published
 
     if form == "csv":
         raise SettingError("the list of tables is shown, or printed with --format json; name a table for its scores")
-    about: list[dict[str, Any]] = []
+    about: list[_About] = []
     for table in TABLES.values():
         its = published(table.name)
         about.append(
@@ -152,17 +195,17 @@ def _list_tables(form: str) -> None:
             say(f"  Note: {warning}")
 
 
-def _give(table: pl.DataFrame, warnings: tuple[str, ...], form: str, out: Path | None, title: str) -> None:
-    for warning in warnings if form != "json" else ():
+def _give(shown: _Shown, form: str, out: Path | None) -> None:
+    for warning in shown.warnings if form != "json" else ():
         say(f"Note: {warning}", err=form == "csv" or out is not None)
     if form == "table":
-        _draw(table, title)
+        _draw(shown.table, shown.title)
         return
     from infoplane.storage import csv_text
 
-    text = csv_text(table)
+    text = csv_text(shown.table)
     if form == "json":
-        record = {"rows": table.to_dicts(), "warnings": list(warnings)}
+        record = {"rows": shown.table.to_dicts(), "warnings": list(shown.warnings)}
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if out is None:
         typer.echo(safe(text) if sys.stdout.isatty() else text, nl=False)
@@ -175,10 +218,10 @@ def _draw(table: pl.DataFrame, title: str) -> None:
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left")
-    told = [name for name in table.columns if table[name].null_count() < table.height and name != "source"]
-    for name in told:
+    filled = [name for name in table.columns if table[name].null_count() < table.height and name != "source"]
+    for name in filled:
         shown.add_column(name, justify="right" if table[name].dtype.is_numeric() else "left", overflow="fold")
-    for row in table.select(told).head(SHOWN).iter_rows():
+    for row in table.select(filled).head(SHOWN).iter_rows():
         shown.add_row(*("" if c is None else f"{c:.4g}" if isinstance(c, float) else str(c) for c in row))
     shell = console(140)
     shell.print(shown)

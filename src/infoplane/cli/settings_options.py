@@ -93,7 +93,7 @@ def _on_the_command_line(ctx: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source == "COMMANDLINE"}
 
 
-def _fill_in(given: Mapping[str, dict[str, Any]], values: Mapping[str, Value], stated: Collection[str]) -> None:
+def _fill_in(given: Mapping[str, dict[str, object]], values: Mapping[str, Value], stated: Collection[str]) -> None:
     """Put the values of a file where the command line says nothing; a budget there stands for that of the file."""
     budgets = {"tokens", "bytes"}
     for of_kind in given.values():

@@ -17,8 +17,9 @@ from infoplane.errors import SettingError
 from infoplane.storage import reach_location
 
 if TYPE_CHECKING:
-    from infoplane.analysis.surveys import Cost, Survey
+    from infoplane.analysis.surveys import Cost, Entry, Survey
     from infoplane.measurement import Estimate
+    from infoplane.text import Text
 
 
 @with_settings
@@ -135,10 +136,10 @@ def _summary(found: Survey) -> None:
             *(_with_interval(by_name.get(name)) for name in names),
             "" if one.status == "measured" else one.status,
         )
-    console = _console()
-    console.print(shown)
+    shell = console()
+    shell.print(shown)
     for one in found.failures:
-        console.print(f"Note: {one.id}: {one.error}: {one.message}", highlight=False)
+        shell.print(f"Note: {one.id}: {one.error}: {one.message}", highlight=False)
 
 
 def _with_interval(row: Estimate | None) -> str:
@@ -151,7 +152,7 @@ def _with_interval(row: Estimate | None) -> str:
 # ---------------------------------------------------------------------- what it would cost
 
 
-def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> None:
+def _dry_run(entries: Sequence[Entry], throughput: str | None, as_json: bool) -> None:
     from infoplane.analysis.surveys import Hub, costs, throughput_of
 
     value, why = throughput_of(throughput)
@@ -186,18 +187,18 @@ def _dry_run(entries: Sequence[Any], throughput: str | None, as_json: bool) -> N
         f"{t['measuring_hours']:.2g}",
         f"{_bytes(t['capture'])} at once",
     )
-    console = _console()
-    console.print(shown)
+    shell = console()
+    shell.print(shown)
     for note in record["notes"]:
-        console.print(f"Note: {note}", highlight=False)
+        shell.print(f"Note: {note}", highlight=False)
 
 
-def _texts(entries: Sequence[Any]) -> dict[str, Any]:
+def _texts(entries: Sequence[Entry]) -> dict[str, Text | None]:
     """The texts that lie on this machine; those of a hub are not fetched for an estimate."""
     from infoplane.analysis.surveys import read_entry_text, text_key
     from infoplane.text import BUILT_IN
 
-    read: dict[str, Any] = {}
+    read: dict[str, Text] = {}
     found = {}
     for entry in entries:
         here = entry.settings.source.text == BUILT_IN or Path(entry.settings.source.text).is_absolute()
@@ -271,8 +272,3 @@ def _bytes(size: int | None) -> str:
         if size >= of:
             return f"{size / of:.3g} {unit}"
     return f"{size} B"
-
-
-def _console() -> Any:
-
-    return console()

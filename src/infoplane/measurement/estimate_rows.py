@@ -19,13 +19,12 @@ from infoplane.capture import Capture
 from infoplane.information import ESTIMATORS, PLUGIN, Floats, unit_scale, without
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.questions import SIDES, Question, Questions
+from infoplane.measurement.reading_warnings import doubt_of, few_documents, of_the_text
 from infoplane.measurement.reduction import Answers
 from infoplane.measurement.results import Measurement
 from infoplane.storage import atomic_files as files
 from infoplane.storage import versions
-from infoplane.text import Windows
-from infoplane.text.pairs import is_of_pairs
-from infoplane.uncertainty import MIN_DOCUMENTS, error_and_interval, standard_error_of
+from infoplane.uncertainty import error_and_interval, standard_error_of
 
 
 class Record:
@@ -154,7 +153,7 @@ class Record:
             n=len(self.questions.position_sets[q.position_set]),
             **controls,
         )
-        return [replace(row, warning=_doubt(row, self.capture.m, self.scale))]
+        return [replace(row, warning=doubt_of(row, self.capture.m, self.scale))]
 
     def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
         rows: list[Estimate] = []
@@ -246,19 +245,8 @@ class Record:
 
     def _provenance(self, seconds: float) -> dict[str, Any]:
         manifest, w = self.capture.manifest, self.capture.windows
-        if self.blocks is None:
-            self.warnings.insert(
-                0,
-                f"{self.documents} {'pair' if is_of_pairs(w) else 'document'}{'' if self.documents == 1 else 's'}: "
-                f"no interval is given with fewer than {MIN_DOCUMENTS}; {_more_documents(w)}",
-            )
-        text = w.provenance.get("text") or {}
-        unit, read = ("bytes", text["bytes"]) if "bytes" in text else ("tokens", w.provenance)
-        if read.get("ended"):
-            most, there = (read["budget"], read["read"]) if unit == "bytes" else (read["token_budget"], read["tokens"])
-            self.warnings.append(f"the text ends after {there:,} {unit}, of {most:,} to be read")
-        if skipped := text.get("skipped"):
-            self.warnings.append(_skipped(skipped))
+        self.warnings[:0] = few_documents(w, self.documents) if self.blocks is None else []
+        self.warnings += of_the_text(w)
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         points = manifest["points"]
         return {
@@ -290,38 +278,3 @@ class Record:
             # captures of before they kept the model's have none
             "warnings": list(dict.fromkeys([*manifest.get("warnings", ()), *self.warnings])),
         }
-
-
-def _doubt(row: Estimate, m: int, scale: float) -> str | None:
-    """Why a value should not be trusted, from its controls and from how few labels recur."""
-    if row.estimator == PLUGIN:
-        return (
-            "plugin is biased upward for rare labels: see its controls" if (row.control_permuted or 0) > 0.01 else None
-        )
-    said = []
-    for kind in ("permuted", "shifted"):
-        value, error = getattr(row, f"control_{kind}"), getattr(row, f"control_{kind}_error")
-        floor = 0.01 * math.log(m) * scale  # one percent of log m
-        if value is not None and abs(value) > max(floor, 3 * (error or 0.0)):
-            said.append(f"its {kind} control is {value:.3f}, not 0")
-    if row.repeated_mass is not None and row.repeated_mass < 0.25 and row.order is not None:
-        said.append(f"only {row.repeated_mass:.0%} of the positions have a label that recurs")
-    return "; ".join(said) or None
-
-
-def _more_documents(windows: Windows) -> str:
-    """What to do about too few documents."""
-    if len(windows.documents) == 1 and str((windows.provenance.get("text") or {}).get("kind")) in _ONE_DOCUMENT:
-        return "a plain text is one document: give a folder of files, or a row of JSONL for each"
-    return "read more"
-
-
-def _skipped(names: Sequence[str]) -> str:
-    packed = [name for name in names if name.lower().endswith(_PACKED)]
-    first = f"{', '.join((packed or names)[:3])}{', ...' if len(names) > 3 else ''}"
-    hint = " (unpack them, or pack them as .gz, to have them read)" if packed else ""
-    return f"{len(names)} files of the folder are no text and were left out: {first}{hint}"
-
-
-_PACKED = (".zst", ".xz", ".bz2", ".zip", ".7z", ".tar", ".tgz", ".lz4", ".br", ".rar")
-_ONE_DOCUMENT = ("text", "txt", "md", "rst", "gz", "stdin text")

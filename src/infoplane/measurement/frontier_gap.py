@@ -56,57 +56,38 @@ def with_bound(
     """
     unit = str(found.provenance["settings"]["unit"])
     scale = unit_scale(unit, capture.m)
-    seen = [f for f in frontiers if f.positions == "seen" and f.target == 1]
-    hash_of_windows = capture.windows.hash
-    for f in frontiers:
-        if f.windows_hash not in (None, hash_of_windows):
-            raise SettingError(
-                f"the bound of order {f.order} was fitted to other windows ({f.windows_hash[:12]}...) than those of "
-                f"the capture ({hash_of_windows[:12]}...): to other text, or by another tokenizer, context or seed; "
-                "fit it to the windows of the capture, bound_of(capture.windows, ...)"
-            )
-        if f.m != capture.m:
-            raise SettingError(
-                f"the bound was fitted for codes of {f.m} symbols, and the model is read with {capture.m} reference "
-                "points: fit it with the same number"
-            )
+    for frontier in frontiers:
+        _refuse_other(frontier, capture)
+    seen = [frontier for frontier in frontiers if frontier.positions == "seen" and frontier.target == 1]
     placed = _Placing(capture, seen)
-    rows: list[Estimate] = []
     for number, layer in enumerate(capture.layers):
         if progress is not None:
             progress("placing", number, len(capture.layers))
         placed.add(layer)
     if progress is not None:
         progress("placing", len(capture.layers), len(capture.layers))
-    blocks = [name for name in capture.layers if name.startswith("block.")]
-    for layer in [*capture.layers, *(["model"] if blocks else [])]:
-        for f in seen:
-            of = [placed.found[name, f.order] for name in (blocks if layer == "model" else [layer])]
-            if any(one is None for one in of):
-                continue
-            for i, quantity in enumerate(QUANTITIES):
-                columns = scale * np.mean([one[i] for one in of if one is not None], axis=0)
-                value, replicates = float(columns[0]), columns[1:]
-                error, interval = error_and_interval(value, replicates)
-                rows.append(
-                    Estimate(
-                        quantity,
-                        layer,
-                        value,
-                        unit,
-                        order=f.order,
-                        weight="frequency",
-                        estimator=NULL_CURVE,
-                        standard_error=error,
-                        interval=interval,
-                        n=f.n,
-                        position_set=f"P_{f.order} seen",
-                        repeated_mass=f.seen,
-                        replicates=tuple(replicates.tolist()),
-                    )
-                )
-    provenance = {**found.provenance, "bound": [f.summary(scale) for f in frontiers]}
+    rows: list[Estimate] = []
+    for layer in [*capture.layers, "model"]:
+        for frontier in seen:
+            rows += placed.rows(layer, frontier, unit, scale)
+    provenance = {**found.provenance, "bound": [frontier.summary(scale) for frontier in frontiers]}
     return replace(found, estimates=(*found.estimates, *rows), provenance=provenance)
+
+
+def _refuse_other(frontier: Frontier, capture: Capture) -> None:
+    """Refuse a frontier of other windows, or of codes with another number of symbols."""
+    hash_of_windows = capture.windows.hash
+    if frontier.windows_hash not in (None, hash_of_windows):
+        raise SettingError(
+            f"the bound of order {frontier.order} was fitted to other windows ({frontier.windows_hash[:12]}...) than "
+            f"those of the capture ({hash_of_windows[:12]}...): to other text, or by another tokenizer, context or "
+            "seed; fit it to the windows of the capture, bound_of(capture.windows, ...)"
+        )
+    if frontier.m != capture.m:
+        raise SettingError(
+            f"the bound was fitted for codes of {frontier.m} symbols, and the model is read with {capture.m} reference "
+            "points: fit it with the same number"
+        )
 
 
 class _Placing:
@@ -122,6 +103,37 @@ class _Placing:
         self.orders = [
             _Order(f, Positions.of(grams, half, f.order), windows.position_document, blocks) for f in frontiers
         ]
+
+    def rows(self, layer: str, frontier: Frontier, unit: str, scale: float) -> list[Estimate]:
+        """The rows of `QUANTITIES` of a layer, or of the whole model: the mean over its blocks."""
+        blocks = [name for name in self.capture.layers if name.startswith("block.")]
+        layers = blocks if layer == "model" else [layer]
+        figures = [figure for name in layers if (figure := self.found[name, frontier.order]) is not None]
+        if not layers or len(figures) < len(layers):
+            return []
+        rows = []
+        for i, quantity in enumerate(QUANTITIES):
+            columns = scale * np.mean([figure[i] for figure in figures], axis=0)
+            value, replicates = float(columns[0]), columns[1:]
+            error, interval = error_and_interval(value, replicates)
+            rows.append(
+                Estimate(
+                    quantity,
+                    layer,
+                    value,
+                    unit,
+                    order=frontier.order,
+                    weight="frequency",
+                    estimator=NULL_CURVE,
+                    standard_error=error,
+                    interval=interval,
+                    n=frontier.n,
+                    position_set=f"P_{frontier.order} seen",
+                    repeated_mass=frontier.seen,
+                    replicates=tuple(replicates.tolist()),
+                )
+            )
+        return rows
 
     def add(self, layer: str) -> None:
         rows = Rows.of(self.capture.read(layer))

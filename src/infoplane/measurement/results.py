@@ -17,17 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from infoplane.errors import ResultError
 from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.row_differences import difference_of, difference_warnings
 from infoplane.storage import atomic_files as files
 from infoplane.storage import check_schema, fields_of, read_parquet, read_record, record_in, to_path, write_parquet
-from infoplane.uncertainty import error_and_interval
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    pass
 
 SCHEMA = "infoplane/measurement/3"
 JSON_NAME = "measurement.json"
@@ -144,7 +143,7 @@ class Measurement:
             match = theirs_by_key.get(row.key)
             if match is None:
                 continue
-            rows.append(_difference(row, match))
+            rows.append(difference_of(row, match))
         if not rows:
             raise ResultError("the two measurements have no row in common: other orders or estimators")
         same_points = self.provenance.get("points_hash") == other.provenance.get("points_hash")
@@ -155,7 +154,7 @@ class Measurement:
             "blocks_hash": self.provenance["blocks_hash"],
             "minuend": dict(self.provenance),
             "subtrahend": dict(other.provenance),
-            "warnings": _difference_warnings(self.provenance, other.provenance, same_points),
+            "warnings": difference_warnings(self.provenance, other.provenance, same_points),
         }
         return Measurement(tuple(rows), provenance)
 
@@ -232,43 +231,6 @@ def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:
 
 def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def _difference(row: Estimate, other: Estimate) -> Estimate:
-    value = row.value - other.value
-    paired = len(row.replicates) == len(other.replicates)
-    replicates: npt.NDArray[np.float64] = np.subtract(row.replicates, other.replicates) if paired else np.empty(0)
-    error, interval = error_and_interval(value, replicates)
-    return dataclasses.replace(
-        row,
-        value=value,
-        standard_error=error,
-        interval=interval,
-        control_permuted=_minus(row.control_permuted, other.control_permuted),
-        control_permuted_error=None,
-        control_shifted=_minus(row.control_shifted, other.control_shifted),
-        control_shifted_error=None,
-        reference_error=None,
-        n=row.n,
-        warning=row.warning or other.warning,
-        replicates=tuple(replicates.tolist()),
-    )
-
-
-def _minus(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a - b
-
-
-def _difference_warnings(a: Mapping[str, Any], b: Mapping[str, Any], same_points: bool) -> list[str]:
-    warnings = []
-    if a.get("dtype") != b.get("dtype"):
-        warnings.append(f"the models ran in different dtypes: {a.get('dtype')} and {b.get('dtype')}")
-    if not same_points:
-        warnings.append(
-            "the reference points differ (other width, seed or number), and their error is not in these "
-            "intervals: no significance can be claimed; measure with --reference-sets 5 or more"
-        )
-    return warnings
 
 
 _RECORD: Mapping[str, Any] = {

@@ -11,6 +11,7 @@ from .entries import text_key as text_key
 from .lock import Hub as Hub
 from .record import JSON_NAME as JSON_NAME
 from .record import Survey as Survey
+from .survey_file import Entry as Entry
 from .survey_file import read_survey as read_survey
 from .survey_file import ready_text as ready_text
 from .survey_settings import SurveySettings as SurveySettings

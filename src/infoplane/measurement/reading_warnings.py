@@ -1,0 +1,70 @@
+"""What a reader of a measurement must know: values in doubt, too few documents, and what of the text was not read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from infoplane.information import PLUGIN
+from infoplane.measurement.estimate import Estimate
+from infoplane.text import Windows
+from infoplane.text.pairs import is_of_pairs
+from infoplane.uncertainty import MIN_DOCUMENTS
+
+
+def few_documents(windows: Windows, documents: int) -> list[str]:
+    """That a text has too few documents for an interval."""
+    kind = "pair" if is_of_pairs(windows) else "document"
+    return [
+        f"{documents} {kind}{'' if documents == 1 else 's'}: no interval is given with fewer than {MIN_DOCUMENTS}; "
+        f"{_more_documents(windows)}"
+    ]
+
+
+def of_the_text(windows: Windows) -> list[str]:
+    """That a text ended before its budget, or that files of its folder were left out."""
+    text, warnings = windows.provenance.get("text") or {}, list[str]()
+    unit, read = ("bytes", text["bytes"]) if "bytes" in text else ("tokens", windows.provenance)
+    if read.get("ended"):
+        most, there = (read["budget"], read["read"]) if unit == "bytes" else (read["token_budget"], read["tokens"])
+        warnings.append(f"the text ends after {there:,} {unit}, of {most:,} to be read")
+    if skipped := text.get("skipped"):
+        warnings.append(_skipped(skipped))
+    return warnings
+
+
+def doubt_of(row: Estimate, m: int, scale: float) -> str | None:
+    """Why a value should not be trusted, from its controls and from how few labels recur."""
+    if row.estimator == PLUGIN:
+        return (
+            "plugin is biased upward for rare labels: see its controls" if (row.control_permuted or 0) > 0.01 else None
+        )
+    said = []
+    for kind in ("permuted", "shifted"):
+        value, error = getattr(row, f"control_{kind}"), getattr(row, f"control_{kind}_error")
+        floor = 0.01 * math.log(m) * scale  # one percent of log m
+        if value is not None and abs(value) > max(floor, 3 * (error or 0.0)):
+            said.append(f"its {kind} control is {value:.3f}, not 0")
+    if row.repeated_mass is not None and row.repeated_mass < 0.25 and row.order is not None:
+        said.append(f"only {row.repeated_mass:.0%} of the positions have a label that recurs")
+    return "; ".join(said) or None
+
+
+def _more_documents(windows: Windows) -> str:
+    """What to do about too few documents."""
+    if len(windows.documents) == 1 and str((windows.provenance.get("text") or {}).get("kind")) in _ONE_DOCUMENT:
+        return "a plain text is one document: give a folder of files, or a row of JSONL for each"
+    return "read more"
+
+
+def _skipped(names: Sequence[str]) -> str:
+    packed = [name for name in names if name.lower().endswith(_PACKED)]
+    first = f"{', '.join((packed or names)[:3])}{', ...' if len(names) > 3 else ''}"
+    hint = " (unpack them, or pack them as .gz, to have them read)" if packed else ""
+    return f"{len(names)} files of the folder are no text and were left out: {first}{hint}"
+
+
+_PACKED = (".zst", ".xz", ".bz2", ".zip", ".7z", ".tar", ".tgz", ".lz4", ".br", ".rar")
+
+
+_ONE_DOCUMENT = ("text", "txt", "md", "rst", "gz", "stdin text")
