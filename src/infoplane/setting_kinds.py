@@ -59,12 +59,14 @@ def one_of(*names: str) -> Kind:
 
 def some_of(*members: int | str) -> Kind:
     """At least one of some words or numbers."""
-    one = type(members[0])
+    kind = type(members[0])
 
     def fits(value: object) -> bool:
-        return isinstance(value, tuple) and bool(value) and all(type(each) is one and each in members for each in value)
+        return (
+            isinstance(value, tuple) and bool(value) and all(type(each) is kind and each in members for each in value)
+        )
 
-    return Kind(fits, f"some of {', '.join(map(str, members))}", one, several=True)
+    return Kind(fits, f"some of {', '.join(map(str, members))}", kind, several=True)
 
 
 def names(words: str = "names, comma-separated", least: int = 1) -> Kind:

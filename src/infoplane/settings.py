@@ -245,13 +245,13 @@ def _own(cls: type[Settings]) -> dict[str, Setting]:
     """The settings that are declared in a class itself."""
     if cls not in _OWN:
         hints = get_type_hints(cls)
-        found = {}
+        declared_here = {}
         for field in dataclasses.fields(cls):
             if (declared := field.metadata.get(_DECLARED)) is not None:
                 optional = type(None) in getattr(hints[field.name], "__args__", ())
                 default: Value = field.default  # type: ignore[assignment]  # `setting` always gives one
-                found[field.name] = Setting(field.name, default, optional, declared)
-        _OWN[cls] = found
+                declared_here[field.name] = Setting(field.name, default, optional, declared)
+        _OWN[cls] = declared_here
     return _OWN[cls]
 
 
@@ -263,16 +263,16 @@ def _parts(cls: type[Settings]) -> tuple[str, ...]:
 def _all(cls: type[Settings]) -> dict[str, Setting]:
     """The settings of a class and of its parts, in the order of its fields, with the defaults that they have there."""
     if cls not in _ALL:
-        made, found = cls(), dict[str, Setting]()
+        made, settings = cls(), dict[str, Setting]()
         for field in dataclasses.fields(cls):
             value = getattr(made, field.name)
             if not isinstance(value, Settings):
-                found[field.name] = _own(cls)[field.name]
+                settings[field.name] = _own(cls)[field.name]
                 continue
             values = value.flat()
-            for name, one in type(value).settings().items():
-                found[name] = dataclasses.replace(one, default=values[name])
-        _ALL[cls] = {name: one for name, one in found.items() if name not in cls.refused}
+            for name, setting_of_part in type(value).settings().items():
+                settings[name] = dataclasses.replace(setting_of_part, default=values[name])
+        _ALL[cls] = {name: setting_of_part for name, setting_of_part in settings.items() if name not in cls.refused}
     return _ALL[cls]
 
 
@@ -302,7 +302,7 @@ def check_given(
             cannot have.
     """
     label = f"{label}: " if label else ""
-    known = {spelling.name(one): one for one in settings}
+    known = {spelling.name(setting): setting for setting in settings}
     for name in given:
         if name in refused:
             raise SettingError(f"{label}{name} cannot be set here: {refused[name]}")

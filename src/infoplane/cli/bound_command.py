@@ -54,29 +54,29 @@ def bound(
         request = request_of(ctx, settings, read=documents.provenance["sha256"], tokenizer=tokenizer_hash(cut_by))
         if before is not None:
             refuse_other(out, JSON_NAME, before, request)
-            found = Bound.load(out)
-            say((out / JSON_NAME).read_text("utf-8").rstrip(), lines=True) if as_json else _summary(found)
+            fitted = Bound.load(out)
+            say((out / JSON_NAME).read_text("utf-8").rstrip(), lines=True) if as_json else _summary(fitted)
             say(done(out), err=as_json)
             return
-        found = run(documents, cut_by, replace(settings, reading=ReadSettings()), progress=progress)
-    found = replace(found, provenance={**found.provenance, "request": request})
-    page = write_bound_report(found, out)[0]
-    written = [*found.save(out), page]  # the record last: where it stands, everything stands
+        fitted = run(documents, cut_by, replace(settings, reading=ReadSettings()), progress=progress)
+    fitted = replace(fitted, provenance={**fitted.provenance, "request": request})
+    page = write_bound_report(fitted, out)[0]
+    written = [*fitted.save(out), page]  # the record last: where it stands, everything stands
     if as_json:
         say(written[0].read_text("utf-8").rstrip(), lines=True)
     else:
-        _summary(found)
+        _summary(fitted)
     for path in written:
         say(f"Wrote {path}", err=as_json)
 
 
-def _summary(found: Bound) -> None:
+def _summary(fitted: Bound) -> None:
     from rich import box
     from rich.table import Table
 
     from infoplane.report.text_bound import BoundView
 
-    view = BoundView(found)
+    view = BoundView(fitted)
     shell = console()
     title = "Most about the next token (nats, ± 95 %), for so many nats kept about the last k tokens"
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)

@@ -33,17 +33,17 @@ def budget(
     """
     from infoplane.measurement import WANTED, Measurement, costs, note, spoken_tokens
 
-    found = Measurement.load(source)
-    unit = (found.provenance.get("settings") or {}).get("unit", "efficiency")
+    measurement = Measurement.load(source)
+    unit = (measurement.provenance.get("settings") or {}).get("unit", "efficiency")
     wanted = _errors(se) if se is not None else WANTED[unit]
-    rows = costs(found, wanted)
-    tokens, documents = found.provenance["tokens"], found.provenance.get("documents")
+    rows = costs(measurement, wanted)
+    tokens, documents = measurement.provenance["tokens"], measurement.provenance.get("documents")
     if as_json:
         record = {
             "tokens": tokens,
             "documents": documents,
             "wanted": list(wanted),
-            "note": note(found),
+            "note": note(measurement),
             "rows": [
                 {
                     "quantity": c.row.quantity,
@@ -74,14 +74,14 @@ def budget(
         )
     shell = console()
     shell.print(shown)
-    shell.print(f"Note: {note(found)}", highlight=False)
+    shell.print(f"Note: {note(measurement)}", highlight=False)
 
 
 def _errors(text: str) -> tuple[float, ...]:
     try:
-        found = tuple(float(word) for word in words(text))
+        errors = tuple(float(word) for word in words(text))
     except ValueError:
-        found = ()
-    if not found:
+        errors = ()
+    if not errors:
         raise SettingError(f"--se {text!r}: expected numbers such as 0.005,0.002,0.001")
-    return found
+    return errors

@@ -44,7 +44,7 @@ def cases(
     reach_location(out.parent, "--out")
     if out.exists() and not force:
         raise ResultError(f"{out} exists: choose another --out, or --force to overwrite it")
-    found, told = _measurements(sources)
+    measurements, facts = _measurements(sources)
     if (percent or latest) and all(s in TABLES for s in scores):
         raise SettingError("--percent and --latest are for files, and only published tables are named: leave them out")
     # the two say how files are read; a table among them knows its own unit
@@ -53,15 +53,15 @@ def cases(
     )
     if task is not None:
         table = table.like(task=task)
-    joined = join(found, table, told=told)
+    joined = join(measurements, table, told=facts)
     if out.suffix == ".csv":
         files.write_text(out, csv_text(joined.table))
     else:
         write_parquet(out, joined.table)
     for warning in (*table.warnings, *joined.notes):
         say(f"Note: {warning}", err=True)
-    for one in joined.unmatched:
-        say(f"Left out: {one}", err=True)
+    for unmatched in joined.unmatched:
+        say(f"Left out: {unmatched}", err=True)
     models = "1 model" if joined.table.height == 1 else f"{joined.table.height} models"
     say(f"Wrote {out}: {models}, {joined.table.width} columns")
 

@@ -47,22 +47,22 @@ def compare(
     writes = out is not None or not as_json
     if writes:
         check_kind(folder, JSON_NAME)
-    found = put_together(_members(sources, family or []))
-    if writes and check_new(folder, JSON_NAME, force, found.to_dict()):
+    comparison = put_together(_members(sources, family or []))
+    if writes and check_new(folder, JSON_NAME, force, comparison.to_dict()):
         if not as_json:
-            _show(found)
+            _show(comparison)
         say(done(folder), err=as_json)
     elif writes:
         from infoplane.report.comparison import write_comparison_report
 
-        page = write_comparison_report(found, folder)[0]
-        written = [*found.save(folder), page]
+        page = write_comparison_report(comparison, folder)[0]
+        written = [*comparison.save(folder), page]
         if not as_json:
-            _show(found)
+            _show(comparison)
         for path in written:
             say(f"Wrote {path}", err=as_json)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), lines=True)
+        say(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), lines=True)
 
 
 def _members(sources: list[str], families: list[str]) -> list[Member]:
@@ -79,30 +79,30 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
                 source = str((m.measurement.provenance.get("model") or {}).get("source"))
                 members.append(replace(m, family=told.pop(m.name, None) or m.family or family_of(source)))
             continue
-        found = Measurement.load(path)
-        source = str((found.provenance.get("model") or {}).get("source"))
-        members.append(Member(name, told.pop(name, None) or family_of(source), found))
+        measurement = Measurement.load(path)
+        source = str((measurement.provenance.get("model") or {}).get("source"))
+        members.append(Member(name, told.pop(name, None) or family_of(source), measurement))
     if told:
         names = ", ".join(m.name for m in members)
         raise SettingError(f"--family {next(iter(told))}: no measurement has that name; there are {names}")
     return members
 
 
-def _show(found: Comparison) -> None:
+def _show(comparison: Comparison) -> None:
     from rich.table import Table
 
     from infoplane.analysis.comparison import PREFERENCES, SHOWN
     from infoplane.uncertainty import MIN_DOCUMENTS
 
     shell = console(140)
-    by = {(r["name"], r["position_set"], r["quantity"]): r for r in found.values.to_dicts()}
-    for position_set, (fair, why) in found.fairness.items():
+    by = {(r["name"], r["position_set"], r["quantity"]): r for r in comparison.values.to_dicts()}
+    for position_set, (fair, why) in comparison.fairness.items():
         title = f"{position_set}: {'compares' if fair else 'does not compare'}; {why}"
         shown = Table(title=title, title_justify="left")
-        quantities = [q for q in SHOWN if any((n, position_set, q) in by for n in found.names)]
+        quantities = [q for q in SHOWN if any((n, position_set, q) in by for n in comparison.names)]
         for column in ("model", "family", "parameters", *quantities):
             shown.add_column(column, justify="left" if column in ("model", "family") else "right")
-        for m in found.members.to_dicts():
+        for m in comparison.members.to_dicts():
             cells = [m["name"], m["family"] or "", f"{m['parameters']:,}" if m["parameters"] else ""]
             for q in quantities:
                 r = by.get((m["name"], position_set, q))
@@ -111,11 +111,11 @@ def _show(found: Comparison) -> None:
                 cells.append("" if r is None else f"{r['value']:.{digits}f}{half}")
             shown.add_row(*cells)
         shell.print(shown)
-    every = found.differences
+    every = comparison.differences
     known = every.filter(every["standard_error"].is_not_null()) if len(every) else every
     claimed = known.filter(known["claimed"]) if len(known) else known
-    shell.print(f"{len(claimed)} of {len(known)} differences from {found.names[0]} are beyond their error.")
+    shell.print(f"{len(claimed)} of {len(known)} differences from {comparison.names[0]} are beyond their error.")
     if len(known) < len(every):
         shell.print(f"{len(every) - len(known)} differences have no error: of fewer than {MIN_DOCUMENTS} documents.")
-    for warning in found.warnings:
+    for warning in comparison.warnings:
         shell.print(f"Note: {warning}", highlight=False)

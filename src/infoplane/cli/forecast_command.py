@@ -80,7 +80,7 @@ def forecast(
     names = {"model": model_column, "family": family_column}
     cases = Cases.read(table, features=(*base, *structure), scores=scores, score_unit=score_unit, **names)
     others = Cases.read(new, features=(*base, *structure), **names) if new is not None else None
-    found = run(
+    result = run(
         cases,
         baselines=base,
         structure=structure,
@@ -94,24 +94,26 @@ def forecast(
     from infoplane.report.forecasting import write_forecast_report
 
     written: tuple[Path, ...] = ()
-    if not check_new(out, JSON_NAME, force, found.to_dict()):
-        page = write_forecast_report(found, out)[0]
-        written = (*found.save(out), page)
+    if not check_new(out, JSON_NAME, force, result.to_dict()):
+        page = write_forecast_report(result, out)[0]
+        written = (*result.save(out), page)
     if as_json:
         say((out / JSON_NAME).read_text("utf-8").rstrip(), lines=True)
         return
-    show(found, console(160, highlight=False))
+    show(result, console(160, highlight=False))
     for path in written:
         say(f"Wrote {path}")
     if not written:
         say(done(out))
 
 
-def show(found: Forecast, shell: Console) -> None:
+def show(result: Forecast, shell: Console) -> None:
     """The tables of a forecast, and what they say."""
-    told = found.provenance
-    ranges = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in told["reference"].items())
-    shell.print(f"Reference set: {len(told['models'])} models of {len(set(told['families']))} families; {ranges}")
+    provenance = result.provenance
+    ranges = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in provenance["reference"].items())
+    shell.print(
+        f"Reference set: {len(provenance['models'])} models of {len(set(provenance['families']))} families; {ranges}"
+    )
     _table(
         shell,
         "Correlations (95 % intervals, families as the unit)",
@@ -129,7 +131,7 @@ def show(found: Forecast, shell: Console) -> None:
                 str(c.n),
                 str(c.families),
             )
-            for c in found.correlations
+            for c in result.correlations
         ],
     )
     _table(
@@ -148,7 +150,7 @@ def show(found: Forecast, shell: Console) -> None:
                 _r(p.gain, 3),
                 _r(p.held_out_gain, 3),
             )
-            for p in found.partials
+            for p in result.partials
         ],
     )
     _table(
@@ -167,7 +169,7 @@ def show(found: Forecast, shell: Console) -> None:
                 str(v.n),
                 str(v.families),
             )
-            for v in found.validations
+            for v in result.validations
         ],
     )
     _table(
@@ -184,7 +186,7 @@ def show(found: Forecast, shell: Console) -> None:
                 ", ".join(f"{name} {d:.1f}" for name, d in p.nearest),
                 p.refused or "",
             )
-            for p in found.predictions
+            for p in result.predictions
         ],
     )
     _table(
@@ -202,13 +204,13 @@ def show(found: Forecast, shell: Console) -> None:
                 _count(p.families_needed),
                 _r(p.detectable).lstrip("+"),
             )
-            for p in found.power
+            for p in result.power
         ],
     )
-    for sentence in found.verdicts:
+    for sentence in result.verdicts:
         shell.print(sentence)
-    seen = [c.warning for c in found.correlations if c.warning] + [p.warning for p in found.partials if p.warning]
-    for warning in dict.fromkeys((*found.provenance["warnings"], *seen)):
+    seen = [c.warning for c in result.correlations if c.warning] + [p.warning for p in result.partials if p.warning]
+    for warning in dict.fromkeys((*result.provenance["warnings"], *seen)):
         shell.print(f"Note: {warning}")
 
 

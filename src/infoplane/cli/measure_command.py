@@ -80,12 +80,12 @@ def measure(
         command = _Command(ctx, settings, without_engine(work), running, labels, force, progress)
         if model is None:
             assert capture is not None
-            found, twin = command.ask(capture, results), None
+            measurement, twin = command.ask(capture, results), None
         else:
             quiet()
-            found, twin = command.run(model, command.read(source), capture, results)
-    if found is not None:
-        results.give(found, twin)
+            measurement, twin = command.run(model, command.read(source), capture, results)
+    if measurement is not None:
+        results.give(measurement, twin)
 
 
 def _capture_place(ctx: typer.Context, model: str | None, capture: Path | None) -> Path | None:
@@ -169,11 +169,11 @@ class _Results:
         if not self._are_whole():
             return False
         self.sweep()
-        found = Measurement.load(self.folder)
+        measurement = Measurement.load(self.folder)
         if self.as_json:
-            say(found.to_json(), lines=True)
+            say(measurement.to_json(), lines=True)
         else:
-            show(found)
+            show(measurement)
         say(done(self.folder), err=self.as_json)
         return True
 
@@ -190,19 +190,19 @@ class _Results:
         for name in ("capture", "baseline-capture"):
             work_folders.sweep(self.folder / name)
 
-    def give(self, found: Measurement, twin: Measurement | None) -> None:
+    def give(self, measurement: Measurement, twin: Measurement | None) -> None:
         """Write what is to be written, and print."""
         if self.writes:
-            written = _write(found, self.folder)
+            written = _write(measurement, self.folder)
             if twin is not None:
                 written += _write(twin, self.folder / "baseline")
             self.sweep()
             if not self.as_json:
-                show(found)
+                show(measurement)
             for path in written:
                 say(f"Wrote {path}", err=self.as_json)
         if self.as_json:
-            say(found.to_json(), lines=True)
+            say(measurement.to_json(), lines=True)
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class _Command:
         request = self._request(None, {"capture": str((read_manifest(capture) or {}).get("run_id"))})
         if results.are_of(request):
             return None
-        found = run(
+        measurement = run(
             None,
             settings=self.settings,
             labels=self.labels,
@@ -234,7 +234,7 @@ class _Command:
             engine=self.engine,
             progress=self.progress,
         )
-        return _asked(found, request)
+        return _asked(measurement, request)
 
     def read(self, source: InputSettings) -> Text | Pairs:
         """The text or the pairs, read once: what vouches for them is needed before they are measured."""
@@ -270,14 +270,16 @@ class _Command:
             "progress": self.progress,
         }
         settings = replace(self.settings, reading=ReadSettings())  # the text is read
-        found = measure(model, settings=settings, capture=capture or (made["capture"] if shared else None), **more)
+        measurement = measure(
+            model, settings=settings, capture=capture or (made["capture"] if shared else None), **more
+        )
         twin = None
         if results.with_twin:
             kept = made["baseline-capture"] if shared else None
-            twin = measure(model, settings=of_the_twin(found, settings), capture=kept, **more)
-        loaded = found.provenance["model"]
+            twin = measure(model, settings=of_the_twin(measurement, settings), capture=kept, **more)
+        loaded = measurement.provenance["model"]
         vouched = vouched or {k: loaded[k] for k in ("file_sha256", "adapter_sha256", "commit") if loaded.get(k)}
-        return _asked(found, self._request(read, vouched, model)), twin
+        return _asked(measurement, self._request(read, vouched, model)), twin
 
     def _request(
         self, read: Text | Pairs | None, weights: Mapping[str, str], model: str | None = None
@@ -302,14 +304,14 @@ class _Command:
         return request_of(self.ctx, self.settings, **inputs)
 
 
-def _asked(found: Measurement, request: Mapping[str, object]) -> Measurement:
-    return replace(found, provenance={**found.provenance, "request": dict(request)})
+def _asked(measurement: Measurement, request: Mapping[str, object]) -> Measurement:
+    return replace(measurement, provenance={**measurement.provenance, "request": dict(request)})
 
 
-def _write(found: Measurement, folder: Path) -> list[Path]:
+def _write(measurement: Measurement, folder: Path) -> list[Path]:
     """The record last: where it stands, everything stands."""
     from infoplane.report.measurement import write_report
 
-    page = write_report(found, folder)[0]
-    record, table = found.save(folder)
+    page = write_report(measurement, folder)[0]
+    record, table = measurement.save(folder)
     return [record, table, page]

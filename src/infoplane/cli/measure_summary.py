@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from infoplane.measurement import Estimate, Measurement
 
 
-def show(found: Measurement) -> None:
+def show(measurement: Measurement) -> None:
     from rich.table import Table
 
-    settings, of_text = found.provenance["settings"], found.provenance["settings"].get("text_labels") or ()
+    settings, of_text = measurement.provenance["settings"], measurement.provenance["settings"].get("text_labels") or ()
     rows = [
         row
-        for row in found.select(layer="model")
+        for row in measurement.select(layer="model")
         if row.position_set in (None, f"P_{row.order or 1}", *of_text) or row.quantity == "information"
         if row.quantity not in ("share", "mean_ratio_optimality")
     ]
@@ -50,10 +50,10 @@ def show(found: Measurement) -> None:
         shown.add_row(*(text(row) for text in texts.values()), *cells, "!" if row.warning else "")
     shell = console(140)
     shell.print(shown)
-    pairs.show(found)
+    pairs.show(measurement)
     for (estimator, warning), orders in marked.items():
         shell.print(f"! {estimator} ({', '.join(orders)}): {warning}")
-    for warning in found.provenance["warnings"]:
+    for warning in measurement.provenance["warnings"]:
         shell.print(f"Note: {warning}")
-    if found.provenance.get("bound"):
+    if measurement.provenance.get("bound"):
         shell.print("The frontier of the text, and the model's place against it, are in the report.")

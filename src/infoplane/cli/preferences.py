@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from infoplane.measurement import Measurement
 
 
-def show(found: Measurement) -> None:
+def show(measurement: Measurement) -> None:
     """The preference figures of the whole model."""
     from rich.table import Table
 
     from infoplane.measurement import QUANTITIES
 
-    rows = [row for row in found.select(layer="model") if row.quantity in QUANTITIES]
+    rows = [row for row in measurement.select(layer="model") if row.quantity in QUANTITIES]
     if not rows:
         return
     title = (
@@ -26,7 +26,7 @@ def show(found: Measurement) -> None:
     for name in ("quantity", "positions", "estimator", "value", "95 % interval", "swapped", "± spread"):
         shown.add_column(name, justify="left" if name in ("quantity", "positions", "estimator") else "right")
     for row in rows:
-        control = found.get(
+        control = measurement.get(
             f"{row.quantity}_swapped", position_set=row.position_set, estimator=(row.estimator or "").partition(",")[0]
         )
         interval = "" if row.interval is None else f"{row.interval[0]:.5f} to {row.interval[1]:.5f}"

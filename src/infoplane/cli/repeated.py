@@ -46,18 +46,18 @@ def request_of(ctx: typer.Context, settings: Settings | None = None, **inputs: o
         for name, value in ctx.params.items()
         if name not in _NO_NUMBER and name not in declared and value != usual.get(name)
     }
-    asked = {} if settings is None else settings.other_than_default()
-    told = {
+    others = {} if settings is None else settings.other_than_default()
+    decided = {
         declared[name].key: as_text(value) if isinstance(value, tuple) else value
-        for name, value in asked.items()
+        for name, value in others.items()
         if declared[name].declared.decides
     }
-    return {**own, **told, **{k: v for k, v in inputs.items() if v}, "versions": deciding_versions()}
+    return {**own, **decided, **{k: v for k, v in inputs.items() if v}, "versions": deciding_versions()}
 
 
 def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(part) for part in value]
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 

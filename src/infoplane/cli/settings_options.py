@@ -29,15 +29,15 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
     """
     hints = get_type_hints(function, include_extras=True)
     kinds = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
-    asked: list[inspect.Parameter] = []
-    for one in inspect.signature(function).parameters.values():
-        if one.name in kinds:
-            asked += [_parameter(setting) for setting in kinds[one.name].settings().values()]
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in kinds:
+            parameters += [_parameter(setting) for setting in kinds[parameter.name].settings().values()]
         else:
-            asked.append(one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY))
 
     has_ctx = _CTX.name in hints
-    asked = [*([] if has_ctx else [_CTX]), *asked, _FILE]
+    parameters = [*([] if has_ctx else [_CTX]), *parameters, _FILE]
 
     @functools.wraps(function)
     def command(**values: Any) -> R:
@@ -51,8 +51,8 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
         except SettingError as error:
             raise SettingError(_as_options(error, *kinds.values())) from None
 
-    command.__signature__ = inspect.Signature(asked)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in asked}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 
@@ -84,7 +84,7 @@ def read_settings_file(path: Path, kinds: Mapping[str, type[Settings]]) -> dict[
     except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"--settings {path} cannot be read: {reason(error)}; expected TOML in UTF-8") from None
     refused = {name: why for kind in kinds.values() for name, why in kind.refused.items()}
-    settings = [one for kind in kinds.values() for one in kind.settings().values()]
+    settings = [setting for kind in kinds.values() for setting in kind.settings().values()]
     return check_given(content, settings, refused, str(path), KEYS, otherwise="see --help for what can be set")
 
 
@@ -104,7 +104,7 @@ def _fill_in(given: Mapping[str, dict[str, object]], values: Mapping[str, Value]
 
 def _as_options(error: SettingError, *kinds: type[Settings]) -> str:
     """What an error says, with options in the place of the keywords that it names."""
-    options = {name: one.option for kind in kinds for name, one in kind.settings().items()}
+    options = {name: setting.option for kind in kinds for name, setting in kind.settings().items()}
     options |= {"documents": "--text", "preferences": "--preferences", "labels": "--label"}
     names = "|".join(re.escape(name) for name in error.settings if name in options)
     return re.sub(rf"\b({names})\b", lambda found: options[found[1]], str(error)) if names else str(error)
@@ -139,12 +139,12 @@ def _parsed(setting: Setting, value: object) -> object:
 
 def _parameter(setting: Setting) -> inspect.Parameter:
     declared = setting.declared
-    one: Any = str if declared.kind.several else declared.kind.one
+    kind: Any = str if declared.kind.several else declared.kind.one
     names = [setting.option] if declared.kind.one is not bool else [f"{setting.option}/--no-{setting.option[2:]}"]
     if declared.short:
         names.append(declared.short)
     option = typer.Option(*names, help=declared.meaning, rich_help_panel=declared.group)
-    read: Any = one | None if setting.optional else one
+    read: Any = kind | None if setting.optional else kind
     default = as_text(setting.default) if declared.kind.several and setting.default is not None else setting.default
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[read, option]

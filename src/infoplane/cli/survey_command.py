@@ -87,7 +87,7 @@ def survey(
     )
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
-        found = run(
+        result = run(
             entries,
             out=folder,
             only=globs,
@@ -102,30 +102,30 @@ def survey(
     if as_json:
         say((folder / "survey.json").read_text("utf-8").rstrip(), lines=True)
     else:
-        _summary(found)
+        _summary(result)
     for name in ("survey.json", "survey.parquet", "survey.lock.json"):
         say(f"Wrote {folder / name}", err=as_json)
     chosen = {entry.name for entry in choose(entries, globs, up_to)}
-    if failed := [one for one in found.failures if one.name in chosen]:
-        names = ", ".join(one.id for one in failed)
+    if failed := [model for model in result.failures if model.name in chosen]:
+        names = ", ".join(model.id for model in failed)
         say(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)
         raise typer.Exit(1)
 
 
-def _summary(found: Survey) -> None:
+def _summary(result: Survey) -> None:
     from rich.table import Table
 
     from infoplane.analysis.scores import family_of
     from infoplane.measurement import figures_by_column
 
     orders = sorted(
-        {min(one.measurement.provenance["settings"]["orders"]) for one in found.measured if one.measurement}
+        {min(one.measurement.provenance["settings"]["orders"]) for one in result.measured if one.measurement}
     )
     order = orders[0] if orders else 1
     shown = Table(title=f"Whole models, order {order} (± 95 %)", title_justify="left")
     for name in ("model", "family", "parameters", "complexity", "expressivity", "optimality", "bits/byte", ""):
         shown.add_column(name, justify="left" if name in ("model", "family", "") else "right")
-    for one in found.models:
+    for one in result.models:
         by_name = figures_by_column(one.measurement) if one.measurement else {}
         model = one.measurement.provenance["model"] if one.measurement else {}
         names = (f"complexity_{order}", f"expressivity_{order}", f"optimality_{order}", "bits_per_byte")
@@ -138,7 +138,7 @@ def _summary(found: Survey) -> None:
         )
     shell = console()
     shell.print(shown)
-    for one in found.failures:
+    for one in result.failures:
         shell.print(f"Note: {one.id}: {one.error}: {one.message}", highlight=False)
 
 
@@ -157,17 +157,17 @@ def _dry_run(entries: Sequence[Entry], throughput: str | None, as_json: bool) ->
 
     value, why = throughput_of(throughput)
     hub = Hub()
-    found = costs(entries, _texts(entries), value, hub)
-    record = _record(found, value, why, hub.reachable)
+    models = costs(entries, _texts(entries), value, hub)
+    record = _record(models, value, why, hub.reachable)
     if as_json:
         say(json.dumps(record, indent=1, allow_nan=False), lines=True)
         return
     from rich.table import Table
 
-    shown = Table(title=f"What {len(found)} models would cost", title_justify="left")
+    shown = Table(title=f"What {len(models)} models would cost", title_justify="left")
     for name in ("model", "parameters", "download", "tokens", "hours", "measuring h", "capture"):
         shown.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
-    for c in found:
+    for c in models:
         shown.add_row(
             c.entry.id,
             _spoken(c.parameters) + ("" if c.told_by in ("hub", "file", None) else " *"),
@@ -199,34 +199,34 @@ def _texts(entries: Sequence[Entry]) -> dict[str, Text | None]:
     from infoplane.text import BUILT_IN
 
     read: dict[str, Text] = {}
-    found = {}
+    by_name = {}
     for entry in entries:
         here = entry.settings.source.text == BUILT_IN or Path(entry.settings.source.text).is_absolute()
         key = text_key(entry)
         if here and key not in read:
             read[key] = read_entry_text(entry)
-        found[entry.name] = read.get(key)
-    return found
+        by_name[entry.name] = read.get(key)
+    return by_name
 
 
-def _record(found: Sequence[Cost], value: float, why: str, reachable: bool) -> dict[str, Any]:
+def _record(models: Sequence[Cost], value: float, why: str, reachable: bool) -> dict[str, Any]:
     from infoplane.analysis.surveys import BYTES_PER_TOKEN, CAPTURING, EACH_SET
 
-    kept = [c.capture or 0 for c in found if c.entry.settings.keep_captures]
-    passing = [c.capture or 0 for c in found if not c.entry.settings.keep_captures]
+    kept = [c.capture or 0 for c in models if c.entry.settings.keep_captures]
+    passing = [c.capture or 0 for c in models if not c.entry.settings.keep_captures]
     notes = [
         f"hours are forward passes, 2 N operations a token, with the capture ({CAPTURING:.0%} more, {EACH_SET:.1%} for "
         f"each further reference set), at {value:.3g} operations a second ({why}); downloads and loading come on top",
         "measuring h: the processor's, one core, after each pass; layers are estimated from parameters",
     ]
-    if any(c.told_by == "survey" or c.download_is == "estimate" or c.tokens_are == "estimate" for c in found):
+    if any(c.told_by == "survey" or c.download_is == "estimate" or c.tokens_are == "estimate" for c in models):
         notes.append(
             f"* estimates: parameters as the survey file tells them, downloads from the bytes of a number, tokens from "
             f"{BYTES_PER_TOKEN} bytes each"
         )
     if not reachable:
         notes.append("the hub cannot be reached: no size comes from it")
-    if unknown := [c.entry.id for c in found if c.parameters is None]:
+    if unknown := [c.entry.id for c in models if c.parameters is None]:
         notes.append(f"not in the totals, for nothing tells their parameters (parameters_b): {', '.join(unknown)}")
     keys = ("parameters", "download", "tokens", "hours", "measuring_hours")
     return {
@@ -246,10 +246,10 @@ def _record(found: Sequence[Cost], value: float, why: str, reachable: bool) -> d
                 "measuring_hours": c.measuring_hours,
                 "capture": c.capture,
             }
-            for c in found
+            for c in models
         ],
         "total": {
-            **{k: sum(getattr(c, k) or 0 for c in found) for k in keys},
+            **{k: sum(getattr(c, k) or 0 for c in models) for k in keys},
             "capture": sum(kept) + max(passing, default=0),
         },
         "notes": notes,

@@ -59,7 +59,7 @@ def trace(
     )
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
-        found = run(
+        trajectory = run(
             model,
             source.text,
             settings,
@@ -74,16 +74,18 @@ def trace(
     if as_json:
         say((folder / JSON_NAME).read_text("utf-8").rstrip(), lines=True)
     else:
-        _summary(found)
+        _summary(trajectory)
     if nothing_left and before == (folder / JSON_NAME).read_bytes():
         say(done(folder), err=as_json)
     else:
-        page = write_run_report(found, folder)[0]
+        page = write_run_report(trajectory, folder)[0]
         for path in (folder / JSON_NAME, folder / TABLE_NAME, page):
             say(f"Wrote {path}", err=as_json)
-    if failed := [point.name for point in found.points if point.measurement is None]:
+    if failed := [point.name for point in trajectory.points if point.measurement is None]:
         names = ", ".join(failed)
-        say(f"infoplane: {len(failed)} of {len(found.points)} checkpoints could not be measured: {names}", err=True)
+        say(
+            f"infoplane: {len(failed)} of {len(trajectory.points)} checkpoints could not be measured: {names}", err=True
+        )
         raise typer.Exit(1)
 
 
@@ -95,15 +97,15 @@ def _measured(path: Path) -> set[str]:
         return set()
 
 
-def _summary(found: Trajectory) -> None:
+def _summary(trajectory: Trajectory) -> None:
     from rich.table import Table
 
-    unit = found.provenance["settings"]["unit"]
-    order = min(found.provenance["settings"]["orders"])
+    unit = trajectory.provenance["settings"]["unit"]
+    order = min(trajectory.provenance["settings"]["orders"])
     shown = Table(title=f"Whole model, order {order} ({unit})")
     for name in ("checkpoint", "step", "complexity", "± 95 %", "expressivity", "± 95 %", "optimality", "loss", ""):
         shown.add_column(name, justify="left" if name in ("checkpoint", "") else "right")
-    for point in found.points:
+    for point in trajectory.points:
         cells: list[str] = []
         for quantity in ("complexity", "expressivity", "optimality", "loss"):
             if point.measurement is None:
@@ -119,8 +121,8 @@ def _summary(found: Trajectory) -> None:
         shown.add_row(point.name, f"{point.step:,}", *cells, "!" if point.problem else "")
     shell = console()
     shell.print(shown)
-    for point in found.points:
+    for point in trajectory.points:
         if point.problem:
             shell.print(f"Note: {point.name}: {point.problem}")
-    for a, b in found.provenance["gaps"]:
+    for a, b in trajectory.provenance["gaps"]:
         shell.print(f"Note: no checkpoint between steps {a:,} and {b:,}, where some seem to be missing")

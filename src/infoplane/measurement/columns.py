@@ -13,11 +13,11 @@ from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
 
 
-def figures_by_column(found: Measurement) -> dict[str, Estimate]:
+def figures_by_column(measurement: Measurement) -> dict[str, Estimate]:
     """Figures of the whole model by the names of their columns (see above)."""
     rows: dict[str, Estimate] = {}
-    for estimate in found.select(layer="model"):
-        name = _column(estimate, found.provenance.get("settings") or {})
+    for estimate in measurement.select(layer="model"):
+        name = _column(estimate, measurement.provenance.get("settings") or {})
         if name is not None:
             rows.setdefault(name, estimate)
     return rows

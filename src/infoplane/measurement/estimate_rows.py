@@ -93,9 +93,9 @@ class Record:
         return [name for name in self.capture.layers if name.startswith("block.")]
 
     def _mean(self, layer: str, of: Callable[[str], Floats | None]) -> Floats | None:
-        found = [of(name) for name in self._mean_over(layer)]
-        some = [f for f in found if f is not None]
-        return np.mean(some, axis=0) if found and len(some) == len(found) else None
+        columns = [of(name) for name in self._mean_over(layer)]
+        some = [f for f in columns if f is not None]
+        return np.mean(some, axis=0) if columns and len(some) == len(columns) else None
 
     def _marginal(self, layer: str, s: int, estimator: str, position_set: str, what: str) -> Floats | None:
         name = what if estimator == PLUGIN else f"{what}_corrected"
@@ -105,8 +105,8 @@ class Record:
         self, layer: str, s: int, estimator: str, weight: str, q: Question, kind: str = "value"
     ) -> Floats | None:
         def of(one: str) -> Floats | None:
-            found = self.answers.informations.get((one, s, q, kind, weight))
-            return None if found is None else found.plugin if estimator == PLUGIN else found.corrected
+            information = self.answers.informations.get((one, s, q, kind, weight))
+            return None if information is None else information.plugin if estimator == PLUGIN else information.corrected
 
         return self._mean(layer, of)
 
@@ -133,11 +133,11 @@ class Record:
             return []
         controls: dict[str, float | None] = {}
         for kind in ("permuted", "shifted"):
-            found = self._information(layer, s, estimator, weight, q, kind) if s == 0 else None
-            if found is not None:
-                controls[f"control_{kind}"] = float(found[0] * self.scale)
+            columns = self._information(layer, s, estimator, weight, q, kind) if s == 0 else None
+            if columns is not None:
+                controls[f"control_{kind}"] = float(columns[0] * self.scale)
                 controls[f"control_{kind}_error"] = (
-                    standard_error_of(found[1:] * self.scale) if len(found) > 1 else None
+                    standard_error_of(columns[1:] * self.scale) if len(columns) > 1 else None
                 )
         row = self._estimate(
             quantity,
@@ -157,15 +157,15 @@ class Record:
 
     def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
         rows: list[Estimate] = []
-        found: dict[str, Floats | None] = {}
+        by_side: dict[str, Floats | None] = {}
         for side, quantity in SIDES.items():
             q = Question(side, k, name, own=True)
             rows += self._information_rows(quantity, layer, s, estimator, weight, q)
-            found[side] = self._information(layer, s, estimator, weight, q)
+            by_side[side] = self._information(layer, s, estimator, weight, q)
         if k > 1 and weight == "frequency" and name == f"P_{k}":
             next_token = self.questions.of("output", 1, k)
             rows += self._information_rows("expressivity", layer, s, estimator, weight, next_token)
-        x, y = found["input"], found["output"]
+        x, y = by_side["input"], by_side["output"]
         if x is not None and y is not None and bool((x != 0).all()):
             more = {"order": k, "weight": weight, "estimator": estimator, "position_set": name, "n": rows[0].n}
             doubt = next((r.warning for r in rows if r.warning), None)

@@ -37,7 +37,7 @@ QUANTITIES = ("projection_complexity", "projection", "frontier", "gap", "context
 
 
 def with_bound(
-    found: Measurement,
+    measurement: Measurement,
     capture: Capture,
     frontiers: Sequence[Frontier],
     *,
@@ -46,7 +46,7 @@ def with_bound(
     """A measurement with the rows of `QUANTITIES` for each layer and order, and the frontiers in its provenance.
 
     Args:
-        found: of the capture.
+        measurement: of the capture.
         capture: the states' assignments.
         frontiers: of the capture's windows, from `fit_frontiers`.
         progress: called with the stage, what is done and what there is to do.
@@ -54,7 +54,7 @@ def with_bound(
     Raises:
         SettingError: frontiers with another number of symbols than the capture's, or of other windows.
     """
-    unit = str(found.provenance["settings"]["unit"])
+    unit = str(measurement.provenance["settings"]["unit"])
     scale = unit_scale(unit, capture.m)
     for frontier in frontiers:
         _refuse_other(frontier, capture)
@@ -70,8 +70,8 @@ def with_bound(
     for layer in [*capture.layers, "model"]:
         for frontier in seen:
             rows += placed.rows(layer, frontier, unit, scale)
-    provenance = {**found.provenance, "bound": [frontier.summary(scale) for frontier in frontiers]}
-    return replace(found, estimates=(*found.estimates, *rows), provenance=provenance)
+    provenance = {**measurement.provenance, "bound": [frontier.summary(scale) for frontier in frontiers]}
+    return replace(measurement, estimates=(*measurement.estimates, *rows), provenance=provenance)
 
 
 def _refuse_other(frontier: Frontier, capture: Capture) -> None:

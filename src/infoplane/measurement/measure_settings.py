@@ -127,5 +127,5 @@ class MeasureSettings(Settings):
 
     def of_captures(self) -> dict[str, object]:
         """Those settings, other than by default, that say how a capture is made."""
-        asked = {*QuestionSettings.settings()}
-        return {name: value for name, value in self.other_than_default().items() if name not in asked}
+        questions = {*QuestionSettings.settings()}
+        return {name: value for name, value in self.other_than_default().items() if name not in questions}

@@ -134,12 +134,12 @@ def _measured(
             loaded = time.monotonic()
             capturing = _Capturing(asking, models, facts, read, force)
             if chosen.precision.until_se is None:
-                kept, told, missed = capturing.once(capture, stack), None, None
+                kept, stages, missed = capturing.once(capture, stack), None, None
             else:
-                kept, told, missed = capturing.until(capture, stack)
+                kept, stages, missed = capturing.until(capture, stack)
         captured = time.monotonic()
-        found = asking.ask(kept)
-    warnings = list(found.provenance["warnings"])
+        measurement = asking.ask(kept)
+    warnings = list(measurement.provenance["warnings"])
     limit, context = facts.max_context, chosen.windows.context
     if limit and limit < context:
         warnings.append(f"the model has positions for {limit} tokens: windows are that long, not {context}")
@@ -147,12 +147,12 @@ def _measured(
     times = {
         "loading_s": round(loaded - started, 2),
         "capturing_s": round(captured - loaded, 2),
-        **found.provenance["wall_time"],
+        **measurement.provenance["wall_time"],
         "total_s": round(time.monotonic() - started, 2),
     }
     more = {"wall_time": times, "warnings": warnings, "engine": asking.engine.record(since)}
-    until = {} if told is None else {"until_se": told}
-    return dataclasses.replace(found, provenance={**found.provenance, **more, **until})
+    until = {} if stages is None else {"until_se": stages}
+    return dataclasses.replace(measurement, provenance={**measurement.provenance, **more, **until})
 
 
 @dataclass(frozen=True, eq=False)

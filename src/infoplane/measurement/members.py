@@ -24,5 +24,5 @@ class Member:
     @property
     def parameters(self) -> int | None:
         """Number of parameters."""
-        found = (self.measurement.provenance.get("model") or {}).get("parameters")
-        return None if found is None else int(found)
+        counted = (self.measurement.provenance.get("model") or {}).get("parameters")
+        return None if counted is None else int(counted)

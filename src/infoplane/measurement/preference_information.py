@@ -64,12 +64,12 @@ FIGURES = ((PREFERENCE, "answers"), (PREFERENCE, "matched"), (GIVEN_TOKEN, "matc
 
 
 def with_preferences(
-    found: Measurement, capture: Capture, *, swaps: int = SWAPS, progress: Progress | None = None
+    measurement: Measurement, capture: Capture, *, swaps: int = SWAPS, progress: Progress | None = None
 ) -> Measurement:
     """A measurement with the preference rows of its capture: for each layer and the mean of blocks.
 
     Args:
-        found: of the capture.
+        measurement: of the capture.
         capture: of windows of `make_pair_windows`.
         swaps: draws of the control, 4 or more.
         progress: called with the stage, what is done and what there is to do.
@@ -80,7 +80,7 @@ def with_preferences(
     """
     if isinstance(swaps, bool) or not isinstance(swaps, int) or swaps < 4:
         raise SettingError(f"swaps = {swaps!r}: expected a whole number, 4 or more; their spread is an error")
-    unit = str(found.provenance["settings"]["unit"])
+    unit = str(measurement.provenance["settings"]["unit"])
     asked = Asked(capture, swaps)
     done = 0
     for s in range(capture.sets):
@@ -98,9 +98,9 @@ def with_preferences(
         "rejected": float(asked.of.rejected.mean()),
         "matched": float(asked.of.matched.mean()),
     }
-    warnings = [*found.provenance.get("warnings", ()), *capture.windows.provenance.get("warnings", ())]
-    provenance = {**found.provenance, "preferences": more, "warnings": list(dict.fromkeys(warnings))}
-    return replace(found, estimates=(*found.estimates, *rows), provenance=provenance)
+    warnings = [*measurement.provenance.get("warnings", ()), *capture.windows.provenance.get("warnings", ())]
+    provenance = {**measurement.provenance, "preferences": more, "warnings": list(dict.fromkeys(warnings))}
+    return replace(measurement, estimates=(*measurement.estimates, *rows), provenance=provenance)
 
 
 class Asked:
@@ -146,7 +146,7 @@ class Asked:
         marginals = {
             name: Marginal.of(rows, sample, self.of.pair, self.blocks) for name, sample in self.samples.items()
         }
-        sets = [one for one in self._sets if s == 0 or one[2] == "value"]
+        sets = [key for key in self._sets if s == 0 or key[2] == "value"]
         for i in range(0, len(sets), _AT_ONCE):
             part = sets[i : i + _AT_ONCE]
             groupings = [Grouping.of(labels, self.of.pair, self.blocks) for *_, labels in part]
@@ -158,9 +158,9 @@ class Asked:
                 (Tally(g, "frequency"), summing.done(), marginals[sample])
                 for g, summing, (_, sample, _, _) in zip(groupings, summings, part, strict=True)
             ]
-            for (quantity, sample, kind, _), one in zip(part, informations(curve, terms), strict=True):
-                assert one.plugin is not None
-                self.found[layer, s, quantity, sample, kind] = one.plugin, one.corrected
+            for (quantity, sample, kind, _), key in zip(part, informations(curve, terms), strict=True):
+                assert key.plugin is not None
+                self.found[layer, s, quantity, sample, kind] = key.plugin, key.corrected
 
     def value(
         self, layers: Sequence[str], s: int, quantity: str, sample: str, kind: str, plugin: bool
@@ -168,8 +168,8 @@ class Asked:
         """(1 + B,) mean over layers, nats; None where the estimator cannot say."""
         total = []
         for layer in layers:
-            one = self.found.get((layer, s, quantity, sample, kind))
-            value = None if one is None else one[0] if plugin else one[1]
+            figure = self.found.get((layer, s, quantity, sample, kind))
+            value = None if figure is None else figure[0] if plugin else figure[1]
             if value is None:
                 return None
             if quantity == GIVEN_TOKEN:
@@ -198,8 +198,8 @@ class Asked:
         self, layer: str, layers: Sequence[str], quantity: str, sample: str, plugin: bool, scale: float, unit: str
     ) -> list[Estimate]:
         def of(kind: str, s: int = 0) -> Floats | None:
-            found = self.value(layers, s, quantity, sample, kind, plugin)
-            return None if found is None else found * scale
+            columns = self.value(layers, s, quantity, sample, kind, plugin)
+            return None if columns is None else columns * scale
 
         value = of("value")
         draws = [x for r in range(self.swaps) if (x := of(f"swap{r}")) is not None]
@@ -223,12 +223,12 @@ class Asked:
         )
 
         def controls(less: float = 0.0) -> dict[str, Any]:
-            found: dict[str, Any] = {}
+            columns: dict[str, Any] = {}
             for kind in ("permuted", "shifted"):
                 if (control := of(kind)) is not None:
-                    found[f"control_{kind}"] = float(control[0]) - less
-                    found[f"control_{kind}_error"] = standard_error_of(control[1:]) if len(control) > 1 else None
-            return found
+                    columns[f"control_{kind}"] = float(control[0]) - less
+                    columns[f"control_{kind}_error"] = standard_error_of(control[1:]) if len(control) > 1 else None
+            return columns
 
         out = []
         if not plugin or quantity == GIVEN_TOKEN:
@@ -261,10 +261,10 @@ class Asked:
         """What the token alone says of the preference: no model in it."""
         rows = self.samples["matched"]
         draws = [self.of.rejected, *(self.of.swapped(r) for r in range(self.swaps))]
-        found = [
+        sentences = [
             token_information(self.of.token[rows], x[rows], self.of.pair[rows], self.blocks) * scale for x in draws
         ]
-        swapped = np.array([x[0] for x in found[1:]])
+        swapped = np.array([x[0] for x in sentences[1:]])
         more: dict[str, Any] = {
             "side": SIDE,
             "weight": "frequency",
@@ -272,7 +272,7 @@ class Asked:
             "position_set": "matched",
             "unit": unit,
         }
-        row = centred(OF_TOKEN, "model", found[0], swapped, plugin=True, **more)
+        row = centred(OF_TOKEN, "model", sentences[0], swapped, plugin=True, **more)
         control = Estimate(
             f"{OF_TOKEN}_swapped",
             "model",

@@ -93,8 +93,8 @@ class Questions:
                 raise SettingError(f"no position of the text is in {name}: {why}")
         self.of_columns = tuple(Question(f"label:{name}", None, f"label:{name}", True) for name in self._columns)
         self.of_texts = {str(u): u.width for u in units}
-        asked = [Question(side, k, name, True) for name, k in self.of_texts.items() for side in SIDES]
-        self.all = tuple(dict.fromkeys((*self._of_orders(), *self.of_columns, *asked)))
+        of_words = [Question(side, k, name, True) for name, k in self.of_texts.items() for side in SIDES]
+        self.all = tuple(dict.fromkeys((*self._of_orders(), *self.of_columns, *of_words)))
 
     def of(self, side: str, order: int, positions: int | None = None) -> Question:
         """The question about n-grams of an order, at its own positions or at those of another order."""

@@ -66,8 +66,8 @@ class Wanted:
         wanted = checked_error(until_se, "until_se")
         order = until_order if until_order is not None else min(orders, default=1)
         if order not in orders:
-            asked = ", ".join(map(str, orders))
-            raise SettingError(f"until_order = {order}: expected one of the orders asked, {asked}")
+            listed = ", ".join(map(str, orders))
+            raise SettingError(f"until_order = {order}: expected one of the orders asked, {listed}")
         if isinstance(most, bool) or not isinstance(most, int) or most < MIN_DOCUMENTS * MIN_DEPTH:
             raise SettingError(
                 f"tokens = {most!r}: until_se needs {MIN_DOCUMENTS} documents, so {MIN_DOCUMENTS * MIN_DEPTH} tokens "
@@ -81,7 +81,7 @@ class Wanted:
         Raises:
             TextError: too few documents for one.
         """
-        found = measure_capture(
+        measurement = measure_capture(
             capture,
             orders=(self.order,),
             estimators=("corrected",),
@@ -93,7 +93,7 @@ class Wanted:
         )
         errors = [
             row.standard_error
-            for row in found.select(layer="model", order=self.order, position_set=f"P_{self.order}")
+            for row in measurement.select(layer="model", order=self.order, position_set=f"P_{self.order}")
             if row.quantity in ("complexity", "expressivity") and row.standard_error is not None
         ]
         if len(errors) < 2:
@@ -169,11 +169,11 @@ def outcome(wanted: Wanted, stages: Sequence[Stage]) -> tuple[dict[str, Any], st
     """What the record says of the stages, and the warning where the wanted error was not reached."""
     last = stages[-1]
     reached = last.standard_error <= wanted.standard_error
-    told = {**asdict(wanted), "reached": reached, "stages": [asdict(stage) for stage in stages]}
+    record = {**asdict(wanted), "reached": reached, "stages": [asdict(stage) for stage in stages]}
     if reached:
-        return told, None
+        return record, None
     needed = spoken_tokens(tokens_for(last.tokens, last.standard_error, wanted.standard_error), last.tokens)
-    return told, (
+    return record, (
         f"the wanted standard error of {wanted.standard_error:g} was not reached: it is {last.standard_error:.3g} at "
         f"order {wanted.order} with {last.tokens:,} tokens of {last.documents:,} documents ({wanted.most:,} tokens may "
         f"be read); it would need about {needed}"

@@ -39,15 +39,15 @@ def doubt_of(row: Estimate, m: int, scale: float) -> str | None:
         return (
             "plugin is biased upward for rare labels: see its controls" if (row.control_permuted or 0) > 0.01 else None
         )
-    said = []
+    doubts = []
     for kind in ("permuted", "shifted"):
         value, error = getattr(row, f"control_{kind}"), getattr(row, f"control_{kind}_error")
         floor = 0.01 * math.log(m) * scale  # one percent of log m
         if value is not None and abs(value) > max(floor, 3 * (error or 0.0)):
-            said.append(f"its {kind} control is {value:.3f}, not 0")
+            doubts.append(f"its {kind} control is {value:.3f}, not 0")
     if row.repeated_mass is not None and row.repeated_mass < 0.25 and row.order is not None:
-        said.append(f"only {row.repeated_mass:.0%} of the positions have a label that recurs")
-    return "; ".join(said) or None
+        doubts.append(f"only {row.repeated_mass:.0%} of the positions have a label that recurs")
+    return "; ".join(doubts) or None
 
 
 def _more_documents(windows: Windows) -> str:

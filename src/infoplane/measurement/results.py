@@ -95,7 +95,7 @@ class Measurement:
         for name, value in {"quantity": quantity, "layer": layer, **fields}.items():
             every = dict.fromkeys(getattr(row, name) for row in self.estimates)
             if value not in every:
-                there = [one for one in every if one is not None]
+                there = [known for known in every if known is not None]
                 near = difflib.get_close_matches(str(value), list(map(str, there)), n=1)
                 shown = f"did you mean {near[0]!r}? " if near else ""
                 return f"{shown}there is {name} {', '.join(map(repr, there[:12]))}{', ...' if len(there) > 12 else ''}"
@@ -194,11 +194,11 @@ class Measurement:
         try:
             check_schema(record, _RECORD)
             replicates = _read_replicates(source.parent / TABLE_NAME, len(record["estimates"]))
-            told = fields_of(Estimate, "replicates")
+            hints = fields_of(Estimate, "replicates")
             rows = tuple(
                 Estimate(
                     **{
-                        **check_schema(row, told, "a row"),
+                        **check_schema(row, hints, "a row"),
                         "interval": tuple(row["interval"]) if row["interval"] else None,
                     },
                     replicates=r,

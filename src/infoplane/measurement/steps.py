@@ -170,7 +170,7 @@ class Asking:
         q, of_pairs = self.settings.questions, is_of_pairs(capture.windows)
         if of_pairs:
             _refuse_with_pairs(None, self.settings, self.labels)
-        found = measure_capture(
+        measurement = measure_capture(
             capture,
             orders=q.orders,
             estimators=q.estimators,
@@ -185,23 +185,25 @@ class Asking:
             progress=self.progress,
         )
         if of_pairs:
-            found = with_preferences(found, capture, progress=self.progress)
+            measurement = with_preferences(measurement, capture, progress=self.progress)
         elif q.bound:
-            found = self._placed(found, capture, frontiers)
-        return dataclasses.replace(found, provenance={**found.provenance, "asked": self.settings.record()})
+            measurement = self._placed(measurement, capture, frontiers)
+        return dataclasses.replace(measurement, provenance={**measurement.provenance, "asked": self.settings.record()})
 
-    def _placed(self, found: Measurement, capture: Capture, frontiers: Sequence[Frontier] | None = None) -> Measurement:
+    def _placed(
+        self, measurement: Measurement, capture: Capture, frontiers: Sequence[Frontier] | None = None
+    ) -> Measurement:
         """The same with the place of the model against the bound of its text."""
-        asked = self.settings.questions.orders
+        orders = self.settings.questions.orders
         if frontiers is None:
-            frontiers = bound_of(capture.windows, with_a_bound(asked), m=capture.m, progress=self.progress).frontiers
-        placed = with_bound(found, capture, frontiers, progress=self.progress)
-        bounded = with_a_bound(asked)
-        if not (without := sorted(set(asked) - set(bounded))):
+            frontiers = bound_of(capture.windows, with_a_bound(orders), m=capture.m, progress=self.progress).frontiers
+        placed = with_bound(measurement, capture, frontiers, progress=self.progress)
+        bounded = with_a_bound(orders)
+        if not (without := sorted(set(orders) - set(bounded))):
             return placed
-        said = (
+        warning = (
             "the bound is there for orders 1 to 3: the model is placed against it at order "
             f"{', '.join(map(str, bounded))}, not at {', '.join(map(str, without))}"
         )
-        warnings = [*placed.provenance["warnings"], said]
+        warnings = [*placed.provenance["warnings"], warning]
         return dataclasses.replace(placed, provenance={**placed.provenance, "warnings": warnings})

@@ -68,11 +68,11 @@ def tokens_for(tokens: int, standard_error: float, wanted: float) -> int:
     return math.ceil(tokens * (standard_error / wanted) ** 2 * (1 - 1e-12))  # no token more for a rounding error
 
 
-def costs(found: Measurement, wanted: Sequence[float]) -> tuple[Cost, ...]:
+def costs(measurement: Measurement, wanted: Sequence[float]) -> tuple[Cost, ...]:
     """Tokens that wanted standard errors need, for the whole model's rows by `corrected`, order by order.
 
     Args:
-        found: a measurement of one model.
+        measurement: a measurement of one model.
         wanted: standard errors, in the unit of the measurement; those of optimality are of the ratio.
 
     Raises:
@@ -80,21 +80,21 @@ def costs(found: Measurement, wanted: Sequence[float]) -> tuple[Cost, ...]:
         SettingError: a wanted error that is not above 0.
     """
     wanted = [checked_error(w) for w in wanted]
-    settings, tokens = found.provenance.get("settings") or {}, found.provenance.get("tokens")
+    settings, tokens = measurement.provenance.get("settings") or {}, measurement.provenance.get("tokens")
     if tokens is None:
         raise ResultError("the record does not say how many tokens were read (a difference does not): nothing to plan")
     estimator = settings.get("corrected")
-    rows = [row for row in found.select(layer="model", estimator=estimator) if row.quantity in QUANTITIES]
+    rows = [row for row in measurement.select(layer="model", estimator=estimator) if row.quantity in QUANTITIES]
     rows = [row for row in rows if row.position_set == f"P_{row.order}"]
     weights = [row.weight for row in rows]
     weight = "frequency" if "frequency" in weights else next(iter(weights), None)
     rows = [row for row in rows if row.weight == weight]
-    few = (found.provenance.get("documents") or MIN_DOCUMENTS) < MIN_DOCUMENTS
+    few = (measurement.provenance.get("documents") or MIN_DOCUMENTS) < MIN_DOCUMENTS
     if not rows and not few:
         raise ResultError("no row of the whole model by the estimator corrected: measure with --estimator corrected")
     if few or any(row.standard_error is None for row in rows):
         raise ResultError(
-            f"no standard errors to plan by: {found.provenance.get('documents')} documents were read, and "
+            f"no standard errors to plan by: {measurement.provenance.get('documents')} documents were read, and "
             f"{MIN_DOCUMENTS} are needed; measure on more documents"
         )
     rows.sort(key=lambda row: (row.order or 0, QUANTITIES.index(row.quantity)))
@@ -113,9 +113,9 @@ def spoken_tokens(needed: int, tokens: int) -> str:
     return f"{-(-needed // unit) * unit:,}"
 
 
-def note(found: Measurement) -> str:
+def note(measurement: Measurement) -> str:
     """What a plan of this measurement supposes."""
-    tokens, documents = found.provenance["tokens"], found.provenance.get("documents")
+    tokens, documents = measurement.provenance["tokens"], measurement.provenance.get("documents")
     return (
         f"From {tokens:,} tokens of {documents:,} documents, by the square-root law: good to about 25 %. The text must "
         "have the tokens, and documents in proportion: reading the same ones deeper gains less. The error of the "
