@@ -160,3 +160,84 @@ def test_a_budget_on_the_command_line_stands_for_that_of_the_file(tmp_path: Path
 def test_unknown_and_contradictory_keywords_are_refused_before_any_work(given: Any, message: str) -> None:
     with pytest.raises(SettingError, match=re.escape(message)):
         infoplane.measure("./nowhere", **given)
+
+
+# ---------------------------------------------------------------------- what exists for one exists for all
+
+ALL: dict[str, Any] = {
+    "bytes": 2400, "context": 48, "m": 8, "orders": (1,), "weights": ("frequency", "uniform"),
+    "text_labels": ("char:2",),
+    "reference_sets": 2, "calibration": "leading-order", "loss": True, "include_special": True, "unit": "bits",
+    "dtype": "float32", "device": "cpu", "controls": False, "estimators": ("plugin", "corrected"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two checkpoints, of the committed tiny model."""
+    pytest.importorskip("torch")
+    place = tmp_path_factory.mktemp("run")
+    for step in (1, 2):
+        shutil.copytree(GOLDEN / "model", place / f"step{step}")
+    return place
+
+
+def test_a_trace_and_a_survey_and_a_monitor_measure_what_measure_does(
+    run: Path, tmp_path: Path, no_figures: None
+) -> None:
+    from infoplane.models import load_model
+
+    want = infoplane.measure(run / "step1", **ALL)
+    assert {row.unit for row in want if row.quantity == "complexity"} == {"bits"} and not any(
+        row.control_permuted for row in want
+    )
+    assert {"char:2", "P_1"} <= {row.position_set for row in want} and {"frequency", "uniform"} <= {
+        r.weight for r in want
+    }
+    traced = infoplane.trace(run, out=tmp_path / "trace", **ALL)
+    assert [point.measurement.estimates == want.estimates for point in traced.measured] == [True, True]
+    settings = infoplane.MeasureSettings.of(ALL).record()
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    (tmp_path / "s.toml").write_text("[defaults]\n" + "\n".join(lines) + f'\n[[model]]\npath = "{run / "step1"}"\n')
+    surveyed = infoplane.survey(tmp_path / "s.toml", out=tmp_path / "survey")
+    assert surveyed.models[0].measurement is not None, surveyed.failures
+    assert surveyed.models[0].measurement.estimates == want.estimates
+    model = load_model(run / "step1", dtype="float32", device="cpu")
+    of_monitor = {name: value for name, value in ALL.items() if name not in ("dtype", "device")}
+    monitor = infoplane.Monitor(model.module, model.tokenizer, **of_monitor)
+    monitor.probe(1)
+    assert monitor.trajectory.points[0].measurement.estimates == want.estimates
+
+
+def test_preferences_are_measured_at_each_checkpoint(run: Path, tmp_path: Path, no_figures: None) -> None:
+    rows = [
+        {"prompt": f"Is {i} even?", "chosen": f"Yes, {i} is even.", "rejected": f"No, not {i}, ever."}
+        for i in range(40)
+    ]
+    (tmp_path / "pairs.json").write_text(json.dumps(rows))
+    asked: dict[str, Any] = {"tokens": 1200, "context": 64, "m": 8, "orders": (1,), "dtype": "float32", "device": "cpu"}
+    want = infoplane.measure(run / "step1", preferences=tmp_path / "pairs.json", loss=True, **asked)
+    traced = infoplane.trace(run, out=tmp_path / "trace", preferences=tmp_path / "pairs.json", **asked)
+    assert [p.measurement.estimates == want.estimates for p in traced.measured] == [True, True]
+    assert any(row.quantity == "preference" for row in want)
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "message"),
+    [
+        ("trace", {"until_se": 0.1}, "until_se cannot be set here: each checkpoint would read another text"),
+        ("trace", {"revision": "main"}, "revision cannot be set here: revisions says which checkpoints are measured"),
+        ("monitor", {"bound": True}, "bound cannot be set here: it would take minutes"),
+        ("monitor", {"dtype": "float32"}, "dtype cannot be set here: the model is the one that trains"),
+        ("bound", {"text": "x"}, "text cannot be set here: it is the argument documents"),
+        ("bound", {"restarts": 2}, "unknown setting 'restarts'; near names: starts"),
+    ],
+)
+def test_what_means_nothing_somewhere_is_refused_with_why(verb: str, given: Any, message: str, tmp_path: Path) -> None:
+    work = {
+        "trace": lambda: infoplane.trace("./nowhere", out=tmp_path / "t", **given),
+        "monitor": lambda: infoplane.Monitor(None, None, **given),
+        "bound": lambda: infoplane.bound("c4-sample", None, **given),
+    }
+    with pytest.raises(SettingError, match=re.escape(message)):
+        work[verb]()
