@@ -22,8 +22,8 @@ import polars as pl
 from infoplane.errors import ResultError
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.row_differences import difference_of, difference_warnings
+from infoplane.storage import ResultFiles, check_schema, fields_of, read_parquet
 from infoplane.storage import atomic_files as files
-from infoplane.storage import check_schema, fields_of, read_parquet, read_record, record_in, to_path, write_parquet
 
 if TYPE_CHECKING:
     pass
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SCHEMA = "infoplane/measurement/3"
 JSON_NAME = "measurement.json"
 TABLE_NAME = "measurement.parquet"
+FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "measurement", "measure")
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,7 @@ class Measurement:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `measurement.parquet`, then `measurement.json`, each whole or not at all."""
-        folder = to_path(folder)
-        table = self.table()
-        write_parquet(folder / TABLE_NAME, table)
-        files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
-        return folder / JSON_NAME, folder / TABLE_NAME
+        return FILES.write(folder, self.to_dict(), self.table())
 
     @classmethod
     def load(cls, path: str | Path) -> Measurement:
@@ -189,9 +186,7 @@ class Measurement:
         Raises:
             ResultError: nothing there, not JSON, or a schema that this version does not know.
         """
-        source = record_in(path, JSON_NAME)
-        record = read_record(source, SCHEMA, "measurement", "measure")
-        try:
+        with FILES.read(path) as (source, record):
             check_schema(record, _RECORD)
             replicates = _read_replicates(source.parent / TABLE_NAME, len(record["estimates"]))
             hints = fields_of(Estimate, "replicates")
@@ -201,17 +196,13 @@ class Measurement:
                         **check_schema(row, hints, "a row"),
                         "interval": tuple(row["interval"]) if row["interval"] else None,
                     },
-                    replicates=r,
+                    replicates=values,
                 )
-                for row, r in zip(record["estimates"], replicates, strict=True)
+                for row, values in zip(record["estimates"], replicates, strict=True)
             )
             for row in rows:
                 check_schema([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
             return cls(rows, record["provenance"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ResultError(
-                f"{source} does not hold what schema {SCHEMA!r} promises: {files.reason(error)}"
-            ) from None
 
 
 def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:

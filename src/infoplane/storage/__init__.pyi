@@ -39,6 +39,7 @@ from .records import check_kind as check_kind
 from .records import is_damaged as is_damaged
 from .records import kind_at as kind_at
 from .records import read_record as read_record
+from .result_files import ResultFiles as ResultFiles
 from .schema import check_schema as check_schema
 from .schema import fields_of as fields_of
 from .temporary_folders import temporary as temporary
