@@ -34,7 +34,7 @@ def budget(
     from infoplane.measurement import WANTED, Measurement, costs, note, spoken_tokens
 
     measurement = Measurement.load(source)
-    unit = (measurement.provenance.get("settings") or {}).get("unit", "efficiency")
+    unit = measurement.origin.settings.unit or "efficiency"
     wanted = _errors(se) if se is not None else WANTED[unit]
     rows = costs(measurement, wanted)
     tokens, documents = measurement.provenance["tokens"], measurement.provenance.get("documents")

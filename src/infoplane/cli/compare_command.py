@@ -76,11 +76,11 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
     for name, path in map(named_source, sources):
         if path.name == SURVEY_NAME or (path / SURVEY_NAME).is_file():
             for m in Survey.load(path).members():
-                source = str((m.measurement.provenance.get("model") or {}).get("source"))
+                source = str(m.measurement.origin.model.source)
                 members.append(replace(m, family=told.pop(m.name, None) or m.family or family_of(source)))
             continue
         measurement = Measurement.load(path)
-        source = str((measurement.provenance.get("model") or {}).get("source"))
+        source = str(measurement.origin.model.source)
         members.append(Member(name, told.pop(name, None) or family_of(source), measurement))
     if told:
         names = ", ".join(m.name for m in members)

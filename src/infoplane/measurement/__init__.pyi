@@ -11,6 +11,7 @@ from .measure_settings import PrecisionSettings as PrecisionSettings
 from .measure_settings import QuestionSettings as QuestionSettings
 from .measuring import measure as measure
 from .members import Member as Member
+from .origin import Origin as Origin
 from .preference_information import QUANTITIES as QUANTITIES
 from .results import JSON_NAME as JSON_NAME
 from .results import SCHEMA as SCHEMA

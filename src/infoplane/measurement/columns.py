@@ -6,10 +6,8 @@ estimator named, `optimality_1_plugin` by another one, `_uniform` by weight.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.origin import QuestionsOrigin
 from infoplane.measurement.results import Measurement
 
 
@@ -17,15 +15,15 @@ def figures_by_column(measurement: Measurement) -> dict[str, Estimate]:
     """Figures of the whole model by the names of their columns (see above)."""
     rows: dict[str, Estimate] = {}
     for estimate in measurement.select(layer="model"):
-        name = _column(estimate, measurement.provenance.get("settings") or {})
+        name = _column(estimate, measurement.origin.settings)
         if name is not None:
             rows.setdefault(name, estimate)
     return rows
 
 
-def _column(row: Estimate, settings: Mapping[str, Any]) -> str | None:
+def _column(row: Estimate, settings: QuestionsOrigin) -> str | None:
     """What a figure is called among the columns; None for those that stand on the positions of another order."""
-    orders, estimators = settings.get("orders") or [1], settings.get("estimators") or [row.estimator]
+    orders, estimators = settings.orders or (1,), settings.estimators or (row.estimator,)
     if row.quantity in ("entropy", "ceiling"):
         if row.position_set != f"P_{min(orders)}":
             return None

@@ -24,5 +24,4 @@ class Member:
     @property
     def parameters(self) -> int | None:
         """Number of parameters."""
-        counted = (self.measurement.provenance.get("model") or {}).get("parameters")
-        return None if counted is None else int(counted)
+        return self.measurement.origin.model.parameters

@@ -21,6 +21,7 @@ import polars as pl
 
 from infoplane.errors import ResultError
 from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.origin import Origin, hints_of
 from infoplane.measurement.row_differences import difference_of, difference_warnings
 from infoplane.storage import ResultFiles, check_schema, fields_of, read_parquet
 from infoplane.storage import atomic_files as files
@@ -47,12 +48,19 @@ class Measurement:
     provenance: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        model, p = self.provenance.get("model") or {}, self.provenance
-        name = model.get("source") or model.get("name") or ("a difference" if p.get("difference") else "?")
-        return (
-            f"<Measurement of {name}: {len(self.estimates)} rows, {len(self.layers)} layers, {p.get('tokens', 0):,} "
-            f"tokens of {p.get('documents', 0):,} documents>"
+        origin = self.origin
+        name = (
+            origin.model.source or origin.model.name or ("a difference" if self.provenance.get("difference") else "?")
         )
+        return (
+            f"<Measurement of {name}: {len(self.estimates)} rows, {len(self.layers)} layers, {origin.tokens or 0:,} "
+            f"tokens of {origin.documents or 0:,} documents>"
+        )
+
+    @property
+    def origin(self) -> Origin:
+        """Where the numbers come from, as types."""
+        return Origin.of(self.provenance)
 
     def __len__(self) -> int:
         return len(self.estimates)
@@ -227,45 +235,14 @@ def _is_finite(value: float | None) -> bool:
 _RECORD: Mapping[str, Any] = {
     "estimates": list[dict[str, Any]],
     "provenance": {
-        "model": {
-            "source": str,
-            "name": str,
-            "revision": str,
-            "parameters": int,
-            "width": int,
-            "blocks": int,
-            "architecture": str,
-            "dtype": str,
-            "device": str,
-        },
-        "dtype": str,
-        "text": {"source": str, "kind": str, "sha256": str, "bytes": dict[str, Any]},
-        "windows": {"token_budget": int, "context": int, "seed": int, "tokenizer": {"name": str, "hash": str}},
-        "windows_hash": str,
-        "blocks_hash": str,
-        "points_hash": str,
-        "run_id": str,
-        "points": {"m": int, "d": int, "seed": int, "calibration": str, "eps": float, "sets": int},
-        "tokens": int,
-        "positions": int,
-        "documents": int,
-        "settings": {
-            "orders": list[int],
-            "estimators": list[str],
-            "corrected": str,
-            "weights": Any,
-            "labels": list[str],
-            "text_labels": list[str],
-            "unit": str,
-            "blocks": int,
-        },
+        **hints_of(Origin),
         "versions": dict[str, str | None],
         "wall_time": dict[str, float],
         "warnings": list[str],
         "bound": list[dict[str, Any]],
-        "checkpoint": {"name": str, "step": int, "training_tokens": int},
         "until_se": dict[str, Any],
         "survey": dict[str, Any],
+        "asked": dict[str, Any],
     },
 }
 """What a record holds, where it holds it: readers trust these types."""

@@ -80,21 +80,22 @@ def costs(measurement: Measurement, wanted: Sequence[float]) -> tuple[Cost, ...]
         SettingError: a wanted error that is not above 0.
     """
     wanted = [checked_error(w) for w in wanted]
-    settings, tokens = measurement.provenance.get("settings") or {}, measurement.provenance.get("tokens")
+    origin = measurement.origin
+    tokens = origin.tokens
     if tokens is None:
         raise ResultError("the record does not say how many tokens were read (a difference does not): nothing to plan")
-    estimator = settings.get("corrected")
+    estimator = origin.settings.corrected
     rows = [row for row in measurement.select(layer="model", estimator=estimator) if row.quantity in QUANTITIES]
     rows = [row for row in rows if row.position_set == f"P_{row.order}"]
     weights = [row.weight for row in rows]
     weight = "frequency" if "frequency" in weights else next(iter(weights), None)
     rows = [row for row in rows if row.weight == weight]
-    few = (measurement.provenance.get("documents") or MIN_DOCUMENTS) < MIN_DOCUMENTS
+    few = (origin.documents or MIN_DOCUMENTS) < MIN_DOCUMENTS
     if not rows and not few:
         raise ResultError("no row of the whole model by the estimator corrected: measure with --estimator corrected")
     if few or any(row.standard_error is None for row in rows):
         raise ResultError(
-            f"no standard errors to plan by: {measurement.provenance.get('documents')} documents were read, and "
+            f"no standard errors to plan by: {origin.documents} documents were read, and "
             f"{MIN_DOCUMENTS} are needed; measure on more documents"
         )
     rows.sort(key=lambda row: (row.order or 0, QUANTITIES.index(row.quantity)))

@@ -15,7 +15,7 @@ import polars as pl
 
 from infoplane.errors import ResultError
 from infoplane.storage import atomic_files as files
-from infoplane.storage.address import to_path
+from infoplane.storage.address import is_address, to_path
 from infoplane.storage.locations import record_in
 from infoplane.storage.parquet import write_parquet
 from infoplane.storage.records import read_record
@@ -76,6 +76,8 @@ class ResultFiles:
         try:
             yield source, content
         except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            if isinstance(error, OSError) and is_address(source):  # it may be whole, and answer later
+                raise
             raise ResultError(
                 f"{source} does not hold what schema {self.schema!r} promises: {files.reason(error)}"
             ) from None

@@ -1,0 +1,156 @@
+"""Where the numbers of a measurement come from, as types: the part of its provenance that code reads.
+
+A record of an earlier version, or a difference, may lack any of it: what is not there is None, or an empty list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelOrigin:
+    """Which model was measured."""
+
+    source: str | None = None
+    name: str | None = None
+    revision: str | None = None
+    commit: str | None = None
+    file_sha256: str | None = None
+    adapter_sha256: str | None = None
+    architecture: str | None = None
+    parameters: int | None = None
+    width: int | None = None
+    blocks: int | None = None
+    dtype: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class BytesOrigin:
+    """A budget of bytes, and what was read of it."""
+
+    budget: int | None = None
+    read: int | None = None
+    ended: bool | None = None
+
+
+@dataclass(frozen=True)
+class TextOrigin:
+    """Which text was read."""
+
+    source: str | None = None
+    kind: str | None = None
+    sha256: str | None = None
+    bytes: BytesOrigin = field(default_factory=BytesOrigin)
+
+
+@dataclass(frozen=True)
+class TokenizerOrigin:
+    """Whose tokens."""
+
+    name: str | None = None
+    hash: str | None = None
+
+
+@dataclass(frozen=True)
+class WindowsOrigin:
+    """How the text was cut."""
+
+    token_budget: int | None = None
+    context: int | None = None
+    seed: int | None = None
+    tokenizer: TokenizerOrigin = field(default_factory=TokenizerOrigin)
+
+
+@dataclass(frozen=True)
+class PointsOrigin:
+    """The reference points: how many, in how many dimensions, and their temperature."""
+
+    m: int | None = None
+    d: int | None = None
+    seed: int | None = None
+    calibration: str | None = None
+    eps: float | None = None
+    sets: int | None = None
+
+
+@dataclass(frozen=True)
+class QuestionsOrigin:
+    """What the capture was asked."""
+
+    orders: tuple[int, ...] = ()
+    estimators: tuple[str, ...] = ()
+    corrected: str | None = None
+    labels: tuple[str, ...] = ()
+    text_labels: tuple[str, ...] = ()
+    unit: str | None = None
+    blocks: int | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointOrigin:
+    """Which checkpoint of a run it is."""
+
+    name: str | None = None
+    step: int | None = None
+    training_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers of a measurement come from."""
+
+    model: ModelOrigin = field(default_factory=ModelOrigin)
+    dtype: str | None = None
+    text: TextOrigin = field(default_factory=TextOrigin)
+    windows: WindowsOrigin = field(default_factory=WindowsOrigin)
+    windows_hash: str | None = None
+    blocks_hash: str | None = None
+    points: PointsOrigin = field(default_factory=PointsOrigin)
+    points_hash: str | None = None
+    run_id: str | None = None
+    tokens: int | None = None
+    positions: int | None = None
+    documents: int | None = None
+    settings: QuestionsOrigin = field(default_factory=QuestionsOrigin)
+    checkpoint: CheckpointOrigin = field(default_factory=CheckpointOrigin)
+
+    @classmethod
+    def of(cls, provenance: Mapping[str, Any]) -> Origin:
+        """That of a record, whose types were checked when it was read."""
+        return _of(cls, provenance)
+
+
+def _of(kind: type[T], record: Mapping[str, Any]) -> T:
+    hints, values = get_type_hints(kind), dict[str, Any]()
+    for name in (one.name for one in fields(kind)):  # type: ignore[arg-type]  # all are dataclasses
+        value = record.get(name)
+        if value is None:
+            continue
+        if is_dataclass(hints[name]):
+            value = _of(hints[name], value) if isinstance(value, Mapping) else None
+        elif isinstance(value, list):
+            value = tuple(value)
+        if value is not None:
+            values[name] = value
+    return kind(**values)
+
+
+def hints_of(kind: type) -> dict[str, Any]:
+    """What a record holds of a kind, where it holds it, as `infoplane.storage.schema` reads it."""
+    hints = get_type_hints(kind)
+    return {
+        one.name: hints_of(hint) if is_dataclass(hint) and isinstance(hint, type) else _without_none(hint)
+        for one in fields(kind)
+        if (hint := hints[one.name])
+    }
+
+
+def _without_none(hint: Any) -> Any:
+    known = [each for each in get_args(hint) if each is not type(None)]
+    return known[0] if type(None) in get_args(hint) else hint
