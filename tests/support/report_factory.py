@@ -129,7 +129,7 @@ def full_measurement(seed: int = 0, model: str = "HuggingFaceTB/SmolLM2-135M-Ins
         "text": {"source": "c4-sample.jsonl", "hash": "01ab" * 16, "documents": 512},
         "windows": {"context": 512, "tokens": 32_768, "seed": 0, "mean_length": 63.47},
         "points": {"m": 100, "d": 576, "seed": 0, "calibration": "exact", "eps": 0.0141, "hash": "77e0" * 16},
-        "settings": {"orders": [1, 2, 3, 4], "estimators": ["null-curve", "plugin"], "weights": "frequency"},
+        "settings": {"orders": [1, 2, 3, 4], "estimators": ["null-curve", "plugin"], "weights": ["frequency"]},
         "versions": {"infoplane": "0.1.0", "python": "3.11.2", "torch": "2.9.0", "transformers": "5.23.0"},
         "wall_time": {"load": 28.1, "capture": 61.4, "measure": 12.9},
         "run_id": "c0ffee" * 10,

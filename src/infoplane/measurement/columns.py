@@ -42,7 +42,7 @@ def _column(row: Estimate, settings: QuestionsOrigin) -> str | None:
             return None
     else:
         name = row.quantity
-    weights = settings.get("weights") or ["frequency"]
+    weights = settings.weights or ("frequency",)
     if row.weight not in (None, weights[0]) and row.quantity != "share":
         name += f"_{row.weight}"
     if row.estimator not in (None, estimators[0]):

@@ -86,6 +86,7 @@ class QuestionsOrigin:
     orders: tuple[int, ...] = ()
     estimators: tuple[str, ...] = ()
     corrected: str | None = None
+    weights: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     text_labels: tuple[str, ...] = ()
     unit: str | None = None
