@@ -109,7 +109,7 @@ def test_defaults_are_filled_in_and_overridden_and_paths_lie_beside_the_file(tmp
     name = "mine"
     """
     a, b, c = parse_survey(content, "s.toml", tmp_path / "t")
-    assert a.settings.text == str((tmp_path / "t/corpus.txt").resolve()) and b.settings.text == "owner/texts"
+    assert a.settings.source.text == str((tmp_path / "t/corpus.txt").resolve()) and b.settings.source.text == "owner/texts"
     first, second = a.settings.flat(), b.settings.flat()
     assert (first["tokens"], first["bytes"], first["orders"], first["seed"]) == (5000, None, (1, 2), 0)
     assert (second["tokens"], second["bytes"], second["orders"]) == (None, 4000, (1,))
@@ -117,7 +117,7 @@ def test_defaults_are_filled_in_and_overridden_and_paths_lie_beside_the_file(tmp
     assert b.name == "owner--b" and not b.is_local
     assert a.name.startswith("owner--a--step_1-") and "/" not in a.name
     (only,) = parse_survey('[[model]]\nid = "smollm2-135m"', "s.toml", tmp_path)
-    assert only.settings.text == "c4-sample" and only.is_local
+    assert only.settings.source.text == "c4-sample" and only.is_local
     usual = only.settings.flat()  # one text for all tokenizers, labels of words, and the error of the points
     assert (usual["bytes"], usual["tokens"], usual["text_labels"], usual["reference_sets"]) == (
         150_000,
