@@ -127,11 +127,12 @@ def _python(value: object) -> str:
     return repr(list(value) if isinstance(value, tuple) else value)
 
 
+_EMPTY = "''"
 KEYWORDS = Spelling(lambda one: one.name, lambda one, value: f"{one.name} = {_python(value)}")
 """In Python."""
 KEYS = Spelling(lambda one: one.key, lambda one, value: f"{one.key} = {_python(value)}")
 """In a file."""
-OPTIONS = Spelling(lambda one: one.option, lambda one, value: f"{one.option} {as_text(value)}")
+OPTIONS = Spelling(lambda one: one.option, lambda one, value: f"{one.option} {as_text(value) or _EMPTY}")
 """On the command line."""
 
 

@@ -241,3 +241,23 @@ def test_what_means_nothing_somewhere_is_refused_with_why(verb: str, given: Any,
     }
     with pytest.raises(SettingError, match=re.escape(message)):
         work[verb]()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trace", "x", "--until-se", "0.1"], "--until-se cannot be set here: each checkpoint would read another text"),
+        (["trace", "x", "--random-init"], "--random-init cannot be set here: a trace is of trained checkpoints"),
+        (["bound", "x", "--text", "y"], "--text cannot be set here: it is the argument documents"),
+        (["measure", "x", "--keep-captures"], "--keep-captures cannot be set here: a measurement keeps one where"),
+        (["measure", "x", "--workers", "2"], "--workers = 2: only the engine ray has workers; set --engine to ray"),
+        (["measure", "x", "--orders", ""], "--orders '': expected some of 1, 2, 3, 4"),
+        (["measure", "x", "--baseline", "random-init", "--random-init"], "leave --random-init out"),
+    ],
+)
+def test_the_command_line_says_why_too(arguments: list[str], message: str, tmp_path: Path) -> None:
+    if arguments[0] != "bound":
+        arguments = [*arguments, "--out", str(tmp_path / "out")]
+    result = call(*arguments)
+    assert isinstance(result.exception, SettingError) and message in str(result.exception), result.output
+    assert not (tmp_path / "out").exists()

@@ -24,7 +24,7 @@ from infoplane.cli.scores_command import scores
 from infoplane.cli.survey_command import survey
 from infoplane.cli.terminal import say, show_what_cannot_be_encoded
 from infoplane.cli.trace_command import trace
-from infoplane.errors import InfoplaneError
+from infoplane.errors import InfoplaneError, SettingError
 
 _GOES_ON = ("measure", "trace", "survey")
 """Commands that keep what they have done, and go on from there."""
@@ -55,6 +55,18 @@ class _Commands(TyperGroup):
             stopped = isinstance(error, _Stopped)
             say(f"infoplane: {'stopped' if stopped else 'interrupted'}: {nothing}", err=True)
             raise typer.Exit(143 if stopped else 130) from None
+        except Exception as error:
+            if (why := _refused(error)) is not None:
+                raise SettingError(why) from None
+            raise
+
+
+def _refused(error: Exception) -> str | None:
+    """Why an option that the command line does not know cannot be asked of this command, where others have it."""
+    option = getattr(error, "option_name", None)
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    why = getattr(getattr(command, "callback", None), "refused", {}).get(option)
+    return None if why is None else f"{option} cannot be set here: {why}"
 
 
 app = typer.Typer(

@@ -73,6 +73,10 @@ def measure(
 
     if baseline not in (None, "random-init"):
         raise SettingError(f"baseline {baseline!r} is not known; the one there is: random-init")
+    if baseline is not None and settings.loading.random_init:
+        raise SettingError(
+            "--baseline random-init measures the untrained twin beside the model: leave --random-init out"
+        )
     capture = _capture_place(ctx, model, capture)
     labels = {name: read_column(path) for name, path in map(pair, label or [])}
     results = _Results.at(out, model, capture, as_json, force, bool(baseline))

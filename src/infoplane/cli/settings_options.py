@@ -51,6 +51,10 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
         except SettingError as error:
             raise SettingError(_as_options(error, *kinds.values())) from None
 
+    # what the command line says of options that other commands have
+    command.refused = {  # type: ignore[attr-defined]
+        "--" + name.replace("_", "-"): why for kind in kinds.values() for name, why in kind.refused.items()
+    }
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command

@@ -28,15 +28,18 @@ def using(
     Raises:
         SettingError: an unknown name, or workers where there are none.
     """
-    named = {"workers": workers, "gpus": gpus}
+    named = {"workers": workers, "gpus_per_worker": gpus}
+    names = (*named, "engine")
     given = ", ".join(f"{name} = {value!r}" for name, value in named.items() if value is not None)
     if isinstance(engine, Engine):
         if given:
-            raise SettingError(f"{given}: an engine that is made already has them; leave them out")
+            raise SettingError(f"{given}: an engine that is made already has them; leave them out", settings=names)
         yield engine
     elif engine == "local":
         if given:
-            raise SettingError(f"{given}: only the engine ray has workers; set engine to ray, or leave them out")
+            raise SettingError(
+                f"{given}: only the engine ray has workers; set engine to ray, or leave them out", settings=names
+            )
         yield Local()
     elif engine == "ray":
         with RayEngine(workers, 1 if gpus is None else gpus, say=say) as started:

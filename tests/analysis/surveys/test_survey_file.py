@@ -109,7 +109,9 @@ def test_defaults_are_filled_in_and_overridden_and_paths_lie_beside_the_file(tmp
     name = "mine"
     """
     a, b, c = parse_survey(content, "s.toml", tmp_path / "t")
-    assert a.settings.source.text == str((tmp_path / "t/corpus.txt").resolve()) and b.settings.source.text == "owner/texts"
+    assert (
+        a.settings.source.text == str((tmp_path / "t/corpus.txt").resolve()) and b.settings.source.text == "owner/texts"
+    )
     first, second = a.settings.flat(), b.settings.flat()
     assert (first["tokens"], first["bytes"], first["orders"], first["seed"]) == (5000, None, (1, 2), 0)
     assert (second["tokens"], second["bytes"], second["orders"]) == (None, 4000, (1,))
