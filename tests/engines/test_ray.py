@@ -43,6 +43,7 @@ from infoplane.engines.ray_worker import Worker
 from infoplane.errors import CaptureError, EngineError, InfoplaneError, ModelError, SettingError
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.measurement import measuring as run
+from infoplane.measurement import steps
 from infoplane.measurement.results import Measurement
 from infoplane.models.decoder import Model
 from infoplane.text.cut_windows import make_windows
@@ -109,7 +110,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "capture_with", functools.partial(run.capture_with, shard_tokens=1500))
+    monkeypatch.setattr(steps, "capture_with", functools.partial(steps.capture_with, shard_tokens=1500))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -126,7 +127,7 @@ def alone(folder: Path, one_thread: None, tmp_path_factory: pytest.TempPathFacto
     """The capture and the measurement of one process."""
     kept = tmp_path_factory.mktemp("alone") / "capture"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "capture_with", functools.partial(run.capture_with, shard_tokens=1500))
+        patch.setattr(steps, "capture_with", functools.partial(steps.capture_with, shard_tokens=1500))
         return kept, infoplane.measure(str(folder), capture=kept, **ASKED)
 
 
@@ -397,9 +398,9 @@ _SCRIPT = """
     import functools
     import infoplane, torch
     from tests.engines import test_ray
-    from infoplane.measurement import measuring as run
+    from infoplane.measurement import measuring as run, steps
     torch.set_num_threads(1)
-    run.capture_with = functools.partial(run.capture_with, shard_tokens=1500)
+    steps.capture_with = functools.partial(steps.capture_with, shard_tokens=1500)
     run.Source = test_ray.Held_Back
     infoplane.measure({model!r}, capture={capture!r}, engine="ray", workers=2, **test_ray.ASKED)
 """
@@ -445,7 +446,7 @@ def test_what_cannot_be_sent_or_found_is_refused(
         infoplane.measure(tiny_model(), tokenizer=byte_tokenizer(), engine=engine)
     with pytest.raises(ModelError, match="no model at 'no/such/place/at/all'"):
         infoplane.measure("no/such/place/at/all", engine=engine)
-    with pytest.raises(SettingError, match="workers = 2: only the engine ray has workers"):
+    with pytest.raises(SettingError, match="workers = 2: all is done in this process"):
         infoplane.measure(str(folder), workers=2)
     with pytest.raises(SettingError, match="engine 'dask' is not known; choose one of local, ray"):
         infoplane.measure(str(folder), engine="dask")

@@ -20,6 +20,7 @@ from infoplane.cli import app
 from infoplane.errors import CaptureError, InfoplaneError, ResultError, SettingError, TextError
 from infoplane.measurement import measuring as run
 from infoplane.measurement import read_until as until
+from infoplane.measurement import steps
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.tokens_needed import costs, spoken_tokens, tokens_for
@@ -230,7 +231,7 @@ def test_the_unit_asked_is_the_unit_judged(model: Model, error: Any) -> None:
 
 
 def test_an_interrupted_run_goes_on(model: Model, error: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "capture_with", functools.partial(run.capture_with, shard_tokens=1_000))
+    monkeypatch.setattr(steps, "capture_with", functools.partial(steps.capture_with, shard_tokens=1_000))
     asked = {"until_se": 0.6 * error(FIRST), "tokens": MOST, "capture": tmp_path / "cap", **SMALL}
 
     def stopped(stage: str, done: int, total: int) -> None:

@@ -33,7 +33,7 @@ from infoplane.capture.stored_capture import open_capture
 from infoplane.cli import app
 from infoplane.engines.ray_engine import RayEngine
 from infoplane.errors import CaptureError, ResultError, SettingError
-from infoplane.measurement import measuring as run
+from infoplane.measurement import steps
 from infoplane.measurement.results import Measurement
 from infoplane.storage import atomic_files as files
 from infoplane.storage import local_copies as copies
@@ -92,7 +92,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "capture_with", functools.partial(run.capture_with, shard_tokens=800))
+    monkeypatch.setattr(steps, "capture_with", functools.partial(steps.capture_with, shard_tokens=800))
 
 
 def _values(found: Measurement) -> list[tuple[Any, ...]]:

@@ -38,7 +38,7 @@ def using(
     elif engine == "local":
         if given:
             raise SettingError(
-                f"{given}: only the engine ray has workers; set engine to ray, or leave them out", settings=names
+                f"{given}: all is done in this process; set engine to ray, or leave that out", settings=names
             )
         yield Local()
     elif engine == "ray":
