@@ -91,14 +91,14 @@ class Piece:
 
     def means(self, f: Floats, marginal: Floats) -> tuple[Floats, ...]:
         """On each rung the (X, t) means of f (Y, t) over p(y | x); `marginal` (t,) is the mean over p(y)."""
-        found, below = [], marginal[None]
+        means, below = [], marginal[None]
         for rung in self.rungs:
             part = below[rung.parent]
             part *= rung.rest
             part += rung.spread @ f[rung.words]
-            found.append(part)
+            means.append(part)
             below = part
-        return tuple(found)
+        return tuple(means)
 
     def spread(self, w: Floats, out: Floats) -> Floats:
         """Add sum_x w (X, t) p(y | x) to `out` (Y, t), and return (t,) what is left for p(y)."""

@@ -192,10 +192,10 @@ def _start(source: Ladder, m: int, rng: np.random.Generator) -> tuple[Floats, Fl
         x = int(rng.choice(len(weight), p=away / total))
         which = int(np.searchsorted(ends, x, side="right"))
         piece = source.pieces[which]
-        one = np.zeros((len(piece.n), 1), source.unigram.dtype)
-        one[x - (ends[which] - len(piece.n))] = 1
+        single = np.zeros((len(piece.n), 1), source.unigram.dtype)
+        single[x - (ends[which] - len(piece.n))] = 1
         y = np.zeros((len(source.unigram), 1), source.unigram.dtype)
-        y[:, 0] += piece.spread(one, y) * source.unigram
+        y[:, 0] += piece.spread(single, y) * source.unigram
         y = 0.9 * y[:, 0] + 0.1 * source.unigram
         chosen.append(y)
         log_y = _log(y)[:, None]
@@ -208,13 +208,13 @@ def _start(source: Ladder, m: int, rng: np.random.Generator) -> tuple[Floats, Fl
 
 def _row_entropies(source: Ladder) -> Floats:
     """(X,) about H(Y | x): that of the k-gram's own counts, which is enough to choose starts by."""
-    found = []
+    entropies = []
     for piece in source.pieces:
         counts, n = piece.rungs[-1].counts, piece.n
         data = counts.data * np.log(counts.data)
         rows = np.repeat(np.arange(len(n)), np.diff(counts.indptr))
-        found.append(np.log(n) - np.bincount(rows, data, minlength=len(n)) / n)
-    return np.concatenate(found)
+        entropies.append(np.log(n) - np.bincount(rows, data, minlength=len(n)) / n)
+    return np.concatenate(entropies)
 
 
 def _nudged(state: tuple[Floats, Floats], m: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -230,5 +230,5 @@ def _nudged(state: tuple[Floats, Floats], m: int, rng: np.random.Generator) -> t
 
 def _log(x: Floats) -> Floats:
     """log x, of 0 as that of the smallest number there is; in the precision of x."""
-    found: Floats = np.log(np.maximum(x, np.finfo(x.dtype).tiny))
-    return found
+    logarithm: Floats = np.log(np.maximum(x, np.finfo(x.dtype).tiny))
+    return logarithm

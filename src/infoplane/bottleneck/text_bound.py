@@ -14,8 +14,7 @@ from infoplane.bottleneck.bound_settings import MAX_ORDER, BoundSettings
 from infoplane.bottleneck.frontier import Frontier, fit_frontiers
 from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage import atomic_files as files
-from infoplane.storage import check_schema, read_parquet, read_record, record_in, to_path, versions, write_parquet
+from infoplane.storage import ResultFiles, check_schema, read_parquet, versions
 from infoplane.text import BUILT_IN, Windows, text_of, windows_of
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "infoplane/bound/1"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
+FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "bound", "bound")
 _PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
 _WHOLE = ("order", "target", "n", "m")
 _ONE = tuple[int, int, int, int, float, float, float, str]
@@ -74,7 +74,6 @@ class Bound:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `bound.parquet`, a row for each code, then `bound.json`, each whole or not at all."""
-        folder = to_path(folder)
         rows = []
         for number, f in enumerate(self.frontiers):
             for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity, f.relevance, strict=True):
@@ -89,15 +88,12 @@ class Bound:
                         "relevance": y.tolist(),
                     }
                 )
-        write_parquet(folder / TABLE_NAME, pl.DataFrame(rows, schema=_TABLE))
         record = {
-            "schema": SCHEMA,
             "provenance": dict(self.provenance),
             "unit": "nats",
             "frontiers": [f.summary() for f in self.frontiers],
         }
-        files.write_record(folder / JSON_NAME, record, folder / TABLE_NAME)
-        return folder / JSON_NAME, folder / TABLE_NAME
+        return FILES.write(folder, record, pl.DataFrame(rows, schema=_TABLE))
 
     @classmethod
     def load(cls, path: str | Path) -> Bound:
@@ -106,9 +102,7 @@ class Bound:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        source = record_in(path, JSON_NAME)
-        record = read_record(source, SCHEMA, "bound", "bound")
-        try:
+        with FILES.read(path) as (source, record):
             table = read_parquet(source.parent / TABLE_NAME)
             check_schema(record, _RECORD)
             frontiers = []
@@ -136,8 +130,6 @@ class Bound:
                     )
                 )
             return cls(tuple(frontiers), record["provenance"])
-        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 
 def bound(
@@ -160,33 +152,33 @@ def bound(
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
-    asked = (settings or BoundSettings()).but(flat)
+    chosen = (settings or BoundSettings()).but(flat)
     if tokenizer is None:
         raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
-    windows = windows_of(text_of(documents, asked.reading, asked.windows), tokenizer, asked.windows)
+    windows = windows_of(text_of(documents, chosen.reading, chosen.windows), tokenizer, chosen.windows)
     return bound_of(
         windows,
-        asked.orders,
-        m=asked.m,
+        chosen.orders,
+        m=chosen.m,
         progress=progress,
-        seed=asked.windows.seed,
-        wide=asked.wide,
-        starts=asked.starts,
-        forward=asked.forward,
+        seed=chosen.windows.seed,
+        wide=chosen.wide,
+        starts=chosen.starts,
+        forward=chosen.forward,
     )
 
 
 def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 100, **fitting: Any) -> Bound:
     """The same, of windows that are cut."""
     orders = sorted(set(orders))
-    told = {k: v for k, v in fitting.items() if k != "progress"}
+    settings = {k: v for k, v in fitting.items() if k != "progress"}
     provenance = {
         "text": windows.provenance.get("text"),
         "windows": {k: v for k, v in windows.provenance.items() if k != "text"},
         "windows_hash": windows.hash,
         "tokens": int(np.count_nonzero(windows.is_text)),
         "documents": len(windows.documents),
-        "settings": {"orders": orders, "m": m, **told},
+        "settings": {"orders": orders, "m": m, **settings},
         "versions": versions(*_PACKAGES),
     }
     return Bound(fit_frontiers(windows, orders, m=m, **fitting), provenance)
@@ -203,14 +195,14 @@ def stored_or_fitted(
     """The bound of these windows in a folder if it is there, or else fitted and stored there."""
     want = sorted(set(orders))
     try:
-        found = Bound.load(folder)
+        stored = Bound.load(folder)
     except ResultError:
-        found = None
-    if found is not None:
-        p = found.provenance
+        stored = None
+    if stored is not None:
+        p = stored.provenance
         same = (p["windows_hash"], p["settings"]["orders"], p["settings"]["m"]) == (windows.hash, want, m)
         if same and p["versions"] == versions(*_PACKAGES):
-            return found
+            return stored
     fitted = bound_of(windows, want, m=m, progress=progress)
     fitted.save(folder)
     return fitted

@@ -110,8 +110,8 @@ def still_ours(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _same_run(there: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
-    asked = [manifest["run_id"], manifest["shards"], manifest["text"]]
-    return [there.get("run_id"), there.get("shards"), there.get("text", content({}))] == asked
+    wanted = [manifest["run_id"], manifest["shards"], manifest["text"]]
+    return [there.get("run_id"), there.get("shards"), there.get("text", content({}))] == wanted
 
 
 def _another(folder: Path, there: Mapping[str, Any], manifest: Mapping[str, Any]) -> CaptureError:

@@ -185,16 +185,20 @@ def _with_batches(
         instead: what was said of this start before.
     """
     there = read_manifest(folder) or manifest
-    said = [one for one in dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]) if one != instead]
+    warnings = [
+        warning for warning in dict.fromkeys([*there.get("warnings", ()), *manifest["warnings"]]) if warning != instead
+    ]
     before = there.get("batch_tokens", size.asked)
     if before != size.asked:
-        said.append(f"captured in batches of {before} tokens, then of {size.asked}: last bits of states may be others")
+        warnings.append(
+            f"captured in batches of {before} tokens, then of {size.asked}: last bits of states may be others"
+        )
     if size.warning is not None:
-        said.append(size.warning)
-    told = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(said))}
-    if told["warnings"] != there.get("warnings"):
-        files.write_record(folder / MANIFEST, told)
-    return told
+        warnings.append(size.warning)
+    changed = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(warnings))}
+    if changed["warnings"] != there.get("warnings"):
+        files.write_record(folder / MANIFEST, changed)
+    return changed
 
 
 @dataclass(frozen=True, eq=False)

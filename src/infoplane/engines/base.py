@@ -84,8 +84,8 @@ class Group(ABC, Generic[S]):
         self, work: Work[S, P, R], pieces: Sequence[Piece[P]], advance: Advance | None = None
     ) -> Iterator[tuple[P, R]]:
         """The same, but the first error ends it."""
-        with contextlib.closing(self.outcomes(work, pieces, advance)) as found:  # type: ignore[type-var]
-            for what, outcome in found:
+        with contextlib.closing(self.outcomes(work, pieces, advance)) as outcomes:  # type: ignore[type-var]
+            for what, outcome in outcomes:
                 if isinstance(outcome, Exception):
                     raise outcome
                 yield what, outcome

@@ -86,22 +86,22 @@ class Summing:
     def add(self, columns: slice, x: Columns, others: Sequence[Summing] = ()) -> None:
         """Some columns of the layer, for these labels and for others that go along: each row is gathered once."""
         together = [self, *others]
-        for one in together:
-            one.mixture = Mixture(one.g, x.width, len(one.pair_log) > 0) if one.uniform else None
+        for group in together:
+            group.mixture = Mixture(group.g, x.width, len(group.pair_log) > 0) if group.uniform else None
         metric = self.layer.metric[columns]
         for first, last in self.g.chunks(_PAIRS):
             edges = x.edges(*self.g.label_starts_in_rows[[first, last]])
-            parts = [_Part(one, x, metric, edges, None if one is self else one.along) for one in together]
+            parts = [_Part(group, x, metric, edges, None if group is self else group.along) for group in together]
             for step, (begin, stop) in enumerate(itertools.pairwise(edges.tolist())):
                 rows = x.load(self.g.rows[begin:stop])
                 for part in parts:
                     part.add(rows, step)
             for part in parts:
                 part.done()
-        for one in together:
-            if one.mixture is not None:
-                one.means.append(one.mixture.mean())
-                one.variances.append(one.mixture.variance())
+        for group in together:
+            if group.mixture is not None:
+                group.means.append(group.mixture.mean())
+                group.variances.append(group.mixture.variance())
 
     def done(self) -> LabelSums:
         """The sums, once all columns were added."""

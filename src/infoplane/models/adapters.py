@@ -43,8 +43,8 @@ def base_of(folder: Path) -> str:
 
 def base_revision(folder: Path) -> str | None:
     """Branch, tag or commit of the base that an adapter was made for, where its config says so."""
-    told = files.parse_json((folder / CONFIG).read_text("utf-8")).get("revision")
-    return str(told) if told else None
+    revision = files.parse_json((folder / CONFIG).read_text("utf-8")).get("revision")
+    return str(revision) if revision else None
 
 
 def own_tokenizer(folder: Path) -> Path | None:
@@ -186,7 +186,7 @@ def _resize(module: Any, weights: Mapping[str, Any]) -> str | None:
 
 
 def _names(module: Any, part: Any) -> set[str]:
-    return {f"{name}.weight" for name, one in module.named_modules() if one is part}
+    return {f"{name}.weight" for name, submodule in module.named_modules() if submodule is part}
 
 
 def _plain(key: str) -> str:

@@ -65,13 +65,13 @@ def parse_name(name: str) -> tuple[int, int | None, tuple[int, int]] | None:
     >>> parse_name("stage1-step150-tokens1B")
     (150, 1000000000, (1, 0))
     """
-    found = _NAME.search(name)
-    if found is None:
+    match = _NAME.search(name)
+    if match is None:
         return None
     tokens = None
-    if found["tokens"]:
-        tokens = round(float(found["tokens"]) * _UNIT[found["unit"].upper()])
-    return int(found["step"]), tokens, (int(found["stage"] or 0), int(found["ingredient"] or 0))
+    if match["tokens"]:
+        tokens = round(float(match["tokens"]) * _UNIT[match["unit"].upper()])
+    return int(match["step"]), tokens, (int(match["stage"] or 0), int(match["ingredient"] or 0))
 
 
 def _is_checkpoint(folder: Path) -> bool:
@@ -106,30 +106,32 @@ def find_checkpoints(
             )
     else:
         names = _hub_names(str(source))
-    told = {name: _placed(name, table) for name in names}
-    chosen = _select(revisions, {name: place for name, place in told.items() if place}, names)
-    found = []
+    placed = {name: _placed(name, table) for name in names}
+    chosen = _select(
+        revisions, {name: step_and_tokens for name, step_and_tokens in placed.items() if step_and_tokens}, names
+    )
+    checkpoints = []
     for name in chosen:
-        place = told[name]
-        if place is None:
+        step_and_tokens = placed[name]
+        if step_and_tokens is None:
             raise SettingError(
                 f"{name!r} tells no training step: give --steps, a table with the columns name,step,tokens"
             )
-        step, tokens, stage = place
+        step, tokens, stage = step_and_tokens
         if path.is_dir():
-            found.append(Checkpoint(name, str(path / name), None, step, tokens, stage))
+            checkpoints.append(Checkpoint(name, str(path / name), None, step, tokens, stage))
         else:
-            found.append(Checkpoint(name, str(source), name, step, tokens, stage, names[name]))
-    found.sort(key=lambda c: c.order)
-    for a, b in itertools.pairwise(found):
+            checkpoints.append(Checkpoint(name, str(source), name, step, tokens, stage, names[name]))
+    checkpoints.sort(key=lambda c: c.order)
+    for a, b in itertools.pairwise(checkpoints):
         if a.order == b.order:
             raise SettingError(
                 f"{a.name!r} and {b.name!r} are of one step, {a.step}: choose one of them with --revisions"
             )
-    if len(found) < 2:
-        have = f"only {found[0].name!r} fits" if found else "none fits"
+    if len(checkpoints) < 2:
+        have = f"only {checkpoints[0].name!r} fits" if checkpoints else "none fits"
         raise ModelError(f"a trace needs at least two checkpoints of {source}, and {have}; there are {_some(names)}")
-    return _running_steps(found)
+    return _running_steps(checkpoints)
 
 
 def _placed(
@@ -141,11 +143,11 @@ def _placed(
     return parse_name(name)
 
 
-def _running_steps(found: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+def _running_steps(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
     """Steps and tokens that begin anew in a later stage go on from the last ones of the stage before."""
     out: list[Checkpoint] = []
     steps, tokens = 0, 0
-    for before, c in zip([None, *found], found, strict=False):
+    for before, c in zip([None, *checkpoints], checkpoints, strict=False):
         if before is not None and c.stage != before.stage:
             last = out[-1]
             if c.stage[0] == before.stage[0]:
@@ -160,10 +162,10 @@ def _running_steps(found: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
     return tuple(out)
 
 
-def _select(revisions: str | None, told: Mapping[str, object], names: Iterable[str]) -> list[str]:
+def _select(revisions: str | None, placed: Mapping[str, object], names: Iterable[str]) -> list[str]:
     """Names that fit what is asked for, in which a name that does not exist is an error."""
     if revisions is None:
-        return list(told)
+        return list(placed)
     chosen: dict[str, None] = {}
     for word in (w.strip() for w in revisions.split(",")):
         if not word:
@@ -171,7 +173,7 @@ def _select(revisions: str | None, told: Mapping[str, object], names: Iterable[s
         between = _RANGE.fullmatch(word)
         if between:
             low, high = int(between[1] or 0), int(between[2] or 10**18)
-            fits = [name for name, place in told.items() if low <= place[0] <= high]  # type: ignore[index]
+            fits = [name for name, step_and_tokens in placed.items() if low <= step_and_tokens[0] <= high]  # type: ignore[index]
         else:
             fits = [name for name in names if fnmatch.fnmatchcase(name, word)]
         if not fits:

@@ -202,13 +202,13 @@ def _hash(module: torch.nn.Module) -> str:
 
 def _state(module: torch.nn.Module) -> list[Any]:
     """What decides numbers and stands in no weight: adapters as they are set, hooks, and buffers that are not saved."""
-    found: list[Any] = []
+    parts: list[Any] = []
     saved = set(module.state_dict())
     for name, part in module.named_modules():
         active = getattr(type(part), "active_adapters", None)
         if isinstance(active, property) and isinstance(getattr(type(part), "disable_adapters", None), property):
             scaling = dict(getattr(part, "scaling", None) or {})
-            found.append(
+            parts.append(
                 [
                     name,
                     list(part.active_adapters),
@@ -217,11 +217,11 @@ def _state(module: torch.nn.Module) -> list[Any]:
                     scaling,
                 ]
             )
-        found += [[name, _named(hook)] for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())]
+        parts += [[name, _named(hook)] for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())]
     for name, buffer in module.named_buffers():
         if name not in saved and not buffer.is_meta:
-            found.append([name, hashlib.sha256(buffer.detach().float().cpu().numpy().tobytes()).hexdigest()])
-    return found
+            parts.append([name, hashlib.sha256(buffer.detach().float().cpu().numpy().tobytes()).hexdigest()])
+    return parts
 
 
 def _named(hook: Any) -> str:
@@ -245,17 +245,17 @@ def _hash_of_config(config: Any, adapters: Sequence[Any] = (), state: Sequence[A
 
     Nor are the adapters of a module, its hooks, and buffers that are not saved: `state`, of a module that was loaded.
     """
-    told = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
-    told["attention"] = getattr(config, "_attn_implementation", None)
+    entries = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
+    entries["attention"] = getattr(config, "_attn_implementation", None)
     if adapters:
-        told["adapters"] = [adapter.to_dict() for adapter in adapters]
+        entries["adapters"] = [adapter.to_dict() for adapter in adapters]
     if state:
-        told["state"] = state
+        entries["state"] = state
 
     def plain(value: Any) -> Any:
         return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(entries, sort_keys=True, default=plain).encode()).hexdigest()
 
 
 def checked(module: Any, tokenizer: Any, where: Mapping[str, Any], no_head: str | None = None) -> Model:

@@ -34,10 +34,10 @@ def find_device(device: str) -> torch.device:
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(kind)
     try:
-        place = torch.device(device)
-        if place.type == "meta":
+        named = torch.device(device)
+        if named.type == "meta":
             raise RuntimeError("it holds no numbers")
-        torch.empty(0, device=place)
+        torch.empty(0, device=named)
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return place
+    return named

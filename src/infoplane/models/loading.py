@@ -63,38 +63,38 @@ def load_model(
         raise SettingError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
     target = find_device(device)
     number_type = getattr(torch, fast_dtype(target.type) if dtype == "auto" else dtype)
-    at = locate(source, revision, allow_pickle, random_init)
-    own_words = None if at.adapter is None else own_tokenizer(at.adapter)
-    named: dict[str, Any] = {"revision": at.revision, "trust_remote_code": trust_remote_code}
-    if at.gguf:
-        named["gguf_file"] = at.gguf
-    with read_once() if at.gguf else contextlib.nullcontext(), as_model_error(at.shown):
-        config = transformers.AutoConfig.from_pretrained(at.name, **named)
-        _refuse_before_loading(at, config, random_init, trust_remote_code)
-        commit = None if Path(at.name).expanduser().exists() else cached_commit(at.name, at.revision)
+    located = locate(source, revision, allow_pickle, random_init)
+    own_words = None if located.adapter is None else own_tokenizer(located.adapter)
+    named: dict[str, Any] = {"revision": located.revision, "trust_remote_code": trust_remote_code}
+    if located.gguf:
+        named["gguf_file"] = located.gguf
+    with read_once() if located.gguf else contextlib.nullcontext(), as_model_error(located.shown):
+        config = transformers.AutoConfig.from_pretrained(located.name, **named)
+        _refuse_before_loading(located, config, random_init, trust_remote_code)
+        commit = None if Path(located.name).expanduser().exists() else cached_commit(located.name, located.revision)
         if commit:
             named["revision"] = commit  # all further files are of that one, should the branch move meanwhile
         # before the weights: where it cannot be loaded, that is known at once
         words = tokenizer or own_words
-        cut_by = tokenizer_beside(at.name, at.path, named) if words is None else load_tokenizer(words)
+        cut_by = tokenizer_beside(located.name, located.path, named) if words is None else load_tokenizer(words)
         if random_init:
             module = _untrained(config, seed, trust_remote_code).to(number_type)
-            loaded, lack = {**_vouched(at, "file_sha256"), "random_init": True, "init_seed": seed}, Lack()
+            loaded, lack = {**_vouched(located, "file_sha256"), "random_init": True, "init_seed": seed}, Lack()
         else:
-            if not at.path.exists():
-                _check_hub_index(at.name, named, allow_pickle)
-            module, lack = _trained(at, config, commit, number_type, named, device_map, allow_pickle)
-            loaded = {**_vouched(at), "commit": commit}
-        if at.adapter is not None:
-            module, no_head = with_adapter(module, at.adapter)
+            if not located.path.exists():
+                _check_hub_index(located.name, named, allow_pickle)
+            module, lack = _trained(located, config, commit, number_type, named, device_map, allow_pickle)
+            loaded = {**_vouched(located), "commit": commit}
+        if located.adapter is not None:
+            module, no_head = with_adapter(module, located.adapter)
             lack = replace(lack, no_head=lack.no_head or no_head)
         if not device_map:
             module = module.to(target)
-        model = checked(module, cut_by, {"source": str(source), "revision": at.revision, **loaded}, lack.no_head)
+        model = checked(module, cut_by, {"source": str(source), "revision": located.revision, **loaded}, lack.no_head)
     model = replace(model, warnings=(*lack.warnings, *model.warnings))
     if tokenizer is None:
         return model
-    return beside_its_own(model, str(own_words or at.name), **({} if own_words else named))
+    return beside_its_own(model, str(own_words or located.name), **({} if own_words else named))
 
 
 def _classes() -> Any:
@@ -102,8 +102,8 @@ def _classes() -> Any:
     return needed_package("transformers").AutoModelForCausalLM
 
 
-def _vouched(at: Located, *without: str) -> dict[str, Any]:
-    return {name: value for name, value in at.hashes.items() if name not in without}
+def _vouched(located: Located, *without: str) -> dict[str, Any]:
+    return {name: value for name, value in located.hashes.items() if name not in without}
 
 
 def _untrained(config: Any, seed: int, trust_remote_code: bool) -> Any:
@@ -116,7 +116,7 @@ def _untrained(config: Any, seed: int, trust_remote_code: bool) -> Any:
 
 
 def _trained(
-    at: Located,
+    located: Located,
     config: Any,
     commit: str | None,
     number_type: torch.dtype,
@@ -128,28 +128,28 @@ def _trained(
     import torch
 
     # A .gguf arrives as float32 and is cast afterwards: in other types it may stay packed.
-    first = torch.float32 if at.gguf else number_type
-    more: dict[str, Any] = {} if at.gguf else {"use_safetensors": None if allow_pickle else True}
+    first = torch.float32 if located.gguf else number_type
+    more: dict[str, Any] = {} if located.gguf else {"use_safetensors": None if allow_pickle else True}
     if device_map:
         more["device_map"] = device_map
     # shapes that differ are told, in place of an error that names none
     checks = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    module, report = _classes().from_pretrained(at.name, dtype=first, **named, **more, **checks)
-    lack = check_report(report, module, at.shown, stored(at.weight_files(commit)), config)
-    lack = replace(lack, warnings=(*at.warnings, *lack.warnings))
-    if at.gguf:
+    module, report = _classes().from_pretrained(located.name, dtype=first, **named, **more, **checks)
+    lack = check_report(report, module, located.shown, stored(located.weight_files(commit)), config)
+    lack = replace(lack, warnings=(*located.warnings, *lack.warnings))
+    if located.gguf:
         module = module.to(number_type)
-        lack = replace(lack, warnings=(*lack.warnings, *_blocks_of_gguf(at.path, config)))
+        lack = replace(lack, warnings=(*lack.warnings, *_blocks_of_gguf(located.path, config)))
     return module, lack
 
 
-def _refuse_before_loading(at: Located, config: Any, random_init: bool, trust_remote_code: bool) -> None:
+def _refuse_before_loading(located: Located, config: Any, random_init: bool, trust_remote_code: bool) -> None:
     """Refuse by its config, and by the heads of its files, what is no decoder or does not fit its weights."""
-    _refuse_config(config, at.name)
-    trained_here = at.path.is_dir() and not random_init
-    refuse_sizes(config, at.shown, stored(weight_files(at.path)) if trained_here else {})
+    _refuse_config(config, located.name)
+    trained_here = located.path.is_dir() and not random_init
+    refuse_sizes(config, located.shown, stored(weight_files(located.path)) if trained_here else {})
     if trained_here:
-        _refuse_numbers(config, at.shown, at.path, trust_remote_code)
+        _refuse_numbers(config, located.shown, located.path, trust_remote_code)
 
 
 def _refuse_numbers(config: Any, name: str, path: Path, trust_remote_code: bool) -> None:
@@ -181,9 +181,9 @@ def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -
 def _blocks_of_gguf(path: Path, config: Any) -> tuple[str, ...]:
     import gguf
 
-    said = getattr(config.get_text_config(), "num_hidden_layers", None)
+    blocks = getattr(config.get_text_config(), "num_hidden_layers", None)
     names = [tensor.name for tensor in gguf.GGUFReader(str(path)).tensors]  # read once: see gguf_cache
-    return check_block_count(names, said) if isinstance(said, int) else ()
+    return check_block_count(names, blocks) if isinstance(blocks, int) else ()
 
 
 def _refuse_config(config: Any, name: str) -> None:

@@ -155,20 +155,20 @@ def weights_of(
     Raises:
         ModelError: as for `load_model`.
     """
-    at = locate(source, revision, allow_pickle, False)
-    if at.path.exists():
-        return dict(at.hashes)
-    with as_model_error(at.name):
+    located = locate(source, revision, allow_pickle, False)
+    if located.path.exists():
+        return dict(located.hashes)
+    with as_model_error(located.name):
         config = needed_package("transformers").AutoConfig  # asks the hub which commit a branch is at now
-        config.from_pretrained(at.name, revision=at.revision, trust_remote_code=trust_remote_code)
-    commit = cached_commit(at.name, at.revision)
-    return {**at.hashes, **({"commit": commit} if commit else {})}
+        config.from_pretrained(located.name, revision=located.revision, trust_remote_code=trust_remote_code)
+    commit = cached_commit(located.name, located.revision)
+    return {**located.hashes, **({"commit": commit} if commit else {})}
 
 
 def cached_commit(name: str, revision: str | None) -> str | None:
     """The commit of the hub model whose config was just loaded, from its place in the hub's cache."""
-    found = needed_package("huggingface_hub").try_to_load_from_cache(name, "config.json", revision=revision)
-    commit = Path(found).parent.name if isinstance(found, str) else ""
+    config = needed_package("huggingface_hub").try_to_load_from_cache(name, "config.json", revision=revision)
+    commit = Path(config).parent.name if isinstance(config, str) else ""
     return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 

@@ -83,8 +83,8 @@ def check_report(
     no_head = (
         f"{name} holds no weights of the head ({lacked[0]}), which is not tied to the embedding" if lacked else None
     )
-    told = [f"the files lack {_few(made)}: constants that were read as the class makes them"] if made else []
-    return Lack(no_head, (*told, *_left_over(unexpected, module)))
+    warnings = [f"the files lack {_few(made)}: constants that were read as the class makes them"] if made else []
+    return Lack(no_head, (*warnings, *_left_over(unexpected, module)))
 
 
 _MOST_BLOCKS, _MOST_NUMBERS, _SMALL = 4096, 1 << 40, 1 << 28
@@ -125,20 +125,20 @@ def refuse_numbers(module: Any, name: str, held: int) -> None:
         ModelError: it is.
     """
     parts = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    asked = sum(part.numel() for part in parts.values())
-    if asked > _SMALL + 8 * held:  # a number takes a bit or more, and masks and tables are made small
+    wanted = sum(part.numel() for part in parts.values())
+    if wanted > _SMALL + 8 * held:  # a number takes a bit or more, and masks and tables are made small
         key, largest = max(parts.items(), key=lambda entry: entry[1].numel())
         raise ModelError(
-            f"the config of {name} asks for {asked:,} numbers, and its files hold {held:,} bytes: the largest part, "
+            f"the config of {name} asks for {wanted:,} numbers, and its files hold {held:,} bytes: the largest part, "
             f"{key}, is of shape {list(largest.shape)}; it is broken, or of another model; expected the config.json "
             "that was saved with these weights"
         )
 
 
-def check_block_count(names: Iterable[str], said: int) -> tuple[str, ...]:
+def check_block_count(names: Iterable[str], blocks: int) -> tuple[str, ...]:
     """A warning where the tensors of a .gguf are of more blocks than its header says."""
-    numbers = {int(found[1]) for name in names if (found := re.match(r"blk\.(\d+)\.", name))}
-    return (_more_blocks(numbers, said),) if numbers and max(numbers) >= said else ()
+    numbers = {int(match[1]) for name in names if (match := re.match(r"blk\.(\d+)\.", name))}
+    return (_more_blocks(numbers, blocks),) if numbers and max(numbers) >= blocks else ()
 
 
 # ---------------------------------------------------------------------- refusals
@@ -168,10 +168,14 @@ def _refuse_shapes(mismatched: Collection[Any], name: str) -> None:
 
 def _method(config: Any) -> str | None:
     """How a config says that the weights are quantised."""
-    told = getattr(config, "quantization_config", None)
-    if not told:
+    quantization = getattr(config, "quantization_config", None)
+    if not quantization:
         return None
-    method = told.get("quant_method") if isinstance(told, dict) else getattr(told, "quant_method", None)
+    method = (
+        quantization.get("quant_method")
+        if isinstance(quantization, dict)
+        else getattr(quantization, "quant_method", None)
+    )
     return str(getattr(method, "value", method))
 
 
@@ -218,10 +222,10 @@ def _refuse_two_sets(types: Mapping[str, str], module: Any, name: str) -> None:
 
 
 def _missing(keys: Collection[str], unexpected: Collection[str], module: Any, name: str) -> str:
-    said = f"{name} lacks {len(keys)} weights of the model ({_few(keys)}), which would be drawn at random: "
+    message = f"{name} lacks {len(keys)} weights of the model ({_few(keys)}), which would be drawn at random: "
     if part := re.search(r"-(\d{5})-of-(\d{5})\.gguf$", name):
         return (
-            f"{said}it is part {int(part[1])} of {int(part[2])} of a split file; merge them first, with "
+            f"{message}it is part {int(part[1])} of {int(part[2])} of a split file; merge them first, with "
             "llama-gguf-split --merge"
         )
     wanted = set(keys)
@@ -229,17 +233,17 @@ def _missing(keys: Collection[str], unexpected: Collection[str], module: Any, na
         bare = {".".join(part for part in key.split(".") if part != wrapper) for key in unexpected}
         if len(bare & wanted) > len(wanted) // 2:
             return (
-                f"{said}the keys of the file hold {wrapper!r}, which {maker} puts there ({_few(unexpected, 1)}); "
+                f"{message}the keys of the file hold {wrapper!r}, which {maker} puts there ({_few(unexpected, 1)}); "
                 "save the inner module, or rename the keys without it"
             )
     if prefix := _common_prefix(wanted, unexpected):
-        return f"{said}the keys of the file begin with {prefix!r} ({_few(unexpected, 1)}); rename them without it"
+        return f"{message}the keys of the file begin with {prefix!r} ({_few(unexpected, 1)}); rename them without it"
     have, blocks = _block_numbers(unexpected), _block_numbers(keys)
     others = f"; it holds {_few(unexpected)} in their place" if unexpected else ""
     if blocks and not have:
         of = f"block {_ranges(blocks)} of {_count(module)}"
-        return f"{said}they are of {of}{others}; get the whole model, or mend its config"
-    return f"{said}expected all of them in its files{others}; get the whole model, or the config that belongs to it"
+        return f"{message}they are of {of}{others}; get the whole model, or mend its config"
+    return f"{message}expected all of them in its files{others}; get the whole model, or the config that belongs to it"
 
 
 # ---------------------------------------------------------------------- warnings
@@ -251,7 +255,7 @@ def _left_over(unexpected: Collection[str], module: Any) -> tuple[str, ...]:
         key for key in unexpected if not (_OTHER_SENSES.search(key) or NO_DECODER.search(key) or _BUFFERS.search(key))
     ]
     count = _count(module)
-    beyond = [key for key in left if (found := _BLOCK.search(key)) and count is not None and int(found[1]) >= count]
+    beyond = [key for key in left if (match := _BLOCK.search(key)) and count is not None and int(match[1]) >= count]
     warnings = []
     if beyond and count is not None:
         warnings.append(_more_blocks(_block_numbers(beyond), count))
@@ -294,7 +298,7 @@ def _common_prefix(wanted: Collection[str], unexpected: Collection[str]) -> str 
 
 
 def _block_numbers(keys: Iterable[str]) -> set[int]:
-    return {int(found[1]) for key in keys if (found := _BLOCK.search(key))}
+    return {int(match[1]) for key in keys if (match := _BLOCK.search(key))}
 
 
 def _count(module: Any) -> int | None:

@@ -19,9 +19,9 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on a GPU or here."""
     import torch
 
-    said = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in said for words in _RAN_OUT)
+        isinstance(error, RuntimeError) and any(words in message for words in _RAN_OUT)
     )
 
 

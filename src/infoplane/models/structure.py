@@ -159,11 +159,11 @@ def _slack(states: torch.Tensor) -> float:
 
 def _candidates(module: Any) -> list[Any]:
     """Parts that may be the decoder, the likeliest first; the module itself last."""
-    found: list[Any] = []
+    candidates: list[Any] = []
 
     def add(part: Any) -> None:
-        if hasattr(part, "named_modules") and not any(part is one for one in (*found, module)):
-            found.append(part)
+        if hasattr(part, "named_modules") and not any(part is other for other in (*candidates, module)):
+            candidates.append(part)
 
     for name in ("get_decoder", "get_text_decoder"):
         with contextlib.suppress(Exception):  # not every architecture has one to name
@@ -177,7 +177,7 @@ def _candidates(module: Any) -> list[Any]:
         names = path.split(".")[:-1]
         for end in range(len(names), 0, -1):
             add(module.get_submodule(".".join(names[:end])))
-    return [*found, module]
+    return [*candidates, module]
 
 
 def _decoder(module: Any, ids: torch.Tensor, whole: _Whole) -> tuple[Any, torch.Tensor]:
@@ -226,11 +226,11 @@ def _sizes(backbone: Any) -> set[int]:
     config: Any = getattr(backbone, "config", None)
     with contextlib.suppress(Exception):
         config = config.get_text_config()
-    told = []
+    sizes = []
     for name in _SIZES:
         with contextlib.suppress(Exception):  # some configs refuse to tell what differs between layers
-            told.append(getattr(config, name, None))
-    return {size for size in told if isinstance(size, int)}
+            sizes.append(getattr(config, name, None))
+    return {size for size in sizes if isinstance(size, int)}
 
 
 def _lists(backbone: Any) -> list[tuple[str, list[Any]]]:
@@ -238,19 +238,19 @@ def _lists(backbone: Any) -> list[tuple[str, list[Any]]]:
     from torch import nn
 
     wanted = _sizes(backbone)
-    found = [
+    lists = [
         (path, list(part))
         for path, part in backbone.named_modules()
         if isinstance(part, nn.ModuleList | nn.Sequential) and len(part) > 0
     ]
-    fits = [entry for entry in found if len(entry[1]) in wanted] if wanted else found
+    fits = [entry for entry in lists if len(entry[1]) in wanted] if wanted else lists
     return sorted(fits, key=lambda entry: (entry[0].count("."), -len(entry[1])))
 
 
 def _no_blocks(module: Any) -> str:
-    told = sorted(_sizes(module))
+    sizes = sorted(_sizes(module))
     return (
-        f"no list of blocks was found (the config says {told or 'nothing'}); expected a decoder whose blocks stand in "
+        f"no list of blocks was found (the config says {sizes or 'nothing'}); expected a decoder whose blocks stand in "
         "one nn.ModuleList"
     )
 

@@ -94,11 +94,11 @@ def beside_its_own(model: Model, name: str, **kwargs: Any) -> Model:
     if tokenizer_hash(own) == tokenizer_hash(model.tokenizer):
         return model
     given = str(getattr(model.tokenizer, "name_or_path", "")) or "given"
-    said = (
+    warning = (
         f"the text was cut by the tokenizer {given}, which differs from the one beside the weights ({name}): unless "
         "the model was trained with it, it reads tokens that mean something else to it"
     )
-    return replace(model, warnings=(*model.warnings, said))
+    return replace(model, warnings=(*model.warnings, warning))
 
 
 def load_tokenizer(source: str | Path) -> Any:

@@ -58,7 +58,7 @@ def stored(paths: Iterable[Path]) -> dict[str, str]:
                 size = int.from_bytes(file.read(8), "little")
                 if size <= 1 << 28:  # more is no header: who loads it says so
                     header = files.parse_json(file.read(size).decode("utf-8"))
-                    types |= {key: str(told.get("dtype")) for key, told in header.items() if key != "__metadata__"}
+                    types |= {key: str(tensor.get("dtype")) for key, tensor in header.items() if key != "__metadata__"}
     return types
 
 

@@ -41,10 +41,10 @@ def reaching(path: Path | Address) -> Iterator[None]:
         if not isinstance(path, Address) or (isinstance(error, OSError) and error.errno is not None):
             raise
         number = next((n for kind, n in _NUMBERS if isinstance(error, kind)), errno.EIO)
-        said = " ".join(str(error).split())[:300] or os.strerror(number)
+        reason = " ".join(str(error).split())[:300] or os.strerror(number)
         if not isinstance(error, OSError):
-            said = f"{type(error).__name__}: {said}"
-        raise OSError(number, said, str(path)) from error
+            reason = f"{type(error).__name__}: {reason}"
+        raise OSError(number, reason, str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -138,16 +138,16 @@ def _storage(url: str) -> tuple[Any, str]:
 
     # Others write there too: no list of what was there may be trusted. SSH hands unknown settings on.
     settings = {} if url.startswith(("sftp:", "ssh:")) else {"use_listings_cache": False}
-    found: tuple[Any, str] = fsspec.core.url_to_fs(url, **settings)
-    return found
+    storage: tuple[Any, str] = fsspec.core.url_to_fs(url, **settings)
+    return storage
 
 
 def is_address(given: object) -> bool:
     """Whether this is an address, and not a path of this machine."""
     if isinstance(given, Address):
         return True
-    found = _ADDRESS.fullmatch(str(given)) if isinstance(given, str | Path) else None
-    return found is not None and found["scheme"].lower() != "file"
+    match = _ADDRESS.fullmatch(str(given)) if isinstance(given, str | Path) else None
+    return match is not None and match["scheme"].lower() != "file"
 
 
 def to_path(given: str | Path | Address) -> Path:
@@ -158,10 +158,10 @@ def to_path(given: str | Path | Address) -> Path:
     """
     if isinstance(given, Address):
         return cast(Path, given)
-    found = _ADDRESS.fullmatch(str(given))
-    if found is None:
+    match = _ADDRESS.fullmatch(str(given))
+    if match is None:
         return Path(given)
-    scheme, rest = found["scheme"].lower(), found["rest"].rstrip("/")
+    scheme, rest = match["scheme"].lower(), match["rest"].rstrip("/")
     if scheme == "file":
         return Path("/" + rest)
     if strange := STRANGE.search(str(given)):
@@ -169,7 +169,7 @@ def to_path(given: str | Path | Address) -> Path:
             f"{str(given)!r} holds {strange[0]!r}, which storages take for a pattern or a chain of addresses; expected "
             "one address with a plain name, such as s3://bucket/folder"
         )
-    root = "/" if found["slashes"] == "///" else ""  # a `Path` has one slash left, whatever there was
+    root = "/" if match["slashes"] == "///" else ""  # a `Path` has one slash left, whatever there was
     made = Address(f"{scheme}://{root}{rest}")
     try:
         made.storage  # noqa: B018 (imports the package of the storage)

@@ -185,10 +185,10 @@ def check_seal(path: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def reason(error: BaseException) -> str:
     """Why something failed, never empty: an error of Python's own may have no words."""
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    text = getattr(error, "strerror", None) or " ".join(str(error).split())
     if isinstance(error, KeyError):
-        said = f"it has no {said}"
-    return said or {"EOFError": "it ends too early", "MemoryError": "memory ran out"}.get(
+        text = f"it has no {text}"
+    return text or {"EOFError": "it ends too early", "MemoryError": "memory ran out"}.get(
         type(error).__name__, type(error).__name__
     )
 

@@ -29,9 +29,9 @@ def parse_size(memory: int | str) -> int:
     """
     if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
         return memory
-    found = _SIZE.fullmatch(memory) if isinstance(memory, str) else None
-    unit = _UNITS.get(found[2].lower()) if found else None
-    size = int(float(found[1]) * unit) if found and unit else 0
+    match = _SIZE.fullmatch(memory) if isinstance(memory, str) else None
+    unit = _UNITS.get(match[2].lower()) if match else None
+    size = int(float(match[1]) * unit) if match and unit else 0
     if size < 1:
         raise SettingError(f"memory = {memory!r}: expected a size with its unit, such as 4GB, 4GiB or 512MB")
     return size
@@ -45,8 +45,8 @@ def spoken_size(size: float) -> str:
 
 def free_memory() -> int:
     """Bytes that could be held now: of the machine, or what a control group or `ulimit -v` leaves, if that is less."""
-    found = [size for size in (_of_machine(), _of_limit(), *_of_groups()) if size is not None]
-    return max(0, min(found, default=_UNKNOWN))
+    sizes = [size for size in (_of_machine(), _of_limit(), *_of_groups()) if size is not None]
+    return max(0, min(sizes, default=_UNKNOWN))
 
 
 def shared_by(processes: int) -> None:
@@ -75,8 +75,8 @@ def _of_limit() -> int | None:
 
 def _of_machine() -> int | None:
     try:
-        told = Path("/proc/meminfo").read_text("ascii")
-        return 1024 * int(re.findall(r"MemAvailable:\s*(\d+) kB", told)[0])
+        lines = Path("/proc/meminfo").read_text("ascii")
+        return 1024 * int(re.findall(r"MemAvailable:\s*(\d+) kB", lines)[0])
     except (OSError, ValueError, IndexError):
         pass
     try:  # without /proc only all of it is told
@@ -88,8 +88,8 @@ def _of_machine() -> int | None:
 def _given_back(group: Path) -> int:
     """Bytes that a control group counts and gives back when they are wanted: files read or written lately."""
     try:
-        told = (group / "memory.stat").read_text("ascii")
-        return int(re.findall(r"^(?:total_)?inactive_file (\d+)", told, re.MULTILINE)[-1])
+        lines = (group / "memory.stat").read_text("ascii")
+        return int(re.findall(r"^(?:total_)?inactive_file (\d+)", lines, re.MULTILINE)[-1])
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -100,7 +100,7 @@ def _of_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/f
         lines = [line.split(":", 2) for line in proc.read_text("utf-8").splitlines()]
     except OSError:
         return []
-    found = []
+    sizes = []
     for _, kind, path in (line for line in lines if len(line) == 3):
         names = {
             "": ("", "memory.max", "memory.current"),
@@ -109,13 +109,13 @@ def _of_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/f
         if kind not in names:
             continue
         base, limit, usage = names[kind]
-        place = root / base / path.lstrip("/")
-        for folder in (place, *place.parents):
+        group = root / base / path.lstrip("/")
+        for folder in (group, *group.parents):
             try:
                 most = int((folder / limit).read_text("ascii"))  # "max", no limit, is no number
-                found.append(most - int((folder / usage).read_text("ascii")) + _given_back(folder))
+                sizes.append(most - int((folder / usage).read_text("ascii")) + _given_back(folder))
             except (OSError, ValueError):
                 pass
             if folder == root:
                 break
-    return found
+    return sizes

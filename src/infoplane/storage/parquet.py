@@ -63,13 +63,13 @@ def csv_text(frame: pl.DataFrame) -> str:
 
     So does text that has apostrophes before one already: `plain_cell` takes one away, and gives what was there.
     """
-    told = [
+    columns = [
         pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
         for name, kind in frame.schema.items()
         if kind == pl.String
     ]
     headers = {name: f"'{name}" for name in frame.columns if re.search(_FORMULA, name)}
-    return frame.with_columns(told).rename(headers).write_csv()
+    return frame.with_columns(columns).rename(headers).write_csv()
 
 
 def plain_cell(text: str) -> str:

@@ -20,6 +20,9 @@ from infoplane.storage.locations import record_in
 from infoplane.storage.parquet import write_parquet
 from infoplane.storage.records import read_record
 
+_UNFIT = (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError)
+"""What code raises that builds a result of content that is not what it should be."""
+
 
 @dataclass(frozen=True)
 class ResultFiles:
@@ -75,7 +78,7 @@ class ResultFiles:
         content = read_record(source, self.schema, self.what, self.command)
         try:
             yield source, content
-        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        except _UNFIT as error:
             if isinstance(error, OSError) and is_address(source):  # it may be whole, and answer later
                 raise
             raise ResultError(

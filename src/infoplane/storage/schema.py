@@ -20,7 +20,7 @@ def misfit(value: Any, hint: Any, where: str = "it") -> str | None:
         if not isinstance(value, Mapping):
             return _said(value, "names and values", where)
         known = ((k, h) for k, h in hint.items() if value.get(k) is not None)
-        return next((said for k, h in known if (said := misfit(value[k], h, f"{where}.{k}"))), None)
+        return next((reason for k, h in known if (reason := misfit(value[k], h, f"{where}.{k}"))), None)
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return None if any(misfit(value, h) is None for h in inner) else _said(value, _words(hint), where)
@@ -30,11 +30,11 @@ def misfit(value: Any, hint: Any, where: str = "it") -> str | None:
         each = inner[:1] * len(value) if origin is list or inner[-1] is ... else inner
         if len(each) != len(value):
             return _said(value, f"a list of {len(each)}", where)
-        return next((said for v, h in zip(value, each, strict=True) if (said := misfit(v, h, f"{where}[]"))), None)
+        return next((reason for v, h in zip(value, each, strict=True) if (reason := misfit(v, h, f"{where}[]"))), None)
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             return _said(value, "names and values", where)
-        return next((said for k, v in value.items() if (said := misfit(v, inner[1], f"{where}.{k}"))), None)
+        return next((reason for k, v in value.items() if (reason := misfit(v, inner[1], f"{where}.{k}"))), None)
     return None if _is(value, hint) else _said(value, _words(hint), where)
 
 
@@ -44,8 +44,8 @@ def check_schema(value: Any, hint: Any, where: str = "it") -> Any:
     Raises:
         ValueError: it does not fit.
     """
-    if said := misfit(value, hint, where):
-        raise ValueError(said)
+    if reason := misfit(value, hint, where):
+        raise ValueError(reason)
     return value
 
 

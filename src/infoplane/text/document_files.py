@@ -62,29 +62,29 @@ def decode_text(data: bytes, label: str, offset: int = 0) -> str:
     )
 
 
-def read_file(path: Path, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+def read_file(path: Path, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
     gz = path.suffix.lower() == ".gz"
     suffix = Path(path.stem).suffix.lower() if gz else path.suffix.lower()
-    found["kind"] = found["kind"] or ("jsonl" if suffix in LINES else suffix[1:] if suffix in FILES else "text")
+    record["kind"] = record["kind"] or ("jsonl" if suffix in LINES else suffix[1:] if suffix in FILES else "text")
     if suffix == ".parquet" and not gz:
-        yield from _parquet(path, label, column, found)
+        yield from _parquet(path, label, column, record)
         return
     times = JSON if suffix in (*LINES, ".json") else TABLE if suffix in TABLES else TEXT
     with reading(label), open_bounded(path, gz, times) as file:
         if suffix in LINES:
-            yield from read_lines(file, label, column, found)
+            yield from read_lines(file, label, column, record)
             return
         text = decode_text(file.read(), label).removeprefix("\ufeff")
     if suffix in TABLES:
-        yield from _table(text, "\t" if suffix == ".tsv" else ",", label, column, found)
+        yield from _table(text, "\t" if suffix == ".tsv" else ",", label, column, record)
     elif suffix == ".json":
-        yield from _json_list(text, label, column, found)
+        yield from _json_list(text, label, column, record)
     else:
         yield label, text
 
 
-def read_lines(file: Iterable[bytes], label: str, column: str | None, found: dict[str, Any]) -> Pairs:
-    pick = Picker(column, found)
+def read_lines(file: Iterable[bytes], label: str, column: str | None, record: dict[str, Any]) -> Pairs:
+    pick = Picker(column, record)
     offset = 0
     for number, data in enumerate(file, start=1):
         line = decode_text(data, f"{label}, line {number},", offset)
@@ -105,8 +105,8 @@ def parse_row(text: str, where: str) -> Any:
         raise TextError(f"{where}: not JSON: {error}{whole}; mend or remove it") from None
 
 
-def _json_list(text: str, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
-    pick = Picker(column, found)
+def _json_list(text: str, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
+    pick = Picker(column, record)
     rows = parse_row(text, label) if text.strip() else []
     if not isinstance(rows, list):
         raise TextError(f"{label} holds a JSON {type(rows).__name__}; expected a list of rows or of strings")
@@ -114,20 +114,20 @@ def _json_list(text: str, label: str, column: str | None, found: dict[str, Any])
         yield f"{label}:{number}", row if isinstance(row, str) else pick(row, f"{label}, entry {number}")
 
 
-def _table(text: str, delimiter: str, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+def _table(text: str, delimiter: str, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
     """Rows of a CSV under a header; a row is named by its number, since a cell may go over several lines."""
-    pick = Picker(column, found)
+    pick = Picker(column, record)
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))  # a document may be longer than 128 KiB
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 0
     try:
         header = next((cells for cells in lines if any(map(str.strip, cells))), [])
-        if twice := next((one for one in header if header.count(one) > 1), None):
+        if twice := next((column_name for column_name in header if header.count(column_name) > 1), None):
             raise TextError(f"{label} has two columns {twice!r}; expected different names")
         if len(header) == 1 and ";" in header[0]:
             raise TextError(f"{label}: its cells seem to be divided by ';'; expected ',' (a .tsv: tabs)")
         name = pick.choose(header, f"{label}, its header") if header else ""
-        at = header.index(name) if header else 0
+        index = header.index(name) if header else 0
         for number, cells in enumerate(lines, start=1):
             if not cells:
                 continue
@@ -136,7 +136,7 @@ def _table(text: str, delimiter: str, label: str, column: str | None, found: dic
                     f"{label}, row {number}: {len(cells)} cells, but the header has {len(header)}; mend or remove "
                     "it, or rename the file .txt to read it as one plain text"
                 )
-            yield f"{label}:{number}", cells[at]
+            yield f"{label}:{number}", cells[index]
     except csv.Error as error:
         raise TextError(
             f"{label}, row {number + 1}: no table as text: {error}; mend it, or rename the file .txt to read it as one "
@@ -144,10 +144,10 @@ def _table(text: str, delimiter: str, label: str, column: str | None, found: dic
         ) from None
 
 
-def _parquet(path: Path, label: str, column: str | None, found: dict[str, Any]) -> Pairs:
+def _parquet(path: Path, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
     import polars as pl
 
-    pick = Picker(column, found)
+    pick = Picker(column, record)
     try:
         refuse_device(path)
         with no_panic():
@@ -176,8 +176,8 @@ def _collected(frame: Any) -> Any:
         return frame.collect()
 
 
-def read_folder(folder: Path, column: str | None, found: dict[str, Any]) -> Pairs:
-    found["kind"] = "folder"
+def read_folder(folder: Path, column: str | None, record: dict[str, Any]) -> Pairs:
+    record["kind"] = "folder"
     paths = []
     for top, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -185,15 +185,15 @@ def read_folder(folder: Path, column: str | None, found: dict[str, Any]) -> Pair
     for path in sorted(paths, key=lambda path: path.relative_to(folder).parts):
         label = path.relative_to(folder).as_posix()
         if _kind(path):
-            found["skipped"].append(label)
+            record["skipped"].append(label)
             continue
         try:
-            yield from read_file(path, label, column, found)
+            yield from read_file(path, label, column, record)
         except TextError as error:
             # A picture beside the texts is no mistake; a text file that is not text is one.
             if path.name.lower().endswith(FILES) or "is not text" not in str(error):
                 raise TextError(f"in folder {folder}: {error}") from None
-            found["skipped"].append(label)
+            record["skipped"].append(label)
 
 
 def _kind(path: Path) -> str | None:
@@ -210,9 +210,9 @@ def _refuse(error: OSError) -> None:
 class Picker:
     """Takes the text out of a row; the column is settled by the first row."""
 
-    def __init__(self, column: str | None, found: dict[str, Any]) -> None:
+    def __init__(self, column: str | None, record: dict[str, Any]) -> None:
         self.column = column
-        self._found = found
+        self._found = record
         self._note()
 
     def _note(self) -> None:

@@ -94,7 +94,7 @@ def read_text(
     for name, value, least in (("limit", limit, 1), ("seed", seed, 0)):
         if value is not None:
             check_whole(name, value, least)
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "source": str(source) if isinstance(source, str | Path) else "python",
         "kind": "",
         "column": None,
@@ -106,24 +106,24 @@ def read_text(
         "skipped": [],
     }
     if not isinstance(source, str | Path):
-        pairs = _python(source, column, found)
+        pairs = _python(source, column, record)
     elif str(source) == "-":
-        pairs = _standard_input(sys.stdin.buffer if stdin is None else stdin, column, found)
+        pairs = _standard_input(sys.stdin.buffer if stdin is None else stdin, column, record)
     elif str(source) == BUILT_IN:
-        found["kind"] = "built-in"
+        record["kind"] = "built-in"
         sample = resources.files("infoplane").joinpath("data/c4-sample.jsonl").read_bytes()
-        pairs = read_lines(sample.splitlines(keepends=True), BUILT_IN, column, found)
+        pairs = read_lines(sample.splitlines(keepends=True), BUILT_IN, column, record)
     elif (path := local_path(source)) is None or (path.is_dir() and _is_dataset(path, split, config)):
-        found |= {"kind": "dataset", "split": split, "config": config, "revision": revision}
-        pairs = _dataset(path, str(source), column, streaming, seed, found)
+        record |= {"kind": "dataset", "split": split, "config": config, "revision": revision}
+        pairs = _dataset(path, str(source), column, streaming, seed, record)
     else:
-        pairs = read_folder(path, column, found) if path.is_dir() else read_file(path, path.name, column, found)
-    if found["kind"] != "dataset":
-        refuse_parts(found["source"], split, config, revision)
-    text = _gather(pairs, found)
-    cut_short = found["kind"] == "folder" and limit is not None  # the rest of it may have columns
+        pairs = read_folder(path, column, record) if path.is_dir() else read_file(path, path.name, column, record)
+    if record["kind"] != "dataset":
+        refuse_parts(record["source"], split, config, revision)
+    text = _gather(pairs, record)
+    cut_short = record["kind"] == "folder" and limit is not None  # the rest of it may have columns
     if column is not None and text.provenance["column"] is None and not cut_short:
-        raise SettingError(f"column {column!r}: {found['source']} is plain text and has no columns; leave it out")
+        raise SettingError(f"column {column!r}: {record['source']} is plain text and has no columns; leave it out")
     return text
 
 
@@ -141,7 +141,7 @@ def refuse_parts(source: str, split: str, config: str | None, revision: str | No
             )
 
 
-def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
+def _gather(pairs: Pairs, record: dict[str, Any]) -> Text:
     """Take documents until the limit is reached; the rest of a long source is never read."""
     documents: list[Document] = []
     digest = hashlib.sha256()
@@ -160,20 +160,20 @@ def _gather(pairs: Pairs, found: dict[str, Any]) -> Text:
         held += sys.getsizeof(text)
         if held > may:
             raise TextError(
-                f"{found['source']} holds more than may be held: {spoken_size(held)} in {len(documents):,} documents "
+                f"{record['source']} holds more than may be held: {spoken_size(held)} in {len(documents):,} documents "
                 f"so far, and {spoken_size(may)} is half of the memory that is free; take fewer with --limit, or give "
                 "a part of it"
             )
         _absorb(digest, name, encoded)
         documents.append(Document(name, text))
-        if len(documents) == found["limit"]:
+        if len(documents) == record["limit"]:
             break
     if not documents:
         what = "its one document is" if empty == 1 else f"its {empty} documents are"
         why = f"{what} empty, or white space only" if empty else "it is empty"
-        raise TextError(f"no text in {found['source']}: {why}; give at least one document")
-    found |= {"documents": len(documents), "empty": empty, "sha256": digest.hexdigest()}
-    return Text(tuple(documents), found)
+        raise TextError(f"no text in {record['source']}: {why}; give at least one document")
+    record |= {"documents": len(documents), "empty": empty, "sha256": digest.hexdigest()}
+    return Text(tuple(documents), record)
 
 
 def text_hash(documents: Iterable[Document]) -> str:
@@ -236,24 +236,24 @@ def _is_dataset(path: Path, split: str, config: str | None) -> bool:
 # ---------------------------------------------------------------------- other sources
 
 
-def _standard_input(stdin: IO[Any], column: str | None, found: dict[str, Any]) -> Pairs:
+def _standard_input(stdin: IO[Any], column: str | None, record: dict[str, Any]) -> Pairs:
     with reading("standard input"):
         data: Any = stdin.read() if hasattr(stdin, "encoding") else Bounded(stdin, TEXT).read()
     data = (data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data).removeprefix(b"\xef\xbb\xbf")
     lines = data.split(b"\n")
     if data.strip() and all(line.lstrip().startswith(b"{") for line in lines if line.strip()):
-        found["kind"] = "stdin jsonl"
-        yield from read_lines((line + b"\n" for line in lines), "stdin", column, found)
+        record["kind"] = "stdin jsonl"
+        yield from read_lines((line + b"\n" for line in lines), "stdin", column, record)
     else:
-        found["kind"] = "stdin text"
+        record["kind"] = "stdin text"
         yield "stdin", decode_text(data, "standard input")
 
 
-def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> Pairs:
-    found["kind"] = "python"
+def _python(items: Iterable[Any], column: str | None, record: dict[str, Any]) -> Pairs:
+    record["kind"] = "python"
     if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
         raise TextError(f"cannot read documents from {type(items).__name__}; expected a path or a list of strings")
-    pick = Picker(column, found)
+    pick = Picker(column, record)
     for number, item in enumerate(items, start=1):
         if isinstance(item, Document):
             yield item.name, item.text
@@ -264,16 +264,16 @@ def _python(items: Iterable[Any], column: str | None, found: dict[str, Any]) -> 
 
 
 def _dataset(
-    path: Path | None, source: str, column: str | None, streaming: bool, seed: int, found: dict[str, Any]
+    path: Path | None, source: str, column: str | None, streaming: bool, seed: int, record: dict[str, Any]
 ) -> Pairs:
-    rows = load_rows(path, source, streaming, found)
-    pick = Picker(column, found)
+    rows = load_rows(path, source, streaming, record)
+    pick = Picker(column, record)
     if rows.column_names:  # a stream may not know them before its first row
         rows = rows.select_columns([pick.choose(list(rows.column_names), source)])
-    yield from ((name, pick(row, name)) for name, row in _chosen_rows(rows, path is not None, source, seed, found))
+    yield from ((name, pick(row, name)) for name, row in _chosen_rows(rows, path is not None, source, seed, record))
 
 
-def load_rows(path: Path | None, source: str, streaming: bool, found: dict[str, Any]) -> Any:
+def load_rows(path: Path | None, source: str, streaming: bool, record: dict[str, Any]) -> Any:
     """The rows of a dataset, a folder at `path` or the id `source`: its `split`, `config` and `revision` in `found`.
 
     Raises:
@@ -285,7 +285,7 @@ def load_rows(path: Path | None, source: str, streaming: bool, found: dict[str, 
         raise TextError(
             f"{source} is read with the package datasets, which is not installed: pip install 'infoplane[hf]'"
         ) from None
-    split = found["split"]
+    split = record["split"]
     try:
         if path is not None and _is_saved(path):
             rows = datasets.load_from_disk(str(path))
@@ -293,13 +293,13 @@ def load_rows(path: Path | None, source: str, streaming: bool, found: dict[str, 
                 if split not in rows:
                     raise TextError(f"{source} has no split {split!r}; it has: {', '.join(rows)}")
                 return rows[split]
-            found["split"] = None
+            record["split"] = None
             return rows
         return datasets.load_dataset(
             str(path or source),
-            found["config"],
+            record["config"],
             split=split,
-            revision=found["revision"],
+            revision=record["revision"],
             streaming=streaming,
         )
     except TextError:
@@ -307,28 +307,28 @@ def load_rows(path: Path | None, source: str, streaming: bool, found: dict[str, 
     except Exception as error:  # the library, the hub and the network each have their own families
         missing = f"there is no local path {source!r}, and " if path is None else ""
         raise TextError(
-            f"{missing}datasets cannot load {source} (split {split!r}, config {found['config']!r}): {reason(error)}"
+            f"{missing}datasets cannot load {source} (split {split!r}, config {record['config']!r}): {reason(error)}"
         ) from None
 
 
 def _chosen_rows(
-    rows: Any, local: bool, source: str, seed: int, found: dict[str, Any]
+    rows: Any, local: bool, source: str, seed: int, record: dict[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    label = found["split"] or "row"
+    label = record["split"] or "row"
     try:
         if hasattr(rows, "__len__"):
             order: Iterable[int] = range(len(rows))
-            if found["limit"] is not None:
-                found["choice"] = f"shuffled, seed {seed}"
+            if record["limit"] is not None:
+                record["choice"] = f"shuffled, seed {seed}"
                 order = np.random.Generator(np.random.PCG64(seed)).permutation(len(rows))
             for index in order:  # row by row: Dataset.shuffle would write beside the data
                 yield f"{label}:{index + 1}", rows[int(index)]
             return
-        if found["limit"] is None and not local:
-            found["limit"] = STREAM_LIMIT
-        if found["limit"] is not None:
-            buffer = min(10_000, 4 * found["limit"])
-            found["choice"] = f"shuffled stream, seed {seed}, buffer {buffer}"
+        if record["limit"] is None and not local:
+            record["limit"] = STREAM_LIMIT
+        if record["limit"] is not None:
+            buffer = min(10_000, 4 * record["limit"])
+            record["choice"] = f"shuffled stream, seed {seed}, buffer {buffer}"
             rows = rows.shuffle(seed=seed, buffer_size=buffer)
         for number, row in enumerate(rows, start=1):
             yield f"{label}:{number}", row

@@ -48,16 +48,16 @@ def gram_codes(symbols: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], ma
     single = np.full(len(symbols), -1, np.int32)
     there = symbols >= 0
     single[there] = np.unique(symbols[there], return_inverse=True)[1].reshape(-1)
-    found = [single]
+    codes = [single]
     for _ in range(1, max_order):
-        shorter = np.concatenate(([-1], found[-1][:-1]))
+        shorter = np.concatenate(([-1], codes[-1][:-1]))
         shorter[starts[starts < len(symbols)]] = -1
         exists = (shorter >= 0) & there
         pairs = shorter[exists].astype(np.int64) * (int(single.max(initial=0)) + 1) + single[exists]
         code = np.full(len(symbols), -1, np.int32)
         code[exists] = np.unique(pairs, return_inverse=True)[1].reshape(-1)
-        found.append(code)
-    return tuple(found)
+        codes.append(code)
+    return tuple(codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,18 +173,18 @@ def read_column(path: str | Path) -> Column:
             refuse_device(path)
             return np.asarray(np.load(path, allow_pickle=False))
         text = read_text(path, times=JSON)
-        found = parse_json(text) if path.suffix.lower() == ".json" else text.splitlines()
+        values = parse_json(text) if path.suffix.lower() == ".json" else text.splitlines()
     except Exception as error:  # numpy raises tokenizer and syntax errors, or MemoryError, for a bad header
         raise LabelError(
             f"labels {path} cannot be read: {reason(error)}; expected .npy, .json or a number or word on each line"
         ) from None
-    if isinstance(found, dict):
-        if wrong := next((k for k, v in found.items() if not isinstance(v, str)), None):
-            raise LabelError(f"labels {path}: {wrong!r} has {found[wrong]!r}; expected a category, in quotes")
-        return found
-    if not isinstance(found, list):
-        raise LabelError(f"labels {path}: a JSON {type(found).__name__}; expected a list, or categories by document")
-    lines = [str(line).strip() for line in found]
+    if isinstance(values, dict):
+        if wrong := next((k for k, v in values.items() if not isinstance(v, str)), None):
+            raise LabelError(f"labels {path}: {wrong!r} has {values[wrong]!r}; expected a category, in quotes")
+        return values
+    if not isinstance(values, list):
+        raise LabelError(f"labels {path}: a JSON {type(values).__name__}; expected a list, or categories by document")
+    lines = [str(line).strip() for line in values]
     if empty := next((i for i, line in enumerate(lines, start=1) if not line), None):
         raise LabelError(f"labels {path}, line {empty} is empty: write -1 where there is no label")
     if all(re.fullmatch(r"-?\d{1,18}", line) for line in lines):

@@ -44,10 +44,10 @@ class Unit:
         Raises:
             SettingError: another unit, or a width that it has not.
         """
-        found = re.fullmatch(r"(word|char|byte)(?::([0-9]+))?", text)
-        if found:
-            name = found[1]
-            width = int(found[2] or USUAL[name])
+        match = re.fullmatch(r"(word|char|byte)(?::([0-9]+))?", text)
+        if match:
+            name = match[1]
+            width = int(match[2] or USUAL[name])
             if 1 <= width <= WIDEST[name]:
                 return cls(name, width)
         known = ", ".join(f"{name}:1 to {name}:{most}" for name, most in WIDEST.items())

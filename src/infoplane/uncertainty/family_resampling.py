@@ -167,8 +167,8 @@ def correlation_of(products: Floats) -> Floats:
     left = np.minimum(rest[:, 0, 0], rest[:, 1, 1])
     singular |= left < _SINGULAR
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = rest[:, 0, 1] / np.sqrt(rest[:, 0, 0] * rest[:, 1, 1])
-    return np.asarray(np.where(singular, np.nan, np.clip(found, -1, 1)))
+        correlations = rest[:, 0, 1] / np.sqrt(rest[:, 0, 0] * rest[:, 1, 1])
+    return np.asarray(np.where(singular, np.nan, np.clip(correlations, -1, 1)))
 
 
 _ROUNDING = 1e-13  # of the largest sum of squares over draws

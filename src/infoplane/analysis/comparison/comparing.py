@@ -45,8 +45,8 @@ def compare(members: Sequence[Member]) -> Comparison:
     """
     _check(members)
     rows = {m.name: _rows(m.measurement) for m in members}
-    named = dict.fromkeys(row.position_set for found in rows.values() for row in found.values())
-    sets = [s for s in named if s is not None and all(any(k[1] == s for k in found) for found in rows.values())]
+    named = dict.fromkeys(row.position_set for by_key in rows.values() for row in by_key.values())
+    sets = [s for s in named if s is not None and all(any(k[1] == s for k in by_key) for by_key in rows.values())]
     if not sets:
         raise ResultError(
             "the measurements have no quantity in common: measure them with the same --orders, --text-labels and "
@@ -81,17 +81,17 @@ def _check(members: Sequence[Member]) -> None:
     for m in members:
         if m.measurement.provenance.get("difference"):
             raise ResultError(f"{m.name} is a difference of two measurements already: name the measurements themselves")
-    units = {m.name: str((m.measurement.provenance.get("settings") or {}).get("unit")) for m in members}
+    units = {m.name: str(m.measurement.origin.settings.unit) for m in members}
     if len(set(units.values())) > 1:
-        said = ", ".join(f"{name} in {unit}" for name, unit in units.items())
-        raise ResultError(f"the measurements are in different units ({said}): measure again with one --unit")
+        listed = ", ".join(f"{name} in {unit}" for name, unit in units.items())
+        raise ResultError(f"the measurements are in different units ({listed}): measure again with one --unit")
 
 
-def _rows(found: Measurement) -> dict[tuple[str, str | None, str | None], Estimate]:
+def _rows(measurement: Measurement) -> dict[tuple[str, str | None, str | None], Estimate]:
     """Whole-model rows by quantity, position set and side: of the first estimator, frequency weights, own positions."""
-    named = found.provenance.get("settings", {}).get("estimators") or [None]
+    named = measurement.origin.settings.estimators or (None,)
     rows: dict[tuple[str, str | None, str | None], Estimate] = {}
-    for row in found.select(layer="model"):
+    for row in measurement.select(layer="model"):
         if row.quantity not in QUANTITIES or row.weight not in (None, "frequency"):
             continue
         if row.quantity not in PREFERENCES and row.estimator != named[0]:  # of preferences the first row is the one
@@ -121,11 +121,9 @@ def _value(row: Estimate) -> dict[str, Any]:
 
 
 def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Estimate) -> dict[str, Any]:
-    a, b = mine.provenance, theirs.provenance
+    a, b = mine.origin, theirs.origin
     value = row.value - other.value
-    same_documents = a.get("blocks_hash") == b.get("blocks_hash") and (a.get("text") or {}).get("sha256") == (
-        (b.get("text") or {}).get("sha256")
-    )
+    same_documents = a.blocks_hash == b.blocks_hash and a.text.sha256 == b.text.sha256
     paired = same_documents and len(row.replicates) == len(other.replicates) > 0
     if paired:
         error = error_and_interval(value, np.subtract(row.replicates, other.replicates))[0]
@@ -134,7 +132,7 @@ def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Es
     else:
         error = math.hypot(row.standard_error, other.standard_error)
     spread = (row.reference_error, other.reference_error)
-    same_points = a.get("points_hash") == b.get("points_hash")
+    same_points = a.points_hash == b.points_hash
     known = None not in spread
     if error is not None and known:
         error = math.sqrt(error**2 + sum(r**2 for r in spread if r is not None))
@@ -155,50 +153,49 @@ def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Es
 
 
 def _member(m: Member) -> dict[str, Any]:
-    p = m.measurement.provenance
-    model = p.get("model") or {}
+    origin = m.measurement.origin
 
     def of(quantity: str) -> float | None:
-        found = m.measurement.select(quantity=quantity, layer="model")
-        return found[0].value if found else None
+        rows = m.measurement.select(quantity=quantity, layer="model")
+        return rows[0].value if rows else None
 
     return {
         "name": m.name,
         "family": m.family,
-        "model": str(model.get("source")),
-        "revision": model.get("revision"),
+        "model": str(origin.model.source),
+        "revision": origin.model.revision,
         "parameters": m.parameters,
-        "width": model.get("width"),
-        "dtype": p.get("dtype"),
-        "tokens": p.get("tokens"),
-        "documents": p.get("documents"),
+        "width": origin.model.width,
+        "dtype": origin.dtype,
+        "tokens": origin.tokens,
+        "documents": origin.documents,
         "bits_per_byte": of("bits_per_byte"),
         "loss": of("loss"),
-        "reference_sets": (p.get("points") or {}).get("sets"),
+        "reference_sets": origin.points.sets,
     }
 
 
 def _warnings(members: Sequence[Member]) -> list[str]:
-    said = []
-    records = {m.name: m.measurement.provenance for m in members}
+    warnings = []
+    origins = {m.name: m.measurement.origin for m in members}
 
     def differ(what: str, of: dict[str, Any], more: str) -> None:
         if len({str(v) for v in of.values()}) > 1:
-            said.append(f"{what} ({', '.join(f'{name}: {v}' for name, v in of.items())}): {more}")
+            warnings.append(f"{what} ({', '.join(f'{name}: {v}' for name, v in of.items())}): {more}")
 
-    differ("different dtypes", {n: p.get("dtype") for n, p in records.items()}, "rounding differs, measure in one")
+    differ("different dtypes", {n: o.dtype for n, o in origins.items()}, "rounding differs, measure in one")
     differ(
         "different numbers of reference points",
-        {n: (p.get("points") or {}).get("m") for n, p in records.items()},
+        {n: o.points.m for n, o in origins.items()},
         "the codes are not equally fine, so no figure compares",
     )
-    estimators = {n: ((p.get("settings") or {}).get("estimators") or [None])[0] for n, p in records.items()}
+    estimators = {n: next(iter(o.settings.estimators), None) for n, o in origins.items()}
     differ("different estimators", estimators, "their figures do not compare")
-    widths = {n: (p.get("model") or {}).get("width") for n, p in records.items()}
-    few = [n for n, p in records.items() if ((p.get("points") or {}).get("sets") or 1) < 5]
+    widths = {n: o.model.width for n, o in origins.items()}
+    few = [n for n, o in origins.items() if (o.points.sets or 1) < 5]
     if len(set(widths.values())) > 1 and few:
-        said.append(
+        warnings.append(
             "models of different width share no reference points, and the error of those is unknown for "
             f"{', '.join(few)}: between widths no difference is claimed; measure with --reference-sets 5 or more"
         )
-    return said
+    return warnings

@@ -10,12 +10,11 @@ from typing import Any
 import polars as pl
 
 from infoplane.analysis.comparison.fairness import kind_of_labels
-from infoplane.errors import ResultError
-from infoplane.storage import atomic_files as files
-from infoplane.storage import check_schema, read_record, record_in, to_path, write_parquet
+from infoplane.storage import ResultFiles, check_schema
 
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
+FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "comparison", "compare", sealed=False)
 _RECORD: Mapping[str, Any] = {
     "members": list[dict[str, Any]],
     "values": list[dict[str, Any]],
@@ -105,10 +104,7 @@ class Comparison:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
-        folder = to_path(folder)
-        write_parquet(folder / TABLE_NAME, self.values)
-        files.write_record(folder / JSON_NAME, self.to_dict())
-        return folder / JSON_NAME, folder / TABLE_NAME
+        return FILES.write(folder, self.to_dict(), self.values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -128,9 +124,7 @@ class Comparison:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        source = record_in(path, JSON_NAME)
-        record = read_record(source, SCHEMA, "comparison", "compare")
-        try:
+        with FILES.read(path) as (_, record):
             check_schema(record, _RECORD)
             for m in record["members"]:
                 check_schema([m["name"], m["parameters"]], tuple[str, int | None], "a model")
@@ -138,8 +132,8 @@ class Comparison:
                     raise ValueError(f"{m['name']} has {m['parameters']} parameters")
             for row in (*record["values"], *record["differences"]):
                 value = row["difference" if "difference" in row else "value"]
-                told = [row["name"], row["quantity"], row["position_set"], row["unit"], value]
-                check_schema(told, tuple[str, str, str, str, float], "a row")
+                cells = [row["name"], row["quantity"], row["position_set"], row["unit"], value]
+                check_schema(cells, tuple[str, str, str, str, float], "a row")
                 if "difference" in row:
                     check_schema([row["from"], row["reference_error"]], tuple[str, str], "a difference")
                 if (row["low"] is None) != (row["high"] is None):
@@ -154,5 +148,3 @@ class Comparison:
                 },
                 tuple(record["warnings"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError) as error:
-            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None

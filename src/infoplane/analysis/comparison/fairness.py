@@ -22,23 +22,21 @@ def kind_of_labels(position_set: str) -> str:
 
 def fair(members: Sequence[Member], n: Sequence[int], position_set: str) -> tuple[bool, str]:
     """Whether figures of a set of positions compare, and why (not)."""
-    records = [m.measurement.provenance for m in members]
-    if len({str(p.get("windows_hash")) for p in records}) == 1:
+    origins = [m.measurement.origin for m in members]
+    if len({origin.windows_hash for origin in origins}) == 1:
         return True, f"the same {n[0]:,} positions of the same windows"
     if position_set in ("answers", "matched"):
         return False, "preferences are about the same question, but on the tokens of different windows"
     if kind_of_labels(position_set) == "P_":
         return False, "labels and positions are those of different windows" + (
-            ": the tokenizers differ" if len({tokenizer_of(p) for p in records}) > 1 else ", cut of different text"
+            ": the tokenizers differ"
+            if len({origin.windows.tokenizer.hash for origin in origins}) > 1
+            else ", cut of different text"
         )
-    if len({str((p.get("text") or {}).get("sha256")) for p in records}) > 1:
+    if len({origin.text.sha256 for origin in origins}) > 1:
         return False, "the texts are not the same: measure all models on one text, cut to the same --bytes"
     if max(n) - min(n) > ALIKE * max(n):
         return False, f"the same text, but {min(n):,} to {max(n):,} positions: cut it to the same --bytes"
     if min(n) == max(n):
         return True, f"the same {n[0]:,} positions of the same text, whatever the tokenizer"
     return True, f"the same text, {min(n):,} to {max(n):,} positions (windows end at different places)"
-
-
-def tokenizer_of(provenance: Mapping[str, Any]) -> str:
-    return str(((provenance.get("windows") or {}).get("tokenizer") or {}).get("hash"))

@@ -127,15 +127,15 @@ class Cases:
         paths = [path] if isinstance(path, str | Path) else list(path)
         tables = [_table(p) for p in paths]
         table = pl.concat(tables, how="diagonal_relaxed") if len(tables) > 1 else tables[0]
-        told = " and ".join(map(str, paths))
-        names = [_column(table, name, told) for name in (model, family)]
+        listed = " and ".join(map(str, paths))
+        names = [_column(table, name, listed) for name in (model, family)]
         models = tuple(table[names[0]].fill_null("").cast(pl.String).to_list())
         if blank := [i + 1 for i, m in enumerate(models) if not m]:
-            raise ResultError(f"{told}: rows without a model name: {_listed(map(str, blank))}")
+            raise ResultError(f"{listed}: rows without a model name: {_listed(map(str, blank))}")
         groups = tuple(table[names[1]].cast(pl.String).fill_null("").to_list())
-        x, y = (pl.DataFrame([_numbers(table, n, told) for n in dict.fromkeys(w)]) for w in (features, scores))
+        x, y = (pl.DataFrame([_numbers(table, n, listed) for n in dict.fromkeys(w)]) for w in (features, scores))
         x_errors, y_errors = (
-            pl.DataFrame([_numbers(table, n + ERROR, told).alias(n) for n in f.columns if n + ERROR in table])
+            pl.DataFrame([_numbers(table, n + ERROR, listed).alias(n) for n in f.columns if n + ERROR in table])
             for f in (x, y)
         )
         for name in y.columns:
@@ -152,14 +152,14 @@ class Cases:
         Raises:
             ResultError: no score or no feature is left.
         """
-        told, kept = list(self.warnings), []
+        warnings, kept = list(self.warnings), []
         for what, frame in (("feature", self.features), ("score", self.scores)):
             flat = [name for name in frame.columns if frame[name].drop_nulls().n_unique() < 2]
-            told += [f"{what} {name!r} has fewer than two different values and was left out" for name in flat]
+            warnings += [f"{what} {name!r} has fewer than two different values and was left out" for name in flat]
             kept.append(frame.drop(flat))
             if frame.width and not kept[-1].width:
                 raise ResultError(f"no {what} is left: {', '.join(flat)} is constant or empty")
-        return replace(self, features=kept[0], scores=kept[1], warnings=tuple(told))
+        return replace(self, features=kept[0], scores=kept[1], warnings=tuple(warnings))
 
     def sample(self, features: Sequence[str], score: str, at_least: int = MIN_MODELS) -> Sample:
         """The complete cases of some features and one score.

@@ -104,23 +104,23 @@ def _of(sample: Sample, feature: str, score: str, method: str, seed: int, draws:
         safe = (aa > 0) & (bb > 0)
         return np.where(safe, ab / np.sqrt(np.where(safe, aa * bb, 1)), np.nan)
 
-    found = infer(pearson if method == "pearson" else spearman, sample.family, seed=seed, draws=draws)
-    if not np.isfinite(found.value):
-        return replace(row, unit=found.unit, warning="one of the two is constant on the models that have both")
+    inference = infer(pearson if method == "pearson" else spearman, sample.family, seed=seed, draws=draws)
+    if not np.isfinite(inference.value):
+        return replace(row, unit=inference.unit, warning="one of the two is constant on the models that have both")
     warning = None
-    if found.unit == "models":
+    if inference.unit == "models":
         warning = (
             f"{sample.families} families, and {MIN_FAMILIES} are needed to draw them: models were, so the interval "
             "speaks of these families only"
         )
     return replace(
         row,
-        value=found.value,
-        interval=found.interval,
-        bootstrap=found.bootstrap,
-        p=published_p(found.value, n),
-        p_family=found.p,
-        unit=found.unit,
+        value=inference.value,
+        interval=inference.interval,
+        bootstrap=inference.bootstrap,
+        p=published_p(inference.value, n),
+        p_family=inference.p,
+        unit=inference.unit,
         warning=warning,
     )
 
@@ -161,9 +161,9 @@ def statsmodels(module: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the import of statsmodels warns of is not the user's to mend
-            found: ModuleType = importlib.import_module(f"statsmodels.{module}")
+            loaded: ModuleType = importlib.import_module(f"statsmodels.{module}")
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith(("statsmodels", "patsy", "pandas")):
             raise
         raise SettingError(f"a forecast needs the package {error.name}: pip install 'infoplane[forecast]'") from None
-    return found
+    return loaded

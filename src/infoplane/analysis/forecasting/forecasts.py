@@ -25,21 +25,13 @@ from infoplane.analysis.forecasting.power import Power, design_effect, detectabl
 from infoplane.analysis.forecasting.validation import HeldOut, Prediction, Validation, predict, validate
 from infoplane.analysis.forecasting.verdicts import of_feature, of_validation
 from infoplane.errors import ResultError, SettingError, check_whole
+from infoplane.storage import ResultFiles, check_schema, fields_of, read_parquet, versions
 from infoplane.storage import atomic_files as files
-from infoplane.storage import (
-    check_schema,
-    fields_of,
-    read_parquet,
-    read_record,
-    record_in,
-    to_path,
-    versions,
-    write_parquet,
-)
 from infoplane.uncertainty import DRAWS, MIN_FAMILIES, Floats
 
 SCHEMA = "infoplane/forecast/1"
 JSON_NAME, TABLE_NAME = "forecast.json", "forecast.parquet"
+FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "forecast", "forecast")
 _PACKAGES = ("infoplane", "numpy", "scipy", "statsmodels")
 Row = TypeVar("Row")
 
@@ -79,7 +71,6 @@ class Forecast:
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `forecast.parquet`, then `forecast.json`, each whole or not at all."""
-        folder = to_path(folder)
         table = [
             {
                 **dataclasses.asdict(row),
@@ -89,9 +80,7 @@ class Forecast:
             for row in self.held_out
         ]
         frame = pl.DataFrame([{name: row[name] for name in _TABLE} for row in table], schema=_TABLE)
-        write_parquet(folder / TABLE_NAME, frame)
-        files.write_record(folder / JSON_NAME, self.to_dict(), folder / TABLE_NAME)
-        return folder / JSON_NAME, folder / TABLE_NAME
+        return FILES.write(folder, self.to_dict(), frame)
 
     @classmethod
     def load(cls, path: str | Path) -> Forecast:
@@ -100,9 +89,7 @@ class Forecast:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        source = record_in(path, JSON_NAME)
-        record = read_record(source, SCHEMA, "forecast", "forecast")
-        try:
+        with FILES.read(path) as (source, record):
             held = [
                 HeldOut(
                     **{k: v for k, v in row.items() if k not in ("low", "high")},
@@ -120,8 +107,6 @@ class Forecast:
                 [p["settings"]["structure"], p["settings"]["baselines"]], tuple[list[str], list[str]], "settings"
             )
             return cls(**rows, held_out=tuple(held), verdicts=tuple(record["verdicts"]), provenance=p)
-        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 
 _PROMISED = tuple[list[str], list[str], list[str], dict[str, Any], dict[str, tuple[float, float]], list[str]]
@@ -164,17 +149,17 @@ def forecast(
     check_whole("seed", seed, 0)
     if draws < 1:
         raise SettingError(f"draws = {draws}: expected 1 or more, such as {DRAWS}")
-    asked = tuple(dict.fromkeys(baselines)), tuple(scores if scores is not None else cases.scores.columns)
+    chosen = tuple(dict.fromkeys(baselines)), tuple(scores if scores is not None else cases.scores.columns)
     wanted = (
-        tuple(structure) if structure is not None else tuple(c for c in cases.features.columns if c not in asked[0])
+        tuple(structure) if structure is not None else tuple(c for c in cases.features.columns if c not in chosen[0])
     )
-    if both := sorted(set(wanted) & set(asked[0])):
+    if both := sorted(set(wanted) & set(chosen[0])):
         raise SettingError(f"{both[0]!r} is asked as structure and as a baseline: it can be only one")
-    cases.matrix((*asked[0], *wanted), cases.features)  # names what is not there, before what is constant is left out
-    cases.matrix(asked[1], cases.scores)
+    cases.matrix((*chosen[0], *wanted), cases.features)  # names what is not there, before what is constant is left out
+    cases.matrix(chosen[1], cases.scores)
     cases = cases.varying()
-    base, features = (tuple(n for n in names if n in cases.features.columns) for names in (asked[0], wanted))
-    targets = tuple(s for s in asked[1] if s in cases.scores.columns)
+    base, features = (tuple(n for n in names if n in cases.features.columns) for names in (chosen[0], wanted))
+    targets = tuple(s for s in chosen[1] if s in cases.scores.columns)
     if not features:
         raise SettingError("no structure to judge: name features that are no baseline and are not constant")
     if not targets:
@@ -187,11 +172,11 @@ def forecast(
         plain += correlations(cases, base, targets, seed=seed, draws=draws)
     partial = partials(cases, features, targets, base, seed=seed, draws=draws)
     validations, held, predictions = list[Validation](), list[HeldOut](), list[Prediction]()
-    refused, said = dict[str, str](), list[str]()
+    refused, notes = dict[str, str](), list[str]()
     for score in targets:
         for row in plain:
             if row.method == "pearson" and row.score == score and row.feature in features:
-                said.append(of_feature(row, [p for p in partial if (p.feature, p.score) == (row.feature, score)]))
+                notes.append(of_feature(row, [p for p in partial if (p.feature, p.score) == (row.feature, score)]))
         try:
             rows, models = validate(cases, score, base, features, level, strict)
         except ResultError as error:
@@ -200,7 +185,7 @@ def forecast(
             continue
         validations += rows
         held += models
-        said.append(of_validation(rows))
+        notes.append(of_validation(rows))
         if rows[0].families < families_for(level):
             warnings.append(
                 f"{score}: no {level:.0%} intervals, which need {families_for(level)} families; "
@@ -219,7 +204,7 @@ def forecast(
         tuple(held),
         tuple(predictions),
         _power(cases, plain, base, power, alpha, len(features) * len(targets), features),
-        tuple(s for s in said if s),
+        tuple(s for s in notes if s),
         {
             "models": list(cases.models),
             "families": list(cases.families),
@@ -268,8 +253,8 @@ def _power(
             if spread <= 1e-9 * float(np.sqrt(np.sum(sample.x[:, 0] ** 2) * np.sum(sample.y**2))):
                 continue  # the baselines determine one of the two
             r, effect, k = float(x @ y) / spread, design_effect(x, y, sample.family), len(given)
-            found = 1e-6 < abs(r) < 1
-            models = models_needed(r, power, alpha, tests, effect) + k if found else None
+            is_proper = 1e-6 < abs(r) < 1
+            models = models_needed(r, power, alpha, tests, effect) + k if is_proper else None
             each = len(sample.y) / sample.families
             rows.append(
                 Power(

@@ -55,43 +55,43 @@ def join(measurements: Sequence[Measurement], scores: Scores, *, told: Sequence[
     names = [_spoken(m) for m in models]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ScoreError(f"{twice[0]} was measured twice: name one of its measurements")
-    found = match_models(models, scores).refuse_none()
+    matching = match_models(models, scores).refuse_none()
     published = model_facts()
     rows, notes = [], []
-    for one in found.matched:
-        i = models.index(one.measured)
-        of_tables = published.get(one.model) or {}
-        parameters = (measurements[i].provenance.get("model") or {}).get("parameters")
+    for match in matching.matched:
+        i = models.index(match.measured)
+        of_tables = published.get(match.model) or {}
+        parameters = measurements[i].origin.model.parameters
         rows.append(
             {
                 "model": names[i],
                 "family": known[i].get("family")
                 or of_tables.get("family")
-                or family_of(one.measured.model)
+                or family_of(match.measured.model)
                 or names[i],
                 "parameters": parameters,
                 **{name: known[i].get(name) or of_tables.get(name) for name in FACTS},
                 **_figures(measurements[i]),
-                **{k: v for k, v in one.scores.wide().row(0, named=True).items() if k != "model"},
+                **{k: v for k, v in match.scores.wide().row(0, named=True).items() if k != "model"},
             }
         )
-        notes += [f"{names[i]}: {note}" for note in one.notes]
-    return Joined(pl.DataFrame(rows, infer_schema_length=None), found.unmatched, tuple(notes))
+        notes += [f"{names[i]}: {note}" for note in match.notes]
+    return Joined(pl.DataFrame(rows, infer_schema_length=None), matching.unmatched, tuple(notes))
 
 
-def _measured(found: Measurement, told: Mapping[str, Any]) -> Measured:
-    plain = Measured.of(found.provenance)
-    name = told.get("model")
-    return plain if name is None else Measured(str(name), told.get("revision") or plain.revision, plain.dtype)
+def _measured(measurement: Measurement, facts: Mapping[str, Any]) -> Measured:
+    plain = Measured.of(measurement.provenance)
+    name = facts.get("model")
+    return plain if name is None else Measured(str(name), facts.get("revision") or plain.revision, plain.dtype)
 
 
 def _spoken(model: Measured) -> str:
     return model.model + (f"@{model.revision}" if model.revision else "")
 
 
-def _figures(found: Measurement) -> dict[str, float]:
+def _figures(measurement: Measurement) -> dict[str, float]:
     row: dict[str, float] = {}
-    for name, estimate in figures_by_column(found).items():
+    for name, estimate in figures_by_column(measurement).items():
         row[name] = estimate.value
         errors = [e for e in (estimate.standard_error, estimate.reference_error) if e is not None]
         if errors:

@@ -121,9 +121,9 @@ def _of(sample: Sample, row: Partial, seed: int, draws: int) -> Partial:
     def statistic(weights: Floats) -> Floats:
         return correlation_of(covariances(z, weights, within))
 
-    found = infer(statistic, sample.family, seed=seed, draws=draws)
-    if not np.isfinite(found.value):
-        return replace(row, unit=found.unit, warning="the baselines alone determine the feature or the score here")
+    inference = infer(statistic, sample.family, seed=seed, draws=draws)
+    if not np.isfinite(inference.value):
+        return replace(row, unit=inference.unit, warning="the baselines alone determine the feature or the score here")
     design = _design(sample, within is not None)
     x = sample.x[:, 0]
     ols = statsmodels("regression.linear_model").OLS
@@ -134,22 +134,22 @@ def _of(sample: Sample, row: Partial, seed: int, draws: int) -> Partial:
     warning = None
     if own.rsquared > _DETERMINED:
         warning = f"the baselines determine {row.feature} to {own.rsquared:.1%}: little of its own is left to judge"
-    elif found.unit == "models":
+    elif inference.unit == "models":
         warning = f"{sample.families} families, and {MIN_FAMILIES} are needed to draw them: models were"
     out_base, out_full = (None, None) if within is not None else _held_out(sample)
     return replace(
         row,
-        value=found.value,
-        interval=found.interval,
-        bootstrap=found.bootstrap,
-        p_family=found.p,
+        value=inference.value,
+        interval=inference.interval,
+        bootstrap=inference.bootstrap,
+        p_family=inference.p,
         p=float(full.pvalues[-1]),
         r2=float(base.rsquared),
         gain=float(full.rsquared_adj - base.rsquared_adj),
         held_out_r2=out_base,
         held_out_gain=None if out_base is None or out_full is None else out_full - out_base,
         explained=float(own.rsquared),
-        unit=found.unit,
+        unit=inference.unit,
         warning=warning,
     )
 

@@ -93,16 +93,16 @@ class Prediction:
 
 def predictors(baselines: Sequence[str], structure: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The sets of features that are compared, by name."""
-    found: dict[str, tuple[str, ...]] = {MEAN: ()}
-    found |= {name: (name,) for name in baselines if len(baselines) > 1}
-    found |= {" + ".join(baselines[:i]): tuple(baselines[:i]) for i in range(2, len(baselines))}
+    sets: dict[str, tuple[str, ...]] = {MEAN: ()}
+    sets |= {name: (name,) for name in baselines if len(baselines) > 1}
+    sets |= {" + ".join(baselines[:i]): tuple(baselines[:i]) for i in range(2, len(baselines))}
     if baselines:
-        found[BASELINES] = tuple(baselines)
+        sets[BASELINES] = tuple(baselines)
     if structure:
-        found[STRUCTURE] = tuple(structure)
+        sets[STRUCTURE] = tuple(structure)
     if baselines and structure:
-        found[BOTH] = (*baselines, *structure)
-    return found
+        sets[BOTH] = (*baselines, *structure)
+    return sets
 
 
 def validate(
@@ -179,11 +179,11 @@ def predict(
     everything = (*baselines, *structure)
     sample = cases.sample(everything, score)
     sets = predictors(baselines, structure)
-    asked = dict.fromkeys(name for name in (list(sets)[-1], BASELINES) if name in sets)
+    chosen = dict.fromkeys(name for name in (list(sets)[-1], BASELINES) if name in sets)
     supported = sample.families >= families_for(level)
     known = {cases.models[i] for i in sample.rows}
     rows = []
-    for name in asked:
+    for name in chosen:
         columns = sets[name]
         reference, values = _columns(sample, everything, columns), new.matrix(columns, new.features)
         fit = fit_ridge(reference)
@@ -220,8 +220,8 @@ def _difference(residuals: Floats, reference: Floats, sample: Sample) -> tuple[f
         total = weights.sum(axis=1)
         return np.asarray(np.sqrt(weights @ residuals**2 / total) - np.sqrt(weights @ reference**2 / total))
 
-    found = infer(statistic, sample.family, seed=0, draws=0, correlation=False)
-    return found.value, found.interval if found.unit == "families" else None
+    inference = infer(statistic, sample.family, seed=0, draws=0, correlation=False)
+    return inference.value, inference.interval if inference.unit == "families" else None
 
 
 def _held_out(

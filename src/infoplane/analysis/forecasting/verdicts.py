@@ -33,24 +33,24 @@ def of_feature(row: Correlation, given: Sequence[Partial]) -> str:
     name = f"{row.feature} and {row.score}"
     if row.value is None:
         return f"{name}: no correlation ({row.warning})."
-    said = f"{name}: r = {row.value:+.2f}{_interval(row.interval)}, q = {_q(row.q)}"
-    said = f"{said}, {row.n} models of {row.families} families"
-    found = row.q is not None and row.q <= Q
+    sentence = f"{name}: r = {row.value:+.2f}{_interval(row.interval)}, q = {_q(row.q)}"
+    sentence = f"{sentence}, {row.n} models of {row.families} families"
+    is_discovery = row.q is not None and row.q <= Q
     sets = [p for p in given if p.value is not None and FAMILY not in p.baselines]
     if not sets:
         rest = "No baseline was given, so nothing says whether this is size."
-        return f"{said}. {rest}" if found else f"{said}: not told from chance."
+        return f"{sentence}. {rest}" if is_discovery else f"{sentence}: not told from chance."
     last = sets[-1]
     known, inside = _listed(last.baselines), _inside(given, last)
     if last.q is not None and last.q <= Q:
-        hidden = "" if found else ", which hid it"
-        return f"{said}; {_given(last)}: it says something beyond {known}{hidden}.{inside}"
-    if not found:
-        return f"{said}: not told from chance."
+        hidden = "" if is_discovery else ", which hid it"
+        return f"{sentence}; {_given(last)}: it says something beyond {known}{hidden}.{inside}"
+    if not is_discovery:
+        return f"{sentence}: not told from chance."
     first = next(p for p in sets if p.q is None or p.q > Q)
     if first.value is not None and abs(first.value) < abs(row.value) / 2:
-        return f"{said}; {_given(first)}: the correlation is explained by {_listed(first.baselines)}.{inside}"
-    return f"{said}; {_given(last)}: not told from an effect of {known} with so few models.{inside}"
+        return f"{sentence}; {_given(first)}: the correlation is explained by {_listed(first.baselines)}.{inside}"
+    return f"{sentence}; {_given(last)}: not told from an effect of {known} with so few models.{inside}"
 
 
 def of_validation(rows: Sequence[Validation]) -> str:
@@ -61,7 +61,7 @@ def of_validation(rows: Sequence[Validation]) -> str:
         return ""
     reference = by[BASELINES] if BASELINES in by else by[MEAN]
     what = "all baselines" if BASELINES in by else "the mean of the other families"
-    said = (
+    sentence = (
         f"{full.score}, on families left out: RMSE {full.rmse:.3g} with structure and {reference.rmse:.3g} with "
         f"{what}, difference {full.difference:+.2g}{_interval(full.interval, '.2g')}"
     )
@@ -76,7 +76,7 @@ def of_validation(rows: Sequence[Validation]) -> str:
     mean = by[MEAN]
     best = min(rows, key=lambda row: row.rmse)
     worse = f"; no predictor beats the mean ({mean.rmse:.3g})" if best is mean else ""
-    return f"{said}: {end}{worse}."
+    return f"{sentence}: {end}{worse}."
 
 
 def _given(p: Partial) -> str:

@@ -185,16 +185,16 @@ def _arguments(given: Any) -> dict[str, Any]:
     if not isinstance(given, str):
         return {}
     pairs = (part.partition("=") for part in given.split(","))
-    told = {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
-    return {key: value for key, value in told.items() if value not in ("", "None")}
+    arguments = {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
+    return {key: value for key, value in arguments.items() if value not in ("", "None")}
 
 
 def _precision(config: Mapping[str, Any], args: Mapping[str, Any]) -> str | None:
     for bits in ("4bit", "8bit"):
         if str(args.get(f"load_in_{bits}", "")).lower() == "true":
             return bits
-    for told in (config.get("model_dtype"), args.get("dtype"), args.get("torch_dtype")):
-        name = str(told or "auto").removeprefix("torch.")
+    for dtype in (config.get("model_dtype"), args.get("dtype"), args.get("torch_dtype")):
+        name = str(dtype or "auto").removeprefix("torch.")
         if name != "auto":
             return _SHORT.get(name, name)
     return None
@@ -210,16 +210,16 @@ def _n_shot(record: Mapping[str, Any], config: Mapping[str, Any], task: str) -> 
     return _count(config.get("num_fewshot")) if shots is None else shots
 
 
-def _count(told: Any) -> int | None:
-    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told < 2**63 else None
+def _count(count: Any) -> int | None:
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**63 else None
 
 
 def _date(record: Mapping[str, Any], path: Path) -> float | None:
-    told = record.get("date")
-    if isinstance(told, int | float) and not isinstance(told, bool):
-        return float(told)
-    if found := _DATED.search(path.name):  # the clock of the machine that wrote it, in a zone that is not told
-        day, _, hour = found[1].partition("T")
+    stamp = record.get("date")
+    if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+        return float(stamp)
+    if match := _DATED.search(path.name):  # the clock of the machine that wrote it, in a zone that is not told
+        day, _, hour = match[1].partition("T")
         with contextlib.suppress(ValueError):  # a thirteenth month
             return datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}+00:00").timestamp()
     return None

@@ -118,19 +118,20 @@ def match_models(measured: Iterable[Measured | str], scores: Scores, chat_templa
         scores: of any models.
         chat_template: whether scores with a chat template are wanted. None: without, if there are both.
     """
-    models = [Measured(one) if isinstance(one, str) else one for one in measured]
+    models = [Measured(named) if isinstance(named, str) else named for named in measured]
     index = NameIndex.of(scores.models)
-    places = [_place(one, index) for one in models]
+    places = [_place(named, index) for named in models]
     wanted = {place[0] for place in places if not isinstance(place, str)}
     rows = scores.table.filter(pl.col("model").is_in(wanted)).partition_by("model", as_dict=True)
     found = [
-        _match(one, place, scores, rows, chat_template)
+        _match(named, place, scores, rows, chat_template)
         if not isinstance(place, str)
-        else Unmatched(one, place, near(ALIASES.get(one.model, one.model), scores.models))
-        for one, place in zip(models, places, strict=True)
+        else Unmatched(named, place, near(ALIASES.get(named.model, named.model), scores.models))
+        for named, place in zip(models, places, strict=True)
     ]
     return Matching(
-        tuple(one for one in found if isinstance(one, Match)), tuple(one for one in found if isinstance(one, Unmatched))
+        tuple(named for named in found if isinstance(named, Match)),
+        tuple(named for named in found if isinstance(named, Unmatched)),
     )
 
 
@@ -140,20 +141,20 @@ def find_scores(name: str, names: Sequence[str]) -> str:
     Raises:
         ScoreError: none, or more than one, with near names.
     """
-    found = NameIndex.of(names).find(name)
-    if isinstance(found, str):
-        raise ScoreError(f"no scores of {name!r}: {found}; {spoken_near(near(name, names))}")
-    return found[0]
+    match = NameIndex.of(names).find(name)
+    if isinstance(match, str):
+        raise ScoreError(f"no scores of {name!r}: {match}; {spoken_near(near(name, names))}")
+    return match[0]
 
 
 def _place(measured: Measured, index: NameIndex) -> tuple[str, str, tuple[str, ...]] | str:
     """Where a model is among the scores; the folder of a checkpoint may be scored as a revision of its run."""
-    found = index.find(measured.model)
+    match = index.find(measured.model)
     run = measured.model.rstrip("/").rpartition("/")[0]
-    if isinstance(found, str) and run and measured.revision is None and measured.step is not None:
+    if isinstance(match, str) and run and measured.revision is None and measured.step is not None:
         of_run = index.find(run)
-        return found if isinstance(of_run, str) else of_run
-    return found
+        return match if isinstance(of_run, str) else of_run
+    return match
 
 
 # ---------------------------------------------------------------------- rows
@@ -207,12 +208,12 @@ def _of_the_revision(measured: Measured, model: str, rows: pl.DataFrame) -> _Kep
     """Rows of the measured revision, where no step tells more; a commit cannot contradict the name of a branch."""
     if measured.step is not None or rows["step"].null_count() < rows.height:
         return rows, ()
-    told = pl.col("revision").fill_null("main")
+    revision = pl.col("revision").fill_null("main")
     wanted = measured.revision or "main"
-    kept = rows.filter(told == wanted)
+    kept = rows.filter(revision == wanted)
     if kept.height:
         return kept, ()
-    there = sorted(set(rows.select(told).to_series()))
+    there = sorted(set(rows.select(revision).to_series()))
     if len(there) == 1 and (_HASH.fullmatch(wanted) or _HASH.fullmatch(there[0])):
         return rows, (f"measured at revision {wanted}, scored at {there[0]}",)
     return f"its scores are of revision {', '.join(there)}, not of {wanted}"
@@ -312,10 +313,10 @@ def family_of(model: str, facts: pl.DataFrame | None = None) -> str | None:
         from infoplane.analysis.scores.published_tables import model_facts as published_facts
 
         facts = published_facts().table
-    told = facts.drop_nulls("family")
-    found = NameIndex.of(told["model"]).find(model)
-    if not isinstance(found, str):
-        return str(told.filter(pl.col("model") == found[0])["family"][0])
+    known = facts.drop_nulls("family")
+    match = NameIndex.of(known["model"]).find(model)
+    if not isinstance(match, str):
+        return str(known.filter(pl.col("model") == match[0])["family"][0])
     words = key_of(ALIASES.get(model, model))
     for length in (3, 2, 1):
         family = _PREFIXES.get(" ".join(words[:length]))

@@ -82,8 +82,8 @@ class Facts:
 
     def get(self, model: str) -> dict[str, Any] | None:
         """The facts of one model by its exact name, None where there are none."""
-        found = self.table.filter(pl.col("model") == model)
-        return found.row(0, named=True) if found.height else None
+        rows = self.table.filter(pl.col("model") == model)
+        return rows.row(0, named=True) if rows.height else None
 
 
 def _leaderboard(prefix: str, suffix: str, metric: str, over: float, tasks: Iterable[str]) -> dict[str, Column]:
@@ -266,18 +266,18 @@ def published(name: str) -> Scores:
         ScoreError: no such table.
     """
     table, raw = _table(name), _raw(name)
-    told = [c for c in ("step", "precision", "chat_template") if c in raw.columns]
+    columns = [c for c in ("step", "precision", "chat_template") if c in raw.columns]
     flat = (
         raw.filter(~pl.col("model").is_in(table.left_out))
-        .select("model", *told, *table.scores)
-        .unpivot(list(table.scores), index=["model", *told], variable_name="column")
+        .select("model", *columns, *table.scores)
+        .unpivot(list(table.scores), index=["model", *columns], variable_name="column")
         .drop_nulls("value")
     )
     column = pl.col("column")
     tasks, metrics, shots, over = ({c: scored[i] for c, scored in table.scores.items()} for i in range(4))
     rows = flat.select(
         "model",
-        *told,
+        *columns,
         task=column.replace_strict(tasks, return_dtype=pl.String),
         metric=column.replace_strict(metrics, return_dtype=pl.String),
         n_shot=column.replace_strict(shots, return_dtype=pl.Int64),
@@ -302,14 +302,14 @@ def model_facts(name: str | None = None) -> Facts:
     """
     if name is not None:
         _table(name)
-    parts = [_facts(one) for one in (FACTS_FROM if name is None else (name,))]
+    parts = [_facts(source) for source in (FACTS_FROM if name is None else (name,))]
     together = pl.concat([part.table for part in parts])
     warnings = [w for part in parts for w in part.warnings]
     sizes = together.drop_nulls("parameters_b").group_by("model", maintain_order=True).agg("parameters_b", "source")
     for model, counts, sources in sizes.iter_rows():
         if max(counts) > 1.3 * min(counts):
-            told = " and ".join(f"{count:g}" for count in counts)
-            warnings.append(f"{model}: {told} billion parameters in {' and '.join(sources)}; the first is taken")
+            listed = " and ".join(f"{count:g}" for count in counts)
+            warnings.append(f"{model}: {listed} billion parameters in {' and '.join(sources)}; the first is taken")
     first = together.group_by("model", maintain_order=True).agg(
         *(pl.col(c).drop_nulls().first() for c in FACTS if c not in ("model", "source")),
         pl.col("source").unique(maintain_order=True).str.join(", "),

@@ -173,10 +173,10 @@ class Scores:
         Raises:
             ScoreError: no such model, with the nearest names.
         """
-        found = self.select(model=model)
-        if not len(found):
+        scores = self.select(model=model)
+        if not len(scores):
             raise ScoreError(f"no scores of {model!r}; {spoken_near(near(model, self.models))}")
-        return found
+        return scores
 
     def wide(self, by: Sequence[str] = ("model",)) -> pl.DataFrame:
         """One row a model, one column `task:metric`, null where there is no score.
@@ -233,9 +233,9 @@ def step_of(revision: str | None, model: str) -> int | None:
     """
     folder = model.rstrip("/").rpartition("/")[2]
     for name in (revision, folder if _CHECKPOINT.match(folder) else None):
-        told = parse_name(name) if name else None
-        if told is not None and told[2] <= (1, 0):
-            return told[0]
+        parsed = parse_name(name) if name else None
+        if parsed is not None and parsed[2] <= (1, 0):
+            return parsed[0]
     return None
 
 
@@ -281,8 +281,8 @@ def _equals(name: str, want: Any) -> pl.Expr:
 
 
 def _list(values: pl.Series) -> str:
-    told = ["not told" if v is None else str(v) for v in values.sort()]
-    return ", ".join(told[:4]) + (", ..." if len(told) > 4 else "")
+    listed = ["not told" if v is None else str(v) for v in values.sort()]
+    return ", ".join(listed[:4]) + (", ..." if len(listed) > 4 else "")
 
 
 def _spoken(row: Mapping[str, Any]) -> str:

@@ -111,8 +111,8 @@ def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
     parameters, told_by, download, download_is = _size(entry, hub)
     hours = measuring = capture = None
     if parameters:
-        sets, asked = s.code.reference_sets, s.capturing.layers
-        layers = layers_of(parameters) if asked is None else len(asked)
+        sets, named_layers = s.code.reference_sets, s.capturing.layers
+        layers = layers_of(parameters) if named_layers is None else len(named_layers)
         hours = tokens * 2 * parameters * (1 + CAPTURING + EACH_SET * (sets - 1)) / throughput / 3600
         measuring = tokens * layers * sets * MEASURING * len(s.questions.orders) / 2 / 3600
         capture = tokens * layers * sets * s.code.m * 2
@@ -151,13 +151,13 @@ def _size(entry: Entry, hub: Hub) -> tuple[int | None, str | None, int | None, s
         return parameters, "survey" if parameters else None, 0, "local"
     parameters, told_by = _stated(entry), "survey"
     try:
-        found = hub.info(entry.id, entry.revision, files_metadata=True)
+        answer = hub.info(entry.id, entry.revision, files_metadata=True)
     except InfoplaneError:
-        found = None
-    if found is not None:
-        if getattr(found.safetensors, "total", None):
-            parameters, told_by = int(found.safetensors.total), "hub"
-        if sizes := _files(found.siblings or ()):
+        answer = None
+    if answer is not None:
+        if getattr(answer.safetensors, "total", None):
+            parameters, told_by = int(answer.safetensors.total), "hub"
+        if sizes := _files(answer.siblings or ()):
             return parameters, told_by if parameters else None, sizes, "hub"
     if not parameters:
         return None, None, None, None
@@ -170,7 +170,7 @@ def _stated(entry: Entry) -> int | None:
 
 def _files(siblings: Sequence[Any]) -> int:
     """Bytes of the files that loading takes: safetensors, or pickles where there are none, and what is small."""
-    sizes = {one.rfilename: int(one.size or 0) for one in siblings if "/" not in one.rfilename}
+    sizes = {file.rfilename: int(file.size or 0) for file in siblings if "/" not in file.rfilename}
     weights = {n: s for n, s in sizes.items() if n.endswith(".safetensors") and not n.startswith("consolidated")}
     weights = weights or {n: s for n, s in sizes.items() if n.endswith(".bin")}
     small = sum(s for n, s in sizes.items() if n.endswith((".json", ".txt", ".model")))

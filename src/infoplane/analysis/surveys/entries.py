@@ -117,14 +117,14 @@ def _deciding(settings: SurveySettings) -> dict[str, object]:
     """The settings that decide numbers, by their keys in files; the text stands for those of its reading."""
     usual = MeasureSettings.settings()
     by_hash = settings.measuring.reading.settings()
-    told: dict[str, object] = {}
-    for name, one in settings.settings().items():
+    decided: dict[str, object] = {}
+    for name, setting in settings.settings().items():
         value = settings.flat()[name]
-        if not one.declared.decides or name in by_hash:
+        if not setting.declared.decides or name in by_hash:
             continue
         if name in _ALWAYS or value != usual[name].default:
-            told[one.key] = list(value) if isinstance(value, tuple) else value
-    return told
+            decided[setting.key] = list(value) if isinstance(value, tuple) else value
+    return decided
 
 
 def read_entry_pairs(entry: Entry) -> Pairs | None:
@@ -152,13 +152,13 @@ def decides(entry: Entry, locked: Locked, text: str, pairs: str | None, device: 
     """
     if device.problem:
         raise SettingError(device.problem)
-    told = _deciding(entry.settings)
-    told["device"] = device.kind
-    if told["dtype"] == "auto":
-        told["dtype"] = device.dtype
-    if "tokenizer" in told and Path(str(told["tokenizer"])).is_absolute():
-        told["tokenizer"] = words_hash(Path(str(told["tokenizer"])))
+    decided = _deciding(entry.settings)
+    decided["device"] = device.kind
+    if decided["dtype"] == "auto":
+        decided["dtype"] = device.dtype
+    if "tokenizer" in decided and Path(str(decided["tokenizer"])).is_absolute():
+        decided["tokenizer"] = words_hash(Path(str(decided["tokenizer"])))
     if pairs is not None:
-        told["preferences"] = pairs
+        decided["preferences"] = pairs
     name = None if entry.path else entry.id
-    return {"id": name, **locked.weights, "text": text, **told, "versions": deciding_versions()}
+    return {"id": name, **locked.weights, "text": text, **decided, "versions": deciding_versions()}

@@ -71,10 +71,10 @@ class Lock:
         if self.path.exists():
             record = read_record(self.path, SCHEMA, "lock of a survey", "survey")
             try:
-                found = [Locked(**one) for one in record["models"]]
+                models = [Locked(**model) for model in record["models"]]
             except (KeyError, TypeError) as error:
                 raise ResultError(f"{self.path} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
-            self.models = {one.key: one for one in found}
+            self.models = {model.key: model for model in models}
 
     def get(self, entry: Entry) -> Locked | None:
         """What is locked of an entry, None if it never was."""
@@ -83,7 +83,7 @@ class Lock:
     def add(self, locked: Locked) -> None:
         """Keep an answer, and write the file."""
         self.models[locked.key] = locked
-        rows = [{k: v for k, v in asdict(one).items() if v} for _, one in sorted(self.models.items())]
+        rows = [{k: v for k, v in asdict(model).items() if v} for _, model in sorted(self.models.items())]
         files.write_json(self.path, {"schema": SCHEMA, "models": [{"revision": None, **row} for row in rows]})
 
 
@@ -139,8 +139,8 @@ def resolve(entry: Entry, hub: Hub) -> Locked:
     check_not_hidden(entry)
     if entry.revision and _COMMIT.fullmatch(entry.revision):
         return replace(_blank(entry), commit=entry.revision)
-    found = hub.info(entry.id, entry.revision)
-    commit = found.sha if found is not None else _cached(entry.id, entry.revision or "main")
+    answer = hub.info(entry.id, entry.revision)
+    commit = answer.sha if answer is not None else _cached(entry.id, entry.revision or "main")
     if not commit:
         raise ModelError(
             f"the hub cannot be reached, and its cache here does not hold {entry.id!r}, revision "
@@ -167,14 +167,14 @@ def moved(entry: Entry, locked: Locked, hub: Hub) -> str | None:
     if entry.is_local or (entry.revision and _COMMIT.fullmatch(entry.revision)):
         return None
     try:
-        found = hub.info(entry.id, entry.revision)
+        answer = hub.info(entry.id, entry.revision)
     except ModelError as error:
         return f"{entry.id} is locked at {_short(locked.commit)}, but {error}"
-    if found is None or found.sha == locked.commit:
+    if answer is None or answer.sha == locked.commit:
         return None
     return (
         f"{entry.id}: the hub has moved on from {_short(locked.commit)}, which is locked and measured, to "
-        f"{_short(found.sha)}; to take that, remove the model from {LOCK_NAME}"
+        f"{_short(answer.sha)}; to take that, remove the model from {LOCK_NAME}"
     )
 
 
@@ -252,9 +252,9 @@ def _cached(name: str, revision: str) -> str | None:
     """The commit that the hub's cache on this machine has for a branch or tag."""
     from huggingface_hub import constants
 
-    place = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "refs" / revision
+    reference = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "refs" / revision
     with contextlib.suppress(OSError):
-        commit = place.read_text("utf-8").strip()
-        if _COMMIT.fullmatch(commit) and place.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
+        commit = reference.read_text("utf-8").strip()
+        if _COMMIT.fullmatch(commit) and reference.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
             return commit
     return None

@@ -8,21 +8,19 @@ needs no model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from infoplane.errors import ResultError
 from infoplane.measurement import Measurement, Member, figures_by_column
-from infoplane.storage import atomic_files as files
-from infoplane.storage import check_schema, path_inside, read_record, record_in, to_path, write_parquet
+from infoplane.storage import ResultFiles, check_schema, path_inside
 
 SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
+FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "survey", "survey", sealed=False)
 _DECIDE = ("infoplane", "torch", "transformers")
 _MODEL = {
     "name": str,
@@ -111,52 +109,49 @@ class Survey:
     @property
     def measured(self) -> tuple[Surveyed, ...]:
         """Those that were measured."""
-        return tuple(one for one in self.models if one.measurement is not None)
+        return tuple(model for model in self.models if model.measurement is not None)
 
     @property
     def failures(self) -> tuple[Surveyed, ...]:
         """Those that could not be measured."""
-        return tuple(one for one in self.models if one.status == "failed")
+        return tuple(model for model in self.models if model.status == "failed")
 
     def members(self) -> list[Member]:
         """Those that were measured, as `infoplane.analysis.comparison.comparing.compare` takes them."""
         return [
-            Member(one.name, one.facts.get("family"), one.measurement)
-            for one in self.models
-            if one.measurement is not None
+            Member(model.name, model.facts.get("family"), model.measurement)
+            for model in self.models
+            if model.measurement is not None
         ]
 
     def table(self) -> pl.DataFrame:
         """One row for each measured model: facts, then figures of the whole model (see above)."""
-        rows = [_row(one, one.measurement) for one in self.measured if one.measurement is not None]
+        rows = [_row(model, model.measurement) for model in self.measured if model.measurement is not None]
         names = dict.fromkeys(name for row in rows for name in row if name not in _FACTS)
         return pl.DataFrame(rows, schema={**_FACTS, **dict.fromkeys(names, pl.Float64)})
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `survey.parquet`, then `survey.json`, each whole or not at all; measurements stand beside them."""
-        folder = to_path(folder)
-        write_parquet(folder / TABLE_NAME, self.table())
         record = {
-            "schema": SCHEMA,
             "provenance": dict(self.provenance),
             "models": [
                 {
-                    "name": one.name,
-                    "id": one.id,
-                    "revision": one.revision,
-                    **one.weights,
-                    "facts": dict(one.facts),
-                    "status": one.status,
-                    "measurement": one.name if one.measurement else None,
+                    "name": model.name,
+                    "id": model.id,
+                    "revision": model.revision,
+                    **model.weights,
+                    "facts": dict(model.facts),
+                    "status": model.status,
+                    "measurement": model.name if model.measurement else None,
                 }
-                for one in self.models
+                for model in self.models
             ],
             "failures": [
-                {"name": one.name, "id": one.id, "error": one.error, "message": one.message} for one in self.failures
+                {"name": model.name, "id": model.id, "error": model.error, "message": model.message}
+                for model in self.failures
             ],
         }
-        files.write_record(folder / JSON_NAME, record)
-        return folder / JSON_NAME, folder / TABLE_NAME
+        return FILES.write(folder, record, self.table())
 
     @classmethod
     def load(cls, path: str | Path) -> Survey:
@@ -165,17 +160,19 @@ class Survey:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        source = record_in(path, JSON_NAME)
-        content = read_record(source, SCHEMA, "survey", "survey")
-        with _promised(source):
+        with FILES.read(path) as (source, content):
             record, failed = _checked(content)
             models = []
-            for one in record["models"]:
-                at = one["measurement"]
-                found = None if at is None else Measurement.load(path_inside(source.parent, at))
-                weights = {k: one[k] for k in ("commit", "sha256", "words_sha256") if k in one}
-                told = failed.get(one["name"], (None, None))
-                models.append(Surveyed(one["name"], one["id"], one["revision"], weights, one["facts"], found, *told))
+            for entry in record["models"]:
+                folder = entry["measurement"]
+                measurement = None if folder is None else Measurement.load(path_inside(source.parent, folder))
+                weights = {k: entry[k] for k in ("commit", "sha256", "words_sha256") if k in entry}
+                failure = failed.get(entry["name"], (None, None))
+                models.append(
+                    Surveyed(
+                        entry["name"], entry["id"], entry["revision"], weights, entry["facts"], measurement, *failure
+                    )
+                )
             return cls(tuple(models), record["provenance"])
 
 
@@ -185,47 +182,37 @@ def listed(folder: Path) -> tuple[list[str], dict[str, tuple[str, str]]]:
     Raises:
         ResultError: as for `Survey.load`.
     """
-    content = read_record(folder / JSON_NAME, SCHEMA, "survey", "survey")
-    with _promised(folder / JSON_NAME):
+    with FILES.read(folder) as (_, content):
         record, failed = _checked(content)
-        return [one["name"] for one in record["models"] if one["measurement"] is not None], failed
+        return [entry["name"] for entry in record["models"] if entry["measurement"] is not None], failed
 
 
 def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     """A record that holds what it promises, and of each model that failed the kind of its error and the message."""
     record = check_schema(content, _RECORD)
-    for one in record["models"]:
-        check_schema([one["name"], one["id"]], tuple[str, str], "a model")
-        check_schema(one, _MODEL, "a model")
-    return record, {one["name"]: (one["error"] or "", one["message"] or "") for one in record["failures"]}
+    for entry in record["models"]:
+        check_schema([entry["name"], entry["id"]], tuple[str, str], "a model")
+        check_schema(entry, _MODEL, "a model")
+    return record, {entry["name"]: (entry["error"] or "", entry["message"] or "") for entry in record["failures"]}
 
 
-@contextmanager
-def _promised(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
-
-
-def _row(one: Surveyed, found: Measurement) -> dict[str, Any]:
-    p = found.provenance
-    model, text, settings = p.get("model") or {}, p.get("text") or {}, p.get("settings") or {}
+def _row(model: Surveyed, measurement: Measurement) -> dict[str, Any]:
+    origin, versions = measurement.origin, measurement.provenance.get("versions", {})
     row: dict[str, Any] = {
-        "model": one.id,
-        "name": one.name,
-        "revision": one.revision,
-        **{k: one.weights.get(k) for k in ("commit", "sha256")},
-        **{k: one.facts.get(k) for k in ("family", "kind", "parameters_b", "training_tokens_t")},
-        **{k: model.get(k) for k in ("architecture", "parameters", "width", "blocks", "device")},
-        **{k: p.get(k) for k in ("dtype", "tokens", "documents", "positions", "windows_hash", "points_hash")},
-        "bytes": (text.get("bytes") or {}).get("read"),
-        "text_sha256": text.get("sha256"),
-        "versions": ", ".join(f"{k} {v}" for k, v in (p.get("versions") or {}).items() if k in _DECIDE),
-        "unit": settings.get("unit"),
-        "estimator": next(iter(settings.get("estimators", ())), None),
+        "model": model.id,
+        "name": model.name,
+        "revision": model.revision,
+        **{k: model.weights.get(k) for k in ("commit", "sha256")},
+        **{k: model.facts.get(k) for k in ("family", "kind", "parameters_b", "training_tokens_t")},
+        **{k: getattr(origin.model, k) for k in ("architecture", "parameters", "width", "blocks", "device")},
+        **{k: getattr(origin, k) for k in ("dtype", "tokens", "documents", "positions", "windows_hash", "points_hash")},
+        "bytes": origin.text.bytes.read,
+        "text_sha256": origin.text.sha256,
+        "versions": ", ".join(f"{k} {v}" for k, v in versions.items() if k in _DECIDE),
+        "unit": origin.settings.unit,
+        "estimator": next(iter(origin.settings.estimators), None),
     }
-    for name, estimate in figures_by_column(found).items():
+    for name, estimate in figures_by_column(measurement).items():
         row[name] = estimate.value
         row[f"{name}_error"] = estimate.standard_error
         if estimate.reference_error is not None:

@@ -103,29 +103,29 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
         SettingError: as `read_survey`.
     """
     try:
-        found = parse_toml(content)
+        tables = parse_toml(content)
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError of another kind
         raise SettingError(f"{label} is not TOML: {error}") from None
-    refuse_unknown(found, ("defaults", "model"), label, "a survey has [defaults] and [[model]]")
-    defaults, models = found.get("defaults", {}), found.get("model", [])
+    refuse_unknown(tables, ("defaults", "model"), label, "a survey has [defaults] and [[model]]")
+    defaults, models = tables.get("defaults", {}), tables.get("model", [])
     if not isinstance(defaults, dict):
         raise SettingError(f"{label}: defaults is not a table: write [defaults]")
     if not isinstance(models, list) or not models or not all(isinstance(m, dict) for m in models):
         raise SettingError(f'{label} lists no model: write [[model]] and under it id = "owner/name", once for each')
-    usual, at = SurveySettings(), f"{label}, [defaults]"
-    values = check_given(defaults, usual.settings().values(), SurveySettings.refused, at, KEYS, otherwise=_OTHERWISE)
-    base = usual.but(values, at)
+    usual, where = SurveySettings(), f"{label}, [defaults]"
+    values = check_given(defaults, usual.settings().values(), SurveySettings.refused, where, KEYS, otherwise=_OTHERWISE)
+    base = usual.but(values, where)
     entries = [_entry(m, base, f"{label}, model {i}", beside) for i, m in enumerate(models, start=1)]
     _each_once(entries, label)
     return tuple(entries)
 
 
-def _entry(told: Mapping[str, object], base: SurveySettings, label: str, beside: Path) -> Entry:
-    label += f" ({told.get('id', told.get('path', 'no id'))})"
+def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside: Path) -> Entry:
+    label += f" ({table.get('id', table.get('path', 'no id'))})"
     of_settings, of_facts = base.settings(), ModelFacts.settings()
     refused = {name: why for name, why in SurveySettings.refused.items() if name not in of_facts}
     known = [*of_settings.values(), *of_facts.values()]
-    given = check_given(told, known, refused, label, KEYS, otherwise=_OTHERWISE)
+    given = check_given(table, known, refused, label, KEYS, otherwise=_OTHERWISE)
     facts = ModelFacts.of({name: value for name, value in given.items() if name in of_facts})
     settings = base.but({name: value for name, value in given.items() if name in of_settings}, label)
     if facts.id is None and facts.path is None:
@@ -151,16 +151,16 @@ def _near(settings: SurveySettings, beside: Path) -> dict[str, str]:
     """The tokenizer and the pairs, where they lie beside the file."""
     named = {"tokenizer": settings.measuring.loading.tokenizer, "preferences": settings.source.preferences}
     places = {key: _beside(name, beside) for key, name in named.items() if name is not None}
-    return {key: place for key, place in places.items() if Path(place).exists()}
+    return {key: path for key, path in places.items() if Path(path).exists()}
 
 
 def _beside(path: str, folder: Path) -> str:
     try:
-        place = (folder / Path(path).expanduser()).resolve()
-        place.exists()
+        whole = (folder / Path(path).expanduser()).resolve()
+        whole.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, or nobody's home folder
         raise SettingError(f"{path[:60]!r} cannot be a path: {str(error)[:80]}") from None
-    return str(place)
+    return str(whole)
 
 
 def _text(source: str, beside: Path, label: str) -> str:
@@ -169,12 +169,12 @@ def _text(source: str, beside: Path, label: str) -> str:
         return source
     if source == "-":
         raise SettingError(f"{label}: a survey goes on after an interruption, and standard input (-) is read once")
-    place = _beside(source, beside)
-    if Path(place).exists():
-        return place
+    path = _beside(source, beside)
+    if Path(path).exists():
+        return path
     if source.startswith((".", "~", "/")) or source.lower().endswith(FILES) or "/" not in source:
         raise SettingError(
-            f"{label}: no text at {place}; expected a path that exists, {BUILT_IN_TEXT}, or a datasets id owner/name"
+            f"{label}: no text at {path}; expected a path that exists, {BUILT_IN_TEXT}, or a datasets id owner/name"
         )
     return source
 

@@ -71,5 +71,5 @@ class ModelFacts(Settings):
     @property
     def known(self) -> dict[str, str | float]:
         """What is known of it."""
-        told = {name: getattr(self, name) for name in ("family", "kind", "parameters_b", "training_tokens_t")}
-        return {k: float(v) if isinstance(v, int) else v for k, v in told.items() if v is not None}
+        facts = {name: getattr(self, name) for name in ("family", "kind", "parameters_b", "training_tokens_t")}
+        return {k: float(v) if isinstance(v, int) else v for k, v in facts.items() if v is not None}

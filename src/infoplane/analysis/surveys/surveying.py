@@ -325,7 +325,7 @@ class _Run:
 
 
 def _text_of(stored: Measurement | None) -> str:
-    return "" if stored is None else str((stored.provenance.get("text") or {}).get("sha256", ""))
+    return "" if stored is None else stored.origin.text.sha256 or ""
 
 
 def _free() -> None:

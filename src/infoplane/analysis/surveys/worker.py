@@ -69,7 +69,7 @@ class Measuring:
                 f"a worker on {platform.node()} would measure otherwise than this run asks for (different: "
                 f"{', '.join(differs)}): all nodes need the same packages; name dtype and device in the survey"
             )
-        place = self.out / entry.name
+        results = self.out / entry.name
         settings = dataclasses.replace(
             s.measuring,
             reading=ReadSettings(),  # the text is read
@@ -79,8 +79,8 @@ class Measuring:
         work = s.work.but({"threads": s.work.threads or self.threads, **of_run})
         documents = text if pairs is None else BUILT_IN  # pairs are read in place of the text
         kept = s.keep_captures
-        with working(place / "capture", kept) as folder:
-            found = measure(
+        with working(results / "capture", kept) as folder:
+            measurement = measure(
                 entry.path or entry.id,
                 documents,
                 settings,
@@ -90,14 +90,14 @@ class Measuring:
                 force=self.force or not kept,
                 progress=self.progress,
             )
-            model = found.provenance["model"]
+            model = measurement.provenance["model"]
             weights = "adapter_sha256" if "adapter_sha256" in model else "file_sha256"
             for key, want in (("commit", locked.commit), (weights, locked.sha256)):
                 if want and model.get(key) not in (None, want):
                     raise ModelError(
                         f"{entry.id} was loaded as {key} {model[key]}, and {want} is locked: nothing is kept"
                     )
-            told = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
-            found = dataclasses.replace(found, provenance={**found.provenance, "survey": told})
-            found.save(place)
-        return found
+            record = {"name": entry.name, "id": entry.id, "revision": entry.revision, "decides": dict(todo.key)}
+            measurement = dataclasses.replace(measurement, provenance={**measurement.provenance, "survey": record})
+            measurement.save(results)
+        return measurement

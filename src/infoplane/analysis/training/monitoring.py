@@ -62,21 +62,21 @@ class Monitor:
     ) -> None:
         from infoplane.models import Model
 
-        self.settings = asked = (settings or MonitorSettings()).but(flat)
+        self.settings = chosen = (settings or MonitorSettings()).but(flat)
         if tokenizer is None:
             raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")
         module = unwrapped(model)
         with _random_state_kept():
             self.model: Model = Model.from_module(module, tokenizer, name)
-        context = fitting_context(asked.windows.context, self.model.max_context)
-        windows = dataclasses.replace(asked.windows, context=context)
-        self.windows = windows_of(text_of(documents, asked.reading, windows), tokenizer, windows)
+        context = fitting_context(chosen.windows.context, self.model.max_context)
+        windows = dataclasses.replace(chosen.windows, context=context)
+        self.windows = windows_of(text_of(documents, chosen.reading, windows), tokenizer, windows)
         self.model.check_tokens(self.windows)
-        self.model.facts.check_loss(asked.capturing.loss)
-        code, q = asked.code, asked.questions
+        self.model.facts.check_loss(chosen.capturing.loss)
+        code, q = chosen.code, chosen.questions
         self.points = draw_points(self.model.width, code.m, code.points_seed, code.calibration, code.reference_sets)
-        self.layers = select_layers(self.model.layers, asked.capturing.layers)
-        self.order, self.loss = min(q.orders), asked.capturing.loss
+        self.layers = select_layers(self.model.layers, chosen.capturing.layers)
+        self.order, self.loss = min(q.orders), chosen.capturing.loss
         self._asker = Asker(
             self.windows, q.orders, q.estimators, q.weights, unit=q.unit, controls=q.controls, text_labels=q.text_labels
         )
@@ -113,13 +113,13 @@ class Monitor:
         with _random_state_kept():
             self._look_again()
             capture = hold_capture(self.model, self.windows, self.points, self.layers, loss=self.loss)
-        found = self._asker.measure(capture, threads=1)
+        measurement = self._asker.measure(capture, threads=1)
         # the weights have moved on since they were hashed
-        model = {k: v for k, v in found.provenance["model"].items() if k != "weights_sha256"}
-        found = dataclasses.replace(found, provenance={**found.provenance, "model": model})
-        self._probes.append(Point(f"step-{step}", step, tokens, found))
+        model = {k: v for k, v in measurement.provenance["model"].items() if k != "weights_sha256"}
+        measurement = dataclasses.replace(measurement, provenance={**measurement.provenance, "model": model})
+        self._probes.append(Point(f"step-{step}", step, tokens, measurement))
         logs = {}
-        for row in found:
+        for row in measurement:
             own = row.position_set in (None, f"P_{self.order}") and row.order in (None, self.order)
             wanted = _LOGGED if row.layer == "model" else ("complexity", "expressivity")
             if own and row.quantity in wanted:

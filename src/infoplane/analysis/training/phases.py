@@ -173,19 +173,19 @@ def _phases_of(runs: Sequence[_Given], which: int, level: float, seed: int, draw
     frame = frame_of(tuple(order[0].step.tolist()), len(order), draws, seed)
     test = Test(frame, value, text, level, seed)
     p = {name: test.p_value(sign) for name, sign in SIGNS.items()}
-    found = {name: p[name] <= level for name in p}
+    beyond = {name: p[name] <= level for name in p}
     # where nothing was found all is plateau, and knots would mark nothing
-    segments, changes = Shape(frame, value, text, test, KNOTS if any(found.values()) else 0, seed).phases(found)
+    segments, changes = Shape(frame, value, text, test, KNOTS if any(beyond.values()) else 0, seed).phases(beyond)
     evidence = {}
     for name, sign in SIGNS.items():
         sizes = [abs(s.change) for s in segments if s.kind == name]
         amount = max(sizes) if sizes else test.amount(sign)
         what = "fall" if sign < 0 else "rise"
-        said = "more than noise gives" if found[name] else "no more than noise can give"
-        evidence[name] = Evidence(p[name], found[name], amount, f"a {what} of {amount:.3g}, p = {p[name]:.3g}: {said}")
+        said = "more than noise gives" if beyond[name] else "no more than noise can give"
+        evidence[name] = Evidence(p[name], beyond[name], amount, f"a {what} of {amount:.3g}, p = {p[name]:.3g}: {said}")
     loss = order[0].loss
     saturated = None if loss is None else _saturated(frame.x, loss, level)
-    verdict = _verdict(segments, changes, found, saturated)
+    verdict = _verdict(segments, changes, beyond, saturated)
     return Phases(segments, changes, evidence[COMPRESSION], evidence[FITTING], saturated, verdict)
 
 
@@ -235,12 +235,12 @@ def _checked(steps: Any, values: Any, replicates: Any, loss: Any, level: float, 
 def _saturated(x: Floats, loss: Floats, level: float) -> bool:
     """Whether the loss of the last third of the checkpoints (4 or more) falls no more than its noise."""
     n = max(4, len(x) // 3)
-    at, y = x[-n:] - x[-n:].mean(), loss[-n:] - loss[-n:].mean()
-    slope = float(at @ y / (at @ at))
-    rest = y - slope * at
-    error = np.sqrt(rest @ rest / (n - 2) / (at @ at))
+    centred, y = x[-n:] - x[-n:].mean(), loss[-n:] - loss[-n:].mean()
+    slope = float(centred @ y / (centred @ centred))
+    rest = y - slope * centred
+    error = np.sqrt(rest @ rest / (n - 2) / (centred @ centred))
     near = np.clip(rest[1:] @ rest[:-1] / max(float(rest @ rest), 1e-300), 0, 0.8)  # neighbours that err together
-    error = max(error * np.sqrt((1 + near) / (1 - near)), TINY * float(np.ptp(loss)) / float(np.ptp(at)))
+    error = max(error * np.sqrt((1 + near) / (1 - near)), TINY * float(np.ptp(loss)) / float(np.ptp(centred)))
     return bool(slope > -stdtrit(n - 2, 1 - level) * error) if error else True
 
 

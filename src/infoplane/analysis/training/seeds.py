@@ -39,12 +39,12 @@ class Seeds:
         if not self.runs:
             raise SettingError(f"{self.name}: no runs; give a trajectory for each seed")
         for key in SHARED:
-            found = [_deciding(run.provenance.get(key)) for run in self.runs]
-            if any(one != found[0] for one in found):
-                odd = next(i for i, one in enumerate(found) if one != found[0])
+            keys = [_deciding(run.provenance.get(key)) for run in self.runs]
+            if any(other != keys[0] for other in keys):
+                odd = next(i for i, other in enumerate(keys) if other != keys[0])
                 raise SettingError(
                     f"{self.name}: runs 1 and {odd + 1} are not seeds of one configuration, their {key} differ "
-                    f"({_short(found[0])}, {_short(found[odd])}); give them different names"
+                    f"({_short(keys[0])}, {_short(keys[odd])}); give them different names"
                 )
         numbers = [
             tuple((p.step, tuple(row.value for row in p.measurement)) for p in run.measured if p.measurement)
@@ -67,19 +67,19 @@ class Seeds:
         Raises:
             ResultError: a run lacks it, or they have no checkpoint in common.
         """
-        found = [run.series(quantity, **fields) for run in self.runs]
-        common = set.intersection(*(set(one.steps.tolist()) for one in found))
+        runs = [run.series(quantity, **fields) for run in self.runs]
+        common = set.intersection(*(set(run_series.steps.tolist()) for run_series in runs))
         if not common:
             raise ResultError(f"{self.name}: its runs have no checkpoint in common")
-        return tuple(one.at(sorted(common)) for one in found)
+        return tuple(run_series.at(sorted(common)) for run_series in runs)
 
     def phases(self, quantity: str, **fields: Any) -> tuple[Phases, ...]:
         """The phases of each run: with the noise that the seeds show, or of one run alone by `find_phases`."""
         every = self.series(quantity, **fields)
-        steps, values = every[0].steps, [one.values for one in every]
+        steps, values = every[0].steps, [series.values for series in every]
         losses = self._losses(steps.tolist())
-        blocks = min(one.replicates.shape[1] for one in every)
-        rows = [one.replicates for one in every] if blocks else None
+        blocks = min(series.replicates.shape[1] for series in every)
+        rows = [series.replicates for series in every] if blocks else None
         if len(every) == 1:
             return (find_phases(steps, values[0], rows and rows[0], loss=losses and losses[0]),)
         return phases_of_seeds(steps, values, rows, losses=losses)
@@ -100,12 +100,12 @@ class Seeds:
 
     def _losses(self, steps: list[int]) -> list[Any] | None:
         try:
-            found = self.series("loss")
+            losses = self.series("loss")
         except ResultError:
             return None
-        if not set(steps) <= set(found[0].steps.tolist()):
+        if not set(steps) <= set(losses[0].steps.tolist()):
             return None
-        return [one.at(steps).values for one in found]
+        return [series.at(steps).values for series in losses]
 
 
 def grouped(named: Sequence[tuple[str, Trajectory]]) -> tuple[Seeds, ...]:

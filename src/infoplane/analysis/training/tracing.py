@@ -75,23 +75,23 @@ def trace(
     """
     chosen, how = apart(flat, settings or TraceSettings(), work or WorkSettings())
     out = reach_location(out, "out").absolute()
-    asked = chosen.measuring
-    check_questions(asked)
+    measuring = chosen.measuring
+    check_questions(measuring)
     check_kind(out, JSON_NAME)
-    found = find_checkpoints(model, chosen.revisions, table)
-    read = read_input(documents, preferences, asked)
-    at = Path(model).expanduser()
+    checkpoints = find_checkpoints(model, chosen.revisions, table)
+    read = read_input(documents, preferences, measuring)
+    folder = Path(model).expanduser()
     decides = {
-        "model": str(at.resolve() if at.is_dir() else model),
+        "model": str(folder.resolve() if folder.is_dir() else model),
         "text": read.provenance.get("sha256"),
-        **deciding(asked),
+        **deciding(measuring),
         "versions": versions(*DECIDING),
     }
     if not force:
         _check_same(out, decides)
-    run = Run(out, asked, chosen.keep_captures, progress, how, decides=decides, force=force)
+    run = Run(out, measuring, chosen.keep_captures, progress, how, decides=decides, force=force)
     done: dict[str, Point] = {}
-    pieces = [Piece(f"checkpoint {one.name}", one) for one in found]
+    pieces = [Piece(f"checkpoint {one.name}", one) for one in checkpoints]
     running = using(engine or how.engine, how.workers, how.gpus_per_worker)
     with running as engines, engines.group(Held(None), name="the checkpoints", gpus=True) as group:
         since = len(engines.retried)
@@ -110,30 +110,30 @@ def trace(
                 point = Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem)
                 done[checkpoint.name] = point
                 if measurement is not None:
-                    _store([done[c.name] for c in found if c.name in done], run, model, found)
+                    _store([done[c.name] for c in checkpoints if c.name in done], run, model, checkpoints)
                 if progress is not None:
-                    progress("checkpoints", len(done), len(found))
+                    progress("checkpoints", len(done), len(checkpoints))
 
         if progress is not None:
-            progress("checkpoints", 0, len(found))
+            progress("checkpoints", 0, len(checkpoints))
         while pieces and run.learned is None:  # one by one until one has cut the windows
             measure([pieces.pop(0)])
         measure(pieces)
-    points = [done[checkpoint.name] for checkpoint in found]
+    points = [done[checkpoint.name] for checkpoint in checkpoints]
     if progress is not None:
-        progress("checkpoints", len(found), len(found))
+        progress("checkpoints", len(checkpoints), len(checkpoints))
     if not any(p.measurement for p in points):
         raise ModelError(
             f"no checkpoint of {model} could be measured; the first, {points[0].name}: {points[0].problem}"
         )
-    return _store(points, run, model, found, whole=True)
+    return _store(points, run, model, checkpoints, whole=True)
 
 
 def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
     """Refuse a folder with a trace of something else: its measurements would be made anew, in place of those."""
     if not (out / JSON_NAME).exists():
         measured = out / "checkpoints"
-        if not (measured.is_dir() and any((one / MEASUREMENT).exists() for one in measured.iterdir())):
+        if not (measured.is_dir() and any((checkpoint / MEASUREMENT).exists() for checkpoint in measured.iterdir())):
             check_free(out, JSON_NAME, False)  # else its first record was to be written
         return
     try:
@@ -145,8 +145,8 @@ def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
             f"{out / JSON_NAME} does not say what it is of (a monitor wrote it, or an earlier version): choose another "
             "--out, or --force to overwrite it"
         )
-    said = ({name: value for name, value in each.items() if value is not None} for each in (then, decides))
-    if differs := differences(*said):
+    keys = ({name: value for name, value in each.items() if value is not None} for each in (then, decides))
+    if differs := differences(*keys):
         raise ResultError(
             f"{out / JSON_NAME} is a trace of something else (different: {', '.join(differs)}): choose another --out, "
             "or --force to measure its checkpoints again"
@@ -154,17 +154,19 @@ def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
 
 
 def _store(
-    points: Sequence[Point], run: Run, model: str | Path, found: Sequence[Checkpoint], whole: bool = False
+    points: Sequence[Point], run: Run, model: str | Path, checkpoints: Sequence[Checkpoint], whole: bool = False
 ) -> Trajectory:
     """Write what there is so far; with `whole`, what can be said of the run as a whole too."""
-    trajectory = Trajectory(tuple(points), run.shared(model, found))
+    trajectory = Trajectory(tuple(points), run.shared(model, checkpoints))
     if whole:
-        said = dict.fromkeys(
+        problems = dict.fromkeys(
             outliers(trajectory), "it looks like a checkpoint from elsewhere in training: was the right one uploaded?"
         )
         for name, other in twins(trajectory).items():
-            said[name] = f"its numbers are all those of {other}, so its weights are too: was the right one uploaded?"
-        points = [dataclasses.replace(p, problem=said.get(p.name, p.problem)) for p in points]
+            problems[name] = (
+                f"its numbers are all those of {other}, so its weights are too: was the right one uploaded?"
+            )
+        points = [dataclasses.replace(p, problem=problems.get(p.name, p.problem)) for p in points]
         trajectory = dataclasses.replace(trajectory, points=tuple(points))
     trajectory.save(run.out, {p.name: run.place(p.name).relative_to(run.out).as_posix() for p in points})
     return trajectory

@@ -81,9 +81,9 @@ class InfoplaneCallback(TrainerCallback):
         if probes and probes[-1].step >= state.global_step:
             return
         seen = int(state.num_input_tokens_seen) or None
-        asked = control.should_log
+        would_log = control.should_log
         self.trainer.log(self.monitor.probe(state.global_step, tokens=seen))
-        control.should_log = asked  # a log of ours is not the one that the trainer is about to write
+        control.should_log = would_log  # a log of ours is not the one that the trainer is about to write
         if (
             self.stop_patience is not None
             and state.global_step >= self.stop_min_steps
@@ -125,7 +125,7 @@ def watch(
     """
     if isinstance(every, bool) or every <= 0 or (isinstance(every, float) and every >= 1):
         raise SettingError(f"every = {every!r}: expected a whole number of steps, or a fraction of them below 1")
-    asked = (settings or MonitorSettings()).but(flat)
-    callback = InfoplaneCallback(trainer, every, out, stop_patience, stop_min_steps, documents, tokenizer, asked)
+    chosen = (settings or MonitorSettings()).but(flat)
+    callback = InfoplaneCallback(trainer, every, out, stop_patience, stop_min_steps, documents, tokenizer, chosen)
     trainer.add_callback(callback)
     return callback

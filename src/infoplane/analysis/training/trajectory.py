@@ -23,13 +23,13 @@ import polars as pl
 
 from infoplane.errors import ResultError, SettingError
 from infoplane.measurement import Measurement
-from infoplane.storage import atomic_files as files
-from infoplane.storage import check_schema, path_inside, read_record, record_in, to_path, write_parquet
+from infoplane.storage import ResultFiles, check_schema, path_inside
 from infoplane.uncertainty import error_and_interval, interval_of, standard_error_of
 
 Floats = npt.NDArray[np.float64]
 SCHEMA = "infoplane/trajectory/1"
 JSON_NAME, TABLE_NAME = "trajectory.json", "trajectory.parquet"
+FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "trajectory", "trace", sealed=False)
 DISTANCES = {"distance_to_diagonal": "complexity", "distance_to_ceiling": "ceiling"}
 """Distances to lines of the plane, and what expressivity is subtracted from."""
 _POINT = {"name": str, "step": int, "tokens": int, "measurement": str, "problem": str}
@@ -190,11 +190,7 @@ class Trajectory:
             folder: where.
             places: for each measured checkpoint, the folder of its measurement, relative to `folder`.
         """
-        folder = to_path(folder)
-        if self.measured:
-            write_parquet(folder / TABLE_NAME, self.table().drop("replicates"))
         record = {
-            "schema": SCHEMA,
             "provenance": dict(self.provenance),
             "points": [
                 {
@@ -207,8 +203,7 @@ class Trajectory:
                 for p in self.points
             ],
         }
-        files.write_record(folder / JSON_NAME, record)
-        return folder / JSON_NAME
+        return FILES.write(folder, record, self.table().drop("replicates") if self.measured else None)[0]
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
@@ -217,21 +212,17 @@ class Trajectory:
         Raises:
             ResultError: nothing there, unreadable, or a schema that this version does not know.
         """
-        source = record_in(path, JSON_NAME)
-        record = read_record(source, SCHEMA, "trajectory", "trace")
-        try:
+        with FILES.read(path) as (source, record):
             points = []
             for p in check_schema(record, _RECORD)["points"]:
                 check_schema([p["name"], p["step"]], tuple[str, int], "a point")
-                at = check_schema(p, _POINT, "a point")["measurement"]
-                found = None if at is None else Measurement.load(path_inside(source.parent, at))
-                points.append(Point(p["name"], p["step"], p["tokens"], found, p["problem"]))
+                folder = check_schema(p, _POINT, "a point")["measurement"]
+                measurement = None if folder is None else Measurement.load(path_inside(source.parent, folder))
+                points.append(Point(p["name"], p["step"], p["tokens"], measurement, p["problem"]))
             return cls(tuple(points), record["provenance"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ResultError(f"{source} does not hold what schema {SCHEMA!r} promises: {error!r}") from None
 
 
-def _row(found: Measurement, quantity: str, layer: str, order: int | None, fields: Mapping[str, Any]) -> Any:
+def _row(measurement: Measurement, quantity: str, layer: str, order: int | None, fields: Mapping[str, Any]) -> Any:
     """The row of a measurement; None where it has none."""
     want: dict[str, Any] = dict(fields)
     if quantity not in ("loss", "bits_per_byte", "entropy", "ceiling") and order is not None:
@@ -240,21 +231,21 @@ def _row(found: Measurement, quantity: str, layer: str, order: int | None, field
         want.setdefault("position_set", f"P_{order or 1}")
     if quantity in ("loss", "bits_per_byte"):
         want.pop("estimator", None)
-    if not found.select(quantity=quantity, layer=layer, **{k: v for k, v in want.items() if k != "position_set"}):
+    if not measurement.select(quantity=quantity, layer=layer, **{k: v for k, v in want.items() if k != "position_set"}):
         return None
-    return found.get(quantity, layer, **want)
+    return measurement.get(quantity, layer, **want)
 
 
 def twins(trajectory: Trajectory) -> dict[str, str]:
     """Checkpoints whose numbers are all those of an earlier one, by name, with the name of that: the same weights."""
     first: dict[tuple[Any, ...], str] = {}
-    found = {}
+    pairs = {}
     for point in trajectory.measured:
         assert point.measurement is not None
         numbers = tuple((row.value, row.replicates) for row in point.measurement)
         if first.setdefault(numbers, point.name) != point.name:
-            found[point.name] = first[numbers]
-    return found
+            pairs[point.name] = first[numbers]
+    return pairs
 
 
 def outliers(trajectory: Trajectory, factor: float = 6.0) -> tuple[str, ...]:
@@ -273,15 +264,15 @@ def outliers(trajectory: Trajectory, factor: float = 6.0) -> tuple[str, ...]:
     for t in range(1, len(points) - 1):
         part = (x[t] - x[t - 1]) / (x[t + 1] - x[t - 1])
         off[t] = np.linalg.norm(profiles[t] - (1 - part) * profiles[t - 1] - part * profiles[t + 1])
-    found = []
+    names = []
     for t in range(1, len(points) - 1):
         elsewhere = np.delete(off, [t - 1, t, t + 1])  # a strange one makes its neighbours look strange too
         usual = float(np.median(elsewhere[np.isfinite(elsewhere)]))
         distance = np.linalg.norm(profiles - profiles[t], axis=1)
         beside = min(distance[t - 1], distance[t + 1])
         if off[t] > factor * usual and np.delete(distance, [t - 1, t, t + 1]).min() < 0.5 * beside:
-            found.append(points[t].name)
-    return tuple(found)
+            names.append(points[t].name)
+    return tuple(names)
 
 
 def _profile(point: Point) -> list[float]:

@@ -47,12 +47,12 @@ def deciding(settings: MeasureSettings) -> dict[str, Any]:
     """What decides the numbers of a trace beside model and text, by keyword."""
     loading = settings.loading.settings()
     reading = settings.reading.settings()
-    told = {
+    decided = {
         name: value
         for name, value in _deciding(settings, (*_ALWAYS, *_CUTTING)).items()
         if name not in loading and name not in reading
     }
-    return {**told, **loaded_with(settings)}
+    return {**decided, **loaded_with(settings)}
 
 
 def _deciding(settings: MeasureSettings, always: Sequence[str]) -> dict[str, Any]:
@@ -92,14 +92,14 @@ class Tracing:
 
         def do(checkpoint: Checkpoint, advance: Advance) -> tuple[Measurement | None, str | None, Learned | None]:
             try:
-                found, problem = self.run.measurement(checkpoint, self.read), None
+                measurement, problem = self.run.measurement(checkpoint, self.read), None
             except (SettingError, ResultError):
                 raise  # of all checkpoints alike; or one would be measured over
             except Exception as error:  # a model's own code may raise anything, and the others can go on
                 if isinstance(error, OSError) and (self.run.sent or lasting(error)):
                     raise  # of the storage: the engine does the checkpoint again, where that can help
-                found, problem = None, spoken(error)
-            return found, problem, self.run.learned
+                measurement, problem = None, spoken(error)
+            return measurement, problem, self.run.learned
 
         return do
 
@@ -127,7 +127,7 @@ class Run:
             safe += "-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return self.out / "checkpoints" / safe
 
-    def shared(self, model: str | Path, found: Sequence[Checkpoint]) -> dict[str, Any]:
+    def shared(self, model: str | Path, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
         """Provenance of the trajectory."""
         w = None if self.learned is None else self.learned.windows
         like = {} if self.learned is None else self.learned.like
@@ -137,8 +137,8 @@ class Run:
             "settings": asked_of(self.settings),
             "text": None if w is None else w.provenance.get("text"),
             "windows_hash": None if w is None else w.hash,
-            "checkpoints": len(found),
-            "gaps": [list(g) for g in gaps([c.step for c in found])],
+            "checkpoints": len(checkpoints),
+            "gaps": [list(g) for g in gaps([c.step for c in checkpoints])],
             "versions": versions("infoplane", "torch", "transformers", "numpy"),
             "engine": dict(self.engine),
             "decides": dict(self.decides),
@@ -199,8 +199,8 @@ class Run:
 
     def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
         assert self.learned is not None
-        windows, place = self.learned.windows, self.place(checkpoint.name)
-        with working(place / "capture", self.keep) as folder, Local().group(Held(model), name="the model") as models:
+        windows, results = self.learned.windows, self.place(checkpoint.name)
+        with working(results / "capture", self.keep) as folder, Local().group(Held(model), name="the model") as models:
             kept = capture_model(
                 models,
                 model.facts,
@@ -212,12 +212,12 @@ class Run:
                 progress=self.progress,
             )
             asking = Asking(self.settings, self.work, Local(), {}, self.progress)
-            found = asking.ask(kept, self._frontiers(windows))
+            measurement = asking.ask(kept, self._frontiers(windows))
             where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
             more = {"trace_key": key, "checkpoint": where}
-            found = dataclasses.replace(found, provenance={**found.provenance, **more})
-        found.save(place)  # once the capture is gone: a trace that is stopped in between leaves none behind
-        return found
+            measurement = dataclasses.replace(measurement, provenance={**measurement.provenance, **more})
+        measurement.save(results)  # once the capture is gone: a trace that is stopped in between leaves none behind
+        return measurement
 
     def _frontiers(self, windows: Windows) -> tuple[Frontier, ...] | None:
         """The bound of the text, fitted once and stored; None where nobody asks for it."""
@@ -233,22 +233,22 @@ class Run:
         return None if self.bound is None else self.bound.frontiers
 
     def _stored(self, checkpoint: Checkpoint, key: str) -> Measurement | None:
-        place = self.place(checkpoint.name)
-        if not (place / JSON_NAME).is_file():
+        results = self.place(checkpoint.name)
+        if not (results / JSON_NAME).is_file():
             return None
         try:
-            found = Measurement.load(place)
+            measurement = Measurement.load(results)
         except ResultError as error:
-            if self.force or is_damaged(place / JSON_NAME, SCHEMA):
+            if self.force or is_damaged(results / JSON_NAME, SCHEMA):
                 return None  # it is made anew
             raise ResultError(f"{error}; choose another --out, or --force to write over it") from None
-        if found.provenance.get("trace_key") == key:
+        if measurement.provenance.get("trace_key") == key:
             self._check_tokenizer(checkpoint)
-            return found
+            return measurement
         if self.force:
             return None
         raise ResultError(
-            f"{place / JSON_NAME} was measured of other weights, on another device or with other settings than asked "
+            f"{results / JSON_NAME} was measured of other weights, on another device or with other settings than asked "
             "for now: choose another --out, or --force to measure it again"
         )
 

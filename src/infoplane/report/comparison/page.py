@@ -114,8 +114,8 @@ def _models(comparison: Comparison) -> str:
             (words.MISSING if bits is None else words.number(bits, 4), bits),
         ]
         for s, q in columns:
-            found = by.get((m["name"], s, q))
-            row.append((_plain(found), None if found is None else found["value"]))
+            value = by.get((m["name"], s, q))
+            row.append((_plain(value), None if value is None else value["value"]))
         rows.append(row)
     return sortable_table(header, rows, 2)
 

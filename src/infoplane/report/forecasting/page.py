@@ -46,25 +46,25 @@ READINGS = {
 }
 
 
-def render_forecast(found: Forecast) -> str:
+def render_forecast(forecast: Forecast) -> str:
     """The report of a forecast as the text of one self-contained HTML page."""
-    return _page(found, forecast_figures(found))
+    return _page(forecast, forecast_figures(forecast))
 
 
-def write_forecast_report(found: Forecast, folder: str | Path) -> list[Path]:
+def write_forecast_report(forecast: Forecast, folder: str | Path) -> list[Path]:
     """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
-    figures = forecast_figures(found)
-    return write_page(_page(found, figures), figures, folder)
+    figures = forecast_figures(forecast)
+    return write_page(_page(forecast, figures), figures, folder)
 
 
-def forecast_figures(found: Forecast) -> tuple[Figure, ...]:
+def forecast_figures(forecast: Forecast) -> tuple[Figure, ...]:
     """Every figure that the forecast has the rows for."""
-    charts = {"forecast-actual": _actual(found), "forecast-correlations": _forest(found)}
+    charts = {"forecast-actual": _actual(forecast), "forecast-correlations": _forest(forecast)}
     return tuple(draw(name, chart) for name, chart in charts.items() if chart is not None)
 
 
-def _page(found: Forecast, figures: tuple[Figure, ...]) -> str:
-    p = found.provenance
+def _page(forecast: Forecast, figures: tuple[Figure, ...]) -> str:
+    p = forecast.provenance
     families = len(set(p["families"]))
     title = f"Scores of {len(p['models'])} models of {words.count(families, 'family').replace('familys', 'families')}"
     body = "\n".join(
@@ -74,11 +74,11 @@ def _page(found: Forecast, figures: tuple[Figure, ...]) -> str:
             '<p class="lead">What was measured inside the models, and what it tells of their benchmark scores beyond '
             "what is known anyway.</p>",
             read_first(list(p["warnings"])),
-            said(list(found.verdicts)),
+            said(list(forecast.verdicts)),
             *(section(figure, READINGS[figure.name]) for figure in figures),
-            f'<section id="validation"><h2>Families left out</h2>\n{_validations(found)}</section>',
-            f'<section id="correlations"><h2>Correlations</h2>\n{_correlations(found)}</section>',
-            _predictions(found),
+            f'<section id="validation"><h2>Families left out</h2>\n{_validations(forecast)}</section>',
+            f'<section id="correlations"><h2>Correlations</h2>\n{_correlations(forecast)}</section>',
+            _predictions(forecast),
             origin({k: v for k, v in p.items() if k not in ("models", "families")}),
             "<footer>A pure function of the stored forecast. It loads nothing from outside.</footer>",
             f"<script>{SCRIPT}</script>",
@@ -87,12 +87,12 @@ def _page(found: Forecast, figures: tuple[Figure, ...]) -> str:
     return document(title, body, figures)
 
 
-def _actual(found: Forecast) -> Any | None:
+def _actual(forecast: Forecast) -> Any | None:
     """A panel a score: forecasts from all features, or from what there is."""
     panels: list[Any] = []
-    everyone = [{"family": f} for f in found.provenance["families"]]
-    for score in dict.fromkeys(h.score for h in found.held_out):
-        rows = [h for h in found.held_out if h.score == score]
+    everyone = [{"family": f} for f in forecast.provenance["families"]]
+    for score in dict.fromkeys(h.score for h in forecast.held_out):
+        rows = [h for h in forecast.held_out if h.score == score]
         named = [h.predictor for h in rows]
         rows = [h for h in rows if h.predictor == (BOTH if BOTH in named else named[-1])]
         points: list[dict[str, Any]] = [
@@ -135,12 +135,12 @@ def _actual(found: Forecast) -> Any | None:
     return alt.vconcat(*(alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)))
 
 
-def _forest(found: Forecast) -> Any | None:
+def _forest(forecast: Forecast) -> Any | None:
     """A panel a score: Pearson's r of each feature, plain and given all baselines."""
-    structure = found.provenance["settings"]["structure"]
-    given = tuple(found.provenance["settings"]["baselines"])
-    rows = [(r, "plain") for r in found.correlations if r.method == "pearson" and r.feature in structure]
-    rows += [(r, "given the baselines") for r in found.partials if given and r.baselines == given]  # type: ignore[misc]
+    structure = forecast.provenance["settings"]["structure"]
+    given = tuple(forecast.provenance["settings"]["baselines"])
+    rows = [(r, "plain") for r in forecast.correlations if r.method == "pearson" and r.feature in structure]
+    rows += [(r, "given the baselines") for r in forecast.partials if given and r.baselines == given]  # type: ignore[misc]
     points = [
         {
             "feature": r.feature,
@@ -185,7 +185,7 @@ def _forest(found: Forecast) -> Any | None:
     return alt.vconcat(*(alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)))
 
 
-def _validations(found: Forecast) -> str:
+def _validations(forecast: Forecast) -> str:
     header = ["score", "from", "RMSE", "R²", "RMSE less that of the baselines", "interval holds", "models", "families"]
     rows: list[list[Cell]] = [
         [
@@ -198,17 +198,17 @@ def _validations(found: Forecast) -> str:
             (str(v.n), v.n),
             (str(v.families), v.families),
         ]
-        for v in found.validations
+        for v in forecast.validations
     ]
     return sortable_table(header, rows, 2) if rows else said(["No score could be forecast: see what to read first."])
 
 
-def _correlations(found: Forecast) -> str:
+def _correlations(forecast: Forecast) -> str:
     header = ["score", "feature", "given", "method", "r", "p, families", "q", "models", "families"]
     rows: list[list[Cell]] = []
-    for c in found.correlations:
+    for c in forecast.correlations:
         rows.append([(c.score, c.score), (c.feature, c.feature), (words.MISSING, ""), (c.method, c.method), *_tail(c)])
-    for r in found.partials:
+    for r in forecast.partials:
         given = ", ".join(r.baselines)
         rows.append([(r.score, r.score), (r.feature, r.feature), (given, given), ("partial", "partial"), *_tail(r)])
     return sortable_table(header, rows, 4)
@@ -224,12 +224,12 @@ def _tail(row: Any) -> list[Cell]:
     ]
 
 
-def _predictions(found: Forecast) -> str:
-    if not found.predictions:
+def _predictions(forecast: Forecast) -> str:
+    if not forecast.predictions:
         return ""
     header = ["model", "score", "from", "forecast", "nearest reference models", "refused"]
     rows: list[list[Cell]] = []
-    for p in found.predictions:
+    for p in forecast.predictions:
         near = ", ".join(name for name, _ in p.nearest)
         rows.append(
             [

@@ -102,15 +102,15 @@ def controls(view: View) -> Any | None:
 
 def _controls(view: View, quantity: str) -> Any | None:
     points: list[dict[str, Any]] = []
-    found = False
+    has_controls = False
     for order in view.orders:
         for name in (*(layer.name for layer in view.blocks), MODEL):
             row = view.row(quantity, name, order)
             if row is None:
                 continue
             points += _triple(row, order, name)
-            found |= row.control_permuted is not None or row.control_shifted is not None
-    if not found:
+            has_controls |= row.control_permuted is not None or row.control_shifted is not None
+    if not has_controls:
         return None
     ends = [p[key] for p in points for key in ("low", "high")]
     y = alt.Y(

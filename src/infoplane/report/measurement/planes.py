@@ -69,7 +69,7 @@ def _plane(view: View, across: str, line: str, bound: bool) -> Any | None:
 def _points(view: View, across: str) -> list[dict[str, Any]]:
     order = view.first_order
     places = [(layer.name, layer.depth, layer.kind) for layer in view.layers]
-    found = []
+    points = []
     for name, depth, kind in [*places, (MODEL, 0, "mean over blocks")]:
         x = view.row(across, name, None if across == "ceiling" else order)
         y = view.row("expressivity", name, order)
@@ -78,8 +78,8 @@ def _points(view: View, across: str) -> list[dict[str, Any]]:
         point = {"layer": name, "depth": depth, "kind": kind, "x": x.value, "y": y.value}
         point["x_low"], point["x_high"] = _ends(x)
         point["y_low"], point["y_high"] = _ends(y)
-        found.append(point)
-    return found
+        points.append(point)
+    return points
 
 
 def _ends(row: Estimate) -> tuple[float, float]:
@@ -165,12 +165,12 @@ def _legend_depths(depths: list[int]) -> list[int]:
 
 def _drawn(plane: Plane, points: list[dict[str, Any]]) -> list[Pixel]:
     """Pixels of the path through the layers, of the points and of their intervals."""
-    found = []
+    drawn = []
     for p in points:
         for ends in (((p["x_low"], p["y"]), (p["x_high"], p["y"])), ((p["x"], p["y_low"]), (p["x"], p["y_high"]))):
-            found += plane.along([plane.pixel(*end) for end in ends])
+            drawn += plane.along([plane.pixel(*end) for end in ends])
     path = [plane.pixel(p["x"], p["y"]) for p in points if p["layer"] != MODEL]
-    return [*found, *plane.along(path)]
+    return [*drawn, *plane.along(path)]
 
 
 def _names(

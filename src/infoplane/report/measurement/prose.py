@@ -30,31 +30,31 @@ def headline(view: View) -> list[str]:
     complexity, expressivity = view.row("complexity", order=k), view.row("expressivity", order=k)
     ceiling, optimality = view.row("ceiling"), view.row("optimality", order=k)
     present, following = ("token", "token") if k == 1 else (words.gram(k), words.gram(k))
-    said = []
+    sentences = []
     if complexity:
-        said.append(f"The model keeps {_of(complexity, view)} about the present {present} (complexity).")
+        sentences.append(f"The model keeps {_of(complexity, view)} about the present {present} (complexity).")
     if expressivity:
-        said.append(f"It carries {_of(expressivity, view)} about the next {following} (expressivity).")
+        sentences.append(f"It carries {_of(expressivity, view)} about the next {following} (expressivity).")
     if optimality:
-        said.append(
+        sentences.append(
             f"Expressivity divided by complexity, its optimality, is {words.spoken(optimality)}: what it "
             "carries about the future for each unit that it keeps about the past."
         )
     if ceiling:
-        said.append(
+        sentences.append(
             f"Of everything it has read, it keeps {_of(ceiling, view)} (ceiling): no information here can "
             "truly be larger."
         )
-    said += _place(view)
+    sentences += _place(view)
     for side in ("input", "output"):
-        said += _share_sentence(view, side)
-    said += _loss(view)
-    return said
+        sentences += _share_sentence(view, side)
+    sentences += _loss(view)
+    return sentences
 
 
 def _place(view: View) -> list[str]:
     """Where the model stands against the frontier of the text, for each order that has one."""
-    said = []
+    sentences = []
     for f in view.measurement.provenance.get("bound") or ():
         k = f["order"]
         if f["positions"] != "seen" or f["target"] != 1:
@@ -67,13 +67,13 @@ def _place(view: View) -> list[str]:
         if kept is None or own is None or best is None or gap is None or gain is None:
             continue
         what, them = ("last token", "it") if k == 1 else (f"last {k} tokens", "them")
-        said.append(
+        sentences.append(
             f"At the {f['seen']:.0%} of the positions whose {what} other documents have too, it keeps "
             f"{words.spoken(kept)} about {them}; what it keeps of {them} alone tells {words.spoken(own)} of the next "
             f"token, where the best code of {f['m']} symbols that keeps as much could tell {words.spoken(best)} (gap "
             f"{words.spoken(gap)}). The rest of the context adds {words.spoken(gain)}."
         )
-    return said
+    return sentences
 
 
 def _of(row: Estimate, view: View) -> str:
@@ -106,7 +106,7 @@ def _loss(view: View) -> list[str]:
 
 def _differences(view: View) -> list[str]:
     k = view.first_order
-    said = []
+    sentences = []
     for quantity, order in (
         ("complexity", k),
         ("expressivity", k),
@@ -124,8 +124,8 @@ def _differences(view: View) -> list[str]:
             verdict = "the interval contains 0" if inside else "the interval does not contain 0"
             if row.unit != "nats/token" and not view.measurement.provenance.get("same_reference_points"):
                 verdict = "the reference points differ, so no significance is claimed"
-        said.append(f"Difference of {words.row_name(row)}: {words.spoken(row)}; {verdict}.")
-    return said
+        sentences.append(f"Difference of {words.row_name(row)}: {words.spoken(row)}; {verdict}.")
+    return sentences
 
 
 def footing(view: View) -> str:
@@ -190,7 +190,7 @@ def _sentence(text: str) -> str:
 
 def control_verdicts(view: View) -> list[str]:
     """For each order: are the controls of the whole model 0 within their errors?"""
-    said = []
+    sentences = []
     for k in view.orders:
         worst: Estimate | None = None
         verdicts: list[bool] = []
@@ -213,12 +213,12 @@ def control_verdicts(view: View) -> list[str]:
             continue
         amount = f"{words.number(100 * size, 1)} % of log m" if worst.unit == "efficiency" else words.number(size, 3)
         if not verdicts:
-            said.append(f"Order {k}: the largest control is {amount}; it has no error to judge it by.")
+            sentences.append(f"Order {k}: the largest control is {amount}; it has no error to judge it by.")
         elif all(verdicts):
-            said.append(f"Order {k}: all controls are 0 within twice their standard errors.")
+            sentences.append(f"Order {k}: all controls are 0 within twice their standard errors.")
         else:
-            said.append(
+            sentences.append(
                 f"Order {k}: a control is not 0; the largest is {amount}. Take values and differences of "
                 "that size for noise."
             )
-    return said
+    return sentences

@@ -63,8 +63,8 @@ def tokens_needed(view: View) -> str:
         ]
         for c in found
     ]
-    said = f'<p class="note">{escape(note(view.measurement))}</p>'
-    return details("How many tokens a tighter interval needs", f"{said}\n{table(header, rows)}")
+    note_line = f'<p class="note">{escape(note(view.measurement))}</p>'
+    return details("How many tokens a tighter interval needs", f"{note_line}\n{table(header, rows)}")
 
 
 # ---------------------------------------------------------------------- layers

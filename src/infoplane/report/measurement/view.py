@@ -67,12 +67,12 @@ class View:
     @cached_property
     def orders(self) -> tuple[int, ...]:
         """Orders measured on their own positions; next-token expressivity on wider sets does not count."""
-        found = {
+        orders = {
             row.order
             for row in self.measurement
             if row.quantity in SIDES and row.order and row.position_set in (None, f"P_{row.order}")
         }
-        return tuple(sorted(found))
+        return tuple(sorted(orders))
 
     @cached_property
     def first_order(self) -> int:

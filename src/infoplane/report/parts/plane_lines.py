@@ -42,11 +42,13 @@ class Plane:
 
     def along(self, corners: list[Pixel]) -> list[Pixel]:
         """Pixels of a line through corners, close enough that no text fits between them."""
-        found = list(corners)
+        corners_along = list(corners)
         for a, b in itertools.pairwise(corners):
             steps = int(math.dist(a, b) / 4) + 1
-            found += [(a[0] + i / steps * (b[0] - a[0]), a[1] + i / steps * (b[1] - a[1])) for i in range(1, steps)]
-        return found
+            corners_along += [
+                (a[0] + i / steps * (b[0] - a[0]), a[1] + i / steps * (b[1] - a[1])) for i in range(1, steps)
+            ]
+        return corners_along
 
     def diagonal(self, named: list[Pixel]) -> list[Pixel]:
         """Pixels of the diagonal, and of its name, which runs beside that part of it."""

@@ -109,9 +109,9 @@ def _warnings(view: BoundView) -> list[str]:
 
 def _headline(view: BoundView) -> list[str]:
     """For each order what is told at one complexity that the line reaches, then its end, then the seen positions."""
-    found = [sentence for line in view.of(1, "all") for sentence in (_of_one(view, line), _end(line))]
-    found += [_of_seen(line) for line in view.of(1, "seen")]
-    return [sentence for sentence in found if sentence]
+    sentences = [sentence for line in view.of(1, "all") for sentence in (_of_one(view, line), _end(line))]
+    sentences += [_of_seen(line) for line in view.of(1, "seen")]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _of_one(view: BoundView, line: Line) -> str | None:

@@ -63,9 +63,9 @@ class Line:
         across = sorted({*np.linspace(0.0, end, STEPS + 1).tolist(), *self.hulls[0][:, 0].tolist()})
         drawn = []
         for x in across:
-            told = self.at(x)
-            half = told.half or 0.0
-            drawn.append({"x": x, "y": told.value, "low": told.value - half, "high": told.value + half})
+            relevance = self.at(x)
+            half = relevance.half or 0.0
+            drawn.append({"x": x, "y": relevance.value, "low": relevance.value - half, "high": relevance.value + half})
         return drawn
 
 
@@ -107,14 +107,14 @@ class BoundView:
     @cached_property
     def text_name(self) -> str:
         """A name for titles: the last part of a path, a dataset's id as it is."""
-        found = self.bound.provenance.get("text") or {}
-        source = str(found.get("source") or "a text")
-        return source if found.get("kind") == "dataset" else _last(source)
+        text = self.bound.provenance.get("text") or {}
+        source = str(text.get("source") or "a text")
+        return source if text.get("kind") == "dataset" else _last(source)
 
     @cached_property
     def tokenizer_name(self) -> str | None:
-        found = (self.bound.provenance.get("windows") or {}).get("tokenizer") or {}
-        name = str(found.get("name") or "")
+        tokenizer = (self.bound.provenance.get("windows") or {}).get("tokenizer") or {}
+        name = str(tokenizer.get("name") or "")
         return (_last(name) if name.startswith((".", "~", "/")) else name) or None
 
     def table(self) -> tuple[list[str], list[list[str]]]:

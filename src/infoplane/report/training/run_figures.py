@@ -75,14 +75,14 @@ def run_plane(view: RunView) -> Any | None:
     x_low, y_low = ax.copy(deep=False), ay.copy(deep=False)
     x_low.shorthand, y_low.shorthand = "x_low:Q", "y_low:Q"
     bars = line.mark_rule(color=theme.QUIET, opacity=0.5).transform_filter(so_far)
-    one = alt.Chart(theme.values(layers))
+    layer_chart = alt.Chart(theme.values(layers))
     return (
         alt.layer(
             diagonal,
-            one.mark_line(color=theme.QUIET, opacity=0.45, strokeWidth=1)
+            layer_chart.mark_line(color=theme.QUIET, opacity=0.45, strokeWidth=1)
             .encode(x=ax, y=ay, order="depth:Q")
             .transform_filter(now),
-            one.mark_point(filled=True, color=theme.QUIET, size=36, opacity=0.7)
+            layer_chart.mark_point(filled=True, color=theme.QUIET, size=36, opacity=0.7)
             .encode(x=ax, y=ay, tooltip=[theme.tip("layer", "layer"), *tips])
             .transform_filter(now),
             line.mark_line(color=theme.INK, strokeWidth=1.4)
@@ -227,5 +227,5 @@ def ticks_of(steps: Sequence[int] | Any) -> list[float]:
     """Places of 0 and the powers of ten within the steps."""
     first, last = int(min(steps)), int(max(steps))
     wanted = [0, *(10**k for k in range(0, 13))]
-    found = [s for s in wanted if first <= s <= last]
-    return [place_of(s) for s in (found if len(found) > 1 else (first, last))]
+    ticks = [s for s in wanted if first <= s <= last]
+    return [place_of(s) for s in (ticks if len(ticks) > 1 else (first, last))]

@@ -42,26 +42,26 @@ class RunView:
     @cached_property
     def series(self) -> Mapping[str, Series]:
         """Of the whole model, by quantity; what was not measured is left out."""
-        found = {}
+        by_quantity = {}
         for quantity in QUANTITIES:
             try:
-                found[quantity] = self.trajectory.series(quantity, order=self.order)
+                by_quantity[quantity] = self.trajectory.series(quantity, order=self.order)
             except ResultError:
                 continue
-        return found
+        return by_quantity
 
     @cached_property
     def phases(self) -> Mapping[str, Phases]:
         """Of each quantity that has enough checkpoints."""
         loss = self.series.get("loss")
-        found = {}
+        by_quantity = {}
         for quantity in PHASED:
             series = self.series.get(quantity)
             if series is None or len(series) < MIN_CHECKPOINTS:
                 continue
             same = loss is not None and loss.steps.tolist() == series.steps.tolist()
             try:
-                found[quantity] = find_phases(
+                by_quantity[quantity] = find_phases(
                     series.steps,
                     series.values,
                     series.replicates if series.replicates.shape[1] else None,
@@ -69,7 +69,7 @@ class RunView:
                 )
             except SettingError:
                 continue
-        return found
+        return by_quantity
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
@@ -85,12 +85,12 @@ class RunView:
 
     def row(self, index: int, quantity: str, layer: str) -> Any | None:
         """A row of one measured checkpoint, on the order's own positions."""
-        found = self.trajectory.measured[index].measurement
-        if found is None:
+        measurement = self.trajectory.measured[index].measurement
+        if measurement is None:
             return None
         rows = [
             r
-            for r in found.select(quantity=quantity, layer=layer, order=self.order)
+            for r in measurement.select(quantity=quantity, layer=layer, order=self.order)
             if r.position_set == f"P_{self.order}" and r.weight in (None, "frequency")
         ]
         return rows[0] if rows else None

@@ -147,8 +147,8 @@ def _refuse_powers(tokenizer: Any) -> None:
 
 def _template(tokenizer: Any) -> Writer:
     def of(messages: Sequence[Message], opened: bool) -> str:
-        said = [{"role": m.role, "content": m.content} for m in messages]
-        return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=opened))
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened))
 
     return of
 

@@ -137,19 +137,19 @@ def make_pair_windows(
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:
-    said = []
+    warnings = []
     if facts["format"] == "plain":
-        said.append(f"no chat template was used: conversations are written as {PLAIN}")
+        warnings.append(f"no chat template was used: conversations are written as {PLAIN}")
     if facts["context_full"]:
-        said.append(
+        warnings.append(
             f"{facts['context_full']} pairs are left out: their prompts fill the context; a longer --context, or "
             "--prompt-truncate, keeps them"
         )
     if facts["no_tokens"]:
-        said.append(f"{facts['no_tokens']} pairs are left out: an answer has no token to measure")
+        warnings.append(f"{facts['no_tokens']} pairs are left out: an answer has no token to measure")
     if facts["prompts_truncated"]:
-        said.append(f"{facts['prompts_truncated']} prompts were cut from the left, to half of the context")
-    return said
+        warnings.append(f"{facts['prompts_truncated']} prompts were cut from the left, to half of the context")
+    return warnings
 
 
 def _level(sizes: npt.NDArray[np.int64], tokens: int) -> int:
@@ -286,7 +286,7 @@ class PairRows:
         starts = windows.row_starts
         n = np.diff(starts)
         window = np.repeat(np.arange(len(windows)), n)
-        place = np.arange(len(window)) - np.repeat(starts[:-1], n)
+        answer_place = np.arange(len(window)) - np.repeat(starts[:-1], n)
         shorter = np.full(len(windows.documents), np.iinfo(np.int64).max)
         np.minimum.at(shorter, windows.document, n)
         pair = windows.document[window]
@@ -294,8 +294,8 @@ class PairRows:
         return cls(
             pair.astype(np.int32),
             (window >= len(windows) // 2).astype(np.int32),
-            place.astype(np.int32),
-            place < shorter[pair],
+            answer_place.astype(np.int32),
+            answer_place < shorter[pair],
             np.unique(tokens, return_inverse=True)[1].reshape(-1).astype(np.int32),
         )
 

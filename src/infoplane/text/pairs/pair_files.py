@@ -14,7 +14,7 @@ Rows = Iterator[tuple[str, Any, str]]
 """(name, row, where it stands in words)."""
 
 
-def pair_rows(source: Any, split: str, found: dict[str, Any]) -> Rows:
+def pair_rows(source: Any, split: str, record: dict[str, Any]) -> Rows:
     """Rows of a source; what it turned out to be is written into `found`.
 
     Raises:
@@ -22,33 +22,33 @@ def pair_rows(source: Any, split: str, found: dict[str, Any]) -> Rows:
     """
     path = local_path(source, "") if isinstance(source, str | Path) else None
     if not isinstance(source, str | Path) or (path is not None and not path.is_dir()):
-        refuse_parts(found["source"], split, found["config"], found["revision"])
+        refuse_parts(record["source"], split, record["config"], record["revision"])
     if not isinstance(source, str | Path):
         if isinstance(source, bytes | Mapping) or not isinstance(source, Iterable):
             raise TextError(f"cannot read pairs from {type(source).__name__}; expected a path or a list of rows")
-        found["kind"] = "python"
+        record["kind"] = "python"
         yield from ((f"pair:{n}", row, f"pair {n}") for n, row in enumerate(source, start=1))
         return
     if path is None or path.is_dir():
-        found |= {"kind": "dataset", "split": split}
+        record |= {"kind": "dataset", "split": split}
         # a stream: of a large dataset only what is asked for is fetched
-        rows = load_rows(path, str(source), path is None, found)
-        capped = path is None and found["limit"] is None  # a hub dataset may have no end in sight
-        found["limit"] = STREAM_LIMIT if capped else found["limit"]
-        label = found["split"] or "row"
+        rows = load_rows(path, str(source), path is None, record)
+        capped = path is None and record["limit"] is None  # a hub dataset may have no end in sight
+        record["limit"] = STREAM_LIMIT if capped else record["limit"]
+        label = record["split"] or "row"
         for n, row in enumerate(rows, start=1):
             if capped and n > STREAM_LIMIT:
                 return
             yield f"{label}:{n}", row, f"{source}, {label}, row {n}"
         return
-    yield from _file(path, found)
+    yield from _file(path, record)
 
 
-def _file(path: Path, found: dict[str, Any]) -> Rows:
+def _file(path: Path, record: dict[str, Any]) -> Rows:
     label = path.name
     gz = path.suffix.lower() == ".gz"
     suffix = Path(path.stem).suffix.lower() if gz else path.suffix.lower()
-    found["kind"] = suffix[1:]
+    record["kind"] = suffix[1:]
     if suffix == ".parquet" and not gz:
         yield from _parquet(path, label)
         return

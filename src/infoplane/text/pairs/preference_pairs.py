@@ -114,7 +114,7 @@ def read_pairs(
         return source
     if limit is not None:
         check_whole("limit", limit, 1)
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "source": str(source) if isinstance(source, str | Path) else "python",
         "kind": "",
         "split": None,
@@ -124,7 +124,7 @@ def read_pairs(
     }
     kept: list[Pair] = []
     dropped = {"identical": 0, "empty": 0}
-    for name, row, where in pair_rows(source, split, found):
+    for name, row, where in pair_rows(source, split, record):
         pair = _pair(row, name, where)
         if isinstance(pair, str):
             dropped[pair] += 1
@@ -135,7 +135,7 @@ def read_pairs(
     if not kept:
         why = f"{dropped['identical']} have chosen and rejected alike and {dropped['empty']} an empty answer"
         raise TextError(
-            f"no preference pair in {found['source']}: {why if sum(dropped.values()) else 'it is empty'}; give pairs "
+            f"no preference pair in {record['source']}: {why if sum(dropped.values()) else 'it is empty'}; give pairs "
             "whose answers differ"
         )
     text = [
@@ -146,10 +146,10 @@ def read_pairs(
         digest = files.hash_of(text)
     except UnicodeEncodeError:
         raise TextError(
-            f"{found['source']} holds half of a surrogate pair, which no text does: mend the file"
+            f"{record['source']} holds half of a surrogate pair, which no text does: mend the file"
         ) from None
-    found |= {"pairs": len(kept), "standard": sum(p.standard for p in kept), **dropped, "sha256": digest}
-    return Pairs(tuple(kept), found)
+    record |= {"pairs": len(kept), "standard": sum(p.standard for p in kept), **dropped, "sha256": digest}
+    return Pairs(tuple(kept), record)
 
 
 # ---------------------------------------------------------------------- one row
