@@ -169,7 +169,8 @@ class _RayGroup(Group[S]):
                 slot.stop()
         self._engine.keep(free, self._share)
 
-    def outcomes(
+    # one loop over what workers answer: their stages are told apart here alone
+    def outcomes(  # noqa: C901, PLR0915
         self, work: Work[S, P, R], pieces: Sequence[Piece[P]], advance: Advance | None = None
     ) -> Iterator[tuple[P, R | Exception]]:
         ray = ray_package()

@@ -78,15 +78,9 @@ def make_windows(
     depths = water_level(sizes, tokens, min_window)
     order = np.argsort(chosen, kind="stable")  # windows and names follow the text, not the draw
 
-    step = context - len(prefix)
-    pieces: list[tuple[int, int, int]] = []  # (document, first token, last token + 1)
-    names: list[str] = []
-    for k in order:
-        cuts = [(a, min(a + step, depths[k])) for a in range(0, int(depths[k]), step)]
-        cuts = [(a, b) for a, b in cuts if b - a >= min_window]
-        if cuts:
-            pieces += [(int(k), a, int(b)) for a, b in cuts]
-            names.append(text.documents[chosen[k]].name)
+    cuts = _cuts(depths, order.tolist(), context - len(prefix), min_window)
+    pieces = [piece for of_document in cuts for piece in of_document]
+    names = [text.documents[chosen[of_document[0][0]]].name for of_document in cuts]
     if not pieces:
         raise TextError(
             f"the text is shorter than one window: its longest document has {longest} tokens, and a window "
@@ -102,10 +96,7 @@ def make_windows(
     flat = np.concatenate(ids).astype(np.int32)
     offset = np.arange(len(flat)) - np.repeat(starts[:-1], lengths)
     is_text = offset >= len(prefix)
-    is_position = is_text if include_special else is_text & ~np.isin(flat, special)
-    is_position = is_position | (offset == 0) if include_first else is_position & (offset > 0)
-    if not is_position.any():
-        raise TextError("no position is left to measure: the windows hold special tokens only")
+    is_position = _positions(flat, offset, is_text, special, include_special, include_first)
     before = [before for _, before in encoded if before is not None]
     counted = len(before) == len(encoded)
     located = bool(getattr(tokenizer, "is_fast", False)) and counted
@@ -138,6 +129,39 @@ def make_windows(
         text=bytes_of,
         ends=ends,
     )
+
+
+def _positions(
+    tokens: npt.NDArray[np.int32],
+    offset: npt.NDArray[np.int64],
+    is_text: npt.NDArray[np.bool_],
+    special: npt.NDArray[np.int64],
+    include_special: bool,
+    include_first: bool,
+) -> npt.NDArray[np.bool_]:
+    """Which tokens of the windows are measured.
+
+    Raises:
+        TextError: none.
+    """
+    is_position = is_text if include_special else is_text & ~np.isin(tokens, special)
+    is_position = is_position | (offset == 0) if include_first else is_position & (offset > 0)
+    if not is_position.any():
+        raise TextError("no position is left to measure: the windows hold special tokens only")
+    return is_position
+
+
+def _cuts(
+    depths: npt.NDArray[np.int64], order: Sequence[int], step: int, min_window: int
+) -> list[list[tuple[int, int, int]]]:
+    """Of each document that has any, in that order, the pieces: document, first token, last token + 1."""
+    cuts = []
+    for k in order:
+        ends = [(a, min(a + step, depths[k])) for a in range(0, int(depths[k]), step)]
+        pieces = [(int(k), a, int(b)) for a, b in ends if b - a >= min_window]
+        if pieces:
+            cuts.append(pieces)
+    return cuts
 
 
 def _encoded(

@@ -143,66 +143,30 @@ def forecast(
         SettingError: a column that is not there, no structure, or a level that is no share.
         ResultError: too few models for any correlation.
     """
-    for name, share in (("level", level), ("power", power), ("alpha", alpha)):
-        if not 0 < share < 1:
-            raise SettingError(f"{name} = {share}: expected a share between 0 and 1, such as 0.9")
-    check_whole("seed", seed, 0)
-    if draws < 1:
-        raise SettingError(f"draws = {draws}: expected 1 or more, such as {DRAWS}")
-    chosen = tuple(dict.fromkeys(baselines)), tuple(scores if scores is not None else cases.scores.columns)
-    wanted = (
-        tuple(structure) if structure is not None else tuple(c for c in cases.features.columns if c not in chosen[0])
-    )
-    if both := sorted(set(wanted) & set(chosen[0])):
-        raise SettingError(f"{both[0]!r} is asked as structure and as a baseline: it can be only one")
-    cases.matrix((*chosen[0], *wanted), cases.features)  # names what is not there, before what is constant is left out
-    cases.matrix(chosen[1], cases.scores)
-    cases = cases.varying()
-    base, features = (tuple(n for n in names if n in cases.features.columns) for names in (chosen[0], wanted))
-    targets = tuple(s for s in chosen[1] if s in cases.scores.columns)
-    if not features:
-        raise SettingError("no structure to judge: name features that are no baseline and are not constant")
-    if not targets:
-        raise SettingError("no score to forecast: name one that is not constant")
-    warnings = list(cases.warnings)
-    if cases.family_count == 1:
-        warnings.append("all models are of one family: nothing here speaks of other families")
+    _check_numbers(level, power, alpha, seed, draws)
+    cases, base, features, targets = _columns(cases, scores, structure, baselines)
     plain = correlations(cases, features, targets, seed=seed, draws=draws)
     if base:  # apart, so that the plain truth that size matters does not lower the q of structure
         plain += correlations(cases, base, targets, seed=seed, draws=draws)
     partial = partials(cases, features, targets, base, seed=seed, draws=draws)
-    validations, held, predictions = list[Validation](), list[HeldOut](), list[Prediction]()
-    refused, notes = dict[str, str](), list[str]()
+    judged = _Judged(cases, base, features, level, strict, new)
+    notes = list[str]()
     for score in targets:
         for row in plain:
             if row.method == "pearson" and row.score == score and row.feature in features:
                 notes.append(of_feature(row, [p for p in partial if (p.feature, p.score) == (row.feature, score)]))
-        try:
-            rows, models = validate(cases, score, base, features, level, strict)
-        except ResultError as error:
-            refused[score] = str(error)
-            warnings.append(f"{score} is not forecast: {error}")
-            continue
-        validations += rows
-        held += models
-        notes.append(of_validation(rows))
-        if rows[0].families < families_for(level):
-            warnings.append(
-                f"{score}: no {level:.0%} intervals, which need {families_for(level)} families; "
-                f"{rows[0].families} are there"
-            )
-        if new is not None:
-            predictions += predict(cases, new, score, base, features, level, strict)
-    if new is not None and refused:
-        first = next(iter(refused.items()))
-        if len(refused) == len(targets):
-            raise ResultError(f"new models cannot be forecast: {first[0]}: {first[1]}")
+        notes += judged.add(score)
+    judged.refuse_none(targets)
+    warnings = [*cases.warnings]
+    if cases.family_count == 1:
+        warnings.append("all models are of one family: nothing here speaks of other families")
+    warnings += judged.warnings
     return Forecast(
         plain,
         partial,
-        tuple(validations),
-        tuple(held),
-        tuple(predictions),
+        tuple(judged.validations),
+        tuple(judged.held),
+        tuple(judged.predictions),
         _power(cases, plain, base, power, alpha, len(features) * len(targets), features),
         tuple(s for s in notes if s),
         {
@@ -221,11 +185,86 @@ def forecast(
                 "draws": draws,
             },
             "table_hash": _hash(cases),
-            "refused": refused,
+            "refused": judged.refused,
             "warnings": warnings,
             "versions": versions(*_PACKAGES),
         },
     )
+
+
+def _check_numbers(level: float, power: float, alpha: float, seed: int, draws: int) -> None:
+    for name, share in (("level", level), ("power", power), ("alpha", alpha)):
+        if not 0 < share < 1:
+            raise SettingError(f"{name} = {share}: expected a share between 0 and 1, such as 0.9")
+    check_whole("seed", seed, 0)
+    if draws < 1:
+        raise SettingError(f"draws = {draws}: expected 1 or more, such as {DRAWS}")
+
+
+_Names = tuple[str, ...]
+
+
+def _columns(
+    cases: Cases, scores: Sequence[str] | None, structure: Sequence[str] | None, baselines: Sequence[str]
+) -> tuple[Cases, _Names, _Names, _Names]:
+    """The cases without what is constant, and the baselines, features and scores that are left of those asked for."""
+    named, targets = tuple(dict.fromkeys(baselines)), tuple(scores if scores is not None else cases.scores.columns)
+    wanted = tuple(structure) if structure is not None else tuple(c for c in cases.features.columns if c not in named)
+    if both := sorted(set(wanted) & set(named)):
+        raise SettingError(f"{both[0]!r} is asked as structure and as a baseline: it can be only one")
+    cases.matrix((*named, *wanted), cases.features)  # names what is not there, before what is constant is left out
+    cases.matrix(targets, cases.scores)
+    cases = cases.varying()
+    base, features = (tuple(n for n in names if n in cases.features.columns) for names in (named, wanted))
+    targets = tuple(score for score in targets if score in cases.scores.columns)
+    if not features:
+        raise SettingError("no structure to judge: name features that are no baseline and are not constant")
+    if not targets:
+        raise SettingError("no score to forecast: name one that is not constant")
+    return cases, base, features, targets
+
+
+class _Judged:
+    """Validations of scores, one after the other, with the models held out and the new ones forecast."""
+
+    def __init__(
+        self, cases: Cases, base: _Names, features: _Names, level: float, strict: bool, new: Cases | None
+    ) -> None:
+        self.cases, self.base, self.features, self.level, self.strict, self.new = (
+            cases,
+            base,
+            features,
+            level,
+            strict,
+            new,
+        )
+        self.validations, self.held, self.predictions = list[Validation](), list[HeldOut](), list[Prediction]()
+        self.refused, self.warnings = dict[str, str](), list[str]()
+
+    def add(self, score: str) -> list[str]:
+        """Judge a score; what is said of it."""
+        try:
+            rows, models = validate(self.cases, score, self.base, self.features, self.level, self.strict)
+        except ResultError as error:
+            self.refused[score] = str(error)
+            self.warnings.append(f"{score} is not forecast: {error}")
+            return []
+        self.validations += rows
+        self.held += models
+        if rows[0].families < families_for(self.level):
+            self.warnings.append(
+                f"{score}: no {self.level:.0%} intervals, which need {families_for(self.level)} families; "
+                f"{rows[0].families} are there"
+            )
+        if self.new is not None:
+            self.predictions += predict(self.cases, self.new, score, self.base, self.features, self.level, self.strict)
+        return [of_validation(rows)]
+
+    def refuse_none(self, targets: _Names) -> None:
+        """Refuse new models of which no score at all can be forecast."""
+        if self.new is not None and len(self.refused) == len(targets):
+            score, why = next(iter(self.refused.items()))
+            raise ResultError(f"new models cannot be forecast: {score}: {why}")
 
 
 def _power(

@@ -12,7 +12,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -93,13 +93,7 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
     Raises:
         ScoreError: not a result file, a score that is not a number, or no model named.
     """
-    record = read_json(path)
-    if not is_result(record):
-        have = ", ".join(list(record)[:6]) if isinstance(record, dict) else f"a {type(record).__name__}"
-        raise ScoreError(f"{path} is not a result file of lm-eval: expected `results` and `config`, found {have}")
-    for name in ("groups", "config", "n-samples", "n-shot"):
-        if not isinstance(record.get(name) or {}, dict):
-            raise ScoreError(f"{path}: {name!r} is {record[name]!r}; expected names and what is told of them")
+    record = _result_record(path)
     tables = {**(record.get("groups") or {}), **record["results"]}
     config = record.get("config") or {}
     named = model or _model(record, config)
@@ -109,8 +103,8 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
             "with model=..., on the command line with --model-name"
         )
     args = _arguments(config.get("model_args"))
-    told = config.get("model_revision") or args.get("revision")
-    revision = str(told) if told else None
+    stated = config.get("model_revision") or args.get("revision")
+    revision = str(stated) if stated else None
     common = {
         "model": named,
         "revision": revision,
@@ -126,20 +120,36 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
         for metric, value, error in _metrics(metrics):
             if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
                 left_out.append(f"{task}:{metric}")
-                continue
-            if value == _NOT_RUN and is_never_negative(task, metric):
+            elif value == _NOT_RUN and is_never_negative(task, metric):
                 not_run.append(f"{task}:{metric}")
-                continue
-            about = {"n": _n(record, task, metrics), "n_shot": _n_shot(record, config, task)}
-            rows.append(
-                {**common, **about, "task": task, "metric": metric, "value": float(value), "standard_error": error}
-            )
+            else:
+                about = {"n": _n(record, task, metrics), "n_shot": _n_shot(record, config, task)}
+                score = {"task": task, "metric": metric, "value": float(value), "standard_error": error}
+                rows.append({**common, **about, **score})
     if not rows:
         what = f"not numbers: {', '.join(left_out[:5])}" if left_out else "`results` is empty"
         what = f"{_NOT_RUN}, which is to say not run: {', '.join(not_run[:5])}" if not_run else what
         raise ScoreError(f"{path} holds no score ({what}); leave the file out, or score the model again")
-    remarks = []
-    where = (("source", str(path)),)
+    return ResultFile(path, _date(record, path), tuple(rows), _remarks(path, config, left_out, not_run))
+
+
+def _result_record(path: Path) -> dict[str, Any]:
+    """The content of a result file of lm-eval."""
+    record = read_json(path)
+    if not is_result(record):
+        have = ", ".join(list(record)[:6]) if isinstance(record, dict) else f"a {type(record).__name__}"
+        raise ScoreError(f"{path} is not a result file of lm-eval: expected `results` and `config`, found {have}")
+    for name in ("groups", "config", "n-samples", "n-shot"):
+        if not isinstance(record.get(name) or {}, dict):
+            raise ScoreError(f"{path}: {name!r} is {record[name]!r}; expected names and what is told of them")
+    return dict(record)
+
+
+def _remarks(
+    path: Path, config: Mapping[str, Any], left_out: Sequence[str], not_run: Sequence[str]
+) -> tuple[Remark, ...]:
+    """What to know of the scores of a file."""
+    where, remarks = (("source", str(path)),), list[Remark]()
     if left_out:
         remarks.append(Remark(f"{path}: not numbers, left out: {', '.join(left_out[:5])}", where))
     if not_run:
@@ -151,7 +161,7 @@ def read_result(path: Path, model: str | None = None) -> ResultFile:
         limit = int(limit)
     if limit is not None:
         remarks.append(Remark(f"{path}: only part of each task was scored (limit {limit})", where))
-    return ResultFile(path, _date(record, path), tuple(rows), tuple(remarks))
+    return tuple(remarks)
 
 
 def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any, float | None]]:

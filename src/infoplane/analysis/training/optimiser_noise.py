@@ -166,7 +166,10 @@ class Test:
         text: (seeds, T, B) roots of the text's covariance; B may be 0.
     """
 
-    def __init__(self, frame: Frame, values: Floats, text: Floats, level: float, seed: int) -> None:
+    # one derivation, read from top to bottom
+    def __init__(  # noqa: PLR0915
+        self, frame: Frame, values: Floats, text: Floats, level: float, seed: int
+    ) -> None:
         self.frame, self.beta = frame, level / 5
         scale, rough, memory, growth, square = (a[0] for a in features_of(frame.x, values[None]))
         self.flat = np.ptp(values[0]) == 0

@@ -191,31 +191,9 @@ def _phases_of(runs: Sequence[_Given], which: int, level: float, seed: int, draw
 
 def _checked(steps: Any, values: Any, replicates: Any, loss: Any, level: float, draws: int) -> _Given:
     given = {"steps": steps, "values": values, "replicates": replicates, "loss": loss}
-    arrays = {}
-    for name, raw in given.items():
-        if raw is None:
-            continue
-        try:
-            arrays[name] = np.asarray(raw, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise SettingError(f"{name} are not numbers in a regular array") from None
-        ndim = 2 if name == "replicates" else 1
-        if arrays[name].ndim != ndim or len(arrays[name]) != np.size(steps):
-            expected = f"({np.size(steps)}, blocks)" if ndim == 2 else f"({np.size(steps)},)"
-            raise SettingError(f"{name} have shape {arrays[name].shape}: expected {expected}, one for each step")
-        if not np.isfinite(arrays[name]).all():
-            where = int(np.flatnonzero(~np.isfinite(arrays[name]).reshape(len(arrays[name]), -1).all(1))[0])
-            raise SettingError(f"{name}[{where}] is not finite: leave out checkpoints that could not be measured")
+    arrays = {name: _array(name, raw, np.size(steps)) for name, raw in given.items() if raw is not None}
     step = arrays["steps"]
-    if (step < 0).any() or (step != np.round(step)).any():
-        raise SettingError("steps must be whole numbers of training steps, 0 or more")
-    if (np.diff(step) <= 0).any():
-        i = int(np.argmax(np.diff(step) <= 0))
-        raise SettingError(
-            f"steps must grow, each once: {step[i + 1]:.0f} follows {step[i]:.0f}; sort them, and drop duplicates"
-        )
-    if len(step) < MIN_CHECKPOINTS:
-        raise SettingError(f"{len(step)} checkpoints: phases need at least {MIN_CHECKPOINTS}; measure more of the run")
+    _check_steps(step)
     if not 0 < level < 0.5:
         raise SettingError(f"level is {level}: expected a chance between 0 and 0.5, such as 0.05")
     if 1 / (draws + 1) > 0.8 * level:
@@ -230,6 +208,35 @@ def _checked(steps: Any, values: Any, replicates: Any, loss: Any, level: float, 
     if np.ptp(value) < 1e-13 * np.abs(arrays["values"]).max():  # rounding
         value = np.zeros_like(value)
     return _Given(step.astype(np.int64), value, root, arrays.get("loss"))
+
+
+def _array(name: str, raw: Any, steps: int) -> Floats:
+    """Numbers, one or one row for each step."""
+    try:
+        array: Floats = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise SettingError(f"{name} are not numbers in a regular array") from None
+    ndim = 2 if name == "replicates" else 1
+    if array.ndim != ndim or len(array) != steps:
+        expected = f"({steps}, blocks)" if ndim == 2 else f"({steps},)"
+        raise SettingError(f"{name} have shape {array.shape}: expected {expected}, one for each step")
+    if not np.isfinite(array).all():
+        where = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1))[0])
+        raise SettingError(f"{name}[{where}] is not finite: leave out checkpoints that could not be measured")
+    return array
+
+
+def _check_steps(step: Floats) -> None:
+    """Refuse what are no steps of training, or too few."""
+    if (step < 0).any() or (step != np.round(step)).any():
+        raise SettingError("steps must be whole numbers of training steps, 0 or more")
+    if (np.diff(step) <= 0).any():
+        i = int(np.argmax(np.diff(step) <= 0))
+        raise SettingError(
+            f"steps must grow, each once: {step[i + 1]:.0f} follows {step[i]:.0f}; sort them, and drop duplicates"
+        )
+    if len(step) < MIN_CHECKPOINTS:
+        raise SettingError(f"{len(step)} checkpoints: phases need at least {MIN_CHECKPOINTS}; measure more of the run")
 
 
 def _saturated(x: Floats, loss: Floats, level: float) -> bool:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from infoplane.analysis.training.trace_keywords import TraceKeywords
+    from infoplane.measurement import MeasureSettings
+    from infoplane.text import Text
+    from infoplane.text.pairs import Pairs
 
 
 def trace(
@@ -80,13 +83,7 @@ def trace(
     check_kind(out, JSON_NAME)
     checkpoints = find_checkpoints(model, chosen.revisions, table)
     read = read_input(documents, preferences, measuring)
-    folder = Path(model).expanduser()
-    decides = {
-        "model": str(folder.resolve() if folder.is_dir() else model),
-        "text": read.provenance.get("sha256"),
-        **deciding(measuring),
-        "versions": versions(*DECIDING),
-    }
+    decides = _decides(model, read, measuring)
     if not force:
         _check_same(out, decides)
     run = Run(out, measuring, chosen.keep_captures, progress, how, decides=decides, force=force)
@@ -97,14 +94,7 @@ def trace(
         since = len(engines.retried)
 
         def measure(some: Sequence[Piece[Checkpoint]]) -> None:
-            sent = run
-            if engines.sends:
-                if not is_address(out):
-                    out.mkdir(parents=True, exist_ok=True)  # seen by workers, if it is shared
-                threads = how.threads or group.threads
-                sent = dataclasses.replace(
-                    run, progress=None, sent=True, work=dataclasses.replace(how, threads=threads)
-                )
+            sent = _sent(run, group.threads) if engines.sends else run
             for checkpoint, (measurement, problem, learned) in group.each(Tracing(sent, read), some):
                 run.learned, run.engine = learned, engines.record(since)
                 point = Point(checkpoint.name, checkpoint.step, checkpoint.tokens, measurement, problem)
@@ -127,6 +117,25 @@ def trace(
             f"no checkpoint of {model} could be measured; the first, {points[0].name}: {points[0].problem}"
         )
     return _store(points, run, model, checkpoints, whole=True)
+
+
+def _decides(model: str | Path, read: Text | Pairs, measuring: MeasureSettings) -> dict[str, Any]:
+    """What decides the numbers of a trace."""
+    folder = Path(model).expanduser()
+    return {
+        "model": str(folder.resolve() if folder.is_dir() else model),
+        "text": read.provenance.get("sha256"),
+        **deciding(measuring),
+        "versions": versions(*DECIDING),
+    }
+
+
+def _sent(run: Run, threads: int | None) -> Run:
+    """The run as workers get it."""
+    if not is_address(run.out):
+        run.out.mkdir(parents=True, exist_ok=True)  # seen by workers, if it is shared
+    work = dataclasses.replace(run.work, threads=run.work.threads or threads)
+    return dataclasses.replace(run, progress=None, sent=True, work=work)
 
 
 def _check_same(out: Path, decides: Mapping[str, Any]) -> None:

@@ -168,22 +168,7 @@ def _pair(row: Any, name: str, where: str) -> Pair | str:
     first, second = (_answer(row[side], f"{where}, {side}") for side in ("chosen", "rejected"))
     if first == second:
         return "identical"
-    standard = False
-    if isinstance(first, str) and isinstance(second, str):
-        turns = (None, None) if column else (_turns(first), _turns(second))
-        if turns[0] is not None and turns[1] is not None:
-            prompt, chosen, rejected = _shared_messages(turns[0], turns[1], where)
-        else:
-            prompt, chosen, rejected = _of_strings(row, column, first, second, where)
-            standard = column is None or (column == "prompt" and isinstance(row[column], str))
-    elif isinstance(first, str) or isinstance(second, str):
-        raise TextError(f"{where}: one of chosen and rejected is a string, the other messages; expected two of a kind")
-    elif first[0].role != ASSISTANT:
-        prompt, chosen, rejected = _shared_messages(first, second, where)
-    elif column is None:
-        raise TextError(f"{where}: no prompt: expected a column of {_KNOWN}, or answers that begin with it")
-    else:
-        prompt, chosen, rejected = _prompt(row, column, where), first, second
+    (prompt, chosen, rejected), standard = _parts(row, column, first, second, where)
     for side, answer in (("chosen", chosen), ("rejected", rejected)):
         if answer[0].role != ASSISTANT:
             raise TextError(f"{where}: after the prompt {side} has no message of the assistant; expected its answer")
@@ -194,6 +179,29 @@ def _pair(row: Any, name: str, where: str) -> Pair | str:
 
 Parts = tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]
 """Prompt, chosen, rejected."""
+
+
+def _parts(
+    row: Mapping[str, Any],
+    column: str | None,
+    first: str | tuple[Message, ...],
+    second: str | tuple[Message, ...],
+    where: str,
+) -> tuple[Parts, bool]:
+    """Prompt and answers, and whether they are plain strings beside a prompt, or without one."""
+    if isinstance(first, str) and isinstance(second, str):
+        turns = (None, None) if column else (_turns(first), _turns(second))
+        if turns[0] is not None and turns[1] is not None:
+            return _shared_messages(turns[0], turns[1], where), False
+        standard = column is None or (column == "prompt" and isinstance(row[column], str))
+        return _of_strings(row, column, first, second, where), standard
+    if isinstance(first, str) or isinstance(second, str):
+        raise TextError(f"{where}: one of chosen and rejected is a string, the other messages; expected two of a kind")
+    if first[0].role != ASSISTANT:
+        return _shared_messages(first, second, where), False
+    if column is None:
+        raise TextError(f"{where}: no prompt: expected a column of {_KNOWN}, or answers that begin with it")
+    return (_prompt(row, column, where), first, second), False
 
 
 def _of_strings(row: Mapping[str, Any], column: str | None, chosen: str, rejected: str, where: str) -> Parts:
