@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("good", ["--orders", "0"], "--orders 0: expected some of 1, 2, 3"),
         ("good", ["--orders", "1,4"], "--orders 1,4: expected some of 1, 2, 3"),
         ("good", ["--orders", "-1"], "--orders -1: expected some of 1, 2, 3"),
-        ("good", ["--orders", ""], "--orders : expected some of 1, 2, 3"),
+        ("good", ["--orders", ""], "--orders '': expected some of 1, 2, 3"),
         ("good", ["--orders", "one"], "--orders one: expected some of 1, 2, 3"),
         ("good", ["--restarts", "0"], "--restarts 0: expected a whole number, 1 or more"),
         ("good", ["--tokens", "1"], "--tokens 1: expected a whole number, 8 or more"),

@@ -135,7 +135,7 @@ def test_a_trace_a_bound_a_comparison_and_a_forecast_that_are_repeated_are_done(
 
 def test_an_interrupted_command_says_how_to_go_on(model: Path, tmp_path: Path) -> None:
     code = WITHOUT_FIGURES
-    command = [sys.executable, "-c", code, "measure", str(model), "--tokens", "150000", "--context", "64"]
+    command = [sys.executable, "-c", code, "measure", str(model), "--tokens", "600000", "--context", "64"]
     for more, said in (
         (["--out", "out"], "repeat the same command to go on where it stopped"),
         (["--json"], "--json alone keeps nothing on the way; name --capture or --out to go on from there"),
@@ -145,8 +145,13 @@ def test_an_interrupted_command_says_how_to_go_on(model: Path, tmp_path: Path) -
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         time.sleep(8)
-        run.send_signal(signal.SIGINT)
-        _, error = run.communicate(timeout=60)
+        for _ in range(3):
+            run.send_signal(signal.SIGINT)
+            try:
+                _, error = run.communicate(timeout=20)
+                break
+            except subprocess.TimeoutExpired:  # Python drops an interrupt that comes while a destructor runs
+                continue
         assert run.returncode == 130, error
         assert f"infoplane: interrupted: {said}" in error and "Traceback" not in error
 
