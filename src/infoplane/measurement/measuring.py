@@ -77,12 +77,14 @@ def measure(
     check_questions(chosen)
     if capture is not None:
         capture = reach_location(capture, "capture", writes=model is not None)
+    if model is None:
+        _refuse_making(chosen, how, documents=documents, preferences=preferences, tokenizer=tokenizer)
+        kept = _kept(capture)
+        with using(engine or how.engine, how.workers, how.gpus_per_worker) as running:
+            return Asking(chosen, how, running, labels or {}, progress).ask(kept)
+    read = read_input(documents, preferences, chosen, labels)
     with using(engine or how.engine, how.workers, how.gpus_per_worker) as running:
         asking = Asking(chosen, how, running, labels or {}, progress)
-        if model is None:
-            _refuse_making(chosen, how, documents=documents, preferences=preferences, tokenizer=tokenizer)
-            return asking.ask(_kept(capture))
-        read = read_input(documents, preferences, chosen, labels)
         if running.sends and not isinstance(model, str | Path):
             raise SettingError(
                 f"a {type(model).__name__} that is loaded here cannot be sent to workers of the engine {running.name}: "
@@ -109,9 +111,6 @@ def _kept(capture: str | Path | None) -> Capture:
     if capture is None:
         raise SettingError("without a model there must be a capture: name one of the two")
     return open_capture(capture)
-
-
-# ---------------------------------------------------------------------- the whole way
 
 
 def _measured(
