@@ -12,7 +12,7 @@ import string
 import sys
 import textwrap
 from pathlib import Path
-from typing import get_type_hints
+from typing import get_origin, get_type_hints
 
 from infoplane.analysis.surveys import SurveySettings
 from infoplane.analysis.training import MonitorSettings, TraceSettings
@@ -39,10 +39,11 @@ def types_of(kind: type[Settings]) -> dict[str, str]:
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
-        if isinstance(hint, type) and issubclass(hint, Settings):
+        plain = get_origin(hint) is None and isinstance(hint, type)  # Python 3.10 calls tuple[int, ...] a type
+        if plain and issubclass(hint, Settings):
             found |= types_of(hint)
             continue
-        written = hint.__name__ if isinstance(hint, type) else str(hint)
+        written = hint.__name__ if plain else str(hint)
         found[field.name] = written.replace("tuple[", "Sequence[").replace(", ...]", "]")
     return found
 

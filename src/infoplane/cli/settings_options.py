@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
@@ -27,10 +27,11 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
 
     The options stand in the help where that parameter stands among the others.
     """
-    hints = get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function, eval_str=True)  # get_type_hints makes None of a default a type of its own
+    hints = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     kinds = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Settings)}
     parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature.parameters.values():
         if parameter.name in kinds:
             parameters += [_parameter(setting) for setting in kinds[parameter.name].settings().values()]
         else:
