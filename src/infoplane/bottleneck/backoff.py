@@ -20,7 +20,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -148,7 +147,7 @@ class Ladder:
         for first, last in itertools.pairwise(cuts.tolist()):
             if last > first:
                 at = rank[first:last]
-                pieces.append(_piece([g[at] for g in grams], y[at], alphas, np.dtype(dtype)))
+                pieces.append(_piece([g[at] for g in grams], y[at], alphas, dtype))
         return cls(tuple(pieces), unigram)
 
     @cached_property
@@ -181,7 +180,10 @@ class Ladder:
 
 
 def _piece(
-    grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], alphas: Sequence[float], dtype: np.dtype[Any]
+    grams: Sequence[npt.NDArray[np.integer]],
+    y: npt.NDArray[np.integer],
+    alphas: Sequence[float],
+    dtype: npt.DTypeLike,
 ) -> Piece:
     rungs = []
     words, at = np.unique(y, return_inverse=True)

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ from infoplane.bottleneck.bound_settings import MAX_ORDER
 from infoplane.bottleneck.cross_fitting import Ints, Positions, halves, saturation
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.information import Floats, Grouping, Marginal, NullCurve, Rows, information
+from infoplane.storage import Json
 from infoplane.text import Labels, NGrams, Windows
 
 BETAS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -90,7 +91,7 @@ class Frontier:
         """(H, 2) corners of the concave hull from the origin up to the largest relevance."""
         return hull(self.complexity[:, replicate], self.relevance[:, replicate])
 
-    def summary(self, scale: float = 1.0) -> dict[str, Any]:
+    def summary(self, scale: float = 1.0) -> dict[str, Json]:
         """As plain JSON values, in nats times `scale`: what a report draws."""
         return {
             "order": self.order,
@@ -155,16 +156,25 @@ def fit_frontiers(
         TextError: fewer than two documents, or one symbol only.
         SettingError: an order or m that is not possible.
     """
-    settings = {"starts": starts, "forward": forward, "tolerance": tolerance, "seed": seed}
+    settings: Annealing = {"starts": starts, "forward": forward, "tolerance": tolerance, "seed": seed}
     fitter = _Fitter(windows, sorted(set(orders)), m, tuple(betas), settings)
     targets = [(k, 1) for k in fitter.orders] + [(k, k) for k in fitter.orders if wide and k > 1 and fitter.recurs(k)]
     fitter.plan(targets, progress)
     return tuple(frontier for k, target in targets for frontier in fitter.frontiers(k, target))
 
 
+class Annealing(TypedDict):
+    """How codes are annealed; see `infoplane.bottleneck.blahut_arimoto.anneal`."""
+
+    starts: int
+    forward: bool
+    tolerance: float
+    seed: int
+
+
 class _Fitter:
     def __init__(
-        self, windows: Windows, orders: list[int], m: int, betas: tuple[float, ...], settings: dict[str, Any]
+        self, windows: Windows, orders: list[int], m: int, betas: tuple[float, ...], settings: Annealing
     ) -> None:
         if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
             raise SettingError(f"orders {orders}: the bound is there for orders 1 to {MAX_ORDER}")

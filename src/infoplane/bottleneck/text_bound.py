@@ -14,8 +14,9 @@ from infoplane.bottleneck.bound_settings import MAX_ORDER, BoundSettings
 from infoplane.bottleneck.frontier import Frontier, fit_frontiers
 from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage import ResultFiles, check_schema, read_parquet, versions
-from infoplane.text import BUILT_IN, Windows, text_of, windows_of
+from infoplane.models import TokenizerSource, load_tokenizer
+from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, read_parquet, versions
+from infoplane.text import BUILT_IN, TextSource, Windows, text_of, windows_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,17 +28,17 @@ JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "bound", "bound")
 _PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
 _WHOLE = ("order", "target", "n", "m")
-_ONE = tuple[int, int, int, int, float, float, float, str]
-_RECORD: Mapping[str, Any] = {
-    "frontiers": list[dict[str, Any]],
+_ONE: Hint = tuple[int, int, int, int, float, float, float, str]
+_RECORD: Mapping[str, Hint] = {
+    "frontiers": OBJECTS,
     "provenance": {
         "text": {"source": str, "kind": str},
         "windows": {"tokenizer": {"name": str, "hash": str}},
         "windows_hash": str,
         "tokens": int,
         "documents": int,
-        "settings": dict[str, Any],
-        "versions": dict[str, Any],
+        "settings": OBJECT,
+        "versions": OBJECT,
     },
 }
 
@@ -133,8 +134,8 @@ class Bound:
 
 
 def bound(
-    documents: Any = BUILT_IN,
-    tokenizer: Any = None,
+    documents: TextSource = BUILT_IN,
+    tokenizer: TokenizerSource | None = None,
     settings: BoundSettings | None = None,
     *,
     progress: Progress | None = None,
@@ -155,6 +156,8 @@ def bound(
     chosen = (settings or BoundSettings()).but(flat)
     if tokenizer is None:
         raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
+    if isinstance(tokenizer, str | Path):
+        tokenizer = load_tokenizer(tokenizer)
     windows = windows_of(text_of(documents, chosen.reading, chosen.windows), tokenizer, chosen.windows)
     return bound_of(
         windows,
@@ -208,7 +211,7 @@ def stored_or_fitted(
     return fitted
 
 
-_TABLE: dict[str, Any] = {
+_TABLE: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "frontier": pl.Int64,
     "length": pl.Int64,
     "smoothing": pl.Float64,

@@ -11,13 +11,14 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as st
 
+from infoplane.capture.manifest import Manifest
 from infoplane.errors import CaptureError
 from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse_device
 from infoplane.storage import atomic_files as files
@@ -26,23 +27,17 @@ from infoplane.text import Windows
 SCHEMA = "infoplane/capture/1"
 MANIFEST, WINDOWS = "manifest.json", "windows.safetensors"
 ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
-PROMISED: Mapping[str, Any] = {
-    "run_id": str,
-    "model": dict[str, Any],
-    "windows": {"text": dict[str, Any]},
-    "windows_hash": str,
-    "documents": list[str],
-    "text": str,
-    "layers": list[str],
-    "loss": bool,
-    "warnings": list[str],
-    "points": list[dict[str, Any]],
-    "shards": list[tuple[int, int]],
-    "versions": dict[str, str | None],
-}
 
 
-def write_shard(folder: Path, number: int, manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+class Shard(Protocol):
+    """An open shard."""
+
+    def get_tensor(self, name: str) -> npt.NDArray[np.generic]:
+        """One of its arrays."""
+        ...
+
+
+def write_shard(folder: Path, number: int, manifest: Manifest, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     """Write the arrays of a shard, whole or not at all.
 
     Raises:
@@ -53,14 +48,14 @@ def write_shard(folder: Path, number: int, manifest: Mapping[str, Any], arrays: 
     files.write_bytes(shard_path(folder, number), st.save(dict(arrays), metadata=head))
 
 
-def text_of(windows: Windows) -> dict[str, npt.NDArray[Any]]:
+def text_of(windows: Windows) -> dict[str, npt.NDArray[np.generic]]:
     """The text of windows, if they have it: labels are made of it, but no state depends on it."""
     if windows.text is None or windows.ends is None:
         return {}
     return {"text": windows.text, "ends": windows.ends}
 
 
-def begun(folder: Path, run_id: str) -> list[Any] | None:
+def begun(folder: Path, run_id: str) -> list[list[int]] | None:
     """The shards of a capture of the same run, if one was begun, with whatever memory it had."""
     try:
         there = read_manifest(folder)
@@ -69,18 +64,19 @@ def begun(folder: Path, run_id: str) -> list[Any] | None:
     return there["shards"] if there and there.get("run_id") == run_id and there.get("shards") else None
 
 
-def claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
+def claim(folder: Path, manifest: Manifest, force: bool) -> None:
     """Make sure that `folder` is this run's, or nobody's."""
     files.sweep(folder / MANIFEST)  # it is written once, so nobody else sweeps for it
     if folder.exists() and not folder.is_dir():
         raise CaptureError(f"{folder} is a file; expected a folder for the capture")
+    lost = False
     try:
         there = read_manifest(folder)
     except CaptureError:
         if not force:
             raise
-        there = {}
-    if there is None:
+        there, lost = None, True
+    if there is None and not lost:
         if folder.is_dir() and any(
             not p.name.endswith(".part") and p.name != MARK and not (p.name == WINDOWS and _is_ours(p))
             for p in folder.iterdir()
@@ -97,26 +93,29 @@ def claim(folder: Path, manifest: Mapping[str, Any], force: bool) -> None:
         _put_manifest(folder, manifest)
 
 
-def _put_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+def _put_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest where there is none; another process may have been faster."""
     if not files.write_new(folder / MANIFEST, files.sealed(manifest)):
         still_ours(folder, manifest)
 
 
-def still_ours(folder: Path, manifest: Mapping[str, Any]) -> None:
-    there = read_manifest(folder) or {}
+def still_ours(folder: Path, manifest: Manifest) -> None:
+    there = read_manifest(folder)
     if not _same_run(there, manifest):
         raise _another(folder, there, manifest)
 
 
-def _same_run(there: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+def _same_run(there: Manifest | None, manifest: Manifest) -> bool:
+    if there is None:
+        return False
     wanted = [manifest["run_id"], manifest["shards"], manifest["text"]]
     return [there.get("run_id"), there.get("shards"), there.get("text", content({}))] == wanted
 
 
-def _another(folder: Path, there: Mapping[str, Any], manifest: Mapping[str, Any]) -> CaptureError:
+def _another(folder: Path, there: Manifest | None, manifest: Manifest) -> CaptureError:
     names = ("model", "windows_hash", "text", "points", "layers", "loss", "shards", "versions")
-    differs = ", ".join(name for name in names if there.get(name) != manifest[name])
+    held = dict[str, object](there or {})
+    differs = ", ".join(name for name in names if held.get(name) != dict(manifest)[name])
     return CaptureError(
         f"{folder} holds the capture of another run (different: {differs}): choose another folder, or --force to throw "
         "it away"
@@ -170,7 +169,7 @@ def _is_ours(path: Path) -> bool:
         return (path.parent / MANIFEST).is_file() and _is_ours(path.parent / MANIFEST)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path) -> Manifest | None:
     try:
         if (folder / MANIFEST).exists():
             refuse_device(folder / MANIFEST)
@@ -192,7 +191,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if schema != SCHEMA:
         raise CaptureError(f"{folder} has schema {schema!r}; this version reads {SCHEMA!r}: capture again")
     try:
-        return files.check_seal(folder / MANIFEST, manifest)
+        return cast("Manifest", files.check_seal(folder / MANIFEST, manifest))
     except (ValueError, TypeError) as error:
         raise CaptureError(f"{folder / MANIFEST}: {files.reason(error)}; capture again with --force") from None
 
@@ -201,7 +200,7 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.safetensors"
 
 
-def content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+def content(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -210,7 +209,7 @@ def content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+def holds(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> bool:
     """Whether a file holds these arrays and no others.
 
     Raises:
@@ -227,7 +226,7 @@ def holds(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
     return content(there) == content(arrays)
 
 
-def is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Windows) -> bool:
+def is_whole(folder: Path, number: int, manifest: Manifest, windows: Windows) -> bool:
     """Whether a shard is there, of this run, of the shape that its place has, and as it was written.
 
     Raises:
@@ -249,7 +248,7 @@ def is_whole(folder: Path, number: int, manifest: Mapping[str, Any], windows: Wi
     return forms == _forms(manifest, windows, number) and head.get("content_sha256") == content(arrays)
 
 
-def _forms(manifest: Mapping[str, Any], windows: Windows, number: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _forms(manifest: Manifest, windows: Windows, number: int) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The dtype and shape of each array of a shard."""
     first, last = manifest["shards"][number]
     rows, points = windows.row_starts, manifest["points"]
@@ -262,14 +261,14 @@ def _forms(manifest: Mapping[str, Any], windows: Windows, number: int) -> dict[s
 
 
 @contextlib.contextmanager
-def opened(folder: Path, number: int, run_id: str) -> Iterator[Any]:
+def opened(folder: Path, number: int, run_id: str) -> Iterator[Shard]:
     """A shard, open; it was whole when the capture was, and what befell it since is said."""
     path = shard_path(folder, number)
     try:
         with safe_open(local_copy(path), framework="np") as shard:
             if (shard.metadata() or {}).get("run_id") != run_id:
                 raise ValueError("another run wrote it meanwhile")
-            yield shard
+            yield cast("Shard", shard)
     except (OSError, SafetensorError, ValueError) as error:
         raise CaptureError(
             f"{path} can no longer be read: {files.reason(error)}; name the model again to redo it"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from infoplane.text import Windows
 if TYPE_CHECKING:
     import torch
 
-    from infoplane.models import Model
+    from infoplane.models import Model, Passed
 
 MAX_BATCH_TOKENS = 4096
 _LOGITS = 1 << 25  # numbers of logits held at once by the loss: 128 MiB in float32
@@ -87,7 +87,7 @@ def assign_windows(
     loss: bool = False,
     max_batch_tokens: int | BatchSize = MAX_BATCH_TOKENS,
     progress: Callable[[int], object] | None = None,
-) -> dict[str, npt.NDArray[Any]]:
+) -> dict[str, npt.NDArray[np.generic]]:
     """Soft assignments of the measured positions of windows `first` to `last - 1`.
 
     A `BatchSize` is told where memory ran out, and can be handed on to the next windows.
@@ -105,7 +105,7 @@ def assign_windows(
     size = max_batch_tokens if isinstance(max_batch_tokens, BatchSize) else BatchSize(max_batch_tokens)
     rows = windows.row_starts
     n, m = int(rows[last] - rows[first]), points[0].m
-    out: dict[str, npt.NDArray[Any]] = {
+    out: dict[str, npt.NDArray[np.generic]] = {
         f"{layer.name}/{s}": np.empty((n, m), np.float16) for layer in layers for s in range(len(points))
     }
     if loss:
@@ -179,7 +179,7 @@ def _store(
     assigned: torch.Tensor,
     name: str,
     sets: int,
-    out: dict[str, npt.NDArray[Any]],
+    out: dict[str, npt.NDArray[np.generic]],
     where: slice,
     windows: Windows,
     a: int,
@@ -227,7 +227,7 @@ class _Reader:
                 handle.remove()
 
     def _before(self, layer: Layer) -> Callable[..., None]:
-        def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def hook(module: torch.nn.Module, args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> None:
             if layer.name not in self.found:  # of blocks that run several times, what entered first
                 states = state_in(args, kwargs)
                 assert states is not None
@@ -236,8 +236,9 @@ class _Reader:
         return hook
 
     def _after(self, layer: Layer) -> Callable[..., None]:
-        def hook(module: Any, args: tuple[Any, ...], output: Any) -> None:
-            self._read(layer.name, layer.states(output[0] if isinstance(output, tuple | list) else output))
+        def hook(module: torch.nn.Module, args: tuple[Passed, ...], output: Passed) -> None:
+            states = output[0] if isinstance(output, tuple | list) else output
+            self._read(layer.name, layer.states(cast("torch.Tensor", states)))
 
         return hook
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.memory_plan import capturing, reduction
@@ -71,7 +71,7 @@ def check_sizes(
     tokens: int | None,
     context: int,
     seed: int,
-    windows: Mapping[str, Any] | None,
+    windows: Mapping[str, int] | None,
     batch: int | None,
     reference_sets: int = 1,
 ) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,6 @@ from safetensors import numpy as st
 from infoplane.capture.folder import (
     ARRAYS,
     MANIFEST,
-    PROMISED,
     WINDOWS,
     content,
     is_whole,
@@ -29,6 +27,7 @@ from infoplane.capture.folder import (
     shard_path,
     text_of,
 )
+from infoplane.capture.manifest import Manifest
 from infoplane.errors import CaptureError
 from infoplane.storage import check_schema, is_address, local_copy, to_path
 from infoplane.text import Windows
@@ -39,9 +38,9 @@ class Capture:
     """A finished capture, on disk (its shards were checked when it was opened) or, if small, in memory."""
 
     folder: Path | None
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     windows: Windows
-    held: Mapping[str, npt.NDArray[Any]] | None = None
+    held: Mapping[str, npt.NDArray[np.generic]] | None = None
 
     def __repr__(self) -> str:
         where = "in memory" if self.folder is None else f"in {self.folder}"
@@ -73,7 +72,7 @@ class Capture:
     def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> npt.NDArray[np.float16]:
         """(N, m) assignments of one layer, or some columns of them."""
         if self.held is not None:
-            return self.held[f"{layer}/{reference_set}"][:, columns]
+            return self.held[f"{layer}/{reference_set}"][:, columns].astype(np.float16, copy=False)
         assert self.folder is not None
         out = np.empty((self.windows.n_positions, len(range(self.m)[columns])), np.float16)
         rows = self.windows.row_starts
@@ -87,12 +86,14 @@ class Capture:
         if not self.manifest["loss"]:
             return None
         if self.held is not None:
-            return self.held["loss_sum"], self.held["loss_count"]
+            return self.held["loss_sum"].astype(float, copy=False), self.held["loss_count"].astype(np.int64, copy=False)
         assert self.folder is not None
         parts = []
         for i in range(len(self.manifest["shards"])):
             with opened(self.folder, i, self.run_id) as shard:
-                parts.append((shard.get_tensor("loss_sum"), shard.get_tensor("loss_count")))
+                parts.append(
+                    (shard.get_tensor("loss_sum").astype(float), shard.get_tensor("loss_count").astype(np.int64))
+                )
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
@@ -110,7 +111,8 @@ def open_capture(folder: str | Path) -> Capture:
         raise CaptureError(f"capture {folder} is damaged: {WINDOWS} is missing; capture again with --force")
     here = local_copy(folder / WINDOWS, fresh=True)
     try:
-        check_schema(manifest, PROMISED, "manifest")
+        check_schema(manifest, Manifest, "manifest")
+        check_schema(manifest["shards"], list[tuple[int, int]], "manifest.shards")
         arrays = st.load_file(here)
         windows = Windows(
             **{name: arrays[name] for name in ARRAYS},

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import numpy as st
@@ -33,11 +33,12 @@ from infoplane.capture.folder import (
     text_of,
     write_shard,
 )
+from infoplane.capture.manifest import Manifest
 from infoplane.capture.stored_capture import Capture
 from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
+from infoplane.storage import Json, forget_copies, is_address, to_path, versions
 from infoplane.storage import atomic_files as files
-from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def capture_with(
     folder = to_path(folder)
     facts.check_tokens(windows)
     loss, said = facts.check_loss(loss)
-    manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens) | {"batch_tokens": batch.asked}
+    manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
     manifest["warnings"] += said
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
     claim(folder, manifest, force)
@@ -176,9 +177,7 @@ def _appears(path: Path) -> bool:
     return True
 
 
-def _with_batches(
-    folder: Path, manifest: dict[str, Any], size: BatchSize, instead: str | None = None
-) -> dict[str, Any]:
+def _with_batches(folder: Path, manifest: Manifest, size: BatchSize, instead: str | None = None) -> Manifest:
     """The manifest, with what must be said of the batches of all shards, those of an earlier start included.
 
     Args:
@@ -195,7 +194,7 @@ def _with_batches(
         )
     if size.warning is not None:
         warnings.append(size.warning)
-    changed = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(warnings))}
+    changed: Manifest = {**manifest, "batch_tokens": before, "warnings": list(dict.fromkeys(warnings))}
     if changed["warnings"] != there.get("warnings"):
         files.write_record(folder / MANIFEST, changed)
     return changed
@@ -206,7 +205,7 @@ class _Writing:
     """The work of capturing: a piece is the number of a shard; its result the tokens a batch had in the end."""
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     windows: Windows
     points: tuple[ReferencePoints, ...]
     batch_tokens: int
@@ -240,7 +239,7 @@ class _Writing:
 
     def _check(self, model: Model) -> None:
         """Whether this worker sees the folder, and would compute what the manifest says."""
-        if (read_manifest(self.folder) or {}).get("run_id") != self.manifest["run_id"]:
+        if (seen := read_manifest(self.folder)) is None or seen.get("run_id") != self.manifest["run_id"]:
             raise CaptureError(unseen(self.folder))
         here = {**model.provenance, **versions("infoplane", "torch", "transformers")}
         want = {
@@ -275,21 +274,28 @@ def hold_capture(
     size, to = BatchSize(), len(windows)
     held = assign_windows(model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
-    manifest = _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS) | {"batch_tokens": size.asked}
+    manifest = _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS, size.asked)
     manifest["warnings"] += [*said, *([size.warning] if size.warning else [])]
     return Capture(None, manifest, windows, held)
 
 
 def _manifest_of(
-    model: Facts, windows: Windows, points: Sequence[ReferencePoints], layers: Sequence[str], loss: bool, size: int
-) -> dict[str, Any]:
+    model: Facts,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[str],
+    loss: bool,
+    size: int,
+    batch: int,
+) -> Manifest:
+    named = list(layers)
     decides = {
         "schema": SCHEMA,
         # a place is not what decides numbers, where a hash vouches for what lay there
         "model": {k: v for k, v in model.provenance.items() if k not in _places(model.provenance)},
         "windows_hash": windows.hash,
         "points": [p.hash for p in points],
-        "layers": list(layers),
+        "layers": named,
         "loss": loss,
         "versions": versions("torch", "transformers"),
     }
@@ -301,7 +307,7 @@ def _manifest_of(
         "windows_hash": windows.hash,
         "documents": list(windows.documents),
         "text": content(text_of(windows)),
-        "layers": decides["layers"],
+        "layers": named,
         "points": [
             {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
             for p in points
@@ -310,9 +316,10 @@ def _manifest_of(
         "warnings": list(model.warnings),
         "shards": [list(s) for s in plan_shards(windows, size)],
         "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
+        "batch_tokens": batch,
     }
 
 
-def _places(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+def _places(provenance: Mapping[str, Json]) -> tuple[str, ...]:
     vouched = any(provenance.get(k) for k in ("file_sha256", "weights_sha256", "commit"))
     return ("source", "name", "revision") if vouched else ()

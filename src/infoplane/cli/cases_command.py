@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infoplane.cli import options as o
 from infoplane.cli.terminal import say
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage import reach_location, to_path
+from infoplane.storage import Json, reach_location, to_path
 
 if TYPE_CHECKING:
     from infoplane.measurement import Measurement
@@ -66,13 +66,13 @@ def cases(
     say(f"Wrote {out}: {models}, {joined.table.width} columns")
 
 
-def _measurements(sources: list[Path]) -> tuple[list[Measurement], list[dict[str, Any]]]:
+def _measurements(sources: list[Path]) -> tuple[list[Measurement], list[dict[str, Json]]]:
     """The measurements in folders, and what a survey knows of each."""
     from infoplane.analysis.surveys import JSON_NAME, Survey
     from infoplane.measurement import Measurement
 
     measurements: list[Measurement] = []
-    facts: list[dict[str, Any]] = []
+    facts: list[dict[str, Json]] = []
     for folder in (reach_location(source, "source", writes=False) for source in sources):
         if (folder / JSON_NAME).is_file():
             for model in Survey.load(folder).measured:

@@ -226,7 +226,8 @@ class _Command:
         from infoplane.capture import read_manifest
         from infoplane.measurement import measure as run
 
-        request = self._request(None, {"capture": str((read_manifest(capture) or {}).get("run_id"))})
+        manifest = read_manifest(capture)
+        request = self._request(None, {"capture": str(manifest and manifest["run_id"])})
         if results.are_of(request):
             return None
         measurement = run(

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, final
+from typing import Generic, Protocol, TypeVar, final
+
+from infoplane.storage import Json
 
 S = TypeVar("S")
 P = TypeVar("P")
@@ -124,7 +126,7 @@ class Engine(ABC):
             fresh: whether each piece gets a new worker, with the memory that the piece says it needs.
         """
 
-    def record(self, since: int = 0) -> dict[str, Any]:
+    def record(self, since: int = 0) -> dict[str, Json]:
         """What a result says of the engine; of what was done again, all but the first `since`."""
         return {"name": self.name}
 

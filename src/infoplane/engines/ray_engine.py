@@ -23,6 +23,7 @@ from infoplane.engines.ray_package import kill, nodes, put, ray_package, short, 
 from infoplane.engines.ray_share import Share, share_of
 from infoplane.engines.ray_worker import Elsewhere, Said, Worker
 from infoplane.errors import EngineError, SettingError, check_whole
+from infoplane.storage import Json
 
 RETRIES = 3
 PATIENCE, SHORT = 600.0, 30.0
@@ -102,7 +103,7 @@ class RayEngine(Engine):
             ray_package().shutdown()
             self._ours = False
 
-    def record(self, since: int = 0) -> dict[str, Any]:
+    def record(self, since: int = 0) -> dict[str, Json]:
         return {"name": self.name, "workers": self._used, "retried": self.retried[since:]}
 
     @contextlib.contextmanager
@@ -246,7 +247,7 @@ class _RayGroup(Group[S]):
                 slot.stage, at[slot.actor.begin.remote(self._opening, task)] = "opening", slot
 
     def _start(self, piece: Piece[Any] | None) -> Any:
-        needs: dict[str, Any] = {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus}
+        needs: dict[str, Json] = {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus}
         if piece is not None and piece.memory:
             share = self._share
             fit = [n for n in nodes() if n.get("CPU", 0.0) >= share.cpus and n.get("GPU", 0.0) >= share.gpus]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeGuard, cast, overload
 
 import numpy as np
 
@@ -24,10 +24,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-Array = TypeVar("Array", "npt.NDArray[Any]", "torch.Tensor")
+
+@overload
+def soft_assign(z: npt.NDArray[np.generic], points: ReferencePoints) -> npt.NDArray[np.floating]: ...
 
 
-def soft_assign(z: Array, points: ReferencePoints) -> Array:
+@overload
+def soft_assign(z: torch.Tensor, points: ReferencePoints) -> torch.Tensor: ...
+
+
+def soft_assign(
+    z: npt.NDArray[np.generic] | torch.Tensor, points: ReferencePoints
+) -> npt.NDArray[np.floating] | torch.Tensor:
     """Probability of each reference point given each state.
 
     Args:
@@ -43,16 +51,15 @@ def soft_assign(z: Array, points: ReferencePoints) -> Array:
     if z.shape[-1] != points.d:
         raise SettingError(f"states of width {z.shape[-1]}, reference points of width {points.d}: they must agree")
     if _is_tensor(z):
-        assigned: Any = _assign_torch(cast("Any", z), points)
-        return cast("Array", assigned)
+        return _assign_torch(z, points)
     x = np.asarray(z)
     x = x.astype(np.float64 if x.dtype.itemsize > 4 or x.dtype.kind in "iu" else np.float32, copy=False)
     norm = np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), np.finfo(x.dtype).tiny)
-    logits = (x @ points.directions.T.astype(x.dtype)) / (norm * x.dtype.type(points.eps))
+    logits: npt.NDArray[np.floating] = (x @ points.directions.T.astype(x.dtype)) / (norm * x.dtype.type(points.eps))
     logits -= logits.max(axis=-1, keepdims=True)
     np.exp(logits, out=logits)
     logits /= logits.sum(axis=-1, keepdims=True)
-    return cast("Array", logits)
+    return logits
 
 
 def unit_scale(unit: str, m: int) -> float:
@@ -67,7 +74,17 @@ def unit_scale(unit: str, m: int) -> float:
     return scale
 
 
-def soft_entropy(z: Array, points: ReferencePoints, *, unit: str = "efficiency") -> Any:
+@overload
+def soft_entropy(z: npt.NDArray[np.generic], points: ReferencePoints, *, unit: str = "efficiency") -> float: ...
+
+
+@overload
+def soft_entropy(z: torch.Tensor, points: ReferencePoints, *, unit: str = "efficiency") -> torch.Tensor: ...
+
+
+def soft_entropy(
+    z: npt.NDArray[np.generic] | torch.Tensor, points: ReferencePoints, *, unit: str = "efficiency"
+) -> float | torch.Tensor:
     """H(Z') of a batch of states: the entropy of their mean assignment (the `plugin` estimate).
 
     Args:
@@ -79,18 +96,18 @@ def soft_entropy(z: Array, points: ReferencePoints, *, unit: str = "efficiency")
         A float for arrays, a differentiable scalar tensor for tensors.
     """
     scale = unit_scale(unit, points.m)
-    p: Any = soft_assign(z, points)
-    p = p.reshape(-1, points.m).mean(0)
-    if _is_tensor(p):
+    if _is_tensor(z):
         import torch
 
-        return torch.special.entr(p).sum() * scale
+        entropy: torch.Tensor = torch.special.entr(soft_assign(z, points).reshape(-1, points.m).mean(0)).sum()
+        return entropy * scale
     from scipy.special import entr
 
+    p = soft_assign(cast("npt.NDArray[np.generic]", z), points).reshape(-1, points.m).mean(0)
     return float(entr(p.astype(np.float64)).sum() * scale)
 
 
-def _is_tensor(z: object) -> bool:
+def _is_tensor(z: object) -> TypeGuard[torch.Tensor]:
     torch_module = sys.modules.get("torch")  # a tensor cannot come from a torch that was never imported
     return torch_module is not None and isinstance(z, torch_module.Tensor)
 

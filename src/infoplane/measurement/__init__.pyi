@@ -2,6 +2,8 @@ from .asking import Asker as Asker
 from .asking import measure_capture as measure_capture
 from .columns import figures_by_column as figures_by_column
 from .estimate import Estimate as Estimate
+from .estimate import OtherFields as OtherFields
+from .estimate import RowFields as RowFields
 from .frontier_gap import with_bound as with_bound
 from .measure_settings import UNITS as UNITS
 from .measure_settings import WEIGHTS as WEIGHTS

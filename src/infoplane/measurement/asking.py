@@ -167,7 +167,7 @@ class _Asking:
     def open(self) -> _Asking:
         return self
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., _Asking], tuple[object, ...]]:
         folder = None if self.capture.folder is None else self.capture.folder.absolute()
         return _asked_anew, (replace(self.capture, folder=folder), self.asker.settings)
 

@@ -3,7 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
+
+
+class Controls(TypedDict, total=False):
+    """The controls of an estimate; see `Estimate`."""
+
+    control_permuted: float | None
+    control_permuted_error: float | None
+    control_shifted: float | None
+    control_shifted_error: float | None
+
+
+class _Described(Controls, total=False):
+    side: str | None
+    weight: str | None
+    n: int | None
+    position_set: str | None
+    repeated_mass: float | None
+    warning: str | None
+    reference_error: float | None
+
+
+class Described(_Described, total=False):
+    """What an estimate is of: its fields but what the estimator itself gives."""
+
+    order: int | None
+
+
+class OtherFields(_Described, total=False):
+    """Fields of an estimate but its quantity, layer, order and value."""
+
+    unit: str
+    estimator: str | None
+    standard_error: float | None
+    interval: tuple[float, float] | None
+
+
+class RowFields(OtherFields, total=False):
+    """Fields of an estimate but its quantity, layer and value."""
+
+    order: int | None
+
+
+class EstimateFields(RowFields, total=False):
+    """Fields of an estimate, to select rows by."""
+
+    quantity: str
+    layer: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +105,7 @@ class Estimate:
     replicates: tuple[float, ...] = field(default=(), repr=False)
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> tuple[str | int | None, ...]:
         """What the row is about: two rows with one key measure the same thing."""
         return (
             self.quantity,

@@ -10,21 +10,24 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from infoplane.capture import Capture
 from infoplane.information import ESTIMATORS, PLUGIN, Floats, unit_scale, without
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.estimate import Described, Estimate
 from infoplane.measurement.questions import SIDES, Question, Questions
 from infoplane.measurement.reading_warnings import doubt_of, few_documents, of_the_text
 from infoplane.measurement.reduction import Answers
 from infoplane.measurement.results import Measurement
+from infoplane.storage import Json, versions
 from infoplane.storage import atomic_files as files
-from infoplane.storage import versions
 from infoplane.uncertainty import error_and_interval, standard_error_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Record:
@@ -61,7 +64,7 @@ class Record:
         """The measurement; `started` is when asking began, by the monotonic clock."""
         rows = self._rows(0)
         if self.capture.sets > 1:
-            values: dict[tuple[Any, ...], list[float]] = {}
+            values: dict[tuple[str | int | None, ...], list[float]] = {}
             for s in range(self.capture.sets):
                 for row in rows if s == 0 else self._rows(s):
                     values.setdefault(row.key, []).append(row.value)
@@ -116,8 +119,8 @@ class Record:
         for what in ("entropy", "ceiling"):
             value = self._marginal(layer, s, estimator, position_set, what)
             if value is not None:
-                more = {"estimator": estimator, "position_set": position_set, "n": n}
-                rows.append(self._estimate(what, layer, value * self.scale, self.unit, **more))
+                row = self._estimate(what, layer, value * self.scale, self.unit, position_set=position_set, n=n)
+                rows.append(replace(row, estimator=estimator))
         return rows
 
     def _information_rows(
@@ -131,14 +134,14 @@ class Record:
                     f"documents, so {estimator} says nothing"
                 )
             return []
-        controls: dict[str, float | None] = {}
+        of_controls = dict[str, tuple[float, float | None]]()
         for kind in ("permuted", "shifted"):
             columns = self._information(layer, s, estimator, weight, q, kind) if s == 0 else None
             if columns is not None:
-                controls[f"control_{kind}"] = float(columns[0] * self.scale)
-                controls[f"control_{kind}_error"] = (
-                    standard_error_of(columns[1:] * self.scale) if len(columns) > 1 else None
-                )
+                error = standard_error_of(columns[1:] * self.scale) if len(columns) > 1 else None
+                of_controls[kind] = float(columns[0] * self.scale), error
+        permuted, permuted_error = of_controls.get("permuted", (None, None))
+        shifted, shifted_error = of_controls.get("shifted", (None, None))
         row = self._estimate(
             quantity,
             layer,
@@ -147,12 +150,15 @@ class Record:
             side=q.side,
             order=q.order,
             weight=weight,
-            estimator=estimator,
             position_set=q.position_set,
             repeated_mass=self.repeated[q],
             n=len(self.questions.position_sets[q.position_set]),
-            **controls,
+            control_permuted=permuted,
+            control_permuted_error=permuted_error,
+            control_shifted=shifted,
+            control_shifted_error=shifted_error,
         )
+        row = replace(row, estimator=estimator)
         return [replace(row, warning=doubt_of(row, self.capture.m, self.scale))]
 
     def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
@@ -167,14 +173,16 @@ class Record:
             rows += self._information_rows("expressivity", layer, s, estimator, weight, next_token)
         x, y = by_side["input"], by_side["output"]
         if x is not None and y is not None and bool((x != 0).all()):
-            more = {"order": k, "weight": weight, "estimator": estimator, "position_set": name, "n": rows[0].n}
+            more: Described = {"order": k, "weight": weight, "position_set": name, "n": rows[0].n}
             doubt = next((r.warning for r in rows if r.warning), None)
-            ratio = self._estimate("optimality", layer, y / x, "ratio", **more, repeated_mass=rows[0].repeated_mass)
-            rows.append(replace(ratio, warning=doubt))
+            mass = rows[0].repeated_mass
+            ratio = self._estimate("optimality", layer, y / x, "ratio", **more)
+            rows.append(replace(ratio, warning=doubt, estimator=estimator, repeated_mass=mass))
             if layer == "model":
                 each = self._mean(layer, lambda one: self._ratio(one, s, estimator, weight, k, name))
                 if each is not None:
-                    rows.append(self._estimate("mean_ratio_optimality", layer, each, "ratio", **more))
+                    mean = self._estimate("mean_ratio_optimality", layer, each, "ratio", **more)
+                    rows.append(replace(mean, estimator=estimator))
         return rows
 
     def _ratio(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> Floats | None:
@@ -192,18 +200,19 @@ class Record:
         rows = []
         for side in SIDES:
             before = np.zeros_like(ceiling)
-            more = {"side": side, "weight": "frequency", "estimator": estimator, "position_set": position_set, "n": n}
+            more: Described = {"side": side, "weight": "frequency", "position_set": position_set, "n": n}
             if "frequency" not in self.weights:
                 return []
             for j in range(1, widest + 1):
                 value = self._information(layer, s, estimator, "frequency", self.questions.of(side, j, widest))
                 if value is None:
                     break
-                rows.append(self._estimate("share", layer, (value - before) * self.scale, self.unit, order=j, **more))
+                share = self._estimate("share", layer, (value - before) * self.scale, self.unit, **more)
+                rows.append(replace(share, order=j))
                 before = value
             else:
                 rows.append(self._estimate("share", layer, (ceiling - before) * self.scale, self.unit, **more))
-        return rows
+        return [replace(row, estimator=estimator) for row in rows]
 
     def _loss_rows(self) -> list[Estimate]:
         loss = self.capture.loss()
@@ -227,7 +236,7 @@ class Record:
             rows.append(self._estimate("bits_per_byte", "model", sums / math.log(2) / sizes, "bits/byte", n=n))
         return rows
 
-    def _estimate(self, quantity: str, layer: str, columns: Floats, unit: str, **fields: Any) -> Estimate:
+    def _estimate(self, quantity: str, layer: str, columns: Floats, unit: str, **fields: Unpack[Described]) -> Estimate:
         value, replicates = float(columns[0]), columns[1:]
         error, interval = error_and_interval(value, replicates)
         return Estimate(
@@ -243,7 +252,7 @@ class Record:
 
     # ------------------------------------------------------------------ provenance
 
-    def _provenance(self, seconds: float) -> dict[str, Any]:
+    def _provenance(self, seconds: float) -> dict[str, Json]:
         manifest, w = self.capture.manifest, self.capture.windows
         self.warnings[:0] = few_documents(w, self.documents) if self.blocks is None else []
         self.warnings += of_the_text(w)

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from infoplane.bottleneck import Frontier, Positions, halves
@@ -144,7 +144,9 @@ class _Placing:
 class _Order:
     """One order: its positions, and the labels of them."""
 
-    def __init__(self, frontier: Frontier, p: Positions, document: Any, blocks: Any) -> None:
+    def __init__(
+        self, frontier: Frontier, p: Positions, document: npt.NDArray[np.int32], blocks: npt.NDArray[np.int32] | None
+    ) -> None:
         seen = p.is_seen
         if int(seen.sum()) != frontier.n:
             raise SettingError(

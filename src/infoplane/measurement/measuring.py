@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.capture import Capture, open_capture
 from infoplane.engines import Engine, Group, Progress, WorkSettings, using
@@ -17,12 +17,12 @@ from infoplane.measurement.measure_settings import MeasureSettings
 from infoplane.measurement.read_until import outcome, places, read_until
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.steps import Asking, capture_model, check_questions, cut, read_input, wanted_of
-from infoplane.models import AskFacts, Source
+from infoplane.models import AskFacts, ModelSource, Source, TokenizerSource
 from infoplane.settings import apart
-from infoplane.storage import reach_location, temporary, to_path
+from infoplane.storage import Json, reach_location, temporary, to_path
 from infoplane.storage import working_folders as work_folders
-from infoplane.text import BUILT_IN, Text, label_column
-from infoplane.text.pairs import Pairs
+from infoplane.text import BUILT_IN, Text, TextSource, label_column
+from infoplane.text.pairs import Pairs, PairSource
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,12 +35,12 @@ MODEL = "smollm2-135m"
 
 
 def measure(
-    model: Any = MODEL,
-    documents: Any = BUILT_IN,
+    model: ModelSource | None = MODEL,
+    documents: TextSource = BUILT_IN,
     settings: MeasureSettings | None = None,
     *,
-    preferences: Any = None,
-    tokenizer: Any = None,
+    preferences: PairSource | None = None,
+    tokenizer: TokenizerSource | None = None,
     labels: Mapping[str, Column] | None = None,
     capture: str | Path | None = None,
     force: bool = False,
@@ -93,7 +93,9 @@ def measure(
         return _measured(asking, model, tokenizer, read, capture, force)
 
 
-def _refuse_making(chosen: MeasureSettings, how: WorkSettings, documents: Any, **others: Any) -> None:
+def _refuse_making(
+    chosen: MeasureSettings, how: WorkSettings, documents: TextSource, **others: PairSource | TokenizerSource | None
+) -> None:
     """Refuse what says how a capture is made, where one is only asked."""
     given = [name for name, value in others.items() if value is not None]
     if not (isinstance(documents, str) and documents == BUILT_IN):
@@ -114,7 +116,12 @@ def _kept(capture: str | Path | None) -> Capture:
 
 
 def _measured(
-    asking: Asking, model: Any, tokenizer: Any, read: Text | Pairs, capture: str | Path | None, force: bool
+    asking: Asking,
+    model: ModelSource,
+    tokenizer: TokenizerSource | None,
+    read: Text | Pairs,
+    capture: str | Path | None,
+    force: bool,
 ) -> Measurement:
     """Load, cut, capture, ask; the model is given back before its capture is asked."""
     chosen, progress = asking.settings, asking.progress
@@ -123,7 +130,9 @@ def _measured(
         if progress is not None:
             progress("loading", 0, 1)
         loading = chosen.loading.other_than_default()
-        source = Source(model, loading.pop("tokenizer", tokenizer), loading)
+        named = chosen.loading.tokenizer
+        loading.pop("tokenizer", None)
+        source = Source(model, tokenizer if named is None else named, loading)
         # the model stays with the workers until its captures are made; its facts come here
         with asking.engine.group(source, name="the model", gpus=True) as models:
             facts = models.ask(AskFacts(), "the model")
@@ -173,7 +182,7 @@ class _Capturing:
 
     def until(
         self, capture: str | Path | None, stack: contextlib.ExitStack
-    ) -> tuple[Capture, dict[str, Any], str | None]:
+    ) -> tuple[Capture, dict[str, Json], str | None]:
         """The capture of the budget that the wanted error needs, what the record says of it, and a warning."""
         chosen, work = self.asking.settings, self.asking.work
         wanted = wanted_of(chosen)
@@ -188,6 +197,7 @@ class _Capturing:
         return kept, *outcome(wanted, stages)
 
     def _cut(self, settings: MeasureSettings) -> Windows:
+        assert self.facts.tokenizer is not None  # a source without one is refused when it is opened
         read = cut(self.read, self.facts.tokenizer, settings, self.facts.max_context)
         self.facts.check_tokens(read)  # before a folder is made
         return read

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from infoplane.storage import Hint
+
 T = TypeVar("T")
 
 
@@ -142,7 +144,7 @@ def _of(kind: type[T], record: Mapping[str, Any]) -> T:
     return kind(**values)
 
 
-def hints_of(kind: type) -> dict[str, Any]:
+def hints_of(kind: type) -> dict[str, Hint]:
     """What a record holds of a kind, where it holds it, as `infoplane.storage.schema` reads it."""
     hints = get_type_hints(kind)
     return {
@@ -152,6 +154,6 @@ def hints_of(kind: type) -> dict[str, Any]:
     }
 
 
-def _without_none(hint: Any) -> Any:
+def _without_none(hint: type) -> Hint:
     known = [each for each in get_args(hint) if each is not type(None)]
     return known[0] if type(None) in get_args(hint) else hint

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -46,7 +45,7 @@ from infoplane.information import (
     informations,
     unit_scale,
 )
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.estimate import Controls, Described, Estimate
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.swap_control import centred
 from infoplane.text import Labels, permuted, shifted
@@ -205,35 +204,38 @@ class Asked:
         draws = [x for r in range(self.swaps) if (x := of(f"swap{r}")) is not None]
         if value is None or len(draws) < self.swaps:
             return []
-        more: dict[str, Any] = {
+        more: Described = {
             "side": SIDE,
             "weight": "frequency",
             "n": len(self.samples[sample]),
             "position_set": sample,
-            "unit": unit,
         }
         swapped = np.array([x[0] for x in draws])
         control_row = Estimate(
             f"{quantity}_swapped",
             layer,
             float(swapped.mean()),
+            unit,
             standard_error=float(swapped.std(ddof=1)),
             estimator=PLUGIN if plugin else "null-curve",
             **more,
         )
 
-        def controls(less: float = 0.0) -> dict[str, Any]:
-            columns: dict[str, Any] = {}
-            for kind in ("permuted", "shifted"):
-                if (control := of(kind)) is not None:
-                    columns[f"control_{kind}"] = float(control[0]) - less
-                    columns[f"control_{kind}_error"] = standard_error_of(control[1:]) if len(control) > 1 else None
+        def error_of(control: Floats) -> float | None:
+            return standard_error_of(control[1:]) if len(control) > 1 else None
+
+        def controls(less: float = 0.0) -> Controls:
+            columns: Controls = {}
+            if (control := of("permuted")) is not None:
+                columns |= {"control_permuted": float(control[0]) - less, "control_permuted_error": error_of(control)}
+            if (control := of("shifted")) is not None:
+                columns |= {"control_shifted": float(control[0]) - less, "control_shifted_error": error_of(control)}
             return columns
 
         out = []
         if not plugin or quantity == GIVEN_TOKEN:
             of_controls = controls(float(swapped.mean()))
-            row = centred(quantity, layer, value, swapped, plugin=plugin, **more, **of_controls)
+            row = replace(centred(quantity, layer, value, swapped, unit, plugin, **more), **of_controls)
             if self.capture.sets > 1:
                 sets = [x[0] for s in range(self.capture.sets) if (x := of("value", s)) is not None]
                 row = replace(row, reference_error=float(np.std(sets, ddof=1)))
@@ -241,20 +243,18 @@ class Asked:
         if plugin:
             error, interval = error_and_interval(float(value[0]), value[1:])
             doubt = _PLUGIN_DOUBT if swapped.mean() > 0.1 * value[0] else None
-            out.append(
-                Estimate(
-                    quantity,
-                    layer,
-                    float(value[0]),
-                    estimator=PLUGIN,
-                    standard_error=error,
-                    interval=interval,
-                    replicates=tuple(value[1:].tolist()),
-                    warning=doubt,
-                    **more,
-                    **controls(),
-                )
+            row = Estimate(
+                quantity,
+                layer,
+                float(value[0]),
+                unit,
+                estimator=PLUGIN,
+                standard_error=error,
+                interval=interval,
+                replicates=tuple(value[1:].tolist()),
+                **more,
             )
+            out.append(replace(row, warning=doubt, **controls()))
         return [*out, control_row]
 
     def _words(self, scale: float, unit: str) -> list[Estimate]:
@@ -265,18 +265,18 @@ class Asked:
             token_information(self.of.token[rows], x[rows], self.of.pair[rows], self.blocks) * scale for x in draws
         ]
         swapped = np.array([x[0] for x in sentences[1:]])
-        more: dict[str, Any] = {
+        more: Described = {
             "side": SIDE,
             "weight": "frequency",
             "n": len(rows),
             "position_set": "matched",
-            "unit": unit,
         }
-        row = centred(OF_TOKEN, "model", sentences[0], swapped, plugin=True, **more)
+        row = centred(OF_TOKEN, "model", sentences[0], swapped, unit, plugin=True, **more)
         control = Estimate(
             f"{OF_TOKEN}_swapped",
             "model",
             float(swapped.mean()),
+            unit,
             standard_error=float(swapped.std(ddof=1)),
             estimator=PLUGIN,
             **more,

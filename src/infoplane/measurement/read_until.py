@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from infoplane.capture import Capture, of_capture, throw_away
 from infoplane.errors import CaptureError, SettingError, TextError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.tokens_needed import checked_error, spoken_tokens, tokens_for
+from infoplane.storage import Json, is_address, temporary
 from infoplane.storage import atomic_files as files
-from infoplane.storage import is_address, temporary
 from infoplane.storage import working_folders as work_folders
 from infoplane.text import MIN_DEPTH, Windows
 from infoplane.uncertainty import MIN_DOCUMENTS
@@ -56,7 +55,13 @@ class Wanted:
 
     @classmethod
     def of(
-        cls, until_se: Any, until_order: int | None, orders: Sequence[int], weights: Sequence[str], unit: str, most: Any
+        cls,
+        until_se: float | None,
+        until_order: int | None,
+        orders: Sequence[int],
+        weights: Sequence[str],
+        unit: str,
+        most: int | None,
     ) -> Wanted:
         """From the settings of a measurement.
 
@@ -165,7 +170,7 @@ def read_until(
         budget = next_budget(budget, error, wanted.standard_error, wanted.most)
 
 
-def outcome(wanted: Wanted, stages: Sequence[Stage]) -> tuple[dict[str, Any], str | None]:
+def outcome(wanted: Wanted, stages: Sequence[Stage]) -> tuple[dict[str, Json], str | None]:
     """What the record says of the stages, and the warning where the wanted error was not reached."""
     last = stages[-1]
     reached = last.standard_error <= wanted.standard_error

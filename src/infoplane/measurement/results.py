@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from infoplane.errors import ResultError
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.estimate import Estimate, EstimateFields, RowFields
 from infoplane.measurement.origin import Origin, hints_of
 from infoplane.measurement.row_differences import difference_of, difference_warnings
-from infoplane.storage import ResultFiles, check_schema, fields_of, read_parquet
+from infoplane.storage import OBJECT, OBJECTS, Hint, Json, ResultFiles, check_schema, fields_of, read_parquet
 from infoplane.storage import atomic_files as files
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     pass
 
 SCHEMA = "infoplane/measurement/3"
@@ -68,14 +70,14 @@ class Measurement:
     def __iter__(self) -> Iterator[Estimate]:
         return iter(self.estimates)
 
-    def select(self, **fields: Any) -> tuple[Estimate, ...]:
+    def select(self, **fields: Unpack[EstimateFields]) -> tuple[Estimate, ...]:
         """Rows whose fields equal those given: `select(quantity="complexity", layer="model")`."""
         known = {f.name for f in dataclasses.fields(Estimate)}
         if unknown := sorted(set(fields) - known):
             raise ResultError(f"unknown field {unknown[0]!r}; a row has: {', '.join(sorted(known))}")
         return tuple(row for row in self.estimates if all(getattr(row, name) == want for name, want in fields.items()))
 
-    def get(self, quantity: str, layer: str = "model", **fields: Any) -> Estimate:
+    def get(self, quantity: str, layer: str = "model", **fields: Unpack[RowFields]) -> Estimate:
         """The one row that fits; an error says how many do when it is not one.
 
         The estimator, where it is not named, is the first one recorded; the position set is the
@@ -99,7 +101,7 @@ class Measurement:
             )
         return rows[0]
 
-    def _hint(self, quantity: str, layer: str, fields: Mapping[str, Any]) -> str:
+    def _hint(self, quantity: str, layer: str, fields: RowFields) -> str:
         """What is there in place of a value that no row has; nothing where each value alone is had by some row."""
         for name, value in {"quantity": quantity, "layer": layer, **fields}.items():
             every = dict.fromkeys(getattr(row, name) for row in self.estimates)
@@ -169,7 +171,7 @@ class Measurement:
 
     # ------------------------------------------------------------------ files
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """The record as plain JSON values: `schema`, `provenance`, `estimates`."""
         rows = []
         for row in self.estimates:
@@ -232,17 +234,17 @@ def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-_RECORD: Mapping[str, Any] = {
-    "estimates": list[dict[str, Any]],
+_RECORD: Mapping[str, Hint] = {
+    "estimates": OBJECTS,
     "provenance": {
         **hints_of(Origin),
         "versions": dict[str, str | None],
         "wall_time": dict[str, float],
         "warnings": list[str],
-        "bound": list[dict[str, Any]],
-        "until_se": dict[str, Any],
-        "survey": dict[str, Any],
-        "asked": dict[str, Any],
+        "bound": OBJECTS,
+        "until_se": OBJECT,
+        "survey": OBJECT,
+        "asked": OBJECT,
     },
 }
 """What a record holds, where it holds it: readers trust these types."""
@@ -258,7 +260,7 @@ _FLOATS: Sequence[str] = (
     "reference_error",
     "repeated_mass",
 )
-_TABLE_SCHEMA: dict[str, Any] = {
+_TABLE_SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "quantity": pl.String,
     "layer": pl.String,
     "side": pl.String,

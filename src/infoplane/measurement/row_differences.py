@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from infoplane.measurement.estimate import Estimate
+from infoplane.storage import Json
 from infoplane.uncertainty import error_and_interval
 
 
@@ -39,7 +39,7 @@ def _minus(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
 
 
-def difference_warnings(a: Mapping[str, Any], b: Mapping[str, Any], same_points: bool) -> list[str]:
+def difference_warnings(a: Mapping[str, Json], b: Mapping[str, Json], same_points: bool) -> list[str]:
     """What a reader of a difference must know, from the provenance of both."""
     warnings = []
     if a.get("dtype") != b.get("dtype"):

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.bottleneck import Frontier, bound_of, with_a_bound
 from infoplane.capture import Capture, capture_sizes, capture_with, draw_points
@@ -22,8 +22,8 @@ from infoplane.measurement.preference_information import with_preferences
 from infoplane.measurement.read_until import MOST, Wanted, enough_documents
 from infoplane.measurement.results import Measurement
 from infoplane.models import select_names
-from infoplane.text import BUILT_IN, Text, Unit, fitting_context, text_of, windows_of
-from infoplane.text.pairs import Pairs, is_of_pairs, make_pair_windows, read_pairs
+from infoplane.text import BUILT_IN, Text, TextSource, Tokenizer, Unit, fitting_context, text_of, windows_of
+from infoplane.text.pairs import Pairs, PairSource, is_of_pairs, make_pair_windows, read_pairs
 
 if TYPE_CHECKING:
     from infoplane.models import Facts, Model
@@ -49,7 +49,10 @@ def wanted_of(settings: MeasureSettings) -> Wanted:
 
 
 def read_input(
-    documents: Any, preferences: Any, settings: MeasureSettings, labels: Mapping[str, Column] | None = None
+    documents: TextSource,
+    preferences: PairSource | None,
+    settings: MeasureSettings,
+    labels: Mapping[str, Column] | None = None,
 ) -> Text | Pairs:
     """The text or the pairs that settings ask for.
 
@@ -81,11 +84,11 @@ def read_input(
 _NOT_OF_PAIRS = ("column", "bytes", "include_first", "min_window", "until_se", "text_labels", "bound")
 
 
-def _refuse_with_pairs(documents: Any, settings: MeasureSettings, labels: Mapping[str, Column] | None) -> None:
+def _refuse_with_pairs(documents: TextSource, settings: MeasureSettings, labels: Mapping[str, Column] | None) -> None:
     given = [name for name in settings.other_than_default() if name in _NOT_OF_PAIRS]
     if labels:
         given.insert(0, "labels")
-    if documents is not None and not (isinstance(documents, str) and documents == BUILT_IN):
+    if not (isinstance(documents, str) and documents == BUILT_IN):
         given.insert(0, "documents")
     if given:
         raise SettingError(
@@ -93,7 +96,7 @@ def _refuse_with_pairs(documents: Any, settings: MeasureSettings, labels: Mappin
         )
 
 
-def cut(read: Text | Pairs, tokenizer: Any, settings: MeasureSettings, limit: int | None = None) -> Windows:
+def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, limit: int | None = None) -> Windows:
     """Windows of a text or of pairs.
 
     Args:
@@ -169,7 +172,7 @@ class Asking:
         """
         q, of_pairs = self.settings.questions, is_of_pairs(capture.windows)
         if of_pairs:
-            _refuse_with_pairs(None, self.settings, self.labels)
+            _refuse_with_pairs(BUILT_IN, self.settings, self.labels)
         measurement = measure_capture(
             capture,
             orders=q.orders,

@@ -20,25 +20,38 @@ worked out here.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scipy.special import stdtrit
 
 from infoplane.information import Floats
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.estimate import Described, Estimate
 from infoplane.uncertainty import standard_error_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 CENTRED, PLUGIN_CENTRED = "null-curve, swap-centred", "plugin, swap-centred"
 """Ids of the estimators: null-curve or plugin, less the mean of the swap control."""
 
 
-def centred(quantity: str, layer: str, value: Floats, swapped: Floats, plugin: bool = False, **fields: Any) -> Estimate:
+def centred(
+    quantity: str,
+    layer: str,
+    value: Floats,
+    swapped: Floats,
+    unit: str,
+    plugin: bool = False,
+    **fields: Unpack[Described],
+) -> Estimate:
     """The row of an estimate less the mean of its swap control, with the interval of this module.
 
     Args:
         quantity, layer: of the row.
         value: (1 + B,) the estimate and its replicates; (1,) where there are too few pairs for errors.
         swapped: (R,) the estimate after each swap.
+        unit: of the values.
         plugin: whether it is the plug-in estimate.
         **fields: more of the row.
     """
@@ -50,6 +63,7 @@ def centred(quantity: str, layer: str, value: Floats, swapped: Floats, plugin: b
         quantity,
         layer,
         float(v[0]),
+        unit,
         estimator=PLUGIN_CENTRED if plugin else CENTRED,
         standard_error=error,
         interval=interval,

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from infoplane.errors import ResultError, SettingError
 from infoplane.measurement.estimate import Estimate
@@ -46,7 +45,7 @@ class Cost:
     needed: tuple[int, ...]
 
 
-def checked_error(wanted: Any, name: str = "standard error") -> float:
+def checked_error(wanted: float | None, name: str = "standard error") -> float:
     """A standard error that can be wanted.
 
     Raises:

@@ -8,6 +8,7 @@ from .decoder import Model as Model
 from .devices import fast_dtype as fast_dtype
 from .devices import find_device as find_device
 from .layers import Layer as Layer
+from .layers import Passed as Passed
 from .layers import select_layers as select_layers
 from .layers import select_names as select_names
 from .load_settings import DTYPES as DTYPES
@@ -21,7 +22,9 @@ from .running import evaluating as evaluating
 from .running import out_of_memory as out_of_memory
 from .running import refuse_sharded as refuse_sharded
 from .source import AskFacts as AskFacts
+from .source import ModelSource as ModelSource
 from .source import Source as Source
+from .source import TokenizerSource as TokenizerSource
 from .structure import find_structure as find_structure
 from .structure import state_in as state_in
 from .tokenizer_loading import load_tokenizer as load_tokenizer

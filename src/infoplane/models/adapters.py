@@ -10,10 +10,17 @@ import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from infoplane.errors import ModelError
+from infoplane.models.module_config import output_embeddings
 from infoplane.storage import atomic_files as files
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
 
 CONFIG = "adapter_config.json"
 NO_DECODER = re.compile(r"(^|\.)(lm_head|score|classifier|v_head|value_head|pooler|summary|reward_head)\.")
@@ -52,7 +59,7 @@ def own_tokenizer(folder: Path) -> Path | None:
     return folder if any((folder / name).is_file() for name in _TOKENIZERS) else None
 
 
-def refuse_wrapped(config: Any, name: str) -> None:
+def refuse_wrapped(config: PeftConfig, name: str) -> None:
     """Refuse a kind of adapter that works in the forward of PEFT's wrapper alone.
 
     Args:
@@ -70,8 +77,8 @@ def refuse_wrapped(config: Any, name: str) -> None:
     elif str(getattr(config, "init_lora_weights", "")).startswith("pissa_niter"):
         raise ModelError(
             f"{name} is an adapter that begins by a random decomposition of its base (init_lora_weights = "
-            f"{config.init_lora_weights!r}), which is another one each time it is loaded: save it converted, with "
-            "path_initial_model_for_weight_conversion"
+            f"{getattr(config, 'init_lora_weights', None)!r}), which is another one each time it is loaded: save it "
+            "converted, with path_initial_model_for_weight_conversion"
         )
     elif getattr(config, "alora_invocation_tokens", None):
         kind, why = "activated LORA", "acts after its invocation tokens only"
@@ -103,7 +110,7 @@ def check_kind(folder: Path) -> None:
     refuse_wrapped(config, str(folder))
 
 
-def with_adapter(module: Any, folder: Path) -> tuple[Any, str | None]:
+def with_adapter(module: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, str | None]:
     """The base model with an adapter in it.
 
     Args:
@@ -133,9 +140,10 @@ def with_adapter(module: Any, folder: Path) -> tuple[Any, str | None]:
             f"{' '.join(str(error).split())[:200]}): the file lacks a weight, or is of another model or {CONFIG}"
         ) from None
     # again, for what it tells: keys that fit nothing, once those of older versions have their names of today
-    loaded: Any = peft.set_peft_model_state_dict(adapted, dict(weights))
+    loaded = peft.set_peft_model_state_dict(adapted, dict(weights))
     # an embedding that is saved whole and was resized too stands in the file twice
-    astray = [k for k in loaded.unexpected_keys if k.replace(".modules_to_save", "", 1) not in {*weights} - {k}]
+    unexpected: list[str] = loaded.unexpected_keys  # type: ignore[attr-defined]  # it is one of torch's named tuples
+    astray = [k for k in unexpected if k.replace(".modules_to_save", "", 1) not in {*weights} - {k}]
     if astray := [key for key in astray if not NO_DECODER.search(key)]:
         raise ModelError(_astray(folder, astray, len(weights), adapted.state_dict()))
     held = {_plain(key) for key in weights}
@@ -145,7 +153,7 @@ def with_adapter(module: Any, folder: Path) -> tuple[Any, str | None]:
             f"{folder}: {len(lacking)} weights of the adapter are missing, and would be as they are before training "
             f"({', '.join(sorted(lacking)[:2])}); expected the file that was saved with this {CONFIG}"
         )
-    return adapted.get_base_model(), no_head
+    return cast("PreTrainedModel", adapted.get_base_model()), no_head
 
 
 def _astray(folder: Path, astray: Collection[str], count: int, places: Collection[str]) -> str:
@@ -164,10 +172,10 @@ def _astray(folder: Path, astray: Collection[str], count: int, places: Collectio
     return f"{folder}: {lost}: {shown}{expected}; {what}"
 
 
-def _resize(module: Any, weights: Mapping[str, Any]) -> str | None:
+def _resize(module: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> str | None:
     """Make the embedding as long as the one that was saved with the adapter; why the head is then not whole, if so."""
-    embedding, head = module.get_input_embeddings(), module.get_output_embeddings()
-    rows = int(embedding.weight.shape[0])
+    embedding, head = module.get_input_embeddings(), output_embeddings(module)
+    rows = int(cast("torch.Tensor", embedding.weight).shape[0])
     brought = {
         name: int(tensor.shape[0])
         for key, tensor in weights.items()
@@ -185,7 +193,7 @@ def _resize(module: Any, weights: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _names(module: Any, part: Any) -> set[str]:
+def _names(module: PreTrainedModel, part: torch.nn.Module) -> set[str]:
     return {f"{name}.weight" for name, submodule in module.named_modules() if submodule is part}
 
 

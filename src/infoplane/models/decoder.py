@@ -9,18 +9,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from infoplane.errors import ModelError
 from infoplane.models.adapters import refuse_wrapped
 from infoplane.models.layers import Layer
+from infoplane.models.module_config import text_config
 from infoplane.models.running import refuse_sharded
 from infoplane.models.structure import Structure, find_structure, logits_by, run_decoder
+from infoplane.storage import Json
+from infoplane.text import Tokenizer
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftConfig
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from infoplane.text import Windows
 
@@ -40,7 +45,7 @@ class Facts:
 
     provenance: Mapping[str, Any]
     warnings: tuple[str, ...]
-    tokenizer: Any
+    tokenizer: Tokenizer | None
     layers: tuple[str, ...]
     embedding_rows: int
     max_context: int | None
@@ -95,9 +100,9 @@ class Model:
         warnings: what a reader of its numbers should know; every capture of it keeps them.
     """
 
-    module: Any
+    module: torch.nn.Module
     structure: Structure
-    tokenizer: Any
+    tokenizer: Tokenizer | None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -109,7 +114,7 @@ class Model:
         )
 
     @property
-    def backbone(self) -> Any:
+    def backbone(self) -> torch.nn.Module:
         """The decoder without its head."""
         return self.structure.backbone
 
@@ -119,7 +124,7 @@ class Model:
         return self.structure.layers
 
     @classmethod
-    def from_module(cls, module: torch.nn.Module, tokenizer: Any = None, name: str | None = None) -> Model:
+    def from_module(cls, module: torch.nn.Module, tokenizer: Tokenizer | None = None, name: str | None = None) -> Model:
         """Wrap a loaded model; its weights are hashed, since no file vouches for them."""
         refuse_sharded(module)
         provenance = {"source": "module", "name": name or type(module).__name__, "weights_sha256": _hash(module)}
@@ -146,7 +151,8 @@ class Model:
         """Rows of the token embedding: ids lie below. There may be more than tokens, for speed."""
         rows = self.vocabulary
         with contextlib.suppress(NotImplementedError, AttributeError, TypeError):
-            shape = self.module.get_input_embeddings().weight.shape
+            embedding = cast("PreTrainedModel", self.module).get_input_embeddings()
+            shape = cast("torch.Tensor", embedding.weight).shape
             # a module that is being trained on several devices may hold a part only, flat or empty
             rows = max(rows, int(shape[0]) if len(shape) == 2 else 0)
         return rows
@@ -177,7 +183,7 @@ class Model:
     @property
     def max_context(self) -> int | None:
         """Longest window that the model has positions for, where its config says so."""
-        config = self.module.config.get_text_config()
+        config = text_config(self.module)
         limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         return int(limit) if isinstance(limit, int) and limit > 0 else None
 
@@ -187,6 +193,7 @@ class Model:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The head on states (1, n, d), with whatever scaling or capping the model puts around it."""
+        assert self.structure.head is not None, "the model has no head"
         return logits_by(self.module, self.structure.head, states)
 
 
@@ -200,9 +207,9 @@ def _hash(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _state(module: torch.nn.Module) -> list[Any]:
+def _state(module: torch.nn.Module) -> list[Json]:
     """What decides numbers and stands in no weight: adapters as they are set, hooks, and buffers that are not saved."""
-    parts: list[Any] = []
+    parts: list[Json] = []
     saved = set(module.state_dict())
     for name, part in module.named_modules():
         active = getattr(type(part), "active_adapters", None)
@@ -224,14 +231,14 @@ def _state(module: torch.nn.Module) -> list[Any]:
     return parts
 
 
-def _named(hook: Any) -> str:
+def _named(hook: Callable[..., object]) -> str:
     return f"{getattr(hook, '__module__', '')}.{getattr(hook, '__qualname__', type(hook).__name__)}"
 
 
 _NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "torch_dtype")
 
 
-def _adapters(module: Any) -> list[Any]:
+def _adapters(module: torch.nn.Module) -> list[PeftConfig]:
     """Configs of the adapters that are active in a module of PEFT."""
     configs = getattr(module, "peft_config", None)
     if not isinstance(configs, Mapping):
@@ -240,7 +247,7 @@ def _adapters(module: Any) -> list[Any]:
     return [config for name, config in configs.items() if not isinstance(active, list) or name in active]
 
 
-def _hash_of_config(config: Any, adapters: Sequence[Any] = (), state: Sequence[Any] = ()) -> str:
+def _hash_of_config(config: PreTrainedConfig, adapters: Sequence[PeftConfig] = (), state: Sequence[Json] = ()) -> str:
     """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight.
 
     Nor are the adapters of a module, its hooks, and buffers that are not saved: `state`, of a module that was loaded.
@@ -252,13 +259,15 @@ def _hash_of_config(config: Any, adapters: Sequence[Any] = (), state: Sequence[A
     if state:
         entries["state"] = state
 
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> Json:
         return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
     return hashlib.sha256(json.dumps(entries, sort_keys=True, default=plain).encode()).hexdigest()
 
 
-def checked(module: Any, tokenizer: Any, where: Mapping[str, Any], no_head: str | None = None) -> Model:
+def checked(
+    module: torch.nn.Module, tokenizer: Tokenizer | None, where: Mapping[str, Any], no_head: str | None = None
+) -> Model:
     """A Model with its provenance complete, once it is known to be causal.
 
     Args:

@@ -7,14 +7,17 @@ Where they are is found by `infoplane.models.structure`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from infoplane.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
     import torch
 
+Passed: TypeAlias = "torch.Tensor | Sequence[torch.Tensor]"
+"""What a module passes on: states, or states among other things."""
 EMBED, FINAL_NORM = "embed", "final_norm"
 
 

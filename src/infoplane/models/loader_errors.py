@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator
-from typing import Any
+from types import ModuleType
 
 from infoplane.errors import ModelError
 from infoplane.models.running import out_of_memory
 
 
-def needed_package(name: str) -> Any:
+def needed_package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from infoplane.errors import ModelError, SettingError
 from infoplane.models.adapters import own_tokenizer, with_adapter
@@ -22,9 +22,11 @@ from infoplane.models.locating import BUILT_IN, Located, cached_commit, locate
 from infoplane.models.missing_weights import Lack, check_block_count, check_report, refuse_numbers, refuse_sizes
 from infoplane.models.tokenizer_loading import beside_its_own, load_tokenizer, tokenizer_beside
 from infoplane.models.weight_files import refuse_pickle, shards_of, stored, weight_files
+from infoplane.storage import Json
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 def load_model(
@@ -65,7 +67,7 @@ def load_model(
     number_type = getattr(torch, fast_dtype(target.type) if dtype == "auto" else dtype)
     located = locate(source, revision, allow_pickle, random_init)
     own_words = None if located.adapter is None else own_tokenizer(located.adapter)
-    named: dict[str, Any] = {"revision": located.revision, "trust_remote_code": trust_remote_code}
+    named: dict[str, Json] = {"revision": located.revision, "trust_remote_code": trust_remote_code}
     if located.gguf:
         named["gguf_file"] = located.gguf
     with read_once() if located.gguf else contextlib.nullcontext(), as_model_error(located.shown):
@@ -82,7 +84,7 @@ def load_model(
             loaded, lack = {**_vouched(located, "file_sha256"), "random_init": True, "init_seed": seed}, Lack()
         else:
             if not located.path.exists():
-                _check_hub_index(located.name, named, allow_pickle)
+                _check_hub_index(located.name, commit or located.revision, allow_pickle)
             module, lack = _trained(located, config, commit, number_type, named, device_map, allow_pickle)
             loaded = {**_vouched(located), "commit": commit}
         if located.adapter is not None:
@@ -97,44 +99,47 @@ def load_model(
     return beside_its_own(model, str(own_words or located.name), **({} if own_words else named))
 
 
-def _classes() -> Any:
-    """What makes a decoder of a config; not typed, since its own annotations leave the report of a loading out."""
-    return needed_package("transformers").AutoModelForCausalLM
+def _made_of(config: PreTrainedConfig, trust_remote_code: bool) -> PreTrainedModel:
+    """The architecture of a config."""
+    classes = needed_package("transformers").AutoModelForCausalLM
+    return cast("PreTrainedModel", classes.from_config(config, trust_remote_code=trust_remote_code))
 
 
-def _vouched(located: Located, *without: str) -> dict[str, Any]:
+def _vouched(located: Located, *without: str) -> dict[str, str]:
     return {name: value for name, value in located.hashes.items() if name not in without}
 
 
-def _untrained(config: Any, seed: int, trust_remote_code: bool) -> Any:
+def _untrained(config: PreTrainedConfig, seed: int, trust_remote_code: bool) -> PreTrainedModel:
     """The architecture with fresh weights; the caller's random numbers go on as if nothing had been drawn."""
     import torch
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _classes().from_config(config, trust_remote_code=trust_remote_code)
+        return _made_of(config, trust_remote_code)
 
 
 def _trained(
     located: Located,
-    config: Any,
+    config: PreTrainedConfig,
     commit: str | None,
     number_type: torch.dtype,
-    named: Mapping[str, Any],
+    named: Mapping[str, Json],
     device_map: str | None,
     allow_pickle: bool,
-) -> tuple[Any, Lack]:
+) -> tuple[PreTrainedModel, Lack]:
     """The module with its weights, and what those lack."""
     import torch
 
     # A .gguf arrives as float32 and is cast afterwards: in other types it may stay packed.
     first = torch.float32 if located.gguf else number_type
-    more: dict[str, Any] = {} if located.gguf else {"use_safetensors": None if allow_pickle else True}
+    more: dict[str, Json] = {} if located.gguf else {"use_safetensors": None if allow_pickle else True}
     if device_map:
         more["device_map"] = device_map
     # shapes that differ are told, in place of an error that names none
     checks = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    module, report = _classes().from_pretrained(located.name, dtype=first, **named, **more, **checks)
+    # not typed: the annotations of transformers leave the report of a loading out
+    classes = needed_package("transformers").AutoModelForCausalLM
+    module, report = classes.from_pretrained(located.name, dtype=first, **named, **more, **checks)
     lack = check_report(report, module, located.shown, stored(located.weight_files(commit)), config)
     lack = replace(lack, warnings=(*located.warnings, *lack.warnings))
     if located.gguf:
@@ -143,7 +148,9 @@ def _trained(
     return module, lack
 
 
-def _refuse_before_loading(located: Located, config: Any, random_init: bool, trust_remote_code: bool) -> None:
+def _refuse_before_loading(
+    located: Located, config: PreTrainedConfig, random_init: bool, trust_remote_code: bool
+) -> None:
     """Refuse by its config, and by the heads of its files, what is no decoder or does not fit its weights."""
     _refuse_config(config, located.name)
     trained_here = located.path.is_dir() and not random_init
@@ -152,25 +159,25 @@ def _refuse_before_loading(located: Located, config: Any, random_init: bool, tru
         _refuse_numbers(config, located.shown, located.path, trust_remote_code)
 
 
-def _refuse_numbers(config: Any, name: str, path: Path, trust_remote_code: bool) -> None:
+def _refuse_numbers(config: PreTrainedConfig, name: str, path: Path, trust_remote_code: bool) -> None:
     import torch
 
     try:
         with torch.device("meta"):
-            module = _classes().from_config(config, trust_remote_code=trust_remote_code)
+            module = _made_of(config, trust_remote_code)
     except Exception:  # not every architecture can be made without numbers; who loads it says what is wrong
         return
     refuse_numbers(module, name, sum(file.stat().st_size for file in weight_files(path)))
 
 
-def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -> None:
+def _check_hub_index(name: str, revision: str | None, allow_pickle: bool) -> None:
     """Refuse an index of safetensors on the hub that names pickles, or files elsewhere."""
     from transformers.utils.hub import cached_file
 
     index = cached_file(
         name,
         "model.safetensors.index.json",
-        revision=kwargs.get("revision"),
+        revision=revision,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
@@ -178,7 +185,7 @@ def _check_hub_index(name: str, kwargs: Mapping[str, Any], allow_pickle: bool) -
         refuse_pickle(shards_of(Path(index)), name, allow_pickle)
 
 
-def _blocks_of_gguf(path: Path, config: Any) -> tuple[str, ...]:
+def _blocks_of_gguf(path: Path, config: PreTrainedConfig) -> tuple[str, ...]:
     import gguf
 
     blocks = getattr(config.get_text_config(), "num_hidden_layers", None)
@@ -186,7 +193,7 @@ def _blocks_of_gguf(path: Path, config: Any) -> tuple[str, ...]:
     return check_block_count(names, blocks) if isinstance(blocks, int) else ()
 
 
-def _refuse_config(config: Any, name: str) -> None:
+def _refuse_config(config: PreTrainedConfig, name: str) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
     kind = str(getattr(config, "model_type", ""))

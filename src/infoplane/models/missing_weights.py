@@ -10,10 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infoplane.errors import ModelError
 from infoplane.models.adapters import NO_DECODER
+from infoplane.models.module_config import output_embeddings, text_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 
 _WRAPPERS = {
     "_orig_mod": "torch.compile",
@@ -49,7 +54,11 @@ class Lack:
 
 
 def check_report(
-    report: Mapping[str, Any], module: Any, name: str, types: Mapping[str, str] | None = None, config: Any = None
+    report: Mapping[str, Any],
+    module: PreTrainedModel,
+    name: str,
+    types: Mapping[str, str] | None = None,
+    config: PreTrainedConfig | None = None,
 ) -> Lack:
     """Refuse a model that would be measured with weights of chance.
 
@@ -90,7 +99,7 @@ def check_report(
 _MOST_BLOCKS, _MOST_NUMBERS, _SMALL = 4096, 1 << 40, 1 << 28
 
 
-def refuse_sizes(config: Any, name: str, types: Mapping[str, str]) -> None:
+def refuse_sizes(config: PreTrainedConfig, name: str, types: Mapping[str, str]) -> None:
     """Refuse a config that asks for more than its files hold, or than any model has, before a model is made of it.
 
     Raises:
@@ -113,7 +122,7 @@ def refuse_sizes(config: Any, name: str, types: Mapping[str, str]) -> None:
         )
 
 
-def refuse_numbers(module: Any, name: str, held: int) -> None:
+def refuse_numbers(module: PreTrainedModel, name: str, held: int) -> None:
     """Refuse a model of far more numbers than its files hold: what they lack would be made, and take all memory.
 
     Args:
@@ -166,7 +175,7 @@ def _refuse_shapes(mismatched: Collection[Any], name: str) -> None:
     )
 
 
-def _method(config: Any) -> str | None:
+def _method(config: PreTrainedConfig) -> str | None:
     """How a config says that the weights are quantised."""
     quantization = getattr(config, "quantization_config", None)
     if not quantization:
@@ -212,7 +221,7 @@ def _refuse_unscaled(types: Mapping[str, str], name: str, method: str | None) ->
         )
 
 
-def _refuse_two_sets(types: Mapping[str, str], module: Any, name: str) -> None:
+def _refuse_two_sets(types: Mapping[str, str], module: PreTrainedModel, name: str) -> None:
     prefix = str(getattr(module, "base_model_prefix", "") or "")
     if prefix and (both := [key for key in types if f"{prefix}.{key}" in types]):
         raise ModelError(
@@ -221,7 +230,7 @@ def _refuse_two_sets(types: Mapping[str, str], module: Any, name: str) -> None:
         )
 
 
-def _missing(keys: Collection[str], unexpected: Collection[str], module: Any, name: str) -> str:
+def _missing(keys: Collection[str], unexpected: Collection[str], module: PreTrainedModel, name: str) -> str:
     message = f"{name} lacks {len(keys)} weights of the model ({_few(keys)}), which would be drawn at random: "
     if part := re.search(r"-(\d{5})-of-(\d{5})\.gguf$", name):
         return (
@@ -249,7 +258,7 @@ def _missing(keys: Collection[str], unexpected: Collection[str], module: Any, na
 # ---------------------------------------------------------------------- warnings
 
 
-def _left_over(unexpected: Collection[str], module: Any) -> tuple[str, ...]:
+def _left_over(unexpected: Collection[str], module: PreTrainedModel) -> tuple[str, ...]:
     """What of the decoder's weights was not read."""
     left = [
         key for key in unexpected if not (_OTHER_SENSES.search(key) or NO_DECODER.search(key) or _BUFFERS.search(key))
@@ -274,9 +283,9 @@ def _more_blocks(numbers: Collection[int], said: int) -> str:
 # ---------------------------------------------------------------------- keys
 
 
-def _head_keys(module: Any) -> set[str]:
+def _head_keys(module: PreTrainedModel) -> set[str]:
     try:
-        head = module.get_output_embeddings()
+        head = output_embeddings(module)
     except Exception:  # not every class has one to name
         head = None
     own = {id(p) for p in head.parameters()} if head is not None else set()
@@ -301,8 +310,8 @@ def _block_numbers(keys: Iterable[str]) -> set[int]:
     return {int(match[1]) for key in keys if (match := _BLOCK.search(key))}
 
 
-def _count(module: Any) -> int | None:
-    count = getattr(module.config.get_text_config(), "num_hidden_layers", None)
+def _count(module: PreTrainedModel) -> int | None:
+    count = getattr(text_config(module), "num_hidden_layers", None)
     return count if isinstance(count, int) else None
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from infoplane.errors import ModelError
 
@@ -25,7 +25,7 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def refuse_sharded(module: Any) -> None:
+def refuse_sharded(module: torch.nn.Module) -> None:
     """Refuse a module whose weights lie in parts on several processes.
 
     Its forward is a collective: all processes must take part, and a probe is made by one.
@@ -63,7 +63,7 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replaced(module: Any, forward: Any) -> Iterator[None]:
+def replaced(module: torch.nn.Module, forward: Callable[..., object]) -> Iterator[None]:
     """Another forward for a module, as an attribute of the object, which hides the method of its class.
 
     An attribute of that name may stand there already: compiled forwards and the hooks of accelerate are such.

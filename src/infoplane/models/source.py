@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from infoplane.engines import Advance
 from infoplane.errors import ModelError, SettingError
+from infoplane.text import Tokenizer
 
 if TYPE_CHECKING:
+    import torch
+
     from infoplane.models.decoder import Facts, Model
 
 
+ModelSource: TypeAlias = "str | Path | Model | torch.nn.Module"
+"""A model by its name, loaded, or as a module."""
+TokenizerSource: TypeAlias = "str | Path | Tokenizer"
 LOADING = ("revision", "dtype", "device", "device_map", "trust_remote_code", "allow_pickle", "random_init")
 
 
@@ -21,8 +27,8 @@ LOADING = ("revision", "dtype", "device", "device_map", "trust_remote_code", "al
 class Source:
     """A model to load, or one that is loaded already."""
 
-    model: Any
-    tokenizer: Any
+    model: ModelSource
+    tokenizer: TokenizerSource | None
     loading: Mapping[str, Any]
 
     def open(self) -> Model:
@@ -37,7 +43,7 @@ class AskFacts:
         return lambda _, advance: model.facts
 
 
-def ready_model(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model:
+def ready_model(model: ModelSource, tokenizer: TokenizerSource | None, loading: Mapping[str, Any]) -> Model:
     from infoplane.models.decoder import Model
     from infoplane.models.loading import load_model
     from infoplane.models.tokenizer_loading import beside_its_own
@@ -49,12 +55,14 @@ def ready_model(model: Any, tokenizer: Any, loading: Mapping[str, Any]) -> Model
             raise SettingError("a Model comes with its tokenizer: name another one where it is loaded, load_model(...)")
         ready = model
     elif isinstance(model, str | Path):
+        if tokenizer is not None and not isinstance(tokenizer, str | Path):
+            raise SettingError(f"a model that is named takes its tokenizer by name, not as {type(tokenizer).__name__}")
         ready = load_model(model, tokenizer=tokenizer, **loading)
     else:
         if loading:
             raise SettingError(f"a loaded module is measured as it is: {', '.join(loading)} cannot be set")
-        ready = Model.from_module(model, tokenizer)
-    if ready.tokenizer is None or isinstance(ready.tokenizer, str | Path):
+        ready = Model.from_module(model, None if isinstance(tokenizer, str | Path) else tokenizer)
+    if ready.tokenizer is None:
         raise ModelError("a loaded module needs its tokenizer: measure(module, documents, tokenizer=...)")
     if tokenizer is not None and not isinstance(model, str | Path):
         # nothing is asked of the hub for it: a module is measured without a network

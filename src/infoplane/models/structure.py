@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from infoplane.errors import ModelError, spoken
 from infoplane.models.layers import EMBED, FINAL_NORM, Layer, streams_of
+from infoplane.models.module_config import text_config
 from infoplane.models.running import evaluating, out_of_memory, replaced
 
 if TYPE_CHECKING:
     import torch
+
+    from infoplane.models.layers import Passed
 
 _TOKENS = 8
 _SAME = 0.1
@@ -39,10 +42,10 @@ class Structure:
         no_loss: the head is there and cannot be given states: why, as a clause.
     """
 
-    backbone: Any
+    backbone: torch.nn.Module
     layers: tuple[Layer, ...]
     width: int
-    head: Any = None
+    head: torch.nn.Module | None = None
     no_head: str | None = None
     no_loss: str | None = None
 
@@ -64,11 +67,11 @@ def find_structure(module: torch.nn.Module) -> Structure:
         return Structure(backbone, layers, width, **_head(module, backbone, ids, whole, states))
 
 
-def _ids(module: Any) -> torch.Tensor:
+def _ids(module: torch.nn.Module) -> torch.Tensor:
     """(2, 8) token ids; the second row differs from the first in the last one only."""
     import torch
 
-    size = int(module.config.get_text_config().vocab_size)
+    size = int(text_config(module).vocab_size)
     first = torch.arange(2, 2 + _TOKENS, device=next(module.parameters()).device) % size
     second = first.clone()
     second[-1] = (int(first[-1]) + 7) % size
@@ -93,10 +96,10 @@ class _Whole:
     error: str | None = None
 
     @classmethod
-    def run(cls, module: Any, ids: torch.Tensor) -> _Whole:
+    def run(cls, module: torch.nn.Module, ids: torch.Tensor) -> _Whole:
         parts: dict[int, torch.Tensor] = {}
 
-        def note(part: Any, args: Any, output: Any) -> None:
+        def note(part: torch.nn.Module, args: tuple[Passed, ...], output: Passed) -> None:
             states = _first(output)
             if states is not None:
                 parts[id(part)] = states
@@ -106,7 +109,7 @@ class _Whole:
                 if part is not module:
                     stack.callback(part.register_forward_hook(note).remove)
             try:
-                out = module(**_arguments(module, ids))
+                out = module(**_arguments(ids))
             except Exception as error:  # a model's own code may raise anything
                 _raise_memory(error)
                 return cls(None, parts, spoken(error))
@@ -114,24 +117,29 @@ class _Whole:
         return cls(logits if logits is not None and logits.ndim == 3 else None, parts)
 
 
-def run_decoder(backbone: Any, ids: torch.Tensor) -> torch.Tensor:
+def run_decoder(backbone: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
-    states: torch.Tensor = backbone(**_arguments(backbone, ids))[0]
+    states: torch.Tensor = backbone(**_arguments(ids))[0]
     return states
 
 
-def _arguments(module: Any, ids: torch.Tensor) -> dict[str, Any]:
+def _arguments(ids: torch.Tensor) -> dict[str, torch.Tensor | bool]:
     return {"input_ids": ids, "use_cache": False, "return_dict": True}
 
 
-def _first(output: Any) -> torch.Tensor | None:
+def _first(output: Passed | None) -> torch.Tensor | None:
     import torch
 
     with contextlib.suppress(KeyError, IndexError, TypeError):
-        states = output if isinstance(output, torch.Tensor) else output[0]
-        if isinstance(states, torch.Tensor) and states.is_floating_point():
-            return states
+        return _floats(output if output is None or isinstance(output, torch.Tensor) else output[0])
     return None
+
+
+def _floats(value: Passed | None) -> torch.Tensor | None:
+    """A tensor of floats; None for anything else."""
+    import torch
+
+    return value if isinstance(value, torch.Tensor) and value.is_floating_point() else None
 
 
 def _raise_memory(error: Exception) -> None:
@@ -157,11 +165,11 @@ def _slack(states: torch.Tensor) -> float:
 # ---------------------------------------------------------------------- the decoder
 
 
-def _candidates(module: Any) -> list[Any]:
+def _candidates(module: torch.nn.Module) -> list[torch.nn.Module]:
     """Parts that may be the decoder, the likeliest first; the module itself last."""
-    candidates: list[Any] = []
+    candidates: list[torch.nn.Module] = []
 
-    def add(part: Any) -> None:
+    def add(part: torch.nn.Module) -> None:
         if hasattr(part, "named_modules") and not any(part is other for other in (*candidates, module)):
             candidates.append(part)
 
@@ -180,14 +188,14 @@ def _candidates(module: Any) -> list[Any]:
     return [*candidates, module]
 
 
-def _decoder(module: Any, ids: torch.Tensor, whole: _Whole) -> tuple[Any, torch.Tensor]:
+def _decoder(module: torch.nn.Module, ids: torch.Tensor, whole: _Whole) -> tuple[torch.nn.Module, torch.Tensor]:
     """The part that gives the same states alone as within the model, and its last states (2, 8, d)."""
     why = []
     for part in _candidates(module):
         if not _lists(part):
             continue
         try:
-            states = _first(part(**_arguments(part, ids)))
+            states = _first(part(**_arguments(ids)))
         except Exception as error:  # a model's own code may raise anything
             _raise_memory(error)
             why.append(f"{type(part).__name__} alone raises {spoken(error)}")
@@ -211,7 +219,7 @@ def _decoder(module: Any, ids: torch.Tensor, whole: _Whole) -> tuple[Any, torch.
     )
 
 
-def _check_causal(module: Any, states: torch.Tensor) -> None:
+def _check_causal(module: torch.nn.Module, states: torch.Tensor) -> None:
     if not same(states[0, :-1], states[1, :-1], _slack(states)):
         raise ModelError(
             f"{type(module).__name__} is not causal: a later token changes an earlier state, as in an encoder; "
@@ -222,10 +230,10 @@ def _check_causal(module: Any, states: torch.Tensor) -> None:
 # ---------------------------------------------------------------------- its layers
 
 
-def _sizes(backbone: Any) -> set[int]:
-    config: Any = getattr(backbone, "config", None)
+def _sizes(backbone: torch.nn.Module) -> set[int]:
+    config = getattr(backbone, "config", None)
     with contextlib.suppress(Exception):
-        config = config.get_text_config()
+        config = text_config(backbone)
     sizes = []
     for name in _SIZES:
         with contextlib.suppress(Exception):  # some configs refuse to tell what differs between layers
@@ -233,7 +241,7 @@ def _sizes(backbone: Any) -> set[int]:
     return {size for size in sizes if isinstance(size, int)}
 
 
-def _lists(backbone: Any) -> list[tuple[str, list[Any]]]:
+def _lists(backbone: torch.nn.Module) -> list[tuple[str, list[torch.nn.Module]]]:
     """Lists of modules that may be the blocks: path and members, the outermost first."""
     from torch import nn
 
@@ -247,7 +255,7 @@ def _lists(backbone: Any) -> list[tuple[str, list[Any]]]:
     return sorted(fits, key=lambda entry: (entry[0].count("."), -len(entry[1])))
 
 
-def _no_blocks(module: Any) -> str:
+def _no_blocks(module: torch.nn.Module) -> str:
     sizes = sorted(_sizes(module))
     return (
         f"no list of blocks was found (the config says {sizes or 'nothing'}); expected a decoder whose blocks stand in "
@@ -255,20 +263,20 @@ def _no_blocks(module: Any) -> str:
     )
 
 
-def _layers(backbone: Any, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
+def _layers(backbone: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
     """The layers, each with what it passed on as the witness that it is one, and the width of their states."""
     lists = _lists(backbone)
     inside = {id(part) for _, blocks in lists for block in blocks for part in block.modules()}
     norms = [
         part for _, part in backbone.named_modules() if "norm" in type(part).__name__.lower() and id(part) not in inside
     ]
-    passed: dict[int, Any] = {}
-    entered: dict[int, Any] = {}
+    passed: dict[int, torch.Tensor | None] = {}
+    entered: dict[int, torch.Tensor | None] = {}
 
-    def after(part: Any, args: Any, output: Any) -> None:
+    def after(part: torch.nn.Module, args: tuple[Passed, ...], output: Passed) -> None:
         passed[id(part)] = _first(output)
 
-    def before(part: Any, args: Any, kwargs: Any) -> None:
+    def before(part: torch.nn.Module, args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> None:
         entered.setdefault(id(part), state_in(args, kwargs))
 
     with contextlib.ExitStack() as stack:
@@ -282,7 +290,8 @@ def _layers(backbone: Any, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
     blocks = ran[0]
     config = getattr(backbone, "config", None)
 
-    def layer(name: str, part: Any, states: Any, is_input: bool = False) -> Layer:
+    def layer(name: str, part: torch.nn.Module, states: torch.Tensor | None, is_input: bool = False) -> Layer:
+        assert states is not None
         batch, tokens = ids.shape
         try:
             return Layer(name, part, is_input, streams_of(tuple(states.shape), batch, tokens, config))
@@ -296,14 +305,16 @@ def _layers(backbone: Any, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
         if states is not None and states.shape == last.shape and same(states, last, 0.0):
             layers.append(Layer(FINAL_NORM, part))
             break
-    return tuple(layers), int(layers[len(blocks)].states(passed[id(blocks[-1])]).shape[-1])
+    leaving = passed[id(blocks[-1])]
+    assert leaving is not None
+    return tuple(layers), int(layers[len(blocks)].states(leaving).shape[-1])
 
 
-def state_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+def state_in(args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> torch.Tensor | None:
     """The hidden states among the arguments of a block: the first that may be."""
     named = [kwargs[name] for name in ("hidden_states", "hidden_state", "x") if name in kwargs]
     for value in (*args, *named, *kwargs.values()):
-        if (states := _first((value,))) is not None and states.ndim >= 3:
+        if (states := _floats(value)) is not None and states.ndim >= 3:
             return states
     return None
 
@@ -311,7 +322,17 @@ def state_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | No
 # ---------------------------------------------------------------------- its head
 
 
-def _head(module: Any, backbone: Any, ids: torch.Tensor, whole: _Whole, states: torch.Tensor) -> dict[str, Any]:
+class _Head(TypedDict, total=False):
+    """Fields of a Structure that say how the head is reached."""
+
+    head: torch.nn.Module
+    no_head: str
+    no_loss: str
+
+
+def _head(
+    module: torch.nn.Module, backbone: torch.nn.Module, ids: torch.Tensor, whole: _Whole, states: torch.Tensor
+) -> _Head:
     """How the head is reached: fields of a Structure."""
     name = type(module).__name__
     if whole.error is not None:
@@ -331,23 +352,23 @@ def _head(module: Any, backbone: Any, ids: torch.Tensor, whole: _Whole, states: 
     return {"no_loss": why}
 
 
-def _between(module: Any, backbone: Any) -> list[Any]:
+def _between(module: torch.nn.Module, backbone: torch.nn.Module) -> list[torch.nn.Module]:
     """The backbone, and the parts around it up to the module, inside out: a stand-in for one of them reaches the "
     "head."""
     around = [part for part in module.modules() if part is not module and any(p is backbone for p in part.modules())]
     return around[::-1]
 
 
-def logits_by(module: Any, part: Any, states: torch.Tensor) -> torch.Tensor:
+def logits_by(module: torch.nn.Module, part: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
     """The head on states (n, tokens, d), with whatever scaling or capping the model puts around it."""
     import torch
 
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
+    def stand_in(*args: object, **kwargs: object) -> _States:
         return _States(states)
 
     ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
     with replaced(part, stand_in):
-        out: torch.Tensor = module(**_arguments(module, ids)).logits
+        out: torch.Tensor = module(**_arguments(ids)).logits
     return out
 
 
@@ -361,5 +382,5 @@ class _States:
         if name.startswith("__"):
             raise AttributeError(name)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int) -> torch.Tensor:
         return (self.last_hidden_state,)[index]

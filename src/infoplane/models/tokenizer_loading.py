@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from infoplane.errors import ModelError
 from infoplane.models.adapters import is_adapter, own_tokenizer
@@ -14,17 +14,18 @@ from infoplane.models.decoder import Model
 from infoplane.models.loader_errors import as_model_error, needed_package
 from infoplane.models.locating import BUILT_IN, adapter_base, built_in, check_gguf, is_no_hub_id
 from infoplane.models.weight_files import refuse_pipes
+from infoplane.storage import Json
 from infoplane.storage import atomic_files as files
-from infoplane.text import prefix_of, tokenizer_hash
+from infoplane.text import Tokenizer, prefix_of, tokenizer_hash
 
 A_TOKENIZER = f"{BUILT_IN}, a .gguf file, or the folder or hub id of a tokenizer"
 
 
-def tokenizer_beside(name: str, path: Path, kwargs: Mapping[str, Any]) -> Any:
+def tokenizer_beside(name: str, path: Path, kwargs: Mapping[str, Json]) -> Tokenizer:
     """The tokenizer beside the weights, or of the run whose checkpoint this is: a Trainer may save it there alone."""
     auto = needed_package("transformers").AutoTokenizer
     if not path.is_dir() or own_tokenizer(path):
-        return auto.from_pretrained(name, **kwargs)
+        return cast("Tokenizer", auto.from_pretrained(name, **kwargs))
     if around := tokenizer_folder(path):
         return load_tokenizer(around)
     raise ModelError(
@@ -46,7 +47,7 @@ def tokenizer_folder(path: Path) -> Path | None:
     return own_tokenizer(path.parent) if of_a_run else None
 
 
-def words_of(source: str | Path, tokenizer: str | Path | None, revision: str | None) -> Any | None:
+def words_of(source: str | Path, tokenizer: str | Path | None, revision: str | None) -> Tokenizer | None:
     """The tokenizer that cuts a model's text, without the model; None for a .gguf, whose hash vouches for it.
 
     Raises:
@@ -80,7 +81,7 @@ def tokenizer_key(source: str | Path, tokenizer: str | Path | None, revision: st
     return files.hash_of([tokenizer_hash(words), str(getattr(words, "chat_template", None)), special])
 
 
-def beside_its_own(model: Model, name: str, **kwargs: Any) -> Model:
+def beside_its_own(model: Model, name: str, **kwargs: Json) -> Model:
     """The model, with a warning where the tokenizer that lies beside its weights is another than its text is cut with.
 
     Args:
@@ -91,7 +92,7 @@ def beside_its_own(model: Model, name: str, **kwargs: Any) -> Model:
         own = needed_package("transformers").AutoTokenizer.from_pretrained(name, **kwargs)
     except Exception:  # the loaders raise OSError, ValueError, KeyError and more
         return model
-    if tokenizer_hash(own) == tokenizer_hash(model.tokenizer):
+    if model.tokenizer is None or tokenizer_hash(own) == tokenizer_hash(model.tokenizer):
         return model
     given = str(getattr(model.tokenizer, "name_or_path", "")) or "given"
     warning = (
@@ -101,7 +102,7 @@ def beside_its_own(model: Model, name: str, **kwargs: Any) -> Model:
     return replace(model, warnings=(*model.warnings, warning))
 
 
-def load_tokenizer(source: str | Path) -> Any:
+def load_tokenizer(source: str | Path) -> Tokenizer:
     """The tokenizer alone of `smollm2-135m`, a hub id, a folder or a .gguf file.
 
     Raises:
@@ -112,8 +113,10 @@ def load_tokenizer(source: str | Path) -> Any:
     if path.suffix.lower() == ".gguf":
         check_gguf(path)
         with as_model_error(str(path), A_TOKENIZER):
-            return transformers.AutoTokenizer.from_pretrained(
-                str(path.parent), gguf_file=path.name, trust_remote_code=False
+            auto = transformers.AutoTokenizer
+            return cast(
+                "Tokenizer",
+                auto.from_pretrained(str(path.parent), gguf_file=path.name, trust_remote_code=False),
             )
     name = str(path) if path.exists() else str(source)
     if path.is_dir():
@@ -124,4 +127,4 @@ def load_tokenizer(source: str | Path) -> Any:
         raise ModelError(f"no tokenizer at {name!r}: expected {A_TOKENIZER}")
     with as_model_error(name, A_TOKENIZER):
         # said, or it would ask on the standard input, which may hold the text
-        return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return cast("Tokenizer", transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False))

@@ -15,6 +15,8 @@ from .bounded_reading import read_bytes as read_bytes
 from .bounded_reading import read_text as read_text
 from .bounded_reading import refuse_device as refuse_device
 from .bounded_reading import text_pieces as text_pieces
+from .json_values import Hint as Hint
+from .json_values import Json as Json
 from .local_copies import forget_copies as forget_copies
 from .local_copies import local_copy as local_copy
 from .locations import path_inside as path_inside
@@ -40,6 +42,8 @@ from .records import is_damaged as is_damaged
 from .records import kind_at as kind_at
 from .records import read_record as read_record
 from .result_files import ResultFiles as ResultFiles
+from .schema import OBJECT as OBJECT
+from .schema import OBJECTS as OBJECTS
 from .schema import check_schema as check_schema
 from .schema import fields_of as fields_of
 from .temporary_folders import temporary as temporary

@@ -94,7 +94,7 @@ class Address:
     def path(self) -> str:
         return str(_storage(self.url)[1])
 
-    def info(self) -> dict[str, Any] | None:
+    def info(self) -> dict[str, str | int] | None:
         """What the storage says of it, None where there is nothing."""
         with reaching(self):
             try:

@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
 from infoplane.errors import ResultError
 from infoplane.storage.address import is_address
@@ -207,7 +207,7 @@ def parse_json(text: str, finite: bool = False) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
-def _no_number(text: str) -> Any:
+def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number that can be stored")
 
 
@@ -222,7 +222,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 
 
-def _digest(file: Any) -> str:  # Python 3.10 has no hashlib.file_digest
+def _digest(file: IO[bytes]) -> str:  # Python 3.10 has no hashlib.file_digest
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)

@@ -12,10 +12,14 @@ import gzip
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from infoplane.storage.address import is_address
 from infoplane.storage.memory_size import free_memory, spoken_size
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 _BLOCK = 1 << 20
 TEXT, TABLE, JSON = 5, 40, 25
@@ -137,7 +141,7 @@ def read_text(path: Path, encoding: str = "utf-8", times: int = TEXT) -> str:
     return read_bytes(path, times).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def text_pieces(column: Any, size: int = 1 << 23) -> Iterator[list[Any]]:
+def text_pieces(column: pl.Series, size: int = 1 << 23) -> Iterator[list[str]]:
     """The values of a polars column of text, in lists of about so many bytes: few bytes of Parquet may be many."""
     import polars as pl
 

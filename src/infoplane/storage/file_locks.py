@@ -6,12 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 try:
     import fcntl as _fcntl
 except ImportError:  # Windows
-    fcntl: Any = None
+    fcntl: ModuleType | None = None
 else:
     fcntl = _fcntl
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 
 def versions(*names: str) -> dict[str, str | None]:
@@ -27,7 +26,7 @@ def deciding_versions() -> dict[str, str | None]:
     return versions("infoplane", "torch", "transformers")
 
 
-def differences(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+def differences(then: Mapping[str, object] | None, now: Mapping[str, object]) -> list[str]:
     """What decided the numbers of a stored measurement otherwise."""
     then = then or {}
     return sorted(k for k in {*then, *now} if then.get(k) != now.get(k))

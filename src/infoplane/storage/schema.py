@@ -2,7 +2,8 @@
 
 What is stored is read by code that trusts types, so types are settled where a file is read. A hint is one of Python's
 (`str`, `int | None`, `tuple[float, ...]`, `dict[str, int]`); JSON's lists count as tuples, whole numbers as floats;
-floats are finite and whole numbers fit 64 bits. A dict of hints says what its keys hold, where they are there at all.
+floats are finite and whole numbers fit 64 bits. A dict of hints, or a TypedDict, says what its
+keys hold, where they are there at all.
 """
 
 from __future__ import annotations
@@ -11,11 +12,20 @@ import math
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict, overload
+
+from infoplane.storage.json_values import Hint
+
+T = TypeVar("T")
+OBJECT: Hint = dict[str, Any]
+OBJECTS: Hint = list[dict[str, Any]]
+"""Hints of JSON objects, whatever they hold."""
 
 
-def misfit(value: Any, hint: Any, where: str = "it") -> str | None:
+def misfit(value: Any, hint: Hint, where: str = "it") -> str | None:
     """What does not fit, as words; None where all does."""
+    if is_typeddict(hint):
+        return misfit(value, fields_of(hint), where)
     if isinstance(hint, Mapping):
         if not isinstance(value, Mapping):
             return _said(value, "names and values", where)
@@ -38,8 +48,16 @@ def misfit(value: Any, hint: Any, where: str = "it") -> str | None:
     return None if _is(value, hint) else _said(value, _words(hint), where)
 
 
-def check_schema(value: Any, hint: Any, where: str = "it") -> Any:
-    """The value.
+@overload
+def check_schema(value: Any, hint: type[T], where: str = "it") -> T: ...
+
+
+@overload
+def check_schema(value: Any, hint: Hint, where: str = "it") -> Any: ...
+
+
+def check_schema(value: Any, hint: Hint, where: str = "it") -> Any:
+    """The value, which is then known to be what its hint says.
 
     Raises:
         ValueError: it does not fit.
@@ -50,12 +68,12 @@ def check_schema(value: Any, hint: Any, where: str = "it") -> Any:
 
 
 @cache
-def fields_of(kind: Any, *without: str) -> dict[str, Any]:
-    """The hints of a dataclass's fields, some left out."""
+def fields_of(kind: type, *without: str) -> dict[str, Hint]:
+    """The hints of the fields of a dataclass or a TypedDict, some left out."""
     return {name: hint for name, hint in get_type_hints(kind).items() if name not in without}
 
 
-def _is(value: Any, hint: Any) -> bool:
+def _is(value: Any, hint: Hint) -> bool:
     if hint is Any:
         return True
     if hint is None or hint is type(None):
@@ -64,10 +82,10 @@ def _is(value: Any, hint: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-    return isinstance(value, hint)
+    return isinstance(value, cast("type", hint))
 
 
-def _words(hint: Any) -> str:
+def _words(hint: Hint) -> str:
     return str(getattr(hint, "__name__", hint)) if get_origin(hint) is None else str(hint)
 
 

@@ -6,15 +6,16 @@ from .cut_windows import make_windows as make_windows
 from .cut_windows import prefix_of as prefix_of
 from .cut_windows import tokenizer_facts as tokenizer_facts
 from .cut_windows import tokenizer_hash as tokenizer_hash
+from .dataset_rows import STREAM_LIMIT as STREAM_LIMIT
+from .dataset_rows import load_rows as load_rows
 from .document_files import FILES as FILES
 from .document_files import LINES as LINES
 from .document_files import decode_text as decode_text
 from .document_files import parse_row as parse_row
 from .document_files import reading as reading
-from .documents import STREAM_LIMIT as STREAM_LIMIT
 from .documents import Document as Document
 from .documents import Text as Text
-from .documents import load_rows as load_rows
+from .documents import TextSource as TextSource
 from .documents import local_path as local_path
 from .documents import read_text as read_text
 from .documents import refuse_parts as refuse_parts
@@ -26,6 +27,7 @@ from .ngram_labels import label_column as label_column
 from .ngram_labels import permuted as permuted
 from .ngram_labels import read_column as read_column
 from .ngram_labels import shifted as shifted
+from .source_record import SourceRecord as SourceRecord
 from .text_reading import text_of as text_of
 from .text_reading import windows_of as windows_of
 from .text_settings import BUILT_IN as BUILT_IN
@@ -34,6 +36,7 @@ from .text_settings import MIN_WINDOW as MIN_WINDOW
 from .text_settings import TOKENS as TOKENS
 from .text_settings import ReadSettings as ReadSettings
 from .text_settings import WindowSettings as WindowSettings
+from .tokenizer_protocol import Tokenizer as Tokenizer
 from .windows import Windows as Windows
 from .word_labels import TextLabels as TextLabels
 from .word_labels import Unit as Unit

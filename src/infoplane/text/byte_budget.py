@@ -11,11 +11,10 @@ seed chooses which documents are read. No character is cut in two, so up to thre
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from infoplane.errors import check_whole
+from infoplane.storage import Json
 from infoplane.text.cut_windows import MIN_DEPTH, water_level
 from infoplane.text.documents import Document, Text, text_hash
 from infoplane.text.text_settings import MIN_BYTES
@@ -51,7 +50,7 @@ def limit_bytes(text: Text, size: int, seed: int = 0) -> Text:
             read += len(head.encode())
     documents = tuple(kept[i] for i in sorted(kept))
     ended = sum(map(len, encoded)) <= size
-    budget: dict[str, Any] = {"budget": size, "read": read, "seed": seed, "ended": ended}
+    budget: dict[str, Json] = {"budget": size, "read": read, "seed": seed, "ended": ended}
     more = {"bytes": budget, "documents": len(documents), "sha256": text_hash(documents)}
     return Text(documents, {**text.provenance, **more})
 

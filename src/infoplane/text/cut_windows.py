@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.text.documents import Text
 from infoplane.text.text_settings import CONTEXT, MIN_WINDOW, TOKENS
 from infoplane.text.token_bytes import bytes_by_decoding, bytes_by_offsets
+from infoplane.text.tokenizer_protocol import Tokenizer
 from infoplane.text.windows import Windows
 
 MIN_DEPTH = 64
@@ -29,7 +29,7 @@ _CHARACTERS_PER_TOKEN = 16  # far more than any tokenizer reaches on prose: only
 
 def make_windows(
     text: Text,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     tokens: int = TOKENS,
     context: int = CONTEXT,
@@ -165,7 +165,7 @@ def _cuts(
 
 
 def _encoded(
-    text: Text, drawn: Sequence[int], tokens: int, tokenizer: Any
+    text: Text, drawn: Sequence[int], tokens: int, tokenizer: Tokenizer
 ) -> Iterator[tuple[int, str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]]:
     """(number, text, tokens and bytes) of documents in that order; many at a time, since they may be very short."""
     most, many = _CHARACTERS_PER_TOKEN * tokens + 4096, bool(getattr(tokenizer, "is_fast", False))
@@ -194,7 +194,7 @@ def _text(
     return np.frombuffer(b"".join(parts), np.uint8), np.concatenate(ends)
 
 
-def tokenizer_facts(tokenizer: Any) -> dict[str, str]:
+def tokenizer_facts(tokenizer: Tokenizer) -> dict[str, str]:
     """What the provenance of windows says of their tokenizer."""
     return {
         "name": str(getattr(tokenizer, "name_or_path", "")),
@@ -203,7 +203,7 @@ def tokenizer_facts(tokenizer: Any) -> dict[str, str]:
     }
 
 
-def tokenizer_hash(tokenizer: Any) -> str:
+def tokenizer_hash(tokenizer: Tokenizer) -> str:
     """SHA-256 of what decides the tokens: the serialised fast tokenizer, or the vocabulary."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     state = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
@@ -228,7 +228,7 @@ _SAMPLES = ("a", "1", ".", "e", "\u00e9", "\u4e2d", "\u0430", "\u0627", "\u0939"
 """Texts of one character: a vocabulary may lack any of them."""
 
 
-def prefix_of(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
+def prefix_of(tokenizer: Tokenizer, add_bos: bool | None) -> npt.NDArray[np.int64]:
     """What the tokenizer puts before a text; an EOS that it puts after is left out everywhere."""
     prefix: list[int] = []
     for sample in _SAMPLES:
@@ -246,7 +246,7 @@ def prefix_of(tokenizer: Any, add_bos: bool | None) -> npt.NDArray[np.int64]:
     return np.array(prefix, dtype=np.int64)
 
 
-def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+def _encode(text: str, tokenizer: Tokenizer) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
     """Token ids, and for every boundary between tokens the UTF-8 bytes before it, where they are known: (n,), (n + "
     "1,)."""
     fast = bool(getattr(tokenizer, "is_fast", False))
@@ -259,7 +259,9 @@ def _encode(text: str, tokenizer: Any) -> tuple[npt.NDArray[np.int64], npt.NDArr
     return ids, bytes_by_decoding(text, ids, tokenizer)
 
 
-def _encode_many(texts: list[str], tokenizer: Any) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
+def _encode_many(
+    texts: list[str], tokenizer: Tokenizer
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]]:
     """The same for several texts at once, by a fast tokenizer."""
     out = tokenizer(
         texts, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=True, verbose=False

@@ -13,13 +13,16 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import polars as pl
 from infoplane.errors import TextError
 from infoplane.storage import (
     JSON,
     TABLE,
     TEXT,
+    Json,
     kind_of_device,
     no_panic,
     open_bounded,
@@ -28,6 +31,7 @@ from infoplane.storage import (
     refuse_device,
     text_pieces,
 )
+from infoplane.text.source_record import SourceRecord
 
 COLUMNS = ("text", "content", "document", "raw_content", "body")
 LINES = (".jsonl", ".ndjson")
@@ -62,7 +66,7 @@ def decode_text(data: bytes, label: str, offset: int = 0) -> str:
     )
 
 
-def read_file(path: Path, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
+def read_file(path: Path, label: str, column: str | None, record: SourceRecord) -> Pairs:
     gz = path.suffix.lower() == ".gz"
     suffix = Path(path.stem).suffix.lower() if gz else path.suffix.lower()
     record["kind"] = record["kind"] or ("jsonl" if suffix in LINES else suffix[1:] if suffix in FILES else "text")
@@ -83,7 +87,7 @@ def read_file(path: Path, label: str, column: str | None, record: dict[str, Any]
         yield label, text
 
 
-def read_lines(file: Iterable[bytes], label: str, column: str | None, record: dict[str, Any]) -> Pairs:
+def read_lines(file: Iterable[bytes], label: str, column: str | None, record: SourceRecord) -> Pairs:
     pick = Picker(column, record)
     offset = 0
     for number, data in enumerate(file, start=1):
@@ -96,16 +100,17 @@ def read_lines(file: Iterable[bytes], label: str, column: str | None, record: di
         yield f"{label}:{number}", pick(parse_row(line, where), where)
 
 
-def parse_row(text: str, where: str) -> Any:
+def parse_row(text: str, where: str) -> Json:
     """JSON of `text`, which `where` names."""
     try:
-        return parse_json(text)
+        value: Json = parse_json(text)
+        return value
     except ValueError as error:
         whole = " (is it JSON lines? then call the file .jsonl)" if "Extra data" in str(error) else ""
         raise TextError(f"{where}: not JSON: {error}{whole}; mend or remove it") from None
 
 
-def _json_list(text: str, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
+def _json_list(text: str, label: str, column: str | None, record: SourceRecord) -> Pairs:
     pick = Picker(column, record)
     rows = parse_row(text, label) if text.strip() else []
     if not isinstance(rows, list):
@@ -114,7 +119,7 @@ def _json_list(text: str, label: str, column: str | None, record: dict[str, Any]
         yield f"{label}:{number}", row if isinstance(row, str) else pick(row, f"{label}, entry {number}")
 
 
-def _table(text: str, delimiter: str, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
+def _table(text: str, delimiter: str, label: str, column: str | None, record: SourceRecord) -> Pairs:
     """Rows of a CSV under a header; a row is named by its number, since a cell may go over several lines."""
     pick = Picker(column, record)
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))  # a document may be longer than 128 KiB
@@ -144,7 +149,7 @@ def _table(text: str, delimiter: str, label: str, column: str | None, record: di
         ) from None
 
 
-def _parquet(path: Path, label: str, column: str | None, record: dict[str, Any]) -> Pairs:
+def _parquet(path: Path, label: str, column: str | None, record: SourceRecord) -> Pairs:
     import polars as pl
 
     pick = Picker(column, record)
@@ -166,17 +171,17 @@ def _parquet(path: Path, label: str, column: str | None, record: dict[str, Any])
         raise TextError(f"cannot read {label} as Parquet: {reason(error)}; check that the file is whole") from None
 
 
-def _listed(rows: Any) -> Iterator[list[Any]]:
+def _listed(rows: pl.Series) -> Iterator[list[str]]:
     with no_panic():
         yield from text_pieces(rows)
 
 
-def _collected(frame: Any) -> Any:
+def _collected(frame: pl.LazyFrame) -> pl.DataFrame:
     with no_panic():
         return frame.collect()
 
 
-def read_folder(folder: Path, column: str | None, record: dict[str, Any]) -> Pairs:
+def read_folder(folder: Path, column: str | None, record: SourceRecord) -> Pairs:
     record["kind"] = "folder"
     paths = []
     for top, folders, names in os.walk(folder, onerror=_refuse):
@@ -210,7 +215,7 @@ def _refuse(error: OSError) -> None:
 class Picker:
     """Takes the text out of a row; the column is settled by the first row."""
 
-    def __init__(self, column: str | None, record: dict[str, Any]) -> None:
+    def __init__(self, column: str | None, record: SourceRecord) -> None:
         self.column = column
         self._found = record
         self._note()
@@ -231,12 +236,13 @@ class Picker:
         self._note()
         return chosen
 
-    def __call__(self, row: Any, where: str) -> str:
+    def __call__(self, row: Json, where: str) -> str:
         if not isinstance(row, Mapping):
             raise TextError(f"{where}: expected a row with named columns, found {type(row).__name__}")
-        if self.column is None or self.column not in row:
-            self.choose(list(row), where)
-        value = row[self.column]
+        column = self.column
+        if column is None or column not in row:
+            column = self.choose(list(row), where)
+        value = row[column]
         if not isinstance(value, str):
-            raise TextError(f"{where}: column {self.column!r} holds {type(value).__name__}, expected a string")
+            raise TextError(f"{where}: column {column!r} holds {type(value).__name__}, expected a string")
         return value

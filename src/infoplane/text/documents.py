@@ -7,24 +7,21 @@ same text in another place is the same text. Empty documents say nothing and are
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import IO, Any, TypeAlias, cast
 
 from infoplane.errors import SettingError, TextError, check_whole
-from infoplane.storage import TEXT, Bounded, most_bytes, reason, spoken_size
+from infoplane.storage import TEXT, Bounded, most_bytes, spoken_size
+from infoplane.text.dataset_rows import dataset_documents, is_dataset
 from infoplane.text.document_files import FILES, Pairs, Picker, decode_text, read_file, read_folder, read_lines, reading
+from infoplane.text.source_record import SourceRecord
 from infoplane.text.text_settings import BUILT_IN
-
-STREAM_LIMIT = 10_000  # a hub dataset may have no end in sight: taken when no limit is given
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,12 @@ class Text:
         return len(self.documents)
 
 
+TextSource: TypeAlias = "str | Path | Text | Iterable[str | Document | Mapping[str, Any]]"
+"""Documents by their name, read already, or as strings or rows."""
+
+
 def read_text(
-    source: str | Path | Text | Iterable[str | Document | Mapping[str, Any]],
+    source: TextSource,
     *,
     column: str | None = None,
     split: str = "train",
@@ -66,7 +67,7 @@ def read_text(
     streaming: bool = True,
     limit: int | None = None,
     seed: int = 0,
-    stdin: IO[Any] | None = None,
+    stdin: IO[bytes] | IO[str] | None = None,
 ) -> Text:
     """Read documents.
 
@@ -94,7 +95,7 @@ def read_text(
     for name, value, least in (("limit", limit, 1), ("seed", seed, 0)):
         if value is not None:
             check_whole(name, value, least)
-    record: dict[str, Any] = {
+    record: SourceRecord = {
         "source": str(source) if isinstance(source, str | Path) else "python",
         "kind": "",
         "column": None,
@@ -113,9 +114,9 @@ def read_text(
         record["kind"] = "built-in"
         sample = resources.files("infoplane").joinpath("data/c4-sample.jsonl").read_bytes()
         pairs = read_lines(sample.splitlines(keepends=True), BUILT_IN, column, record)
-    elif (path := local_path(source)) is None or (path.is_dir() and _is_dataset(path, split, config)):
+    elif (path := local_path(source)) is None or (path.is_dir() and is_dataset(path, split, config)):
         record |= {"kind": "dataset", "split": split, "config": config, "revision": revision}
-        pairs = _dataset(path, str(source), column, streaming, seed, record)
+        pairs = dataset_documents(path, str(source), column, streaming, seed, record)
     else:
         pairs = read_folder(path, column, record) if path.is_dir() else read_file(path, path.name, column, record)
     if record["kind"] != "dataset":
@@ -141,7 +142,7 @@ def refuse_parts(source: str, split: str, config: str | None, revision: str | No
             )
 
 
-def _gather(pairs: Pairs, record: dict[str, Any]) -> Text:
+def _gather(pairs: Pairs, record: SourceRecord) -> Text:
     """Take documents until the limit is reached; the rest of a long source is never read."""
     documents: list[Document] = []
     digest = hashlib.sha256()
@@ -184,7 +185,7 @@ def text_hash(documents: Iterable[Document]) -> str:
     return digest.hexdigest()
 
 
-def _absorb(digest: Any, name: str, encoded: bytes) -> None:
+def _absorb(digest: hashlib._Hash, name: str, encoded: bytes) -> None:
     for part in (name.encode("utf-8", "surrogateescape"), encoded):
         digest.update(len(part).to_bytes(8, "little") + part)
 
@@ -216,30 +217,13 @@ def local_path(source: str | Path, others: str = f", {BUILT_IN} (built in), - (s
     )
 
 
-def _is_saved(path: Path) -> bool:
-    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
-
-
-def _is_dataset(path: Path, split: str, config: str | None) -> bool:
-    """Whether the splits of a folder must be kept apart, which only `datasets` knows how to do."""
-    if config is not None or split != "train" or _is_saved(path) or (path / "dataset_infos.json").is_file():
-        return True
-    card = path / "README.md"
-    with contextlib.suppress(OSError):
-        if card.is_file():
-            front = card.read_bytes()[:65536]
-            if front.startswith(b"---") and re.search(rb"^(configs|dataset_info):", front, re.MULTILINE):
-                return True
-    return any(re.search(r"-\d{5}-of-\d{5}", file.name) for file in path.rglob("*"))
-
-
 # ---------------------------------------------------------------------- other sources
 
 
-def _standard_input(stdin: IO[Any], column: str | None, record: dict[str, Any]) -> Pairs:
+def _standard_input(stdin: IO[bytes] | IO[str], column: str | None, record: SourceRecord) -> Pairs:
     with reading("standard input"):
-        data: Any = stdin.read() if hasattr(stdin, "encoding") else Bounded(stdin, TEXT).read()
-    data = (data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data).removeprefix(b"\xef\xbb\xbf")
+        given = stdin.read() if hasattr(stdin, "encoding") else Bounded(cast("IO[bytes]", stdin), TEXT).read()
+    data = (given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given).removeprefix(b"\xef\xbb\xbf")
     lines = data.split(b"\n")
     if data.strip() and all(line.lstrip().startswith(b"{") for line in lines if line.strip()):
         record["kind"] = "stdin jsonl"
@@ -249,7 +233,7 @@ def _standard_input(stdin: IO[Any], column: str | None, record: dict[str, Any]) 
         yield "stdin", decode_text(data, "standard input")
 
 
-def _python(items: Iterable[Any], column: str | None, record: dict[str, Any]) -> Pairs:
+def _python(items: Iterable[str | Document | Mapping[str, Any]], column: str | None, record: SourceRecord) -> Pairs:
     record["kind"] = "python"
     if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
         raise TextError(f"cannot read documents from {type(items).__name__}; expected a path or a list of strings")
@@ -261,76 +245,3 @@ def _python(items: Iterable[Any], column: str | None, record: dict[str, Any]) ->
             yield f"document:{number}", item
         else:
             yield f"document:{number}", pick(item, f"document {number}")
-
-
-def _dataset(
-    path: Path | None, source: str, column: str | None, streaming: bool, seed: int, record: dict[str, Any]
-) -> Pairs:
-    rows = load_rows(path, source, streaming, record)
-    pick = Picker(column, record)
-    if rows.column_names:  # a stream may not know them before its first row
-        rows = rows.select_columns([pick.choose(list(rows.column_names), source)])
-    yield from ((name, pick(row, name)) for name, row in _chosen_rows(rows, path is not None, source, seed, record))
-
-
-def load_rows(path: Path | None, source: str, streaming: bool, record: dict[str, Any]) -> Any:
-    """The rows of a dataset, a folder at `path` or the id `source`: its `split`, `config` and `revision` in `found`.
-
-    Raises:
-        TextError: `datasets` is not installed or cannot load it.
-    """
-    try:
-        import datasets
-    except ImportError:
-        raise TextError(
-            f"{source} is read with the package datasets, which is not installed: pip install 'infoplane[hf]'"
-        ) from None
-    split = record["split"]
-    try:
-        if path is not None and _is_saved(path):
-            rows = datasets.load_from_disk(str(path))
-            if isinstance(rows, datasets.DatasetDict):
-                if split not in rows:
-                    raise TextError(f"{source} has no split {split!r}; it has: {', '.join(rows)}")
-                return rows[split]
-            record["split"] = None
-            return rows
-        return datasets.load_dataset(
-            str(path or source),
-            record["config"],
-            split=split,
-            revision=record["revision"],
-            streaming=streaming,
-        )
-    except TextError:
-        raise
-    except Exception as error:  # the library, the hub and the network each have their own families
-        missing = f"there is no local path {source!r}, and " if path is None else ""
-        raise TextError(
-            f"{missing}datasets cannot load {source} (split {split!r}, config {record['config']!r}): {reason(error)}"
-        ) from None
-
-
-def _chosen_rows(
-    rows: Any, local: bool, source: str, seed: int, record: dict[str, Any]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    label = record["split"] or "row"
-    try:
-        if hasattr(rows, "__len__"):
-            order: Iterable[int] = range(len(rows))
-            if record["limit"] is not None:
-                record["choice"] = f"shuffled, seed {seed}"
-                order = np.random.Generator(np.random.PCG64(seed)).permutation(len(rows))
-            for index in order:  # row by row: Dataset.shuffle would write beside the data
-                yield f"{label}:{index + 1}", rows[int(index)]
-            return
-        if record["limit"] is None and not local:
-            record["limit"] = STREAM_LIMIT
-        if record["limit"] is not None:
-            buffer = min(10_000, 4 * record["limit"])
-            record["choice"] = f"shuffled stream, seed {seed}, buffer {buffer}"
-            rows = rows.shuffle(seed=seed, buffer_size=buffer)
-        for number, row in enumerate(rows, start=1):
-            yield f"{label}:{number}", row
-    except Exception as error:
-        raise TextError(f"datasets stopped reading {source}: {reason(error)}") from None

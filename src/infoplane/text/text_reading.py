@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from infoplane.errors import SettingError
 from infoplane.text.byte_budget import limit_bytes, tokens_enough
 from infoplane.text.cut_windows import make_windows
-from infoplane.text.documents import Text, read_text
+from infoplane.text.documents import Text, TextSource, read_text
 from infoplane.text.text_settings import TOKENS, ReadSettings, WindowSettings
+from infoplane.text.tokenizer_protocol import Tokenizer
 from infoplane.text.windows import Windows
 
 
-def text_of(documents: Any, reading: ReadSettings, windows: WindowSettings) -> Text:
+def text_of(documents: TextSource, reading: ReadSettings, windows: WindowSettings) -> Text:
     """The documents that settings ask for.
 
     Args:
@@ -42,7 +41,7 @@ def text_of(documents: Any, reading: ReadSettings, windows: WindowSettings) -> T
     return limit_bytes(text, windows.bytes, windows.seed)
 
 
-def windows_of(text: Text, tokenizer: Any, windows: WindowSettings, tokens: int = TOKENS) -> Windows:
+def windows_of(text: Text, tokenizer: Tokenizer, windows: WindowSettings, tokens: int = TOKENS) -> Windows:
     """A text cut as settings ask for; `tokens` where they name no budget."""
     w = windows
     if w.bytes is not None:

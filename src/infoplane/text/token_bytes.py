@@ -8,10 +8,10 @@ are (the tokenizer changes its text), the bytes are not known.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
+
+from infoplane.text.tokenizer_protocol import Tokenizer
 
 _MOST = 32  # tokens that may have to be decoded together: a character of several code points, a byte each
 
@@ -26,19 +26,19 @@ def bytes_by_offsets(text: str, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.i
     return np.concatenate(([0], before[np.maximum.accumulate(ends)] if len(ends) else ends)).astype(np.int64)
 
 
-def bytes_by_decoding(text: str, ids: npt.NDArray[np.int64], tokenizer: Any) -> npt.NDArray[np.int64] | None:
+def bytes_by_decoding(text: str, ids: npt.NDArray[np.int64], tokenizer: Tokenizer) -> npt.NDArray[np.int64] | None:
     """The same for a tokenizer without offsets; None where its tokens do not decode to the text."""
     ends, at, group = list[int](), 0, list[int]()
     for token in ids.tolist():
         group.append(token)
-        piece = tokenizer.decode(group, clean_up_tokenization_spaces=False)
+        piece = str(tokenizer.decode(group, clean_up_tokenization_spaces=False))
         after = _after(text, at, piece)
         if after is not None:
             at, group = after, []
         elif len(group) > _MOST:
             return None
         ends.append(at)
-    if group and tokenizer.decode(group).strip():
+    if group and str(tokenizer.decode(group)).strip():
         return None
     return bytes_by_offsets(text, np.array(ends, dtype=np.int64))
 

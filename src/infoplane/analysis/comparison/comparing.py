@@ -15,8 +15,7 @@ reference points, whose spread counts as well, `SE^2 + r_a^2 + r_b^2`; where it 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -25,6 +24,7 @@ from infoplane.analysis.comparison.comparison import _DIFFERENCE, _MEMBER, _VALU
 from infoplane.analysis.comparison.fairness import fair, positions_of
 from infoplane.errors import ResultError
 from infoplane.measurement import Estimate, Measurement, Member
+from infoplane.storage import Json
 from infoplane.uncertainty import error_and_interval, interval_of
 
 PREFERENCES = ("preference", "preference_given_token")
@@ -102,7 +102,7 @@ def _rows(measurement: Measurement) -> dict[tuple[str, str | None, str | None], 
     return rows
 
 
-def _value(row: Estimate) -> dict[str, Any]:
+def _value(row: Estimate) -> dict[str, Json]:
     low, high = row.interval or (None, None)
     return {
         "quantity": row.quantity,
@@ -120,7 +120,7 @@ def _value(row: Estimate) -> dict[str, Any]:
     }
 
 
-def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Estimate) -> dict[str, Any]:
+def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Estimate) -> dict[str, Json]:
     a, b = mine.origin, theirs.origin
     value = row.value - other.value
     same_documents = a.blocks_hash == b.blocks_hash and a.text.sha256 == b.text.sha256
@@ -152,7 +152,7 @@ def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Es
     }
 
 
-def _member(m: Member) -> dict[str, Any]:
+def _member(m: Member) -> dict[str, Json]:
     origin = m.measurement.origin
 
     def of(quantity: str) -> float | None:
@@ -179,7 +179,7 @@ def _warnings(members: Sequence[Member]) -> list[str]:
     warnings = []
     origins = {m.name: m.measurement.origin for m in members}
 
-    def differ(what: str, of: dict[str, Any], more: str) -> None:
+    def differ(what: str, of: Mapping[str, str | int | None], more: str) -> None:
         if len({str(v) for v in of.values()}) > 1:
             warnings.append(f"{what} ({', '.join(f'{name}: {v}' for name, v in of.items())}): {more}")
 

@@ -5,67 +5,72 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from infoplane.analysis.comparison.fairness import kind_of_labels
-from infoplane.storage import ResultFiles, check_schema
+from infoplane.storage import OBJECTS, Hint, Json, ResultFiles, check_schema
 
 SCHEMA = "infoplane/comparison/1"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "comparison", "compare", sealed=False)
-_RECORD: Mapping[str, Any] = {
-    "members": list[dict[str, Any]],
-    "values": list[dict[str, Any]],
-    "differences": list[dict[str, Any]],
-    "fairness": dict[str, dict[str, Any]],
+_RECORD: Mapping[str, Hint] = {
+    "members": OBJECTS,
+    "values": OBJECTS,
+    "differences": OBJECTS,
+    "fairness": dict[str, dict[str, bool | str]],
     "warnings": list[str],
 }
-_MEMBER: dict[str, Any] = {
-    "name": pl.String,
-    "family": pl.String,
-    "model": pl.String,
-    "revision": pl.String,
-    "parameters": pl.Int64,
-    "width": pl.Int64,
-    "dtype": pl.String,
-    "tokens": pl.Int64,
-    "documents": pl.Int64,
-    "bits_per_byte": pl.Float64,
-    "loss": pl.Float64,
-    "reference_sets": pl.Int64,
-}
-_VALUE: dict[str, Any] = {
-    "name": pl.String,
-    "quantity": pl.String,
-    "position_set": pl.String,
-    "side": pl.String,
-    "unit": pl.String,
-    "estimator": pl.String,
-    "value": pl.Float64,
-    "standard_error": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "reference_error": pl.Float64,
-    "n": pl.Int64,
-    "warning": pl.String,
-}
-_DIFFERENCE: dict[str, Any] = {
-    "name": pl.String,
-    "from": pl.String,
-    "quantity": pl.String,
-    "position_set": pl.String,
-    "side": pl.String,
-    "unit": pl.String,
-    "difference": pl.Float64,
-    "standard_error": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "paired": pl.Boolean,
-    "reference_error": pl.String,
-    "claimed": pl.Boolean,
-}
+_MEMBER = pl.Schema(
+    {
+        "name": pl.String,
+        "family": pl.String,
+        "model": pl.String,
+        "revision": pl.String,
+        "parameters": pl.Int64,
+        "width": pl.Int64,
+        "dtype": pl.String,
+        "tokens": pl.Int64,
+        "documents": pl.Int64,
+        "bits_per_byte": pl.Float64,
+        "loss": pl.Float64,
+        "reference_sets": pl.Int64,
+    }
+)
+_VALUE = pl.Schema(
+    {
+        "name": pl.String,
+        "quantity": pl.String,
+        "position_set": pl.String,
+        "side": pl.String,
+        "unit": pl.String,
+        "estimator": pl.String,
+        "value": pl.Float64,
+        "standard_error": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "reference_error": pl.Float64,
+        "n": pl.Int64,
+        "warning": pl.String,
+    }
+)
+_DIFFERENCE = pl.Schema(
+    {
+        "name": pl.String,
+        "from": pl.String,
+        "quantity": pl.String,
+        "position_set": pl.String,
+        "side": pl.String,
+        "unit": pl.String,
+        "difference": pl.Float64,
+        "standard_error": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "paired": pl.Boolean,
+        "reference_error": pl.String,
+        "claimed": pl.Boolean,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Comparison:
         """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
         return FILES.write(folder, self.to_dict(), self.values)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Plain JSON values."""
         return {
             "schema": SCHEMA,
@@ -143,7 +148,7 @@ class Comparison:
                 pl.DataFrame(record["values"], schema=_VALUE),
                 pl.DataFrame(record["differences"], schema=_DIFFERENCE),
                 {
-                    name: tuple(check_schema([f["compares"], f["why"]], tuple[bool, str], name))
+                    name: (check_schema(f["compares"], bool, name), check_schema(f["why"], str, name))
                     for name, f in record["fairness"].items()
                 },
                 tuple(record["warnings"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from infoplane.measurement import Estimate, Member
 
@@ -11,7 +10,7 @@ ALIKE = 0.02
 """Part by which the numbers of positions may differ, of what is called the same sample."""
 
 
-def positions_of(rows: Mapping[Any, Estimate], position_set: str) -> int:
+def positions_of(rows: Mapping[tuple[str, str | None, str | None], Estimate], position_set: str) -> int:
     return next(row.n or 0 for (_, s, _), row in rows.items() if s == position_set)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -149,7 +148,7 @@ def false_discovery(p: Sequence[float | None]) -> list[float | None]:
     return [None if value is None else float(next(q)) for value in p]
 
 
-def statsmodels(module: str) -> Any:
+def statsmodels(module: str) -> ModuleType:
     """A module of statsmodels, which is loaded only where it is used.
 
     Raises:

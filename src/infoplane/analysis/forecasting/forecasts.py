@@ -25,7 +25,7 @@ from infoplane.analysis.forecasting.power import Power, design_effect, detectabl
 from infoplane.analysis.forecasting.validation import HeldOut, Prediction, Validation, predict, validate
 from infoplane.analysis.forecasting.verdicts import of_feature, of_validation
 from infoplane.errors import ResultError, SettingError, check_whole
-from infoplane.storage import ResultFiles, check_schema, fields_of, read_parquet, versions
+from infoplane.storage import Hint, Json, ResultFiles, check_schema, fields_of, read_parquet, versions
 from infoplane.storage import atomic_files as files
 from infoplane.uncertainty import DRAWS, MIN_FAMILIES, Floats
 
@@ -63,7 +63,7 @@ class Forecast:
             f"{len(self.predictions)} predictions>"
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """The record as plain JSON values; `held_out` lives in the table."""
         rows = {name: [dataclasses.asdict(row) for row in getattr(self, name)] for name in _ROWS if name != "held_out"}
         record = {"schema": SCHEMA, "provenance": dict(self.provenance), "verdicts": list(self.verdicts), **rows}
@@ -109,7 +109,7 @@ class Forecast:
             return cls(**rows, held_out=tuple(held), verdicts=tuple(record["verdicts"]), provenance=p)
 
 
-_PROMISED = tuple[list[str], list[str], list[str], dict[str, Any], dict[str, tuple[float, float]], list[str]]
+_PROMISED: Hint = tuple[list[str], list[str], list[str], dict[str, Any], dict[str, tuple[float, float]], list[str]]
 
 
 def forecast(
@@ -338,7 +338,7 @@ def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def _row(kind: type[Row], record: Mapping[str, Any]) -> Row:
+def _row(kind: type[Row], record: Mapping[str, Json]) -> Row:
     return kind(**{k: _tuples(v) for k, v in check_schema(record, fields_of(cast("Any", kind)), "a row").items()})
 
 
@@ -354,13 +354,15 @@ _ROWS: dict[str, type[Any]] = {
     "predictions": Prediction,
     "power": Power,
 }
-_TABLE: dict[str, Any] = {
-    "model": pl.String,
-    "family": pl.String,
-    "score": pl.String,
-    "predictor": pl.String,
-    "actual": pl.Float64,
-    "predicted": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-}
+_TABLE = pl.Schema(
+    {
+        "model": pl.String,
+        "family": pl.String,
+        "score": pl.String,
+        "predictor": pl.String,
+        "actual": pl.Float64,
+        "predicted": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+    }
+)

@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from infoplane.analysis.scores.metrics import is_never_negative
 from infoplane.analysis.scores.score_table import Remark, step_of
 from infoplane.errors import ScoreError
-from infoplane.storage import JSON, read_text
+from infoplane.storage import JSON, Json, read_text
 from infoplane.storage import atomic_files as files
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples", "bypass")
@@ -44,11 +44,11 @@ class ResultFile:
 
     path: Path
     date: float | None
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[dict[str, Json], ...]
     remarks: tuple[Remark, ...]
 
 
-def is_result(record: Any) -> bool:
+def is_result(record: Json) -> TypeGuard[dict[str, Any]]:
     """Whether a JSON value looks like a result file of lm-eval."""
     return (
         isinstance(record, dict)
@@ -57,7 +57,7 @@ def is_result(record: Any) -> bool:
     )
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> Json:
     """The JSON value of a file.
 
     Raises:
@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise ScoreError(f"cannot read {path}: {files.reason(error)}") from None
     try:
-        record = files.parse_json(text)
+        record: Json = files.parse_json(text)
         if "\\ud" in text.lower():
             json.dumps(record, ensure_ascii=False).encode()  # half of a surrogate pair is no name
     except ValueError as error:
@@ -164,7 +164,7 @@ def _remarks(
     return tuple(remarks)
 
 
-def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any, float | None]]:
+def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Json, float | None]]:
     """(metric, value, standard error); a filter other than `none` stays in the name: `exact_match,strict-match`."""
     for key, value in metrics.items():
         name, comma, kind = key.partition(",")
@@ -188,7 +188,7 @@ def _model(record: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
     return own if isinstance(own, str) and "/" in own else None
 
 
-def _arguments(given: Any) -> dict[str, Any]:
+def _arguments(given: Json) -> dict[str, Any]:
     """`pretrained=a/b,revision=step0` or the same as a dict."""
     if isinstance(given, dict):
         return given
@@ -220,7 +220,7 @@ def _n_shot(record: Mapping[str, Any], config: Mapping[str, Any], task: str) -> 
     return _count(config.get("num_fewshot")) if shots is None else shots
 
 
-def _count(count: Any) -> int | None:
+def _count(count: Json) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**63 else None
 
 
@@ -235,14 +235,15 @@ def _date(record: Mapping[str, Any], path: Path) -> float | None:
     return None
 
 
-def _first_line(text: str) -> Any:
+def _first_line(text: str) -> Json:
     try:
-        return files.parse_json(text.split("\n", 1)[0])
+        first: Json = files.parse_json(text.split("\n", 1)[0])
+        return first
     except ValueError:
         return None
 
 
-def _is_sample(record: Any) -> bool:
+def _is_sample(record: Json) -> bool:
     return isinstance(record, dict) and "doc_id" in record and "results" not in record
 
 

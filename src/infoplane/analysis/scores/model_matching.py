@@ -164,7 +164,7 @@ def _match(
     measured: Measured,
     place: tuple[str, str, tuple[str, ...]],
     scores: Scores,
-    by_model: dict[tuple[Any, ...], pl.DataFrame],
+    by_model: Mapping[tuple[object, ...], pl.DataFrame],
     chat: bool | None,
 ) -> Match | Unmatched:
     model, how, notes = place

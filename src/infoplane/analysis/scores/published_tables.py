@@ -13,28 +13,30 @@ import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from infoplane.analysis.scores.score_files import read_scores
 from infoplane.analysis.scores.score_table import SCHEMA, Remark, Scores, near, some, spoken_near
 from infoplane.errors import ScoreError, SettingError
+from infoplane.storage import Json
 
 FOLDER = Path(__file__).parents[2] / "data" / "scores"
-FACTS: dict[str, Any] = {
-    "model": pl.String,
-    "family": pl.String,
-    "kind": pl.String,
-    "parameters_b": pl.Float64,
-    "training_tokens_t": pl.Float64,
-    "flops_1e21": pl.Float64,
-    "base_model": pl.String,
-    "organisation": pl.String,
-    "upload_date": pl.String,
-    "licence": pl.String,
-    "source": pl.String,
-}
+FACTS = pl.Schema(
+    {
+        "model": pl.String,
+        "family": pl.String,
+        "kind": pl.String,
+        "parameters_b": pl.Float64,
+        "training_tokens_t": pl.Float64,
+        "flops_1e21": pl.Float64,
+        "base_model": pl.String,
+        "organisation": pl.String,
+        "upload_date": pl.String,
+        "licence": pl.String,
+        "source": pl.String,
+    }
+)
 """Columns of the facts. parameters_b: billions; training_tokens_t: trillions; flops_1e21: 10^21 floating point
 operations of pre-training, 6 x parameters x tokens; kind: pretrained, chat, merge, ...; base_model: what it was made
 from."""
@@ -80,7 +82,7 @@ class Facts:
     table: pl.DataFrame
     warnings: tuple[str, ...] = ()
 
-    def get(self, model: str) -> dict[str, Any] | None:
+    def get(self, model: str) -> dict[str, Json] | None:
         """The facts of one model by its exact name, None where there are none."""
         rows = self.table.filter(pl.col("model") == model)
         return rows.row(0, named=True) if rows.height else None

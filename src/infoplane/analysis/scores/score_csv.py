@@ -10,11 +10,11 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import polars as pl
 
-from infoplane.analysis.scores.score_table import SCHEMA, Remark, step_of
+from infoplane.analysis.scores.score_table import SCHEMA, Cell, Remark, step_of
 from infoplane.errors import ScoreError
 from infoplane.storage import TABLE, plain_cell, read_text, reason
 
@@ -112,11 +112,11 @@ def _rows_of(path: Path, text: str) -> tuple[list[str], list[tuple[int, dict[str
     return header, lines
 
 
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def _frame(rows: Sequence[Mapping[str, Cell]]) -> pl.DataFrame:
     return pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in rows], SCHEMA)
 
 
-def _long(path: Path, number: int, line: Mapping[str, str]) -> dict[str, Any]:
+def _long(path: Path, number: int, line: Mapping[str, str]) -> dict[str, Cell]:
     row = _about(path, number, line)
     for name in ("task", "metric"):
         row[name] = line[name] or _missing(path, number, name)
@@ -126,7 +126,7 @@ def _long(path: Path, number: int, line: Mapping[str, str]) -> dict[str, Any]:
     return row
 
 
-def _wide(path: Path, number: int, line: Mapping[str, str], scored: Sequence[str]) -> list[dict[str, Any]]:
+def _wide(path: Path, number: int, line: Mapping[str, str], scored: Sequence[str]) -> list[dict[str, Cell]]:
     about = _about(path, number, line)
     rows = []
     for name in scored:
@@ -146,18 +146,19 @@ def _wide(path: Path, number: int, line: Mapping[str, str], scored: Sequence[str
     return rows
 
 
-def _about(path: Path, number: int, line: Mapping[str, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"model": line["model"] or _missing(path, number, "model")}
+def _about(path: Path, number: int, line: Mapping[str, str]) -> dict[str, Cell]:
+    model = line["model"] or _missing(path, number, "model")
+    row: dict[str, Cell] = {"model": model}
     for name in _ABOUT:
         cell = line.get(name, "")
         row[name] = _typed(path, number, name, cell) if cell else None
     row["source"] = row["source"] or str(path)
     if row["step"] is None:
-        row["step"] = step_of(row["revision"], row["model"])
+        row["step"] = step_of(line.get("revision") or None, model)
     return row
 
 
-def _typed(path: Path, number: int, name: str, cell: str) -> Any:
+def _typed(path: Path, number: int, name: str, cell: str) -> Cell:
     if SCHEMA[name] == pl.Int64:
         value = _number(path, number, name, cell)
         if value != int(value) or not 0 <= value < 2**53:
@@ -181,5 +182,5 @@ def _number(path: Path, number: int, name: str, cell: str) -> float:
     return value
 
 
-def _missing(path: Path, number: int, name: str) -> Any:
+def _missing(path: Path, number: int, name: str) -> NoReturn:
     raise ScoreError(f"{path}, line {number}: column {name!r} is empty")

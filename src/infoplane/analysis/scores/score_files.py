@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -18,6 +17,7 @@ from infoplane.analysis.scores.metrics import is_fraction
 from infoplane.analysis.scores.score_csv import read_csv
 from infoplane.analysis.scores.score_table import SCHEMA, Remark, Scores, constant_columns
 from infoplane.errors import ScoreError
+from infoplane.storage import Json
 
 
 def read_scores(path: str | Path, *, percent: bool = False, latest: bool = False, model: str | None = None) -> Scores:
@@ -76,27 +76,27 @@ def _tree(folder: Path, model: str | None) -> tuple[list[ResultFile], tuple[Rema
     return files, (Remark(f"{folder}: {len(others)} .json files are no result files and were left: {shown}"),)
 
 
-def _maybe(path: Path) -> Any:
+def _maybe(path: Path) -> Json:
     try:
         return read_json(path)
     except ScoreError:
         return None
 
 
-def _about(row: dict[str, Any]) -> tuple[Any, ...]:
+def _about(row: dict[str, Json]) -> tuple[Json, ...]:
     """What two files must not both score."""
     return tuple(row[k] for k in ("model", "revision", "step", "task", "n_shot", "precision", "chat_template"))
 
 
-def _places(files: Iterable[ResultFile]) -> dict[tuple[Any, ...], list[ResultFile]]:
-    places: dict[tuple[Any, ...], list[ResultFile]] = {}
+def _places(files: Iterable[ResultFile]) -> dict[tuple[Json, ...], list[ResultFile]]:
+    places: dict[tuple[Json, ...], list[ResultFile]] = {}
     for file in files:
         for about in dict.fromkeys(map(_about, file.rows)):
             places.setdefault(about, []).append(file)
     return places
 
 
-def _no_two(files: Sequence[ResultFile]) -> list[dict[str, Any]]:
+def _no_two(files: Sequence[ResultFile]) -> list[dict[str, Json]]:
     twice = {about: there for about, there in _places(files).items() if len(there) > 1}
     if twice:
         about, there = next(iter(twice.items()))
@@ -108,7 +108,7 @@ def _no_two(files: Sequence[ResultFile]) -> list[dict[str, Any]]:
     return [row for file in files for row in file.rows]
 
 
-def _newest(files: Sequence[ResultFile]) -> list[dict[str, Any]]:
+def _newest(files: Sequence[ResultFile]) -> list[dict[str, Json]]:
     chosen = {}
     for about, there in _places(files).items():
         if len(there) > 1:

@@ -12,27 +12,32 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import polars as pl
 
 from infoplane.errors import ScoreError
 from infoplane.models import parse_name
+from infoplane.storage import Json
 
-SCHEMA: dict[str, Any] = {
-    "model": pl.String,
-    "revision": pl.String,
-    "step": pl.Int64,
-    "task": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "standard_error": pl.Float64,
-    "n": pl.Int64,
-    "n_shot": pl.Int64,
-    "precision": pl.String,
-    "chat_template": pl.Boolean,
-    "source": pl.String,
-}
+Cell: TypeAlias = "str | int | float | bool | None"
+"""A cell of the table of scores."""
+SCHEMA = pl.Schema(
+    {
+        "model": pl.String,
+        "revision": pl.String,
+        "step": pl.Int64,
+        "task": pl.String,
+        "metric": pl.String,
+        "value": pl.Float64,
+        "standard_error": pl.Float64,
+        "n": pl.Int64,
+        "n_shot": pl.Int64,
+        "precision": pl.String,
+        "chat_template": pl.Boolean,
+        "source": pl.String,
+    }
+)
 """The columns. model: as the source names it. revision, step: of the weights. task, metric: `arc_easy`, `acc_norm`.
 value: accuracies as fractions. standard_error: in the unit of the value. n: items scored. n_shot: examples in the
 prompt. precision: `bfloat16`, `float16`, `4bit`. chat_template: whether the prompt was put in one. source: table or
@@ -53,7 +58,7 @@ class Remark:
     """
 
     text: str
-    where: tuple[tuple[str, Any], ...] = ()
+    where: tuple[tuple[str, Json], ...] = ()
 
     def concerns(self, table: pl.DataFrame) -> bool:
         """Whether any row of a table is meant."""
@@ -104,7 +109,7 @@ class Scores:
         )
 
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]], remarks: Iterable[Remark] = ()) -> Scores:
+    def of(cls, rows: Iterable[Mapping[str, Json]], remarks: Iterable[Remark] = ()) -> Scores:
         """Scores from rows; columns that are left out are null."""
         return cls(pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in rows], SCHEMA), tuple(remarks))
 
@@ -133,7 +138,7 @@ class Scores:
 
     # ------------------------------------------------------------------ a part of it
 
-    def select(self, **fields: Any) -> Scores:
+    def select(self, **fields: Json) -> Scores:
         """Rows whose columns equal what is given (None: null); a list or tuple allows any of its members.
 
         >>> row = {"model": "a", "task": "t", "metric": "acc", "value": 0.5, "source": "s"}
@@ -273,11 +278,11 @@ def _bare(name: str) -> str:
 _NAME = pl.format("{}:{}", "task", "metric").alias("name")
 
 
-def _equals(name: str, want: Any) -> pl.Expr:
+def _equals(name: str, want: Json) -> pl.Expr:
     column = pl.col(name)
     if isinstance(want, list | tuple | set | frozenset):
         return column.is_in([w for w in want if w is not None]) | (column.is_null() if None in want else pl.lit(False))
-    return column.is_null() if want is None else column == want
+    return column.is_null() if want is None else column.eq(want)
 
 
 def _list(values: pl.Series) -> str:
@@ -285,7 +290,7 @@ def _list(values: pl.Series) -> str:
     return ", ".join(listed[:4]) + (", ..." if len(listed) > 4 else "")
 
 
-def _spoken(row: Mapping[str, Any]) -> str:
+def _spoken(row: Mapping[str, Json]) -> str:
     """A row of a message: what the score is of, nulls left out."""
     more = [f"{k} {row[k]}" for k in ("revision", "step", "n_shot", "precision", "chat_template") if row[k] is not None]
     return f"{row['model']} {row['task']}:{row['metric']}" + (f" [{', '.join(more)}]" if more else "")

@@ -18,13 +18,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from infoplane.analysis.surveys.lock import Hub
 from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.errors import InfoplaneError, SettingError
 from infoplane.models import BUILT_IN, built_in
 from infoplane.text import Text, WindowSettings
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 THROUGHPUTS: Mapping[str, tuple[float, str]] = {
     "h100-bf16": (
@@ -168,7 +171,7 @@ def _stated(entry: Entry) -> int | None:
     return round(float(entry.facts["parameters_b"]) * 1e9) if "parameters_b" in entry.facts else None
 
 
-def _files(siblings: Sequence[Any]) -> int:
+def _files(siblings: Sequence[RepoSibling]) -> int:
     """Bytes of the files that loading takes: safetensors, or pickles where there are none, and what is small."""
     sizes = {file.rfilename: int(file.size or 0) for file in siblings if "/" not in file.rfilename}
     weights = {n: s for n, s in sizes.items() if n.endswith(".safetensors") and not n.startswith("consolidated")}

@@ -16,13 +16,13 @@ from typing import Any
 import polars as pl
 
 from infoplane.measurement import Measurement, Member, figures_by_column
-from infoplane.storage import ResultFiles, check_schema, path_inside
+from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, path_inside
 
 SCHEMA = "infoplane/survey/1"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "survey", "survey", sealed=False)
 _DECIDE = ("infoplane", "torch", "transformers")
-_MODEL = {
+_MODEL: Mapping[str, Hint] = {
     "name": str,
     "id": str,
     "revision": str,
@@ -32,34 +32,40 @@ _MODEL = {
     "measurement": str,
     "facts": {"family": str, "kind": str, "parameters_b": float, "training_tokens_t": float},
 }
-_RECORD = {"models": list[dict[str, Any]], "failures": list[dict[str, str | None]], "provenance": dict[str, Any]}
-_FACTS: Mapping[str, Any] = {
-    "model": pl.String,
-    "name": pl.String,
-    "revision": pl.String,
-    "commit": pl.String,
-    "sha256": pl.String,
-    "family": pl.String,
-    "kind": pl.String,
-    "parameters": pl.Int64,
-    "parameters_b": pl.Float64,
-    "training_tokens_t": pl.Float64,
-    "architecture": pl.String,
-    "width": pl.Int64,
-    "blocks": pl.Int64,
-    "dtype": pl.String,
-    "device": pl.String,
-    "versions": pl.String,
-    "tokens": pl.Int64,
-    "bytes": pl.Int64,
-    "documents": pl.Int64,
-    "positions": pl.Int64,
-    "text_sha256": pl.String,
-    "windows_hash": pl.String,
-    "points_hash": pl.String,
-    "unit": pl.String,
-    "estimator": pl.String,
+_RECORD: Mapping[str, Hint] = {
+    "models": OBJECTS,
+    "failures": list[dict[str, str | None]],
+    "provenance": OBJECT,
 }
+_FACTS = pl.Schema(
+    {
+        "model": pl.String,
+        "name": pl.String,
+        "revision": pl.String,
+        "commit": pl.String,
+        "sha256": pl.String,
+        "family": pl.String,
+        "kind": pl.String,
+        "parameters": pl.Int64,
+        "parameters_b": pl.Float64,
+        "training_tokens_t": pl.Float64,
+        "architecture": pl.String,
+        "width": pl.Int64,
+        "blocks": pl.Int64,
+        "dtype": pl.String,
+        "device": pl.String,
+        "versions": pl.String,
+        "tokens": pl.Int64,
+        "bytes": pl.Int64,
+        "documents": pl.Int64,
+        "positions": pl.Int64,
+        "text_sha256": pl.String,
+        "windows_hash": pl.String,
+        "points_hash": pl.String,
+        "unit": pl.String,
+        "estimator": pl.String,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -196,9 +202,9 @@ def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[s
     return record, {entry["name"]: (entry["error"] or "", entry["message"] or "") for entry in record["failures"]}
 
 
-def _row(model: Surveyed, measurement: Measurement) -> dict[str, Any]:
+def _row(model: Surveyed, measurement: Measurement) -> dict[str, str | int | float | None]:
     origin, versions = measurement.origin, measurement.provenance.get("versions", {})
-    row: dict[str, Any] = {
+    row: dict[str, str | int | float | None] = {
         "model": model.id,
         "name": model.name,
         "revision": model.revision,

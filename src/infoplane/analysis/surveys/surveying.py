@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.analysis.surveys.cost import memory_of
 from infoplane.analysis.surveys.entries import (
@@ -33,7 +33,7 @@ from infoplane.engines import Engine, Held, Piece, Progress, WorkSettings, lasti
 from infoplane.errors import InfoplaneError, ResultError, spoken
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
-from infoplane.storage import check_free, check_kind, deciding_versions, differences, reach_location
+from infoplane.storage import Json, check_free, check_kind, deciding_versions, differences, reach_location
 from infoplane.text import Text
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ class _Run:
         self.say = say or (lambda sentence: None)
         self.texts: dict[str, Text] = {}
         self.found: dict[str, Measurement] = {}
-        self.keys: dict[str, dict[str, Any]] = {}
+        self.keys: dict[str, dict[str, Json]] = {}
         self.failed: dict[str, tuple[str, str]] = {}
-        self.engine: dict[str, Any] = {}
+        self.engine: dict[str, Json] = {}
         self.devices: dict[str, Device] = {}
         self.pairs: dict[str, str | None] = {}
 

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from infoplane.analysis.surveys.entries import Device, decides, device_of, pairs_key, read_entry_pairs, text_key
 from infoplane.analysis.surveys.lock import LOCK_NAME, Locked, check_not_hidden
@@ -15,7 +14,7 @@ from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.engines import Advance, Progress, WorkSettings, unseen
 from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import Measurement, measure
-from infoplane.storage import differences, working
+from infoplane.storage import Json, differences, working
 from infoplane.text import BUILT_IN, ReadSettings, Text
 
 _FOR_ALL = ("memory", "threads", "batch")
@@ -28,7 +27,7 @@ class Todo:
 
     entry: Entry
     locked: Locked
-    key: Mapping[str, Any]
+    key: Mapping[str, Json]
 
 
 @dataclass(frozen=True)

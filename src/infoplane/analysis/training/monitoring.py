@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.trajectory import DISTANCES, Point, Series, Trajectory
@@ -21,9 +21,10 @@ from infoplane.errors import SettingError
 from infoplane.measurement import Asker
 from infoplane.models import find_structure, select_layers
 from infoplane.storage import to_path
-from infoplane.text import BUILT_IN, fitting_context, text_of, windows_of
+from infoplane.text import BUILT_IN, TextSource, Tokenizer, fitting_context, text_of, windows_of
 
 if TYPE_CHECKING:
+    import torch
     from typing_extensions import Unpack
 
     from infoplane.analysis.training.monitor_keywords import MonitorKeywords
@@ -52,9 +53,9 @@ class Monitor:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
-        documents: Any = BUILT_IN,
+        model: torch.nn.Module,
+        tokenizer: Tokenizer | None,
+        documents: TextSource = BUILT_IN,
         settings: MonitorSettings | None = None,
         *,
         name: str | None = None,
@@ -188,7 +189,7 @@ def _sign(series: Series, start: int) -> int:
     return int(interval[0] > 0) - int(interval[1] < 0) if value else 0
 
 
-def unwrapped(model: Any) -> Any:
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
     """The module inside `torch.compile` and data-parallel wrappers."""
     while True:
         inner = getattr(model, "_orig_mod", None)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import SettingError
+from infoplane.storage import Json
 
 Floats = npt.NDArray[np.float64]
 FITTING, COMPRESSION, PLATEAU = "fitting", "compression", "plateau"
@@ -91,7 +92,7 @@ class Phases:
         """No compression was found, and the loss is still falling: it may yet come."""
         return not self.compression.found and self.saturated is False
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """As plain JSON values."""
         return dataclasses.asdict(self)
 

@@ -41,7 +41,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -189,7 +188,14 @@ def _phases_of(runs: Sequence[_Given], which: int, level: float, seed: int, draw
     return Phases(segments, changes, evidence[COMPRESSION], evidence[FITTING], saturated, verdict)
 
 
-def _checked(steps: Any, values: Any, replicates: Any, loss: Any, level: float, draws: int) -> _Given:
+def _checked(
+    steps: npt.ArrayLike,
+    values: npt.ArrayLike,
+    replicates: npt.ArrayLike | None,
+    loss: npt.ArrayLike | None,
+    level: float,
+    draws: int,
+) -> _Given:
     given = {"steps": steps, "values": values, "replicates": replicates, "loss": loss}
     arrays = {name: _array(name, raw, np.size(steps)) for name, raw in given.items() if raw is not None}
     step = arrays["steps"]
@@ -210,7 +216,7 @@ def _checked(steps: Any, values: Any, replicates: Any, loss: Any, level: float, 
     return _Given(step.astype(np.int64), value, root, arrays.get("loss"))
 
 
-def _array(name: str, raw: Any, steps: int) -> Floats:
+def _array(name: str, raw: npt.ArrayLike, steps: int) -> Floats:
     """Numbers, one or one row for each step."""
     try:
         array: Floats = np.asarray(raw, dtype=np.float64)

@@ -10,11 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.phases import MIN_CHECKPOINTS, Claim, Phases, claim, find_phases, phases_of_seeds
-from infoplane.analysis.training.trajectory import Series, Trajectory
+from infoplane.analysis.training.trajectory import Series, SeriesFields, Trajectory
 from infoplane.errors import ResultError, SettingError
+from infoplane.information import Floats
+from infoplane.storage import Json
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 SHARED = ("windows_hash", "like", "settings")
 """What the provenance of all runs of a configuration has in common."""
@@ -57,7 +63,7 @@ class Seeds:
                     "trace, not two seeds; leave one out"
                 )
 
-    def series(self, quantity: str, **fields: Any) -> tuple[Series, ...]:
+    def series(self, quantity: str, **fields: Unpack[SeriesFields]) -> tuple[Series, ...]:
         """A quantity of each run, at the checkpoints that all of them have.
 
         Args:
@@ -73,7 +79,7 @@ class Seeds:
             raise ResultError(f"{self.name}: its runs have no checkpoint in common")
         return tuple(run_series.at(sorted(common)) for run_series in runs)
 
-    def phases(self, quantity: str, **fields: Any) -> tuple[Phases, ...]:
+    def phases(self, quantity: str, **fields: Unpack[SeriesFields]) -> tuple[Phases, ...]:
         """The phases of each run: with the noise that the seeds show, or of one run alone by `find_phases`."""
         every = self.series(quantity, **fields)
         steps, values = every[0].steps, [series.values for series in every]
@@ -84,7 +90,7 @@ class Seeds:
             return (find_phases(steps, values[0], rows and rows[0], loss=losses and losses[0]),)
         return phases_of_seeds(steps, values, rows, losses=losses)
 
-    def claim(self, quantity: str, **fields: Any) -> Claim:
+    def claim(self, quantity: str, **fields: Unpack[SeriesFields]) -> Claim:
         """What the runs together allow to say."""
         return claim(self.phases(quantity, **fields))
 
@@ -98,7 +104,7 @@ class Seeds:
         """Whether there are checkpoints enough to look for phases."""
         return self.checkpoints >= MIN_CHECKPOINTS
 
-    def _losses(self, steps: list[int]) -> list[Any] | None:
+    def _losses(self, steps: list[int]) -> list[Floats] | None:
         try:
             losses = self.series("loss")
         except ResultError:
@@ -116,12 +122,12 @@ def grouped(named: Sequence[tuple[str, Trajectory]]) -> tuple[Seeds, ...]:
     return tuple(Seeds(name, tuple(runs)) for name, runs in groups.items())
 
 
-def _deciding(value: Any) -> Any:
+def _deciding(value: Json) -> Json:
     """Without what adds rows and changes none: the bound."""
     return {k: v for k, v in value.items() if k != "bound"} if isinstance(value, Mapping) else value
 
 
-def _short(value: Any) -> str:
+def _short(value: Json) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {v}" for k, v in value.items())[:120]
     return str(value)[:16]

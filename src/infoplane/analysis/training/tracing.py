@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.trace_settings import TraceSettings
 from infoplane.analysis.training.trajectory import JSON_NAME, SCHEMA, Point, Trajectory, outliers, twins
@@ -23,6 +23,7 @@ from infoplane.measurement import check_questions, read_input
 from infoplane.models import Checkpoint, find_checkpoints
 from infoplane.settings import apart
 from infoplane.storage import (
+    Json,
     check_free,
     check_kind,
     differences,
@@ -31,7 +32,8 @@ from infoplane.storage import (
     read_record,
     versions,
 )
-from infoplane.text import BUILT_IN
+from infoplane.text import BUILT_IN, TextSource
+from infoplane.text.pairs import PairSource
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -44,11 +46,11 @@ if TYPE_CHECKING:
 
 def trace(
     model: str | Path,
-    documents: Any = BUILT_IN,
+    documents: TextSource = BUILT_IN,
     settings: TraceSettings | None = None,
     *,
     out: str | Path,
-    preferences: Any = None,
+    preferences: PairSource | None = None,
     table: Mapping[str, tuple[int, int | None]] | None = None,
     force: bool = False,
     work: WorkSettings | None = None,
@@ -119,7 +121,7 @@ def trace(
     return _store(points, run, model, checkpoints, whole=True)
 
 
-def _decides(model: str | Path, read: Text | Pairs, measuring: MeasureSettings) -> dict[str, Any]:
+def _decides(model: str | Path, read: Text | Pairs, measuring: MeasureSettings) -> dict[str, Json]:
     """What decides the numbers of a trace."""
     folder = Path(model).expanduser()
     return {
@@ -138,7 +140,7 @@ def _sent(run: Run, threads: int | None) -> Run:
     return dataclasses.replace(run, progress=None, sent=True, work=work)
 
 
-def _check_same(out: Path, decides: Mapping[str, Any]) -> None:
+def _check_same(out: Path, decides: Mapping[str, Json]) -> None:
     """Refuse a folder with a trace of something else: its measurements would be made anew, in place of those."""
     if not (out / JSON_NAME).exists():
         measured = out / "checkpoints"

@@ -24,7 +24,7 @@ from infoplane.analysis.training.monitoring import EVERY, Monitor
 from infoplane.errors import SettingError
 from infoplane.models import refuse_sharded
 from infoplane.storage import reach_location
-from infoplane.text import BUILT_IN
+from infoplane.text import BUILT_IN, TextSource, Tokenizer
 
 
 class InfoplaneCallback(TrainerCallback):
@@ -37,8 +37,8 @@ class InfoplaneCallback(TrainerCallback):
         out: str | Path | None,
         stop_patience: int | None,
         stop_min_steps: int,
-        documents: Any,
-        tokenizer: Any,
+        documents: TextSource,
+        tokenizer: Tokenizer | None,
         settings: MonitorSettings,
     ) -> None:
         self.trainer, self.every = trainer, every
@@ -94,10 +94,10 @@ class InfoplaneCallback(TrainerCallback):
 
 def watch(
     trainer: Trainer,
-    documents: Any = BUILT_IN,
+    documents: TextSource = BUILT_IN,
     settings: MonitorSettings | None = None,
     *,
-    tokenizer: Any = None,
+    tokenizer: Tokenizer | None = None,
     every: int | float = EVERY,
     out: str | Path | None = None,
     stop_patience: int | None = None,

@@ -15,16 +15,20 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from infoplane.errors import ResultError, SettingError
-from infoplane.measurement import Measurement
-from infoplane.storage import ResultFiles, check_schema, path_inside
+from infoplane.measurement import Estimate, Measurement, OtherFields, RowFields
+from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, path_inside
 from infoplane.uncertainty import error_and_interval, interval_of, standard_error_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 Floats = npt.NDArray[np.float64]
 SCHEMA = "infoplane/trajectory/1"
@@ -33,14 +37,14 @@ FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "trajectory", "trace", sealed
 DISTANCES = {"distance_to_diagonal": "complexity", "distance_to_ceiling": "ceiling"}
 """Distances to lines of the plane, and what expressivity is subtracted from."""
 _POINT = {"name": str, "step": int, "tokens": int, "measurement": str, "problem": str}
-_RECORD: Mapping[str, Any] = {
-    "points": list[dict[str, Any]],
+_RECORD: Mapping[str, Hint] = {
+    "points": OBJECTS,
     "provenance": {
         "model": str,
         "settings": {"orders": list[int], "unit": str},
         "gaps": list[tuple[int, int]],
-        "like": dict[str, Any],
-        "text": dict[str, Any],
+        "like": OBJECT,
+        "text": OBJECT,
         "windows_hash": str,
         "checkpoints": int,
     },
@@ -64,6 +68,12 @@ class Point:
     tokens: int | None
     measurement: Measurement | None
     problem: str | None = None
+
+
+class SeriesFields(RowFields, total=False):
+    """Fields of the rows of a series, and their layer."""
+
+    layer: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +152,9 @@ class Trajectory:
         """The checkpoints that were measured."""
         return tuple(p for p in self.points if p.measurement is not None)
 
-    def series(self, quantity: str, layer: str = "model", order: int | None = 1, **fields: Any) -> Series:
+    def series(
+        self, quantity: str, layer: str = "model", order: int | None = 1, **fields: Unpack[OtherFields]
+    ) -> Series:
         """A quantity over training: any of a measurement, or `distance_to_diagonal`, `distance_to_ceiling`.
 
         Args:
@@ -222,23 +234,27 @@ class Trajectory:
             return cls(tuple(points), record["provenance"])
 
 
-def _row(measurement: Measurement, quantity: str, layer: str, order: int | None, fields: Mapping[str, Any]) -> Any:
+def _row(
+    measurement: Measurement, quantity: str, layer: str, order: int | None, fields: OtherFields
+) -> Estimate | None:
     """The row of a measurement; None where it has none."""
-    want: dict[str, Any] = dict(fields)
+    want = cast("RowFields", dict(fields))
     if quantity not in ("loss", "bits_per_byte", "entropy", "ceiling") and order is not None:
         want["order"] = order
     if quantity in ("entropy", "ceiling"):
         want.setdefault("position_set", f"P_{order or 1}")
     if quantity in ("loss", "bits_per_byte"):
         want.pop("estimator", None)
-    if not measurement.select(quantity=quantity, layer=layer, **{k: v for k, v in want.items() if k != "position_set"}):
+    of_any_positions = want.copy()
+    of_any_positions.pop("position_set", None)
+    if not measurement.select(quantity=quantity, layer=layer, **of_any_positions):
         return None
     return measurement.get(quantity, layer, **want)
 
 
 def twins(trajectory: Trajectory) -> dict[str, str]:
     """Checkpoints whose numbers are all those of an earlier one, by name, with the name of that: the same weights."""
-    first: dict[tuple[Any, ...], str] = {}
+    first: dict[tuple[tuple[float, tuple[float, ...]], ...], str] = {}
     pairs = {}
     for point in trajectory.measured:
         assert point.measurement is not None

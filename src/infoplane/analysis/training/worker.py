@@ -11,15 +11,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.bottleneck import Bound, Frontier, stored_or_fitted, with_a_bound
 from infoplane.engines import Advance, Held, Local, Progress, WorkSettings, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
 from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, cut
 from infoplane.models import Checkpoint, gaps
+from infoplane.storage import Json, is_address, is_damaged, versions, working
 from infoplane.storage import atomic_files as files
-from infoplane.storage import is_address, is_damaged, versions, working
 from infoplane.text import tokenizer_hash
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ _CUTTING = ("tokens", "context", "seed", "add_bos")
 """Settings that keys have held whatever their value; others enter where they differ from what they are declared as."""
 
 
-def asked_of(settings: MeasureSettings) -> dict[str, Any]:
+def asked_of(settings: MeasureSettings) -> dict[str, Json]:
     """What decides the numbers of given windows, by keyword."""
     windows = {*settings.reading.settings(), *settings.windows.settings(), *settings.loading.settings()}
     return {name: value for name, value in _deciding(settings, _ALWAYS).items() if name not in windows}
 
 
-def deciding(settings: MeasureSettings) -> dict[str, Any]:
+def deciding(settings: MeasureSettings) -> dict[str, Json]:
     """What decides the numbers of a trace beside model and text, by keyword."""
     loading = settings.loading.settings()
     reading = settings.reading.settings()
@@ -55,7 +55,7 @@ def deciding(settings: MeasureSettings) -> dict[str, Any]:
     return {**decided, **loaded_with(settings)}
 
 
-def _deciding(settings: MeasureSettings, always: Sequence[str]) -> dict[str, Any]:
+def _deciding(settings: MeasureSettings, always: Sequence[str]) -> dict[str, Json]:
     declared = MeasureSettings.settings()
     return {
         name: list(value) if isinstance(value, tuple) else value
@@ -75,7 +75,7 @@ class Learned:
     """What the first model that loads says of all: the windows, what they have in common, and their tokenizer."""
 
     windows: Windows
-    like: dict[str, Any]
+    like: dict[str, Json]
     words: str
 
 
@@ -115,9 +115,9 @@ class Run:
     work: WorkSettings
     sent: bool = False
     learned: Learned | None = None
-    engine: Mapping[str, Any] = field(default_factory=dict)
+    engine: Mapping[str, Json] = field(default_factory=dict)
     bound: Bound | None = None
-    decides: Mapping[str, Any] = field(default_factory=dict)
+    decides: Mapping[str, Json] = field(default_factory=dict)
     force: bool = False
 
     def place(self, name: str) -> Path:
@@ -127,7 +127,7 @@ class Run:
             safe += "-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return self.out / "checkpoints" / safe
 
-    def shared(self, model: str | Path, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    def shared(self, model: str | Path, checkpoints: Sequence[Checkpoint]) -> dict[str, Json]:
         """Provenance of the trajectory."""
         w = None if self.learned is None else self.learned.windows
         like = {} if self.learned is None else self.learned.like
@@ -169,6 +169,7 @@ class Run:
             allow_pickle=s.allow_pickle,
         )
         like = {name: model.provenance[name] for name in _SAME}
+        assert model.tokenizer is not None  # it was loaded by its name
         words = tokenizer_hash(model.tokenizer)
         if self.learned is None:
             windows = cut(read, model.tokenizer, self.settings, model.max_context)
@@ -195,7 +196,9 @@ class Run:
 
         if checkpoint.revision or self.settings.loading.tokenizer or tokenizer_folder(Path(checkpoint.source)) is None:
             return  # a commit vouches for both; another tokenizer is the same for all; a .gguf holds its own
-        self._refuse_tokenizer(checkpoint, tokenizer_hash(words_of(checkpoint.source, None, None)))
+        words = words_of(checkpoint.source, None, None)
+        assert words is not None  # of a folder
+        self._refuse_tokenizer(checkpoint, tokenizer_hash(words))
 
     def _measure(self, checkpoint: Checkpoint, model: Model, key: str) -> Measurement:
         assert self.learned is not None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypeVar
 
 import altair as alt
 import polars as pl
+from altair.typing import ChartType
 
 from infoplane.analysis.comparison import Comparison
 from infoplane.report.parts import UNKNOWN, Figure, colour_of, draw, theme
@@ -39,7 +40,10 @@ def subject(position_set: str) -> str:
     return f"{about(position_set, True)} and {about(position_set, False)}"
 
 
-def models_plane(comparison: Comparison) -> Any | None:
+Channel = TypeVar("Channel", alt.X, alt.Y)
+
+
+def models_plane(comparison: Comparison) -> ChartType | None:
     """Complexity across, expressivity upward, on the set of positions that compares best."""
     chosen = comparison.best_set
     rows = comparison.values.filter(pl.col("position_set") == chosen)
@@ -75,17 +79,17 @@ def models_plane(comparison: Comparison) -> Any | None:
         "y": f"expressivity: what is kept about {about(chosen, False)}",
     }
 
-    def axis_of(channel: Any, field: str, axis: str) -> Any:
+    def axis_of(channel: type[Channel], field: str, axis: str) -> Channel:
         scale = alt.Scale(domain=domains[axis], nice=False, zero=False)
         return channel(
             f"{field}:Q", scale=scale, axis=theme.value_axis(unit), title=theme.axis_title(titles[axis], unit)
         )
 
-    x, y = axis_of(alt.X, "x", "x"), axis_of(alt.Y, "y", "y")
+    across, upward = axis_of(alt.X, "x", "x"), axis_of(alt.Y, "y", "y")
     low, high = (pick(domains["x"][i], domains["y"][i]) for i, pick in ((0, max), (1, min)))
     both = [{"x": v, "y": v} for v in (low, high)] if low < high else []
     line = alt.Chart(theme.values(both)).mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.3, clip=True)
-    colour = colour_of(points)
+    colour = colour_of(p["family"] for p in points)
     sizes = [p["size"] for p in points]
     size = alt.Size(
         "size:Q",
@@ -109,30 +113,30 @@ def models_plane(comparison: Comparison) -> Any | None:
         theme.tip("y", "expressivity", unit),
     ]
     base = alt.Chart(theme.values(points))
-    rule: dict[str, Any] = {"opacity": 0.6, "strokeWidth": 1.2}
+    rule = base.mark_rule(opacity=0.6, strokeWidth=1.2)
     layers = [
-        line.encode(x=x, y=y),
-        base.mark_rule(**rule).encode(x=axis_of(alt.X, "x_low", "x"), x2="x_high:Q", y=y, color=colour),
-        base.mark_rule(**rule).encode(x=x, y=axis_of(alt.Y, "y_low", "y"), y2="y_high:Q", color=colour),
+        line.encode(x=across, y=upward),
+        rule.encode(x=axis_of(alt.X, "x_low", "x"), x2="x_high:Q", y=upward, color=colour),
+        rule.encode(x=across, y=axis_of(alt.Y, "y_low", "y"), y2="y_high:Q", color=colour),
         base.mark_point(filled=True, opacity=0.85, stroke="white", strokeWidth=0.8).encode(
-            x=x, y=y, color=colour, size=size, tooltip=tips
+            x=across, y=upward, color=colour, size=size, tooltip=tips
         ),
     ]
     if len(points) <= 8:
         text = base.mark_text(dy=-14, fontSize=10.5, color=theme.INK)
-        layers.append(text.encode(x=x, y=y, text="name:N"))
+        layers.append(text.encode(x=across, y=upward, text="name:N"))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 
-def models_differences(comparison: Comparison) -> Any | None:
+def models_differences(comparison: Comparison) -> ChartType | None:
     """A panel a quantity, a row a model: the difference from the first, with its interval."""
     chosen = comparison.best_set
     rows = comparison.differences.filter(pl.col("position_set") == chosen)
     if not len(rows):
         return None
     family = dict(zip(comparison.members["name"], comparison.members["family"], strict=True))
-    everyone = [{"family": f or UNKNOWN} for f in family.values()]
-    panels: list[Any] = []
+    everyone = [f or UNKNOWN for f in family.values()]
+    panels: list[ChartType] = []
     for quantity in ("complexity", "expressivity", "optimality"):
         some = rows.filter(pl.col("quantity") == quantity).to_dicts()
         if not some:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def _models(comparison: Comparison) -> str:
     return sortable_table(header, rows, 2)
 
 
-def _plain(row: dict[str, Any] | None) -> str:
+def _plain(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return words.MISSING
     half = None if row["low"] is None else (row["high"] - row["low"]) / 2

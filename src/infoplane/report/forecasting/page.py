@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import altair as alt
+from altair.typing import ChartType
 
-from infoplane.analysis.forecasting import BOTH, Forecast
+from infoplane.analysis.forecasting import BOTH, Correlation, Forecast, Partial
 from infoplane.report.parts import (
     SCRIPT,
     Cell,
@@ -26,6 +26,7 @@ from infoplane.report.parts import (
     words,
     write_page,
 )
+from infoplane.report.parts.theme import Datum
 
 READINGS = {
     "forecast-actual": Reading(
@@ -87,15 +88,15 @@ def _page(forecast: Forecast, figures: tuple[Figure, ...]) -> str:
     return document(title, body, figures)
 
 
-def _actual(forecast: Forecast) -> Any | None:
+def _actual(forecast: Forecast) -> ChartType | None:
     """A panel a score: forecasts from all features, or from what there is."""
-    panels: list[Any] = []
-    everyone = [{"family": f} for f in forecast.provenance["families"]]
+    panels: list[ChartType] = []
+    everyone = list[str](forecast.provenance["families"])
     for score in dict.fromkeys(h.score for h in forecast.held_out):
         rows = [h for h in forecast.held_out if h.score == score]
         named = [h.predictor for h in rows]
         rows = [h for h in rows if h.predictor == (BOTH if BOTH in named else named[-1])]
-        points: list[dict[str, Any]] = [
+        points: list[Datum] = [
             {
                 "model": h.model,
                 "family": h.family,
@@ -106,7 +107,7 @@ def _actual(forecast: Forecast) -> Any | None:
             }
             for h in rows
         ]
-        domain = list(theme.span([p[k] for p in points for k in ("x", "y", "low", "high")], 0.05, None))
+        domain = list(theme.span([v for h in rows for v in (h.predicted, h.actual, *(h.interval or ()))], 0.05, None))
         scale = alt.Scale(domain=domain, nice=False, zero=False)
         x, low = (alt.X(f"{k}:Q", scale=scale, title="forecast without the family") for k in ("x", "low"))
         y = alt.Y("y:Q", scale=scale, title="actual")
@@ -135,7 +136,7 @@ def _actual(forecast: Forecast) -> Any | None:
     return alt.vconcat(*(alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)))
 
 
-def _forest(forecast: Forecast) -> Any | None:
+def _forest(forecast: Forecast) -> ChartType | None:
     """A panel a score: Pearson's r of each feature, plain and given all baselines."""
     structure = forecast.provenance["settings"]["structure"]
     given = tuple(forecast.provenance["settings"]["baselines"])
@@ -214,7 +215,7 @@ def _correlations(forecast: Forecast) -> str:
     return sortable_table(header, rows, 4)
 
 
-def _tail(row: Any) -> list[Cell]:
+def _tail(row: Correlation | Partial) -> list[Cell]:
     p = [(words.MISSING if v is None else f"{v:.2g}", v) for v in (row.p_family, row.q)]
     return [
         (_with_ends(row.value, row.interval), row.value),

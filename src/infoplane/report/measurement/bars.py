@@ -6,14 +6,16 @@ line, and a tick shows the ceiling that all parts of a layer add up to.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import altair as alt
+from altair.typing import ChartType
 
 from infoplane.measurement import Estimate
 from infoplane.report.measurement.profiles import depth_axis
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import theme, words
+from infoplane.report.parts.theme import Datum
 
 WIDTH = 720
 SIDES = {"input": "about what was read (input side)", "output": "about what comes next (output side)"}
@@ -25,7 +27,7 @@ KIND_SHAPES = ("circle", "triangle-up", "square")
 # ---------------------------------------------------------------------- shares
 
 
-def shares(view: View) -> Any | None:
+def shares(view: View) -> ChartType | None:
     panels = [panel for side in SIDES if (panel := _shares(view, side)) is not None]
     return alt.vconcat(*panels) if panels else None
 
@@ -36,9 +38,9 @@ def part_name(order: int | None) -> str:
     return words.gram(order) if order == 1 else f"+ {words.gram(order)}"
 
 
-def _shares(view: View, side: str) -> Any | None:
+def _shares(view: View, side: str) -> ChartType | None:
     parts = view.share_parts
-    bars, totals = [], []
+    bars, totals = list[Datum](), list[Datum]()
     unit = None
     for layer in view.layers:
         rows = [(i, part, view.share(layer.name, side, part)) for i, part in enumerate(parts)]
@@ -95,13 +97,24 @@ def _shares(view: View, side: str) -> Any | None:
 # ---------------------------------------------------------------------- controls
 
 
-def controls(view: View) -> Any | None:
+class Control(TypedDict):
+    """A figure or one of its controls, with the ends of its interval."""
+
+    order: str
+    layer: str
+    kind: str
+    value: float
+    low: float
+    high: float
+
+
+def controls(view: View) -> ChartType | None:
     panels = [panel for quantity in ("complexity", "expressivity") if (panel := _controls(view, quantity))]
     return alt.hconcat(*panels) if panels else None
 
 
-def _controls(view: View, quantity: str) -> Any | None:
-    points: list[dict[str, Any]] = []
+def _controls(view: View, quantity: str) -> ChartType | None:
+    points: list[Control] = []
     has_controls = False
     for order in view.orders:
         for name in (*(layer.name for layer in view.blocks), MODEL):
@@ -112,7 +125,7 @@ def _controls(view: View, quantity: str) -> Any | None:
             has_controls |= row.control_permuted is not None or row.control_shifted is not None
     if not has_controls:
         return None
-    ends = [p[key] for p in points for key in ("low", "high")]
+    ends = [end for p in points for end in (p["low"], p["high"])]
     y = alt.Y(
         "value:Q",
         title=theme.axis_title("", view.unit).strip(" ()"),
@@ -152,7 +165,7 @@ def _controls(view: View, quantity: str) -> Any | None:
     return alt.layer(*layers).properties(width=350, height=260, title=quantity)
 
 
-def _triple(row: Estimate, order: int, layer: str) -> list[dict[str, Any]]:
+def _triple(row: Estimate, order: int, layer: str) -> list[Control]:
     low, high = row.interval or (row.value, row.value)
     triples = [(KINDS[0], row.value, low, high)]
     for kind, value, error in (

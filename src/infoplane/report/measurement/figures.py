@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from altair.typing import ChartType
 
 from infoplane.measurement import Measurement
 from infoplane.report.measurement import bars, planes, profiles
 from infoplane.report.measurement.view import View
 from infoplane.report.parts import Figure, draw, files_of
 
-FIGURES: dict[str, Callable[[View], Any | None]] = {
+FIGURES: dict[str, Callable[[View], ChartType | None]] = {
     "information-plane": planes.information_plane,
     "ceiling-plane": planes.ceiling_plane,
     "profiles": profiles.profiles,

@@ -6,9 +6,10 @@ Both axes start at 0, so that the diagonal is always in sight and lengths can be
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, TypeAlias, TypedDict
 
 import altair as alt
+from altair.typing import ChartType
 
 from infoplane.measurement import Estimate
 from infoplane.report.measurement.view import MODEL, View
@@ -31,22 +32,37 @@ BOUND = "bound: expressivity = ceiling"
 _SHAPES = {"block": "circle", "embedding": "square", "final norm": "diamond", "mean over blocks": theme.STAR}
 
 
-def information_plane(view: View) -> Any | None:
+class Point(TypedDict):
+    """A layer, or the mean over blocks, on the plane, with the ends of both intervals; `fill` is its colour."""
+
+    layer: str
+    depth: int
+    kind: str
+    fill: str
+    x: float
+    x_low: float
+    x_high: float
+    y: float
+    y_low: float
+    y_high: float
+
+
+def information_plane(view: View) -> ChartType | None:
     return _plane(view, "complexity", REFERENCE, bound=False)
 
 
-def ceiling_plane(view: View) -> Any | None:
+def ceiling_plane(view: View) -> ChartType | None:
     return _plane(view, "ceiling", BOUND, bound=True)
 
 
-def _plane(view: View, across: str, line: str, bound: bool) -> Any | None:
+def _plane(view: View, across: str, line: str, bound: bool) -> ChartType | None:
     if view.is_difference:  # a difference of two models is not a point of the plane
         return None
     points = _points(view, across)
     if not points:
         return None
-    xs = [p[name] for p in points for name in ("x", "x_low", "x_high")]
-    ys = [p[name] for p in points for name in ("y", "y_low", "y_high")]
+    xs = [x for p in points for x in (p["x"], p["x_low"], p["x_high"])]
+    ys = [y for p in points for y in (p["y"], p["y_low"], p["y_high"])]
     x_domain, y_domain = theme.span(xs, 0.1), theme.span(ys, 0.1)
     x = alt.X("x:Q", scale=_scale(x_domain), axis=theme.value_axis(view.unit), title=_x_title(across, view))
     gram = words.gram(view.first_order)
@@ -63,10 +79,11 @@ def _plane(view: View, across: str, line: str, bound: bool) -> Any | None:
             drawn = [*_drawn(plane, points), *of_told, *plane.diagonal(covered)]
             lines += saturation(plane, view.saturation, view.unit, drawn, taken)
     layers = [*lines, *_marks(view, points, x, y, across), *_names(points, x, y, pixels, covered, taken)]
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT).resolve_scale(color="independent")
+    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT).resolve_scale(color="independent")
+    return chart
 
 
-def _points(view: View, across: str) -> list[dict[str, Any]]:
+def _points(view: View, across: str) -> list[Point]:
     order = view.first_order
     places = [(layer.name, layer.depth, layer.kind) for layer in view.layers]
     points = []
@@ -75,10 +92,21 @@ def _points(view: View, across: str) -> list[dict[str, Any]]:
         y = view.row("expressivity", name, order)
         if x is None or y is None:
             continue
-        point = {"layer": name, "depth": depth, "kind": kind, "x": x.value, "y": y.value}
-        point["x_low"], point["x_high"] = _ends(x)
-        point["y_low"], point["y_high"] = _ends(y)
-        points.append(point)
+        (x_low, x_high), (y_low, y_high) = _ends(x), _ends(y)
+        points.append(
+            Point(
+                layer=name,
+                depth=depth,
+                kind=kind,
+                fill=theme.MODEL_COLOUR if name == MODEL else theme.QUIET,
+                x=x.value,
+                x_low=x_low,
+                x_high=x_high,
+                y=y.value,
+                y_low=y_low,
+                y_high=y_high,
+            )
+        )
     return points
 
 
@@ -97,7 +125,7 @@ def _x_title(across: str, view: View) -> str:
     return theme.axis_title(f"complexity: what is kept about the present {gram}", view.unit)
 
 
-def _marks(view: View, points: list[dict[str, Any]], x: Any, y: Any, across: str) -> list[Any]:
+def _marks(view: View, points: list[Point], x: alt.X, y: alt.Y, across: str) -> list[ChartType]:
     path = [p for p in points if p["layer"] != MODEL]
     blocks = [p for p in path if p["kind"] == "block"]
     ends = [p for p in points if p["kind"] != "block"]
@@ -116,9 +144,6 @@ def _marks(view: View, points: list[dict[str, Any]], x: Any, y: Any, across: str
         scale=alt.Scale(range=list(theme.DEPTH_COLOURS), domain=[min(depths, default=0), max(depths, default=1)]),
         legend=legend if len(depths) > 1 else None,
     )
-    fill = {"mean over blocks": theme.MODEL_COLOUR}
-    for p in ends:
-        p["fill"] = fill.get(p["kind"], theme.QUIET)
     tips = [
         theme.tip("layer", "layer"),
         theme.tip("x", across, view.unit),
@@ -134,20 +159,22 @@ def _marks(view: View, points: list[dict[str, Any]], x: Any, y: Any, across: str
     )
     mean = [p for p in ends if p["layer"] == MODEL]
     return [
-        *_errors(path, x, y, {"color": theme.QUIET, "opacity": 0.55, "strokeWidth": 1}),
-        *_errors(mean, x, y, {"color": theme.MODEL_COLOUR, "strokeWidth": 2.5}),
+        *_errors(path, x, y, theme.QUIET, 1, 0.55),
+        *_errors(mean, x, y, theme.MODEL_COLOUR, 2.5),
         line.encode(x=x, y=y, order=order),
         dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=tips),
         special.encode(x=x, y=y, shape=shape, color=alt.Color("fill:N", scale=None), tooltip=tips),
-        *_errors(mean, x, y, {"color": "white", "strokeWidth": 1}),  # where they are shorter than the star
+        *_errors(mean, x, y, "white", 1),  # where they are shorter than the star
     ]
 
 
-def _errors(points: list[dict[str, Any]], x: Any, y: Any, look: dict[str, Any]) -> list[Any]:
+def _errors(
+    points: list[Point], x: alt.X, y: alt.Y, colour: str, width: float, opacity: float = 1.0
+) -> list[ChartType]:
     drawn = [p for p in points if p["x_low"] < p["x_high"] or p["y_low"] < p["y_high"]]
     if not drawn:
         return []
-    base = alt.Chart(theme.values(drawn)).mark_rule(**look)
+    base = alt.Chart(theme.values(drawn)).mark_rule(color=colour, strokeWidth=width, opacity=opacity)
     x_low, y_low = x.copy(deep=False), y.copy(deep=False)
     x_low.shorthand, y_low.shorthand = "x_low:Q", "y_low:Q"
     return [base.encode(x=x_low, x2="x_high:Q", y=y), base.encode(x=x, y=y_low, y2="y_high:Q")]
@@ -163,7 +190,7 @@ def _legend_depths(depths: list[int]) -> list[int]:
 # ---------------------------------------------------------------------- names beside points
 
 
-def _drawn(plane: Plane, points: list[dict[str, Any]]) -> list[Pixel]:
+def _drawn(plane: Plane, points: list[Point]) -> list[Pixel]:
     """Pixels of the path through the layers, of the points and of their intervals."""
     drawn = []
     for p in points:
@@ -174,8 +201,8 @@ def _drawn(plane: Plane, points: list[dict[str, Any]]) -> list[Pixel]:
 
 
 def _names(
-    points: list[dict[str, Any]], x: Any, y: Any, pixels: list[Pixel], covered: list[Pixel], taken: list[Box]
-) -> list[Any]:
+    points: list[Point], x: alt.X, y: alt.Y, pixels: list[Pixel], covered: list[Pixel], taken: list[Box]
+) -> list[ChartType]:
     """Names of a few points, each put where it covers the fewest points and no other name; `taken` grows."""
     blocks = [i for i, p in enumerate(points) if p["kind"] == "block"]
     named = {i for i, p in enumerate(points) if p["kind"] != "block"} | set(blocks[:1]) | set(blocks[-1:])
@@ -198,9 +225,14 @@ def _names(
     return layers
 
 
-def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> Any:
-    best: Any = None
-    for dx, dy, align in (
+Align = Literal["left", "right", "center"]
+Placed: TypeAlias = "tuple[int, int, Align, Box]"
+"""Where a name stands: pixels to the right and downwards of its point, how it is aligned, and the box it takes."""
+
+
+def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> Placed:
+    best: tuple[int, Placed] | None = None
+    places: tuple[tuple[int, int, Align], ...] = (
         (13, 0, "left"),
         (-13, 0, "right"),
         (0, -16, "center"),
@@ -211,7 +243,8 @@ def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> An
         (-12, 13, "right"),
         (0, -28, "center"),
         (0, 28, "center"),
-    ):
+    )
+    for dx, dy, align in places:
         left = at[0] + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
         box = (left, at[1] + dy - 7, left + width, at[1] + dy + 7)
         covered = sum(box[0] - 4 <= px <= box[2] + 4 and box[1] - 3 <= py <= box[3] + 3 for px, py in points)
@@ -219,5 +252,6 @@ def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> An
         outside = box[0] < 0 or box[2] > WIDTH or box[1] < 0 or box[3] > HEIGHT
         cost = covered + 10 * clash + 20 * outside
         if best is None or cost < best[0]:
-            best = (cost, dx, dy, align, box)
-    return best[1:]
+            best = cost, (dx, dy, align, box)
+    assert best is not None
+    return best[1]

@@ -6,10 +6,12 @@ reported and never averaged in. A row that carries a warning is drawn dashed and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias, TypedDict
 
 import altair as alt
+from altair.typing import ChartType
 
 from infoplane.measurement import Estimate
 from infoplane.report.measurement.view import Layer, View
@@ -25,7 +27,7 @@ TITLES = {
 WIDE, NARROW, HEIGHT = 350, 206, 190
 
 
-def profiles(view: View) -> Any | None:
+def profiles(view: View) -> ChartType | None:
     """Two wide panels over three narrow ones; what was not measured is left out."""
     pick = alt.selection_point(name="picked_order", fields=["series"], bind="legend")
     colour = _order_colour(view)
@@ -57,7 +59,7 @@ def profiles(view: View) -> Any | None:
     return alt.vconcat(*lines).resolve_scale(color="shared") if lines else None
 
 
-def label_profiles(view: View) -> Any | None:
+def label_profiles(view: View) -> ChartType | None:
     """Information about each label column that came with the text, by layer."""
     pick = alt.selection_point(name="picked_label", fields=["series"], bind="legend")
     points = [
@@ -84,7 +86,25 @@ def _series(order: int | None) -> str:
     return "all" if order is None else f"{order} ({words.gram(order)})"
 
 
-def _point(layer: Layer, row: Estimate, series: str) -> dict[str, Any]:
+class ProfilePoint(TypedDict):
+    """A quantity at a layer, with the ends of its interval, and its warning."""
+
+    layer: str
+    depth: int
+    block: bool
+    series: str
+    value: float
+    low: float
+    high: float
+    warned: bool
+    note: str
+
+
+Channel: TypeAlias = "alt.Color | Mapping[str, object]"
+"""An encoding: of a field, of a value, or of a value that hangs on a condition."""
+
+
+def _point(layer: Layer, row: Estimate, series: str) -> ProfilePoint:
     low, high = row.interval or (row.value, row.value)
     return {
         "layer": layer.name,
@@ -102,17 +122,17 @@ def _point(layer: Layer, row: Estimate, series: str) -> dict[str, Any]:
 @dataclass(frozen=True)
 class _Panel:
     view: View
-    points: list[dict[str, Any]]
+    points: list[ProfilePoint]
     unit: str
     width: int
-    colour: Any
+    colour: Channel
     fades: bool
     """Whether series fade when another one is picked in the legend."""
-    pick: Any
+    pick: alt.Parameter
 
-    def draw(self, title: str, hold: bool) -> Any:
+    def draw(self, title: str, hold: bool) -> ChartType:
         """The panel; with `hold`, it carries the selection that all panels listen to."""
-        ends = [p[key] for p in self.points for key in ("low", "high")]
+        ends = [end for p in self.points for end in (p["low"], p["high"])]
         # A quantity far from 0 would be a flat line in a plot that starts there.
         low, high = min(ends), max(ends)
         domain = theme.span(ends, 0.06, 0.0 if low <= 0 or low < 0.75 * high or low == high else None)
@@ -144,7 +164,7 @@ class _Panel:
             layers.insert(0, alt.Chart(theme.values([{"value": 0}])).mark_rule(color=theme.QUIET).encode(y=y))
         return alt.layer(*layers).properties(width=self.width, height=HEIGHT, title=title)
 
-    def _opacity(self, full: float, faded: float) -> Any:
+    def _opacity(self, full: float, faded: float) -> Channel:
         if not self.fades:
             return alt.value(full)
         return alt.when(self.pick).then(alt.value(full)).otherwise(alt.value(faded))

@@ -142,8 +142,8 @@ class View:
     # ------------------------------------------------------------------ rows
 
     @cached_property
-    def _index(self) -> dict[tuple[Any, ...], list[Estimate]]:
-        index: dict[tuple[Any, ...], list[Estimate]] = {}
+    def _index(self) -> dict[tuple[str | int | None, ...], list[Estimate]]:
+        index: dict[tuple[str | int | None, ...], list[Estimate]] = {}
         for row in self.measurement:
             index.setdefault((row.quantity, row.layer, row.order), []).append(row)
         return index

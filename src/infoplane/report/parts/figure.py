@@ -10,16 +10,18 @@ import functools
 import re
 from dataclasses import dataclass
 from importlib import metadata
+from types import ModuleType
 from typing import Any
 
 import altair as alt
 import vl_convert
+from altair.typing import ChartType
 
 from infoplane.errors import ResultError
 from infoplane.report.parts import theme
 from infoplane.storage import cached_text
 
-resource: Any = None
+resource: ModuleType | None = None
 with contextlib.suppress(ImportError):  # Windows has no such limits
     import resource
 
@@ -58,7 +60,7 @@ def check_room() -> None:
             )
 
 
-def draw(name: str, chart: Any) -> Figure:
+def draw(name: str, chart: ChartType) -> Figure:
     """An Altair chart as a figure.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 from infoplane.report.parts import tables
 from infoplane.report.parts.figure import Figure, files_of, javascript
 from infoplane.report.parts.reading import GLOSSARY, Reading
+from infoplane.storage import Json, to_path
 from infoplane.storage import atomic_files as files
-from infoplane.storage import to_path
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"
@@ -91,7 +91,7 @@ def document(title: str, body: str, figures: tuple[Figure, ...]) -> str:
 """
 
 
-def script_json(value: Any) -> str:
+def script_json(value: Mapping[str, Json]) -> str:
     """JSON that can stand inside a script element: no `<`, so no `</script>` and no `<!--`."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -143,6 +143,6 @@ def glossary(entries: Sequence[tuple[str, str]] = GLOSSARY) -> str:
     return f'<section id="words"><h2>Words</h2>\n<dl class="glossary">{items}</dl></section>'
 
 
-def origin(provenance: dict[str, Any]) -> str:
+def origin(provenance: Mapping[str, Any]) -> str:
     """Where the numbers come from, whatever keys there are."""
     return f'<section id="provenance"><h2>Where these numbers come from</h2>\n{tables.nested(provenance)}</section>'

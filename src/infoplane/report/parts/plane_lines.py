@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 import numpy as np
+from altair.typing import ChartType
 
 from infoplane.report.parts import theme, words
 
@@ -34,8 +35,8 @@ class Plane:
 
     x_domain: Domain
     y_domain: Domain
-    x: Any
-    y: Any
+    x: alt.X
+    y: alt.Y
 
     def pixel(self, x: float, y: float) -> Pixel:
         return _pixel(x, self.x_domain, WIDTH), HEIGHT - _pixel(y, self.y_domain, HEIGHT)
@@ -64,7 +65,7 @@ class Plane:
         ]
 
 
-def diagonal(plane: Plane, text: str, bound: bool, pixels: list[Pixel]) -> tuple[list[Any], list[Pixel]]:
+def diagonal(plane: Plane, text: str, bound: bool, pixels: list[Pixel]) -> tuple[list[ChartType], list[Pixel]]:
     """Layers of the diagonal, and the pixels that its text covers."""
     x_domain, y_domain, x, y = plane.x_domain, plane.y_domain, plane.x, plane.y
     low = max(x_domain[0], y_domain[0])
@@ -100,7 +101,9 @@ def diagonal(plane: Plane, text: str, bound: bool, pixels: list[Pixel]) -> tuple
     return layers, along(share)
 
 
-def frontier(plane: Plane, corners: list[dict[str, float]], taken: list[Box]) -> tuple[list[Any], list[Pixel]]:
+def frontier(
+    plane: Plane, corners: Sequence[Mapping[str, float]], taken: list[Box]
+) -> tuple[list[ChartType], list[Pixel]]:
     """Layers of the line that codes of the present token achieve, flat after its last corner, and the pixels of it.
 
     The box of its name is added to `taken`.
@@ -124,7 +127,9 @@ def frontier(plane: Plane, corners: list[dict[str, float]], taken: list[Box]) ->
     return layers, plane.along([plane.pixel(c["x"], c["y"]) for c in line])
 
 
-def saturation(plane: Plane, band: tuple[float, float], unit: str, covered: list[Pixel], taken: list[Box]) -> list[Any]:
+def saturation(
+    plane: Plane, band: tuple[float, float], unit: str, covered: list[Pixel], taken: list[Box]
+) -> list[ChartType]:
     """Layers of the band of I(X; Y) as far as it is in sight, and its name with its ends; its box is added to `taken`.
 
     Where no part is in sight, the name alone, at the top edge.

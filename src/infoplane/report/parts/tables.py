@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 from infoplane.report.parts import words
+from infoplane.storage import Json
 
 PROSE = ' class="prose"'
 
@@ -37,7 +37,7 @@ def details(summary: str, inside: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>\n{inside}\n</details>"
 
 
-def nested(value: Any) -> str:
+def nested(value: Json) -> str:
     """JSON values as nested definition lists; whatever keys there are."""
     if isinstance(value, Mapping):
         if not value:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import altair as alt
+from altair.typing import ChartType
+
+from infoplane.storage import Json
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK = "#33373d"
@@ -35,7 +38,7 @@ AXIS_TITLES = {"efficiency": "% of log m", "bits": "bits", "ratio": "ratio"}
 FORMATS = {"efficiency": ".1%", "bits": ".3f", "ratio": ".2f"}
 TOOLTIP_FORMATS = {"efficiency": ".2%", "bits": ".4f", "ratio": ".4f"}
 
-CONFIG: dict[str, Any] = {
+CONFIG: Mapping[str, Json] = {
     "font": FONT,
     "aria": False,  # hundreds of marks read out one by one help nobody: the page describes each figure
     "background": "white",
@@ -66,7 +69,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def specification(chart: Any) -> dict[str, Any]:
+def specification(chart: ChartType) -> dict[str, Any]:
     """The Vega-Lite specification of an Altair chart, whatever theme or transformer its user enabled."""
     with alt.theme.enable("none"), alt.data_transformers.enable("default"):
         spec: dict[str, Any] = chart.to_dict()
@@ -77,6 +80,10 @@ def specification(chart: Any) -> dict[str, Any]:
     return dict(drawable(spec))
 
 
+Datum: TypeAlias = "Mapping[str, object]"
+"""A row of the data of a chart: JSON values, or a TypedDict of them."""
+
+
 class _Rows(str):
     """Rows of data under the text that stands for them while a chart is put together.
 
@@ -84,9 +91,9 @@ class _Rows(str):
     nothing. It tells equal data from others, as rows would.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Datum]
 
-    def __new__(cls, rows: list[dict[str, Any]]) -> _Rows:
+    def __new__(cls, rows: list[Datum]) -> _Rows:
         made = super().__new__(cls, json.dumps(rows, sort_keys=True))
         made.rows = rows
         return made
@@ -108,13 +115,13 @@ def drawable(value: Any) -> Any:
     return _UNDRAWABLE.sub(" ", value) if isinstance(value, str) else value
 
 
-def values(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
+def values(rows: Sequence[Datum]) -> alt.InlineData:
     """Data of a chart, which lie in the specification itself."""
     return alt.InlineData(values=_Rows(list(rows)))
 
 
-def value_axis(unit: str, **more: Any) -> alt.Axis:
-    return alt.Axis(format="%" if unit == "efficiency" else "~g", tickCount=6, **more)
+def value_axis(unit: str) -> alt.Axis:
+    return alt.Axis(format="%" if unit == "efficiency" else "~g", tickCount=6)
 
 
 def axis_title(quantity: str, unit: str) -> str:
@@ -136,9 +143,9 @@ def span(numbers: Sequence[float], room: float = 0.06, through: float | None = 0
     return (low if low == through else low - pad), (high if high == through else high + pad)
 
 
-def colour_of(points: list[dict[str, Any]], legend: bool = True) -> alt.Color:
+def colour_of(families: Iterable[str], legend: bool = True) -> alt.Color:
     """One colour a family, in the order in which they come."""
-    names = list(dict.fromkeys(p["family"] for p in points))
+    names = list(dict.fromkeys(families))
     colours = [QUIET if name == UNKNOWN else COLOURS[i % len(COLOURS)] for i, name in enumerate(names)]
     shown = alt.Legend(title=None, orient="top", columns=5, labelLimit=200) if legend else None
     return alt.Color("family:N", scale=alt.Scale(domain=names, range=colours), legend=shown)

@@ -7,11 +7,13 @@ the documents has, which are another population: the panels share their axes, no
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypedDict
 
 import altair as alt
+from altair.typing import ChartType
 
 from infoplane.report.parts import Figure, draw, theme, words
+from infoplane.report.parts.theme import Datum
 from infoplane.report.text_bound.view import BoundView, Line
 
 WIDTH, NARROW, HEIGHT = 318, 132, 330
@@ -29,7 +31,7 @@ def figure_name(target: int) -> str:
     return "frontier" if target == 1 else f"frontier-next-{target}"
 
 
-def _chart(view: BoundView, target: int) -> Any:
+def _chart(view: BoundView, target: int) -> ChartType:
     panels = {name: lines for name in ("all", "seen") if (lines := view.of(target, name))}
     drawn = [line for lines in panels.values() for line in lines]
     across = max(float(line.frontier.complexity[:, 0].max()) for line in drawn)
@@ -38,11 +40,12 @@ def _chart(view: BoundView, target: int) -> Any:
     pick = alt.selection_point(name="picked_order", fields=["series"], bind="legend")
     titles = {"all": "all positions", "seen": "seen positions: the other half has the k-gram"}
     colour = _colour(sorted({line.frontier.order for line in drawn}))
-    parts: list[Any] = []
+    parts: list[ChartType] = []
     for name, lines in panels.items():
         panel = _panel(lines, domains, colour, pick, hold=not parts, title=titles[name], target=target)
         parts += [panel, _saturation(lines, domains[1], colour)] if name == "all" else [panel]
-    return alt.hconcat(*parts).resolve_scale(color="shared")
+    chart: alt.HConcatChart = alt.hconcat(*parts).resolve_scale(color="shared")
+    return chart
 
 
 def _series(order: int) -> str:
@@ -62,12 +65,12 @@ def _panel(
     lines: list[Line],
     domains: tuple[Domain, Domain],
     colour: alt.Color,
-    pick: Any,
+    pick: alt.Parameter,
     *,
     hold: bool,
     title: str,
     target: int,
-) -> Any:
+) -> ChartType:
     """With `hold`, the panel carries the selection that all listen to."""
     scales = [alt.Scale(domain=list(d), nice=False, zero=False) for d in domains]
     axis = theme.value_axis("nats")
@@ -105,7 +108,7 @@ def _panel(
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
 
 
-def _codes(line: Line) -> list[dict[str, Any]]:
+def _codes(line: Line) -> list[Datum]:
     f = line.frontier
     return [
         {
@@ -121,7 +124,7 @@ def _codes(line: Line) -> list[dict[str, Any]]:
     ]
 
 
-def _diagonal(domains: tuple[Domain, Domain], x: Any, y: Any) -> list[Any]:
+def _diagonal(domains: tuple[Domain, Domain], x: alt.X, y: alt.Y) -> list[ChartType]:
     (_, right), (_, top) = domains
     high = min(right, top)
     ends = alt.Chart(theme.values([{"x": v, "y": v} for v in (0.0, high)]))
@@ -135,7 +138,12 @@ def _diagonal(domains: tuple[Domain, Domain], x: Any, y: Any) -> list[Any]:
     return [line, text.encode(x=x, y=y, text="text:N")]
 
 
-def _saturation(lines: list[Line], domain: Domain, colour: alt.Color) -> Any:
+class _Text(TypedDict):
+    color: str
+    fontSize: int
+
+
+def _saturation(lines: list[Line], domain: Domain, colour: alt.Color) -> ChartType:
     """What is known of I(X_k; Y): a bar for each order, cut off with an arrow where it leaves the axis."""
     top = domain[1]
     rows = []
@@ -170,7 +178,7 @@ def _saturation(lines: list[Line], domain: Domain, colour: alt.Color) -> Any:
         )
     )
     tips = [theme.tip("series", "order"), theme.tip("from", "at least"), theme.tip("to", "at most")]
-    text: dict[str, Any] = {"color": theme.INK, "fontSize": 11}
+    text = _Text(color=theme.INK, fontSize=11)
     layers = [
         bar.mark_bar(width=22, opacity=0.45).encode(x=x, y=y_low, y2="high:Q", color=colour, tooltip=tips),
         # below the bar, or where there is no room on it

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -120,7 +119,7 @@ class BoundView:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """A header, and a row for each frontier; the first two columns are words."""
         header = ["k", "positions", "n", "seen", *(f"{x:g}" for x in PLACES), "end", "saturation"]
-        rows: list[list[Any]] = []
+        rows: list[list[str]] = []
         for line in self.lines:
             f, (x, y) = line.frontier, line.end
             low, high = f.saturation

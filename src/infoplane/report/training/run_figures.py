@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
+import numpy as np
+import numpy.typing as npt
+from altair.typing import ChartType
 
 from infoplane.analysis.training import Series
 from infoplane.report.parts import Figure, draw, theme
+from infoplane.report.parts.theme import Datum
 from infoplane.report.training.run_view import QUANTITIES, RunView
 
 WIDTH, HEIGHT = 680, 430
@@ -35,7 +38,7 @@ def run_figures(view: RunView) -> tuple[Figure, ...]:
 # ---------------------------------------------------------------------- the plane
 
 
-def run_plane(view: RunView) -> Any | None:
+def run_plane(view: RunView) -> ChartType | None:
     """The whole model's path, and the layers of the checkpoint that a slider picks."""
     x, y = view.series.get("complexity"), view.series.get("expressivity")
     if x is None or y is None or x.steps.tolist() != y.steps.tolist():
@@ -56,7 +59,7 @@ def run_plane(view: RunView) -> Any | None:
                     {"step": p["step"], "index": i, "layer": layer, "depth": depth, "x": a.value, "y": b.value}
                 )
     both = [*path, *layers]
-    ax, ay, diagonal = plane_of(both, view.unit)
+    ax, ay, diagonal = plane_of([float(p["x"]) for p in both], [float(p["y"]) for p in both], view.unit)
     last = len(path) - 1
     slider = alt.binding_range(min=0, max=last, step=1, name="checkpoint ")
     picked = alt.param(name="picked", value=last, bind=slider)
@@ -99,9 +102,9 @@ def run_plane(view: RunView) -> Any | None:
     )
 
 
-def plane_of(points: Sequence[dict[str, Any]], unit: str) -> tuple[alt.X, alt.Y, Any]:
-    """Axes of the plane, wide enough for points with `x` and `y`, and the dashed line on which both are equal."""
-    x_domain, y_domain = (list(theme.span([p[k] for p in points], 0.08)) for k in "xy")
+def plane_of(xs: Sequence[float], ys: Sequence[float], unit: str) -> tuple[alt.X, alt.Y, ChartType]:
+    """Axes of the plane, wide enough for points at `xs` and `ys`, and the dashed line on which both are equal."""
+    x_domain, y_domain = (list(theme.span(values, 0.08)) for values in (xs, ys))
     x_title = theme.axis_title("complexity: what is kept about the present token", unit)
     y_title = theme.axis_title("expressivity: what is kept about the next token", unit)
     x_scale, y_scale = (alt.Scale(domain=domain, nice=False, zero=False) for domain in (x_domain, y_domain))
@@ -116,7 +119,7 @@ def plane_of(points: Sequence[dict[str, Any]], unit: str) -> tuple[alt.X, alt.Y,
 # ---------------------------------------------------------------------- over the steps
 
 
-def run_curves(view: RunView) -> Any | None:
+def run_curves(view: RunView) -> ChartType | None:
     """A panel a quantity, two beside each other, the phases of complexity behind all of them."""
     phases = view.phases.get("complexity")
     stretches = (
@@ -128,10 +131,11 @@ def run_curves(view: RunView) -> Any | None:
     if not panels:
         return None
     lines = [alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)]
-    return alt.vconcat(*lines).resolve_scale(color="shared")
+    chart: alt.VConcatChart = alt.vconcat(*lines).resolve_scale(color="shared")
+    return chart
 
 
-def _panel(name: str, series: Series, stretches: Sequence[dict[str, Any]]) -> Any:
+def _panel(name: str, series: Series, stretches: Sequence[Datum]) -> ChartType:
     intervals = series.intervals
     points = []
     for i in range(len(series)):
@@ -177,7 +181,7 @@ def _panel(name: str, series: Series, stretches: Sequence[dict[str, Any]]) -> An
     return alt.layer(*layers).properties(width=330, height=180, title=TITLES[name])
 
 
-def run_layers(view: RunView) -> Any | None:
+def run_layers(view: RunView) -> ChartType | None:
     """Complexity and expressivity of each layer at each checkpoint, as two maps."""
     panels = []
     for name in ("complexity", "expressivity"):
@@ -213,7 +217,7 @@ def run_layers(view: RunView) -> Any | None:
 STEP_LABEL = "format(round(pow(10, datum.value) - 1), '~s')"
 
 
-def step_axis(steps: Sequence[int] | Any) -> alt.X:
+def step_axis(steps: Sequence[int] | npt.NDArray[np.int64]) -> alt.X:
     """The axis of `at`, the places of these steps."""
     axis = alt.Axis(values=ticks_of(steps), labelExpr=STEP_LABEL, grid=False)
     return alt.X("at:Q", title="step", scale=alt.Scale(nice=False, zero=False), axis=axis)
@@ -223,7 +227,7 @@ def place_of(step: float) -> float:
     return math.log10(1 + float(step))
 
 
-def ticks_of(steps: Sequence[int] | Any) -> list[float]:
+def ticks_of(steps: Sequence[int] | npt.NDArray[np.int64]) -> list[float]:
     """Places of 0 and the powers of ten within the steps."""
     first, last = int(min(steps)), int(max(steps))
     wanted = [0, *(10**k for k in range(0, 13))]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from infoplane.analysis.training import MIN_CHECKPOINTS, Phases, Series, Trajectory, find_phases
 from infoplane.errors import ResultError, SettingError
+from infoplane.measurement import Estimate
 
 QUANTITIES = (
     "complexity",
@@ -83,7 +83,7 @@ class RunView:
         first = self.series.get("complexity")
         return first.unit if first is not None else "efficiency"
 
-    def row(self, index: int, quantity: str, layer: str) -> Any | None:
+    def row(self, index: int, quantity: str, layer: str) -> Estimate | None:
         """A row of one measured checkpoint, on the order's own positions."""
         measurement = self.trajectory.measured[index].measurement
         if measurement is None:

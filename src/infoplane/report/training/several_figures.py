@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import altair as alt
+from altair.typing import ChartType
 
 from infoplane.analysis.training import Seeds, Series, Trajectory
 from infoplane.errors import ResultError
@@ -20,9 +21,30 @@ def several_figures(groups: Sequence[Seeds]) -> tuple[Figure, ...]:
     return tuple(draw(name, chart) for name, chart in charts.items() if chart is not None)
 
 
-def runs_plane(groups: Sequence[Seeds]) -> Any | None:
+class _OfARun(TypedDict):
+    configuration: str
+    run: str
+    step: int
+
+
+class PathPoint(_OfARun):
+    """A checkpoint of a run on the plane; `index` is its place among the steps of all runs."""
+
+    index: int
+    x: float
+    y: float
+
+
+class CurvePoint(_OfARun):
+    """A checkpoint of a run, and its value; `at` is its place on the axis of steps."""
+
+    at: float
+    value: float
+
+
+def runs_plane(groups: Sequence[Seeds]) -> ChartType | None:
     """A path for each run, as far as the step that a slider picks."""
-    points, unit = [], "efficiency"
+    points, unit = list[PathPoint](), "efficiency"
     for group in groups:
         for number, run in enumerate(group.runs, start=1):
             x, y = (series_of(run, quantity) for quantity in ("complexity", "expressivity"))
@@ -30,7 +52,14 @@ def runs_plane(groups: Sequence[Seeds]) -> Any | None:
                 continue
             unit = x.unit
             points += [
-                {"configuration": group.name, "run": f"{group.name} {number}", "step": int(s), "x": a, "y": b}
+                {
+                    "configuration": group.name,
+                    "run": f"{group.name} {number}",
+                    "step": int(s),
+                    "index": 0,
+                    "x": a,
+                    "y": b,
+                }
                 for s, a, b in zip(x.steps, x.values.tolist(), y.values.tolist(), strict=True)
             ]
     if not points:
@@ -38,7 +67,7 @@ def runs_plane(groups: Sequence[Seeds]) -> Any | None:
     steps = sorted({p["step"] for p in points})
     for p in points:
         p["index"] = steps.index(p["step"])
-    ax, ay, diagonal = plane_of(points, unit)
+    ax, ay, diagonal = plane_of([p["x"] for p in points], [p["y"] for p in points], unit)
     last = len(steps) - 1
     picked = alt.param(name="picked", value=last, bind=alt.binding_range(min=0, max=last, step=1, name="checkpoint "))
     so_far = "datum.index <= picked"
@@ -65,11 +94,11 @@ def runs_plane(groups: Sequence[Seeds]) -> Any | None:
     )
 
 
-def runs_curves(groups: Sequence[Seeds]) -> Any | None:
+def runs_curves(groups: Sequence[Seeds]) -> ChartType | None:
     """A panel a quantity, two beside each other, a line a run."""
     panels = []
     for quantity in QUANTITIES:
-        points, unit = [], ""
+        points, unit = list[CurvePoint](), ""
         for group in groups:
             for number, run in enumerate(group.runs, start=1):
                 series = series_of(run, quantity)
@@ -93,7 +122,7 @@ def runs_curves(groups: Sequence[Seeds]) -> Any | None:
     return alt.vconcat(*(alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)))
 
 
-def _panel(quantity: str, unit: str, points: list[dict[str, Any]], groups: Sequence[Seeds]) -> Any:
+def _panel(quantity: str, unit: str, points: list[CurvePoint], groups: Sequence[Seeds]) -> ChartType:
     x = step_axis([p["step"] for p in points])
     scale = alt.Scale(domain=list(theme.span([p["value"] for p in points], 0.06, None)), nice=False, zero=False)
     y = alt.Y("value:Q", title=theme.AXIS_TITLES.get(unit, unit), axis=theme.value_axis(unit), scale=scale)

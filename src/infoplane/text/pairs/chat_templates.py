@@ -14,12 +14,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from infoplane.errors import SettingError, TextError
 from infoplane.storage import reason
 from infoplane.text.pairs.preference_pairs import ASSISTANT, USER, Message, Pair
 from infoplane.text.pairs.time_limit import at_most, within
+from infoplane.text.tokenizer_protocol import Tokenizer
 
 CHOICES = ("auto", "yes", "no")
 PLAIN = "\\n\\nHuman: ...\\n\\nAssistant: ..."
@@ -58,7 +59,7 @@ class Format:
     writer: Writer | None
 
 
-def formats(tokenizer: Any, choice: str) -> tuple[Format, Format]:
+def formats(tokenizer: Tokenizer, choice: str) -> tuple[Format, Format]:
     """The formats of conversations and of standard pairs.
 
     Args:
@@ -126,7 +127,7 @@ def write(pair: Pair, answer: Sequence[Message], format: Format) -> Written:
     return Written(text, tuple(spans))
 
 
-def _refuse_powers(tokenizer: Any) -> None:
+def _refuse_powers(tokenizer: Tokenizer) -> None:
     """Refuse a template that computes powers: one may take years, in a step that nothing can interrupt.
 
     Raises:
@@ -134,7 +135,7 @@ def _refuse_powers(tokenizer: Any) -> None:
     """
     from jinja2 import Environment, TemplateError
 
-    templates = tokenizer.chat_template
+    templates = getattr(tokenizer, "chat_template", None)
     with contextlib.suppress(TemplateError):  # of that the writer says what is wrong
         for template in templates.values() if isinstance(templates, dict) else [templates]:
             if any((kind, value) == ("operator", "**") for _, kind, value in Environment().lex(str(template))):
@@ -145,10 +146,10 @@ def _refuse_powers(tokenizer: Any) -> None:
                 )
 
 
-def _template(tokenizer: Any) -> Writer:
+def _template(tokenizer: Tokenizer) -> Writer:
     def of(messages: Sequence[Message], opened: bool) -> str:
         turns = [{"role": m.role, "content": m.content} for m in messages]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened))
+        return str(cast("Any", tokenizer).apply_chat_template(turns, tokenize=False, add_generation_prompt=opened))
 
     return of
 

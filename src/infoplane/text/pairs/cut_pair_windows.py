@@ -12,7 +12,7 @@ filling": the first L tokens of each). Prompts are read besides, twice each.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from infoplane.errors import LabelError, SettingError, TextError, check_whole
 from infoplane.text import CONTEXT, MIN_DEPTH, TOKENS, Windows, prefix_of, tokenizer_facts
 from infoplane.text.pairs.chat_templates import PLAIN, Format, Written, formats, write
 from infoplane.text.pairs.preference_pairs import Pair, Pairs
+from infoplane.text.tokenizer_protocol import Tokenizer
 
 MIN_ANSWER = 8
 """Tokens of an answer that must fit behind its prompt, or all of a shorter one."""
@@ -29,7 +30,7 @@ Ints = npt.NDArray[np.int32]
 
 def make_pair_windows(
     pairs: Pairs,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     tokens: int = TOKENS,
     context: int = CONTEXT,
@@ -97,7 +98,7 @@ def make_pair_windows(
     for start, (_, a) in zip(starts[:-1], both_sides, strict=True):
         is_position[start + a.positions] = True
         is_text[start : start + a.inserted] = False
-    facts = {
+    facts: PairFacts = {
         "pairs": len(read),
         "not_reached": len(pairs) - len(read) - cut.full - cut.bare,
         "context_full": cut.full,
@@ -136,7 +137,24 @@ def make_pair_windows(
     )
 
 
-def _warnings(facts: dict[str, Any]) -> list[str]:
+class PairFacts(TypedDict):
+    """What became of the pairs; all but the last four are counts."""
+
+    pairs: int
+    not_reached: int
+    context_full: int
+    no_tokens: int
+    prompts_truncated: int
+    answers_cut_by_context: int
+    answers_cut_by_budget: int
+    answer_tokens: int
+    chat_template: str
+    prompt_truncate: bool
+    format: str | None
+    format_of_standard: str | None
+
+
+def _warnings(facts: PairFacts) -> list[str]:
     warnings = []
     if facts["format"] == "plain":
         warnings.append(f"no chat template was used: conversations are written as {PLAIN}")
@@ -195,7 +213,7 @@ class _Cut:
     """Cuts written pairs into tokens, and counts what did not fit."""
 
     def __init__(
-        self, tokenizer: Any, context: int, truncate: bool, add_bos: bool | None, include_special: bool
+        self, tokenizer: Tokenizer, context: int, truncate: bool, add_bos: bool | None, include_special: bool
     ) -> None:
         self.tokenizer, self.context, self.truncate, self.add_bos = tokenizer, context, truncate, add_bos
         self.prefix = prefix_of(tokenizer, add_bos)

@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import TextError
-from infoplane.storage import JSON, no_panic, open_bounded, read_parquet, reason, refuse_device
-from infoplane.text import LINES, STREAM_LIMIT, decode_text, load_rows, local_path, parse_row, reading, refuse_parts
+from infoplane.storage import JSON, Json, no_panic, open_bounded, read_parquet, reason, refuse_device
+from infoplane.text import (
+    LINES,
+    STREAM_LIMIT,
+    SourceRecord,
+    decode_text,
+    load_rows,
+    local_path,
+    parse_row,
+    reading,
+    refuse_parts,
+)
 
-Rows = Iterator[tuple[str, Any, str]]
+Rows = Iterator[tuple[str, Json, str]]
 """(name, row, where it stands in words)."""
 
 
-def pair_rows(source: Any, split: str, record: dict[str, Any]) -> Rows:
+def pair_rows(source: str | Path | Iterable[Mapping[str, Any]], split: str, record: SourceRecord) -> Rows:
     """Rows of a source; what it turned out to be is written into `found`.
 
     Raises:
@@ -44,7 +54,7 @@ def pair_rows(source: Any, split: str, record: dict[str, Any]) -> Rows:
     yield from _file(path, record)
 
 
-def _file(path: Path, record: dict[str, Any]) -> Rows:
+def _file(path: Path, record: SourceRecord) -> Rows:
     label = path.name
     gz = path.suffix.lower() == ".gz"
     suffix = Path(path.stem).suffix.lower() if gz else path.suffix.lower()

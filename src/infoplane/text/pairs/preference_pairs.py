@@ -17,13 +17,15 @@ is guessed or passed over, but for answers that are identical or empty, which ar
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from infoplane.errors import TextError, check_whole
+from infoplane.storage import Json
 from infoplane.storage import atomic_files as files
+from infoplane.text import SourceRecord
 from infoplane.text.pairs.pair_files import pair_rows
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
@@ -90,8 +92,12 @@ class Pairs:
         return len(self.pairs)
 
 
+PairSource: TypeAlias = "str | Path | Pairs | Iterable[Mapping[str, Any]]"
+"""Pairs by their name, read already, or as rows."""
+
+
 def read_pairs(
-    source: Any,
+    source: PairSource,
     *,
     split: str = "train",
     config: str | None = None,
@@ -114,7 +120,7 @@ def read_pairs(
         return source
     if limit is not None:
         check_whole("limit", limit, 1)
-    record: dict[str, Any] = {
+    record: SourceRecord = {
         "source": str(source) if isinstance(source, str | Path) else "python",
         "kind": "",
         "split": None,
@@ -148,14 +154,15 @@ def read_pairs(
         raise TextError(
             f"{record['source']} holds half of a surrogate pair, which no text does: mend the file"
         ) from None
-    record |= {"pairs": len(kept), "standard": sum(p.standard for p in kept), **dropped, "sha256": digest}
+    record |= {"pairs": len(kept), "standard": sum(p.standard for p in kept), "sha256": digest}
+    record |= {"identical": dropped["identical"], "empty": dropped["empty"]}
     return Pairs(tuple(kept), record)
 
 
 # ---------------------------------------------------------------------- one row
 
 
-def _pair(row: Any, name: str, where: str) -> Pair | str:
+def _pair(row: Json, name: str, where: str) -> Pair | str:
     """The pair of a row; `identical` or `empty` where there is nothing to tell apart."""
     if not isinstance(row, Mapping):
         raise TextError(f"{where}: expected a row with named columns, found {type(row).__name__}")
@@ -182,7 +189,7 @@ Parts = tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]
 
 
 def _parts(
-    row: Mapping[str, Any],
+    row: Mapping[str, Json],
     column: str | None,
     first: str | tuple[Message, ...],
     second: str | tuple[Message, ...],
@@ -204,7 +211,7 @@ def _parts(
     return (_prompt(row, column, where), first, second), False
 
 
-def _of_strings(row: Mapping[str, Any], column: str | None, chosen: str, rejected: str, where: str) -> Parts:
+def _of_strings(row: Mapping[str, Json], column: str | None, chosen: str, rejected: str, where: str) -> Parts:
     if column is None:
         before, chosen, rejected = _shared_text(chosen, rejected, where)
         prompt: tuple[Message, ...] = (Message(USER, before),)
@@ -213,7 +220,7 @@ def _of_strings(row: Mapping[str, Any], column: str | None, chosen: str, rejecte
     return prompt, (Message(ASSISTANT, chosen),), (Message(ASSISTANT, rejected),)
 
 
-def _is_paired(row: Mapping[str, Any], where: str) -> None:
+def _is_paired(row: Mapping[str, Json], where: str) -> None:
     missing = [side for side in ("chosen", "rejected") if side not in row]
     if not missing:
         return
@@ -226,7 +233,7 @@ def _is_paired(row: Mapping[str, Any], where: str) -> None:
     raise TextError(f"{where}: no column {' and no column '.join(map(repr, missing))}; it has: {has}")
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: Json, where: str) -> str:
     if not isinstance(value, str):
         raise TextError(
             f"{where}: content is {type(value).__name__}, expected a string; images and other parts are not measured"
@@ -234,11 +241,10 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
-def _message(value: Any, where: str) -> Message:
-    keys = next(
-        (k for k in (("role", "content"), ("from", "value")) if isinstance(value, Mapping) and k[0] in value), None
-    )
-    if keys is None:
+def _message(value: Json, where: str) -> Message:
+    pairs = (("role", "content"), ("from", "value"))
+    keys = next((k for k in pairs if isinstance(value, Mapping) and k[0] in value), None)
+    if keys is None or not isinstance(value, Mapping):
         raise TextError(
             f"{where}: expected a message with role and content, or from and value, found {str(value)[:60]!r}"
         )
@@ -248,7 +254,7 @@ def _message(value: Any, where: str) -> Message:
     return Message(role, _text(value.get(keys[1]), where))
 
 
-def _messages(values: Any, where: str) -> tuple[Message, ...]:
+def _messages(values: Json, where: str) -> tuple[Message, ...]:
     if isinstance(values, Mapping):
         values = [values]
     if not isinstance(values, Sequence) or not values:
@@ -256,7 +262,7 @@ def _messages(values: Any, where: str) -> tuple[Message, ...]:
     return tuple(_message(value, f"{where}, message {i}") for i, value in enumerate(values, start=1))
 
 
-def _answer(value: Any, where: str) -> str | tuple[Message, ...]:
+def _answer(value: Json, where: str) -> str | tuple[Message, ...]:
     return value if isinstance(value, str) else _messages(value, where)
 
 

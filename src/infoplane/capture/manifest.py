@@ -1,0 +1,40 @@
+"""What the manifest of a capture holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+
+class PointsRecord(TypedDict):
+    """One set of reference points: m points in d dimensions, their temperature and their hash."""
+
+    seed: int | None
+    m: int
+    d: int
+    calibration: str
+    eps: float
+    hash: str
+
+
+class Manifest(TypedDict):
+    """The manifest of a capture; keys are those of `manifest.json`.
+
+    `shards` are the windows (first, last + 1) of each shard; `text` is the hash of the text of the windows, `run_id`
+    that of everything that decides the numbers, and `batch_tokens` the tokens of a batch, as asked at first.
+    """
+
+    schema: str
+    run_id: str
+    model: Mapping[str, Any]
+    windows: Mapping[str, Any]
+    windows_hash: str
+    documents: list[str]
+    text: str
+    layers: list[str]
+    points: list[PointsRecord]
+    loss: bool
+    warnings: list[str]
+    shards: list[list[int]]
+    versions: Mapping[str, str | None]
+    batch_tokens: int
