@@ -13,7 +13,7 @@ from scipy import sparse
 
 from infoplane.bottleneck.backoff import Ladder, Piece, Rung
 from infoplane.bottleneck.blahut_arimoto import anneal
-from infoplane.bottleneck.frontier import hull
+from infoplane.bottleneck.frontier_curve import hull
 
 
 def curve(joint: np.ndarray, m: int) -> np.ndarray:

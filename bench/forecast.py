@@ -16,7 +16,6 @@ from synthetic import models, regression
 
 from infoplane.analysis.forecasting.correlations import correlations
 from infoplane.analysis.forecasting.family_ridge import families_for, fit_ridge
-from infoplane.analysis.forecasting.forecasts import forecast
 from infoplane.analysis.forecasting.partial_correlations import partials
 from infoplane.analysis.forecasting.printed_correlations import (
     N_PUBLISHED,
@@ -25,6 +24,7 @@ from infoplane.analysis.forecasting.printed_correlations import (
     fisher_interval,
     published_p,
 )
+from infoplane.analysis.forecasting.structure_forecast import forecast
 from infoplane.analysis.forecasting.validation import BOTH
 
 

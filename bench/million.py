@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 
 from infoplane.capture.folder import SCHEMA, content, shard_path
+from infoplane.capture.new_manifest import plan_shards
 from infoplane.capture.stored_capture import Capture, open_capture
-from infoplane.capture.writer import plan_shards
 from infoplane.storage import atomic_files as files
 from infoplane.text.windows import Windows
 

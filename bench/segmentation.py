@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 import infoplane
 from infoplane.analysis.comparison.comparing import compare
 from infoplane.measurement.members import Member
@@ -27,6 +29,7 @@ from infoplane.text.documents import read_text
 def fewer_merges(folder: Path, merges: int) -> str:
     """A tokenizer of the same vocabulary that stops merging early, in a folder."""
     whole = load_tokenizer("smollm2-135m")
+    assert isinstance(whole, PreTrainedTokenizerBase)
     whole.save_pretrained(folder)
     place = folder / "tokenizer.json"
     record = json.loads(place.read_text("utf-8"))

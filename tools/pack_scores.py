@@ -2,7 +2,7 @@
 
 FOLDER holds the CSV files named below. Each is checked (its columns, one line a row, numbers where numbers must be) and
 written as it is, gzipped with no time stamp, so that the same table gives the same bytes. What a table means, and which
-of its cells are not believed, is said in `infoplane.analysis.scores.published_tables`.
+of its cells are not believed, is said in `infoplane.analysis.scores.table_list`.
 """
 
 from __future__ import annotations

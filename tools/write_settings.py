@@ -19,7 +19,8 @@ from infoplane.analysis.training import MonitorSettings, TraceSettings
 from infoplane.bottleneck import BoundSettings
 from infoplane.engines import WorkSettings
 from infoplane.measurement import InputSettings, MeasureSettings
-from infoplane.settings import Setting, Settings, as_text
+from infoplane.setting_spelling import as_text
+from infoplane.settings import Setting, Settings
 
 SOURCE = Path(__file__).parent.parent / "src/infoplane"
 NOT_FLAT = ("tokenizer", "engine")

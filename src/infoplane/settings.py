@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar, get_type_hints
 
 from infoplane.errors import SettingError
 from infoplane.setting_kinds import Kind, Value
+from infoplane.setting_spelling import KEYWORDS, Spelling
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,37 +109,6 @@ class Setting:
             return value  # type: ignore[return-value]  # the kind has just vouched for it
         written = (spelling or KEYWORDS).written(self, value)
         raise SettingError(f"{label}{written}: expected {self.declared.kind.words}")
-
-
-@dataclass(frozen=True)
-class Spelling:
-    """How a setting is written in one of the places where it can be given.
-
-    Attributes:
-        name: of a setting there.
-        written: a setting with its value, as messages quote it.
-    """
-
-    name: Callable[[Setting], str]
-    written: Callable[[Setting, object], str]
-
-
-def _python(value: object) -> str:
-    return repr(list(value) if isinstance(value, tuple) else value)
-
-
-_EMPTY = "''"
-KEYWORDS = Spelling(lambda one: one.name, lambda one, value: f"{one.name} = {_python(value)}")
-"""In Python."""
-KEYS = Spelling(lambda one: one.key, lambda one, value: f"{one.key} = {_python(value)}")
-"""In a file."""
-OPTIONS = Spelling(lambda one: one.option, lambda one, value: f"{one.option} {as_text(value) or _EMPTY}")
-"""On the command line."""
-
-
-def as_text(value: object) -> str:
-    """A value as it stands on the command line."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.bottleneck.backoff import Ladder, Piece, Rung, choose_alphas
 from infoplane.bottleneck.blahut_arimoto import anneal
 from infoplane.bottleneck.cross_fitting import halves
-from infoplane.bottleneck.frontier import Frontier, fit_frontiers, hull
+from infoplane.bottleneck.frontier import fit_frontiers
+from infoplane.bottleneck.frontier_curve import Frontier, hull
 from infoplane.bottleneck.text_bound import Bound, bound_of, stored_or_fitted
 from infoplane.capture.stored_capture import Capture
 from infoplane.errors import ResultError, SettingError, TextError

@@ -21,8 +21,9 @@ from tiny import byte_tokenizer, tiny_model
 
 import infoplane
 from infoplane.capture import writer as capturing
+from infoplane.capture.new_manifest import plan_shards
 from infoplane.capture.stored_capture import open_capture
-from infoplane.capture.writer import plan_shards, write_capture
+from infoplane.capture.writer import write_capture
 from infoplane.errors import CaptureError, LabelError, ModelError, SettingError
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.measurement.asking import measure_capture

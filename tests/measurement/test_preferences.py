@@ -30,7 +30,8 @@ from infoplane.models.tokenizer_loading import load_tokenizer
 from infoplane.report.measurement.writing import render_report
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text
-from infoplane.text.pairs.cut_pair_windows import PairRows, make_pair_windows
+from infoplane.text.pairs.cut_pair_windows import make_pair_windows
+from infoplane.text.pairs.pair_rows import PairRows
 from infoplane.text.pairs.preference_pairs import ASSISTANT, SYSTEM, USER, Message, read_pairs
 
 CHAT = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.bottleneck.frontier import Frontier
+from infoplane.bottleneck.frontier_curve import Frontier
 from infoplane.bottleneck.text_bound import Bound
 
 SEEN = {1: 0.76, 2: 0.24, 3: 0.05}

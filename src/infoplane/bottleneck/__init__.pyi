@@ -1,7 +1,7 @@
 from .bound_settings import BoundSettings as BoundSettings
 from .cross_fitting import Positions as Positions
 from .cross_fitting import halves as halves
-from .frontier import Frontier as Frontier
+from .frontier_curve import Frontier as Frontier
 from .text_bound import JSON_NAME as JSON_NAME
 from .text_bound import TABLE_NAME as TABLE_NAME
 from .text_bound import Bound as Bound

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from infoplane.bottleneck.bound_settings import MAX_ORDER, BoundSettings
-from infoplane.bottleneck.frontier import Frontier, fit_frontiers
+from infoplane.bottleneck.frontier import fit_frontiers
+from infoplane.bottleneck.frontier_curve import Frontier
 from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
 from infoplane.models import TokenizerSource, load_tokenizer

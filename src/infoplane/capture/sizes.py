@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.memory_plan import capturing, reduction
-from infoplane.capture.writer import SHARD_TOKENS
+from infoplane.capture.new_manifest import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole
 from infoplane.information import ReferencePoints, check_calibration
 from infoplane.storage import free_memory, parse_size, spoken_size

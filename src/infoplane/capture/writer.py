@@ -8,9 +8,8 @@ same run write the same arrays. The run id is the hash of everything that decide
 from __future__ import annotations
 
 import platform
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +20,9 @@ from safetensors import numpy as st
 from infoplane.capture.folder import (
     ARRAYS,
     MANIFEST,
-    SCHEMA,
     WINDOWS,
     begun,
     claim,
-    content,
     holds,
     is_whole,
     read_manifest,
@@ -34,30 +31,18 @@ from infoplane.capture.folder import (
     write_shard,
 )
 from infoplane.capture.manifest import Manifest
+from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
 from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
-from infoplane.storage import Json, forget_copies, is_address, to_path, versions
 from infoplane.storage import atomic_files as files
+from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
     from infoplane.capture.forward_pass import BatchSize
     from infoplane.information import ReferencePoints
     from infoplane.models import Facts, Layer, Model
-
-SHARD_TOKENS = 8192
-
-
-def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, int]]:
-    """Consecutive windows (first, last + 1) of about `size` tokens each; the plan depends on the windows alone."""
-    plan, first = [], 0
-    while first < len(windows):
-        end = windows.starts[first] + size
-        last = max(first + 1, int(np.searchsorted(windows.starts, end, side="right")) - 1)
-        plan.append((first, last))
-        first = last
-    return plan
 
 
 def write_capture(
@@ -126,7 +111,7 @@ def capture_with(
     folder = to_path(folder)
     facts.check_tokens(windows)
     loss, said = facts.check_loss(loss)
-    manifest = _manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
+    manifest = manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
     manifest["warnings"] += said
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
     claim(folder, manifest, force)
@@ -274,52 +259,6 @@ def hold_capture(
     size, to = BatchSize(), len(windows)
     held = assign_windows(model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
-    manifest = _manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS, size.asked)
+    manifest = manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS, size.asked)
     manifest["warnings"] += [*said, *([size.warning] if size.warning else [])]
     return Capture(None, manifest, windows, held)
-
-
-def _manifest_of(
-    model: Facts,
-    windows: Windows,
-    points: Sequence[ReferencePoints],
-    layers: Sequence[str],
-    loss: bool,
-    size: int,
-    batch: int,
-) -> Manifest:
-    named = list(layers)
-    decides = {
-        "schema": SCHEMA,
-        # a place is not what decides numbers, where a hash vouches for what lay there
-        "model": {k: v for k, v in model.provenance.items() if k not in _places(model.provenance)},
-        "windows_hash": windows.hash,
-        "points": [p.hash for p in points],
-        "layers": named,
-        "loss": loss,
-        "versions": versions("torch", "transformers"),
-    }
-    return {
-        "schema": SCHEMA,
-        "run_id": files.hash_of(decides),
-        "model": dict(model.provenance),
-        "windows": dict(windows.provenance),
-        "windows_hash": windows.hash,
-        "documents": list(windows.documents),
-        "text": content(text_of(windows)),
-        "layers": named,
-        "points": [
-            {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
-            for p in points
-        ],
-        "loss": loss,
-        "warnings": list(model.warnings),
-        "shards": [list(s) for s in plan_shards(windows, size)],
-        "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
-        "batch_tokens": batch,
-    }
-
-
-def _places(provenance: Mapping[str, Json]) -> tuple[str, ...]:
-    vouched = any(provenance.get(k) for k in ("file_sha256", "weights_sha256", "commit"))
-    return ("source", "name", "revision") if vouched else ()

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infoplane.cli import options as o
+from infoplane.cli.kept_capture import capture_place
 from infoplane.cli.measure_summary import show
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.settings_options import with_settings, without_engine
-from infoplane.cli.terminal import bars, given, pair, quiet, say, short, tell
+from infoplane.cli.terminal import bars, pair, quiet, say, short, tell
 from infoplane.engines import WorkSettings, using
 from infoplane.errors import SettingError
-from infoplane.measurement import InputSettings, MeasureSettings, QuestionSettings
+from infoplane.measurement import InputSettings, MeasureSettings
 from infoplane.storage import atomic_files as files
 from infoplane.storage import check_free, is_address, reach_location
 from infoplane.storage import working_folders as work_folders
@@ -77,7 +78,7 @@ def measure(
         raise SettingError(
             "--baseline random-init measures the untrained twin beside the model: leave --random-init out"
         )
-    capture = _capture_place(ctx, model, capture)
+    capture = capture_place(ctx, model, capture)
     labels = {name: read_column(path) for name, path in map(pair, label or [])}
     results = _Results.at(out, model, capture, as_json, force, bool(baseline))
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
@@ -90,38 +91,6 @@ def measure(
             measurement, twin = command.run(model, command.read(source), capture, results)
     if measurement is not None:
         results.give(measurement, twin)
-
-
-def _capture_place(ctx: typer.Context, model: str | None, capture: Path | None) -> Path | None:
-    """Where a capture is kept, or lies already; refused before anything is made."""
-    capture = None if capture is None else reach_location(capture, "--capture", writes=False)
-    if capture is not None and work_folders.is_beside(capture):
-        raise SettingError(
-            f"--capture {capture}: folders of that name are infoplane's own, and are removed; name another"
-        )
-    if model is None:
-        _check_capture_only(ctx, capture)
-    return capture
-
-
-def _check_capture_only(ctx: typer.Context, capture: Path | None) -> None:
-    """Refuse what only a model can be asked: a capture has its own text, layers and reference points.
-
-    Raises:
-        SettingError: no capture to ask either, or an option that says how one is made.
-    """
-    if capture is None or not (capture / "manifest.json").exists():
-        what = "no model is named" if capture is None else f"{capture} holds no capture to ask, and no model is named"
-        raise SettingError(
-            f"{what}: name one, such as smollm2-135m, a hub id, a folder or a .gguf file; or --capture with the folder "
-            "of a capture that was kept"
-        )
-    making = {*InputSettings.settings(), *MeasureSettings.settings()} - {*QuestionSettings.settings()}
-    if options := given(ctx, {*making, "baseline", "batch"}):
-        raise SettingError(
-            f"{capture} was captured with its own text, model and reference points, so {', '.join(options)} can say "
-            "nothing more: leave that out, or name the model too"
-        )
 
 
 @dataclass(frozen=True)
@@ -253,7 +222,7 @@ class _Command:
         """The measurements of a model and, where it is asked for, of its untrained twin; None where they are there."""
         from infoplane.measurement import measure, of_the_twin
         from infoplane.models import weights_of
-        from infoplane.text import ReadSettings, Text
+        from infoplane.text import BUILT_IN, ReadSettings, Text
 
         loading = self.settings.loading
         vouched: dict[str, str] = {}
@@ -266,22 +235,26 @@ class _Command:
         # what is made on the way does not travel, but workers have to share it
         shared = results.writes and (self.engine.sends or not is_address(results.folder))
         made = {name: work_folders.beside(results.folder / name) for name in ("capture", "baseline-capture")}
-        more: dict[str, Any] = {"documents": read} if isinstance(read, Text) else {"preferences": read}
-        more |= {
-            "labels": self.labels,
-            "force": self.force,
-            "work": self.work,
-            "engine": self.engine,
-            "progress": self.progress,
-        }
+
+        def of(settings: MeasureSettings, kept: Path | None) -> Measurement:
+            return measure(
+                model,
+                read if isinstance(read, Text) else BUILT_IN,
+                settings,
+                preferences=None if isinstance(read, Text) else read,
+                labels=self.labels,
+                capture=kept,
+                force=self.force,
+                work=self.work,
+                engine=self.engine,
+                progress=self.progress,
+            )
+
         settings = replace(self.settings, reading=ReadSettings())  # the text is read
-        measurement = measure(
-            model, settings=settings, capture=capture or (made["capture"] if shared else None), **more
-        )
+        measurement = of(settings, capture or (made["capture"] if shared else None))
         twin = None
         if results.with_twin:
-            kept = made["baseline-capture"] if shared else None
-            twin = measure(model, settings=of_the_twin(measurement, settings), capture=kept, **more)
+            twin = of(of_the_twin(measurement, settings), made["baseline-capture"] if shared else None)
         loaded = measurement.provenance["model"]
         vouched = vouched or {k: loaded[k] for k in ("file_sha256", "adapter_sha256", "commit") if loaded.get(k)}
         return _asked(measurement, self._request(read, vouched, model)), twin

@@ -12,7 +12,8 @@ from pathlib import Path
 import typer
 
 from infoplane.errors import ResultError
-from infoplane.settings import Settings, as_text
+from infoplane.setting_spelling import as_text
+from infoplane.settings import Settings
 from infoplane.storage import atomic_files as files
 from infoplane.storage import check_free, check_kind, deciding_versions, differences
 

@@ -15,7 +15,8 @@ import typer
 from infoplane.engines import WorkSettings
 from infoplane.errors import SettingError
 from infoplane.setting_kinds import Value
-from infoplane.settings import KEYS, OPTIONS, Setting, Settings, as_text, check_given
+from infoplane.setting_spelling import KEYS, OPTIONS, as_text
+from infoplane.settings import Setting, Settings, check_given
 from infoplane.storage import JSON, parse_toml, read_text, reason
 
 P = ParamSpec("P")

@@ -26,9 +26,9 @@ from .source import ModelSource as ModelSource
 from .source import Source as Source
 from .source import TokenizerSource as TokenizerSource
 from .structure import find_structure as find_structure
-from .structure import state_in as state_in
 from .tokenizer_loading import load_tokenizer as load_tokenizer
 from .tokenizer_loading import tokenizer_folder as tokenizer_folder
 from .tokenizer_loading import tokenizer_key as tokenizer_key
 from .tokenizer_loading import words_of as words_of
+from .trial_passes import state_in as state_in
 from .weight_files import folder_hash as folder_hash

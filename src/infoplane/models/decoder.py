@@ -7,25 +7,24 @@ that came before.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from infoplane.errors import ModelError
 from infoplane.models.adapters import refuse_wrapped
+from infoplane.models.language_head import logits_by
 from infoplane.models.layers import Layer
 from infoplane.models.module_config import text_config
+from infoplane.models.module_hashes import active_adapters, config_hash, unsaved_state, weights_hash
 from infoplane.models.running import refuse_sharded
-from infoplane.models.structure import Structure, find_structure, logits_by, run_decoder
-from infoplane.storage import Json
+from infoplane.models.structure import Structure, find_structure
+from infoplane.models.trial_passes import run_decoder
 from infoplane.text import Tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftConfig
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
     from infoplane.text import Windows
 
@@ -127,7 +126,7 @@ class Model:
     def from_module(cls, module: torch.nn.Module, tokenizer: Tokenizer | None = None, name: str | None = None) -> Model:
         """Wrap a loaded model; its weights are hashed, since no file vouches for them."""
         refuse_sharded(module)
-        provenance = {"source": "module", "name": name or type(module).__name__, "weights_sha256": _hash(module)}
+        provenance = {"source": "module", "name": name or type(module).__name__, "weights_sha256": weights_hash(module)}
         return checked(module, tokenizer, provenance)
 
     @property
@@ -197,74 +196,6 @@ class Model:
         return logits_by(self.module, self.structure.head, states)
 
 
-def _hash(module: torch.nn.Module) -> str:
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _state(module: torch.nn.Module) -> list[Json]:
-    """What decides numbers and stands in no weight: adapters as they are set, hooks, and buffers that are not saved."""
-    parts: list[Json] = []
-    saved = set(module.state_dict())
-    for name, part in module.named_modules():
-        active = getattr(type(part), "active_adapters", None)
-        if isinstance(active, property) and isinstance(getattr(type(part), "disable_adapters", None), property):
-            scaling = dict(getattr(part, "scaling", None) or {})
-            parts.append(
-                [
-                    name,
-                    list(part.active_adapters),
-                    bool(part.disable_adapters),
-                    list(getattr(part, "merged_adapters", ())),
-                    scaling,
-                ]
-            )
-        parts += [[name, _named(hook)] for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())]
-    for name, buffer in module.named_buffers():
-        if name not in saved and not buffer.is_meta:
-            parts.append([name, hashlib.sha256(buffer.detach().float().cpu().numpy().tobytes()).hexdigest()])
-    return parts
-
-
-def _named(hook: Callable[..., object]) -> str:
-    return f"{getattr(hook, '__module__', '')}.{getattr(hook, '__qualname__', type(hook).__name__)}"
-
-
-_NAMES = ("_name_or_path", "_commit_hash", "transformers_version", "dtype", "torch_dtype")
-
-
-def _adapters(module: torch.nn.Module) -> list[PeftConfig]:
-    """Configs of the adapters that are active in a module of PEFT."""
-    configs = getattr(module, "peft_config", None)
-    if not isinstance(configs, Mapping):
-        return []
-    active = getattr(module, "active_adapters", None)  # of transformers' own modules a method, which names none here
-    return [config for name, config in configs.items() if not isinstance(active, list) or name in active]
-
-
-def _hash_of_config(config: PreTrainedConfig, adapters: Sequence[PeftConfig] = (), state: Sequence[Json] = ()) -> str:
-    """SHA-256 of what the config says beside names: rotation, capping and kinds of attention are in no weight.
-
-    Nor are the adapters of a module, its hooks, and buffers that are not saved: `state`, of a module that was loaded.
-    """
-    entries = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
-    entries["attention"] = getattr(config, "_attn_implementation", None)
-    if adapters:
-        entries["adapters"] = [adapter.to_dict() for adapter in adapters]
-    if state:
-        entries["state"] = state
-
-    def plain(value: object) -> Json:
-        return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
-
-    return hashlib.sha256(json.dumps(entries, sort_keys=True, default=plain).encode()).hexdigest()
-
-
 def checked(
     module: torch.nn.Module, tokenizer: Tokenizer | None, where: Mapping[str, Any], no_head: str | None = None
 ) -> Model:
@@ -281,7 +212,7 @@ def checked(
         )
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{type(module).__name__} is an encoder-decoder; expected a decoder-only language model")
-    for adapter in _adapters(module):
+    for adapter in active_adapters(module):
         refuse_wrapped(adapter, type(module).__name__)
     structure = find_structure(module)
     if no_head is not None:
@@ -296,8 +227,8 @@ def checked(
         "width": structure.width,
         "blocks": sum(layer.name.startswith("block.") for layer in layers),
         "vocabulary": int(text.vocab_size),
-        "config_sha256": _hash_of_config(
-            config, _adapters(module), _state(module) if where.get("source") == "module" else ()
+        "config_sha256": config_hash(
+            config, active_adapters(module), unsaved_state(module) if where.get("source") == "module" else ()
         ),
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "device": parameter.device.type,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from infoplane.errors import ModelError
 from infoplane.models.adapters import NO_DECODER
 from infoplane.models.module_config import output_embeddings, text_config
+from infoplane.models.weight_keys import BLOCK, block_numbers, common_prefix, few, ranges
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -37,7 +38,6 @@ _QUANTISED = re.compile(
     r"\.(weight_scale(_inv|_2)?|input_scale|scales?|scale_inv|qweight|qzeros|g_idx|SCB|weight_packed|weight_shape|"
     r"weight_format|absmax|weight\.(absmax|quant_map|nested_\w+|quant_state\.\w+))$"
 )
-_BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def check_report(
     no_head = (
         f"{name} holds no weights of the head ({lacked[0]}), which is not tied to the embedding" if lacked else None
     )
-    warnings = [f"the files lack {_few(made)}: constants that were read as the class makes them"] if made else []
+    warnings = [f"the files lack {few(made)}: constants that were read as the class makes them"] if made else []
     return Lack(no_head, (*warnings, *_left_over(unexpected, module)))
 
 
@@ -107,7 +107,7 @@ def refuse_sizes(config: PreTrainedConfig, name: str, types: Mapping[str, str]) 
     """
     text = config.get_text_config()
     blocks = getattr(text, "num_hidden_layers", 0)
-    held = max(_block_numbers(types), default=-1) + 1
+    held = max(block_numbers(types), default=-1) + 1
     if isinstance(blocks, int) and blocks > max(_MOST_BLOCKS if not held else 4 * held + 64, 0):
         there = f"its files hold {held}" if held else f"no model has more than {_MOST_BLOCKS:,}"
         raise ModelError(
@@ -196,7 +196,7 @@ def _refuse_quantised(unexpected: Collection[str], name: str, method: str | None
             else f"this version of transformers did not read them as {method!r}, the method that its config names"
         )
         raise ModelError(
-            f"{name} holds quantised weights ({_few(scales)}), and {why}: they would be read without their scales; "
+            f"{name} holds quantised weights ({few(scales)}), and {why}: they would be read without their scales; "
             "mend that entry, or convert the weights"
         )
 
@@ -216,7 +216,7 @@ def _refuse_unscaled(types: Mapping[str, str], name: str, method: str | None) ->
     ]
     if bare:
         raise ModelError(
-            f"{name} holds {len(bare)} weights of type {types[bare[0]]} without their scales ({_few(bare)}): they "
+            f"{name} holds {len(bare)} weights of type {types[bare[0]]} without their scales ({few(bare)}): they "
             "are not the numbers that the model was trained to; get the whole model, or convert it anew"
         )
 
@@ -231,7 +231,7 @@ def _refuse_two_sets(types: Mapping[str, str], module: PreTrainedModel, name: st
 
 
 def _missing(keys: Collection[str], unexpected: Collection[str], module: PreTrainedModel, name: str) -> str:
-    message = f"{name} lacks {len(keys)} weights of the model ({_few(keys)}), which would be drawn at random: "
+    message = f"{name} lacks {len(keys)} weights of the model ({few(keys)}), which would be drawn at random: "
     if part := re.search(r"-(\d{5})-of-(\d{5})\.gguf$", name):
         return (
             f"{message}it is part {int(part[1])} of {int(part[2])} of a split file; merge them first, with "
@@ -242,15 +242,15 @@ def _missing(keys: Collection[str], unexpected: Collection[str], module: PreTrai
         bare = {".".join(part for part in key.split(".") if part != wrapper) for key in unexpected}
         if len(bare & wanted) > len(wanted) // 2:
             return (
-                f"{message}the keys of the file hold {wrapper!r}, which {maker} puts there ({_few(unexpected, 1)}); "
+                f"{message}the keys of the file hold {wrapper!r}, which {maker} puts there ({few(unexpected, 1)}); "
                 "save the inner module, or rename the keys without it"
             )
-    if prefix := _common_prefix(wanted, unexpected):
-        return f"{message}the keys of the file begin with {prefix!r} ({_few(unexpected, 1)}); rename them without it"
-    have, blocks = _block_numbers(unexpected), _block_numbers(keys)
-    others = f"; it holds {_few(unexpected)} in their place" if unexpected else ""
+    if prefix := common_prefix(wanted, unexpected):
+        return f"{message}the keys of the file begin with {prefix!r} ({few(unexpected, 1)}); rename them without it"
+    have, blocks = block_numbers(unexpected), block_numbers(keys)
+    others = f"; it holds {few(unexpected)} in their place" if unexpected else ""
     if blocks and not have:
-        of = f"block {_ranges(blocks)} of {_count(module)}"
+        of = f"block {ranges(blocks)} of {_count(module)}"
         return f"{message}they are of {of}{others}; get the whole model, or mend its config"
     return f"{message}expected all of them in its files{others}; get the whole model, or the config that belongs to it"
 
@@ -264,19 +264,19 @@ def _left_over(unexpected: Collection[str], module: PreTrainedModel) -> tuple[st
         key for key in unexpected if not (_OTHER_SENSES.search(key) or NO_DECODER.search(key) or _BUFFERS.search(key))
     ]
     count = _count(module)
-    beyond = [key for key in left if (match := _BLOCK.search(key)) and count is not None and int(match[1]) >= count]
+    beyond = [key for key in left if (match := BLOCK.search(key)) and count is not None and int(match[1]) >= count]
     warnings = []
     if beyond and count is not None:
-        warnings.append(_more_blocks(_block_numbers(beyond), count))
+        warnings.append(_more_blocks(block_numbers(beyond), count))
     if rest := [key for key in left if key not in beyond]:
-        warnings.append(f"the file holds {len(rest)} weights that this architecture has no place for: {_few(rest)}")
+        warnings.append(f"the file holds {len(rest)} weights that this architecture has no place for: {few(rest)}")
     return tuple(warnings)
 
 
 def _more_blocks(numbers: Collection[int], said: int) -> str:
     return (
         f"the config says {said} blocks, and the file holds weights of block "
-        f"{_ranges([n for n in numbers if n >= said])} too: they were left out, so this is a part of the model"
+        f"{ranges([n for n in numbers if n >= said])} too: they were left out, so this is a part of the model"
     )
 
 
@@ -295,37 +295,6 @@ def _head_keys(module: PreTrainedModel) -> set[str]:
     return {key for key, p in module.named_parameters(remove_duplicate=False) if id(p) in own}
 
 
-def _common_prefix(wanted: Collection[str], unexpected: Collection[str]) -> str | None:
-    counts: dict[str, int] = {}
-    for key in unexpected:
-        for want in wanted:
-            if key.endswith("." + want):
-                prefix = key[: -len(want)]
-                counts[prefix] = counts.get(prefix, 0) + 1
-    prefix, count = max(counts.items(), key=lambda entry: entry[1], default=("", 0))
-    return prefix if count > len(wanted) // 2 else None
-
-
-def _block_numbers(keys: Iterable[str]) -> set[int]:
-    return {int(match[1]) for key in keys if (match := _BLOCK.search(key))}
-
-
 def _count(module: PreTrainedModel) -> int | None:
     count = getattr(text_config(module), "num_hidden_layers", None)
     return count if isinstance(count, int) else None
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """`2, 5 to 7`."""
-    runs: list[list[int]] = []
-    for n in sorted(numbers):
-        if runs and n == runs[-1][1] + 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs)
-
-
-def _few(keys: Collection[str], count: int = 3) -> str:
-    shown = sorted(keys)[:count]
-    return ", ".join(shown) + (", ..." if len(keys) > count else "")

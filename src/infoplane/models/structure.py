@@ -10,22 +10,30 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from infoplane.errors import ModelError, spoken
+from infoplane.models.language_head import find_head
 from infoplane.models.layers import EMBED, FINAL_NORM, Layer, streams_of
 from infoplane.models.module_config import text_config
-from infoplane.models.running import evaluating, out_of_memory, replaced
+from infoplane.models.running import evaluating
+from infoplane.models.trial_passes import (
+    SAME,
+    arguments,
+    first_states,
+    raise_memory,
+    run_decoder,
+    same,
+    slack_of,
+    state_in,
+    trial_ids,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from infoplane.models.layers import Passed
 
-_TOKENS = 8
-_SAME = 0.1
-"""How far states, relative to their norm, may be from those within the whole model: a Trainer runs that in bfloat16
-while the part alone runs in float32. Another decoder is not near."""
 _SIZES = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers", "num_decoder_layers")
 
 
@@ -59,30 +67,19 @@ def find_structure(module: torch.nn.Module) -> Structure:
     import torch
 
     with torch.no_grad(), evaluating(module):
-        ids = _ids(module)
-        whole = _Whole.run(module, ids)
+        ids = trial_ids(module)
+        whole = Whole.run(module, ids)
         backbone, states = _decoder(module, ids, whole)
         _check_causal(module, states)
         layers, width = _layers(backbone, ids)
-        return Structure(backbone, layers, width, **_head(module, backbone, ids, whole, states))
-
-
-def _ids(module: torch.nn.Module) -> torch.Tensor:
-    """(2, 8) token ids; the second row differs from the first in the last one only."""
-    import torch
-
-    size = int(text_config(module).vocab_size)
-    first = torch.arange(2, 2 + _TOKENS, device=next(module.parameters()).device) % size
-    second = first.clone()
-    second[-1] = (int(first[-1]) + 7) % size
-    return torch.stack((first, second))
+        return Structure(backbone, layers, width, **find_head(module, backbone, ids, whole, states))
 
 
 # ---------------------------------------------------------------------- running
 
 
 @dataclass(eq=False)
-class _Whole:
+class Whole:
     """A pass through the whole model.
 
     Attributes:
@@ -96,11 +93,11 @@ class _Whole:
     error: str | None = None
 
     @classmethod
-    def run(cls, module: torch.nn.Module, ids: torch.Tensor) -> _Whole:
+    def run(cls, module: torch.nn.Module, ids: torch.Tensor) -> Whole:
         parts: dict[int, torch.Tensor] = {}
 
         def note(part: torch.nn.Module, args: tuple[Passed, ...], output: Passed) -> None:
-            states = _first(output)
+            states = first_states(output)
             if states is not None:
                 parts[id(part)] = states
 
@@ -109,57 +106,12 @@ class _Whole:
                 if part is not module:
                     stack.callback(part.register_forward_hook(note).remove)
             try:
-                out = module(**_arguments(ids))
+                out = module(**arguments(ids))
             except Exception as error:  # a model's own code may raise anything
-                _raise_memory(error)
+                raise_memory(error)
                 return cls(None, parts, spoken(error))
         logits = getattr(out, "logits", None)
         return cls(logits if logits is not None and logits.ndim == 3 else None, parts)
-
-
-def run_decoder(backbone: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
-    states: torch.Tensor = backbone(**_arguments(ids))[0]
-    return states
-
-
-def _arguments(ids: torch.Tensor) -> dict[str, torch.Tensor | bool]:
-    return {"input_ids": ids, "use_cache": False, "return_dict": True}
-
-
-def _first(output: Passed | None) -> torch.Tensor | None:
-    import torch
-
-    with contextlib.suppress(KeyError, IndexError, TypeError):
-        return _floats(output if output is None or isinstance(output, torch.Tensor) else output[0])
-    return None
-
-
-def _floats(value: Passed | None) -> torch.Tensor | None:
-    """A tensor of floats; None for anything else."""
-    import torch
-
-    return value if isinstance(value, torch.Tensor) and value.is_floating_point() else None
-
-
-def _raise_memory(error: Exception) -> None:
-    if out_of_memory(error):
-        raise error
-
-
-def same(a: torch.Tensor, b: torch.Tensor, slack: float) -> bool:
-    """Whether two tensors are the same but for rounding."""
-    if a.shape != b.shape:
-        return False
-    a, b = a.float(), b.float().to(a.device)
-    return bool((a - b).norm() <= slack * a.norm()) or not bool(a.isfinite().all())
-
-
-def _slack(states: torch.Tensor) -> float:
-    """Rounding alone may differ, since a mixture of experts batches its tokens anew."""
-    import torch
-
-    return 1e-4 if states.dtype in (torch.float32, torch.float64) else 0.02
 
 
 # ---------------------------------------------------------------------- the decoder
@@ -188,16 +140,16 @@ def _candidates(module: torch.nn.Module) -> list[torch.nn.Module]:
     return [*candidates, module]
 
 
-def _decoder(module: torch.nn.Module, ids: torch.Tensor, whole: _Whole) -> tuple[torch.nn.Module, torch.Tensor]:
+def _decoder(module: torch.nn.Module, ids: torch.Tensor, whole: Whole) -> tuple[torch.nn.Module, torch.Tensor]:
     """The part that gives the same states alone as within the model, and its last states (2, 8, d)."""
     why = []
     for part in _candidates(module):
         if not _lists(part):
             continue
         try:
-            states = _first(part(**_arguments(ids)))
+            states = first_states(part(**arguments(ids)))
         except Exception as error:  # a model's own code may raise anything
-            _raise_memory(error)
+            raise_memory(error)
             why.append(f"{type(part).__name__} alone raises {spoken(error)}")
             continue
         if states is None or states.shape[:2] != ids.shape:
@@ -206,7 +158,7 @@ def _decoder(module: torch.nn.Module, ids: torch.Tensor, whole: _Whole) -> tuple
             why.append(f"{type(part).__name__} gives logits, not states")
         elif part is not module and whole.error is None and id(part) not in whole.parts:
             why.append(f"{type(part).__name__} does not run within the model")
-        elif id(part) in whole.parts and not same(whole.parts[id(part)], states, _SAME):
+        elif id(part) in whole.parts and not same(whole.parts[id(part)], states, SAME):
             why.append(f"{type(part).__name__} gives other states alone than within the model")
         else:
             return part, states
@@ -220,7 +172,7 @@ def _decoder(module: torch.nn.Module, ids: torch.Tensor, whole: _Whole) -> tuple
 
 
 def _check_causal(module: torch.nn.Module, states: torch.Tensor) -> None:
-    if not same(states[0, :-1], states[1, :-1], _slack(states)):
+    if not same(states[0, :-1], states[1, :-1], slack_of(states)):
         raise ModelError(
             f"{type(module).__name__} is not causal: a later token changes an earlier state, as in an encoder; "
             "expected a decoder-only language model"
@@ -274,7 +226,7 @@ def _layers(backbone: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Layer, 
     entered: dict[int, torch.Tensor | None] = {}
 
     def after(part: torch.nn.Module, args: tuple[Passed, ...], output: Passed) -> None:
-        passed[id(part)] = _first(output)
+        passed[id(part)] = first_states(output)
 
     def before(part: torch.nn.Module, args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> None:
         entered.setdefault(id(part), state_in(args, kwargs))
@@ -308,79 +260,3 @@ def _layers(backbone: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Layer, 
     leaving = passed[id(blocks[-1])]
     assert leaving is not None
     return tuple(layers), int(layers[len(blocks)].states(leaving).shape[-1])
-
-
-def state_in(args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> torch.Tensor | None:
-    """The hidden states among the arguments of a block: the first that may be."""
-    named = [kwargs[name] for name in ("hidden_states", "hidden_state", "x") if name in kwargs]
-    for value in (*args, *named, *kwargs.values()):
-        if (states := _floats(value)) is not None and states.ndim >= 3:
-            return states
-    return None
-
-
-# ---------------------------------------------------------------------- its head
-
-
-class _Head(TypedDict, total=False):
-    """Fields of a Structure that say how the head is reached."""
-
-    head: torch.nn.Module
-    no_head: str
-    no_loss: str
-
-
-def _head(
-    module: torch.nn.Module, backbone: torch.nn.Module, ids: torch.Tensor, whole: _Whole, states: torch.Tensor
-) -> _Head:
-    """How the head is reached: fields of a Structure."""
-    name = type(module).__name__
-    if whole.error is not None:
-        return {"no_loss": f"the forward of {name} does not run on token ids alone ({whole.error})"}
-    if whole.logits is None or whole.logits.shape[:2] != ids.shape:
-        return {"no_head": f"{name} gives no logits of the next token"}
-    why = f"{name} gives other logits by its head than by its own forward"
-    for part in _between(module, backbone):
-        try:
-            logits = logits_by(module, part, states)
-        except Exception as error:  # a model's own code may raise anything
-            _raise_memory(error)
-            why = f"the head of {name} is not reached without its decoder ({spoken(error)})"
-            continue
-        if same(whole.logits, logits, _SAME):
-            return {"head": part}
-    return {"no_loss": why}
-
-
-def _between(module: torch.nn.Module, backbone: torch.nn.Module) -> list[torch.nn.Module]:
-    """The backbone, and the parts around it up to the module, inside out: a stand-in for one of them reaches the "
-    "head."""
-    around = [part for part in module.modules() if part is not module and any(p is backbone for p in part.modules())]
-    return around[::-1]
-
-
-def logits_by(module: torch.nn.Module, part: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
-    """The head on states (n, tokens, d), with whatever scaling or capping the model puts around it."""
-    import torch
-
-    def stand_in(*args: object, **kwargs: object) -> _States:
-        return _States(states)
-
-    ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
-    with replaced(part, stand_in):
-        out: torch.Tensor = module(**_arguments(ids)).logits
-    return out
-
-
-class _States:
-    """What a decoder would return had it only states; whatever else a head asks for is None."""
-
-    def __init__(self, states: torch.Tensor) -> None:
-        self.last_hidden_state = states
-
-    def __getattr__(self, name: str) -> None:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return (self.last_hidden_state,)[index]

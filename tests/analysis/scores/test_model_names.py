@@ -8,10 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from infoplane.analysis.scores.model_matching import Match, Measured, Unmatched, family_of, find_scores, match_models
+from infoplane.analysis.scores.families import family_of
+from infoplane.analysis.scores.model_matching import Match, Measured, Unmatched, find_scores, match_models
 from infoplane.analysis.scores.name_keys import key_of
-from infoplane.analysis.scores.published_tables import TABLES, model_facts, published
+from infoplane.analysis.scores.published_tables import model_facts, published
 from infoplane.analysis.scores.score_table import Scores
+from infoplane.analysis.scores.table_list import TABLES
 from infoplane.errors import ScoreError
 
 

@@ -15,8 +15,9 @@ import pytest
 from paths import ROOT
 from typer.testing import CliRunner
 
-from infoplane.analysis.scores.published_tables import FOLDER, TABLES, model_facts, published
+from infoplane.analysis.scores.published_tables import FOLDER, model_facts, published
 from infoplane.analysis.scores.score_files import read_scores
+from infoplane.analysis.scores.table_list import TABLES
 from infoplane.cli import app
 from infoplane.errors import InfoplaneError
 

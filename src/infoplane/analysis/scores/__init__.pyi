@@ -1,12 +1,12 @@
+from .families import family_of as family_of
 from .model_matching import Measured as Measured
 from .model_matching import Unmatched as Unmatched
-from .model_matching import family_of as family_of
 from .model_matching import find_scores as find_scores
 from .model_matching import match_models as match_models
-from .published_tables import TABLES as TABLES
 from .published_tables import model_facts as model_facts
 from .published_tables import published as published
 from .published_tables import scores_from as scores_from
 from .score_files import read_scores as read_scores
 from .score_table import Scores as Scores
 from .score_table import concat_scores as concat_scores
+from .table_list import TABLES as TABLES

@@ -17,7 +17,8 @@ from pathlib import Path
 from infoplane.analysis.surveys.survey_settings import ModelFacts, SurveySettings
 from infoplane.errors import SettingError
 from infoplane.models import BUILT_IN as BUILT_IN_MODEL
-from infoplane.settings import KEYS, check_given, refuse_unknown
+from infoplane.setting_spelling import KEYS
+from infoplane.settings import check_given, refuse_unknown
 from infoplane.storage import JSON, parse_toml, read_text
 from infoplane.storage import atomic_files as files
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT

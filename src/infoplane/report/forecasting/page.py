@@ -12,6 +12,7 @@ from infoplane.analysis.forecasting import BOTH, Correlation, Forecast, Partial
 from infoplane.report.parts import (
     SCRIPT,
     Cell,
+    Datum,
     Figure,
     Reading,
     colour_of,
@@ -26,7 +27,6 @@ from infoplane.report.parts import (
     words,
     write_page,
 )
-from infoplane.report.parts.theme import Datum
 
 READINGS = {
     "forecast-actual": Reading(

@@ -14,8 +14,7 @@ from altair.typing import ChartType
 from infoplane.measurement import Estimate
 from infoplane.report.measurement.profiles import depth_axis
 from infoplane.report.measurement.view import MODEL, View
-from infoplane.report.parts import theme, words
-from infoplane.report.parts.theme import Datum
+from infoplane.report.parts import Datum, theme, words
 
 WIDTH = 720
 SIDES = {"input": "about what was read (input side)", "output": "about what comes next (output side)"}

@@ -30,4 +30,5 @@ from .tables import details as details
 from .tables import table as table
 from .theme import COLOURS as COLOURS
 from .theme import UNKNOWN as UNKNOWN
+from .theme import Datum as Datum
 from .theme import colour_of as colour_of

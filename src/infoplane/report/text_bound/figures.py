@@ -12,8 +12,7 @@ from typing import TypedDict
 import altair as alt
 from altair.typing import ChartType
 
-from infoplane.report.parts import Figure, draw, theme, words
-from infoplane.report.parts.theme import Datum
+from infoplane.report.parts import Datum, Figure, draw, theme, words
 from infoplane.report.text_bound.view import BoundView, Line
 
 WIDTH, NARROW, HEIGHT = 318, 132, 330

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from altair.typing import ChartType
 
 from infoplane.analysis.training import Series
-from infoplane.report.parts import Figure, draw, theme
-from infoplane.report.parts.theme import Datum
+from infoplane.report.parts import Datum, Figure, draw, theme
 from infoplane.report.training.run_view import QUANTITIES, RunView
 
 WIDTH, HEIGHT = 680, 430

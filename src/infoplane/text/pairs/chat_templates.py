@@ -18,9 +18,9 @@ from typing import Any, cast
 
 from infoplane.errors import SettingError, TextError
 from infoplane.storage import reason
+from infoplane.text import Tokenizer
 from infoplane.text.pairs.preference_pairs import ASSISTANT, USER, Message, Pair
 from infoplane.text.pairs.time_limit import at_most, within
-from infoplane.text.tokenizer_protocol import Tokenizer
 
 CHOICES = ("auto", "yes", "no")
 PLAIN = "\\n\\nHuman: ...\\n\\nAssistant: ..."

@@ -1,0 +1,83 @@
+"""The manifest of a run that is captured: its shards, and the hash of everything that decides its numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from infoplane.capture.folder import (
+    SCHEMA,
+    content,
+    text_of,
+)
+from infoplane.capture.manifest import Manifest
+from infoplane.storage import Json, versions
+from infoplane.storage import atomic_files as files
+from infoplane.text import Windows
+
+if TYPE_CHECKING:
+    from infoplane.information import ReferencePoints
+    from infoplane.models import Facts
+
+
+SHARD_TOKENS = 8192
+
+
+def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, int]]:
+    """Consecutive windows (first, last + 1) of about `size` tokens each; the plan depends on the windows alone."""
+    plan, first = [], 0
+    while first < len(windows):
+        end = windows.starts[first] + size
+        last = max(first + 1, int(np.searchsorted(windows.starts, end, side="right")) - 1)
+        plan.append((first, last))
+        first = last
+    return plan
+
+
+def manifest_of(
+    model: Facts,
+    windows: Windows,
+    points: Sequence[ReferencePoints],
+    layers: Sequence[str],
+    loss: bool,
+    size: int,
+    batch: int,
+) -> Manifest:
+    named = list(layers)
+    decides = {
+        "schema": SCHEMA,
+        # a place is not what decides numbers, where a hash vouches for what lay there
+        "model": {k: v for k, v in model.provenance.items() if k not in _places(model.provenance)},
+        "windows_hash": windows.hash,
+        "points": [p.hash for p in points],
+        "layers": named,
+        "loss": loss,
+        "versions": versions("torch", "transformers"),
+    }
+    return {
+        "schema": SCHEMA,
+        "run_id": files.hash_of(decides),
+        "model": dict(model.provenance),
+        "windows": dict(windows.provenance),
+        "windows_hash": windows.hash,
+        "documents": list(windows.documents),
+        "text": content(text_of(windows)),
+        "layers": named,
+        "points": [
+            {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
+            for p in points
+        ],
+        "loss": loss,
+        "warnings": list(model.warnings),
+        "shards": [list(s) for s in plan_shards(windows, size)],
+        "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
+        "batch_tokens": batch,
+    }
+
+
+def _places(provenance: Mapping[str, Json]) -> tuple[str, ...]:
+    vouched = any(provenance.get(k) for k in ("file_sha256", "weights_sha256", "commit"))
+    return ("source", "name", "revision") if vouched else ()
