@@ -26,7 +26,7 @@ from safetensors.numpy import load_file
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.analysis.surveys import surveying
+from infoplane.analysis.surveys import survey_run
 from infoplane.analysis.surveys.record import Survey
 from infoplane.analysis.surveys.surveying import survey
 from infoplane.analysis.training import tracing
@@ -276,7 +276,7 @@ class TracingThatDies(tracing.Tracing):
         return once(self.run.out.parent / "die", super().open(state))
 
 
-class MeasuringThatDies(surveying.Measuring):
+class MeasuringThatDies(survey_run.Measuring):
     def open(self, state: None) -> Any:
         return once(self.out.parent / "die", super().open(state))
 
@@ -285,7 +285,7 @@ def test_a_trace_and_a_survey_keep_what_was_done_again(
     engine: RayEngine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracing, "Tracing", TracingThatDies)
-    monkeypatch.setattr(surveying, "Measuring", MeasuringThatDies)
+    monkeypatch.setattr(survey_run, "Measuring", MeasuringThatDies)
     (tmp_path / "run").mkdir()
     for step in (1, 2):
         (tmp_path / f"run/checkpoint-{step}").symlink_to(folder)

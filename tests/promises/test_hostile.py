@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 from infoplane.analysis.comparison.comparing import compare
 from infoplane.analysis.comparison.comparison import Comparison
 from infoplane.analysis.forecasting.case_table import Cases
-from infoplane.analysis.forecasting.forecasts import forecast
+from infoplane.analysis.forecasting.structure_forecast import forecast
 from infoplane.analysis.surveys.record import Survey
 from infoplane.analysis.surveys.survey_file import parse_survey
 from infoplane.analysis.training.seeds import grouped

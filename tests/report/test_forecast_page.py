@@ -10,7 +10,8 @@ from commands import command
 from synthetic import models
 
 from infoplane.analysis.forecasting.case_table import Cases
-from infoplane.analysis.forecasting.forecasts import Forecast, forecast
+from infoplane.analysis.forecasting.forecasts import Forecast
+from infoplane.analysis.forecasting.structure_forecast import forecast
 from infoplane.report.forecasting.page import forecast_figures, render_forecast
 
 

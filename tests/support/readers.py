@@ -107,7 +107,7 @@ def _results(place: Path) -> None:
     from synthetic import models
 
     from infoplane.analysis.comparison.comparing import compare
-    from infoplane.analysis.forecasting.forecasts import forecast
+    from infoplane.analysis.forecasting.structure_forecast import forecast
     from infoplane.analysis.surveys.record import Survey, Surveyed
     from infoplane.measurement.members import Member
 

@@ -16,7 +16,8 @@ from synthetic import models, subset
 from typer.testing import CliRunner
 
 from infoplane.analysis.forecasting.case_table import Cases
-from infoplane.analysis.forecasting.forecasts import Forecast, forecast
+from infoplane.analysis.forecasting.forecasts import Forecast
+from infoplane.analysis.forecasting.structure_forecast import forecast
 from infoplane.analysis.forecasting.validation import BASELINES, BOTH, MEAN, leverage, predictors
 from infoplane.cli import app
 from infoplane.errors import InfoplaneError, ResultError, SettingError
