@@ -10,6 +10,7 @@ from infoplane.information.assignments import Rows
 from infoplane.information.estimators import information
 from infoplane.information.label_groups import Grouping
 from infoplane.information.marginal_entropy import Marginal, NullCurve
+from infoplane.information.reference_points import ReferencePoints
 from infoplane.text.ngram_labels import Labels
 from infoplane.uncertainty.document_blocks import assign_blocks
 from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
@@ -58,6 +59,94 @@ class Channel:
         return self.table[row].astype(np.float16), labels, document
 
 
+class GaussianChannel:
+    """K labels of Zipf frequency; states are Gaussian around the label's mean, with an effect of their document.
+
+    The assignments are those of the code itself, so that nothing is drawn from a table. The truth is integrated over
+    draws of each label: E[a | x], less half the variance of its entropy.
+
+    Args:
+        k, scale, d, m: labels, spread of their means, dimensions of states, reference points.
+        document, total: standard deviation of the document's effect, and of it and the noise together.
+        shape: `plain`; `broad` and `sharp`: rare labels have more noise, or less; `function`: the means of the most
+            frequent labels hardly differ; `mixed`: labels have two means each.
+        eps: temperature; that of the points by default.
+    """
+
+    def __init__(
+        self, k: int = 300, scale: float = 0.8, d: int = 12, m: int = 20, document: float = 0.0,
+        total: float = 0.98**0.5, shape: str = "plain", eps: float | None = None, draws: int = 4000,
+    ) -> None:  # fmt: skip
+        fixed = np.random.default_rng(11)
+        points = ReferencePoints.make(d, m, 3)
+        self.directions, self.eps = points.directions, eps or points.eps
+        self.mu = fixed.standard_normal((k, d)) * scale
+        self.second = fixed.standard_normal((k, d)) * scale if shape == "mixed" else None
+        rank = np.arange(k)
+        if shape == "function":
+            self.mu *= (0.25 + 0.75 * np.minimum(1, rank / 30))[:, None]
+        self.spread = {"broad": 1 + 0.8 * rank / k, "sharp": 1.2 - 0.7 * rank / k}.get(shape, np.ones(k))
+        self.document, self.noise = document, max(total**2 - document**2, 0.0) ** 0.5
+        self.frequency = 1 / (rank + 2.7)
+        self.frequency /= self.frequency.sum()
+        mean, lacks = np.empty((k, m)), np.empty(k)
+        for x in range(k):
+            r = np.random.default_rng([99, x])
+            a = self.assigned(np.full(draws, x), r.standard_normal((draws, d)), r)
+            mean[x] = a.mean(0)
+            lacks[x] = (a.var(0) / mean[x]).sum() / (2 * draws)
+        self.truth = float(_entropy(self.frequency @ mean) - self.frequency @ (_entropy(mean) + lacks))
+
+    def assigned(self, x: Any, document: Any, r: Any) -> Any:
+        """Soft assignments (n, m) of labels (n,), with effects of documents (n, d) in standard deviations."""
+        mu = self.mu[x]
+        if self.second is not None:
+            mu = np.where(r.random(len(x))[:, None] < 0.5, mu, self.second[x])
+        noise = self.noise * self.spread[x][:, None] * r.standard_normal(mu.shape)
+        z = mu + noise + self.document * document
+        logits = z @ self.directions.T / (np.linalg.norm(z, axis=1, keepdims=True) * self.eps)
+        a = np.exp(logits - logits.max(1, keepdims=True))
+        return a / a.sum(1, keepdims=True)
+
+    def draw(self, seed: int, n: int) -> tuple[Any, Any, Any]:
+        """Rows (n, m) float16, labels (n,) and documents (n,) of 10 to 70 positions."""
+        r = np.random.default_rng([len(self.frequency), n, seed])
+        lengths = r.integers(10, 71, n // 10 + 1)
+        document = np.repeat(np.arange(len(lengths)), lengths)[:n].astype(np.int32)
+        x = r.choice(len(self.frequency), n, p=self.frequency)
+        effect = r.standard_normal((int(document[-1]) + 1, self.mu.shape[1]))[document]
+        return self.assigned(x, effect, r).astype(np.float16), x, document
+
+
+def _entropy(p: Any) -> Any:
+    return -(p * np.log(np.maximum(p, 1e-300))).sum(-1)
+
+
+GAUSSIAN: dict[str, tuple[dict[str, Any], int]] = {
+    "60 labels, documents matter": ({"k": 60, "document": 0.7}, 8_000),
+    "300 labels, documents matter, 2,000 positions": ({"document": 0.7}, 2_000),
+    "300 labels, documents matter": ({"document": 0.7}, 8_000),
+    "300 labels that tell little, documents matter": ({"scale": 0.35, "document": 0.7}, 8_000),
+    "300 labels": ({}, 8_000),
+    "300 labels that tell much": ({"scale": 1.6}, 8_000),
+    "300 labels in 64 dimensions, documents matter": ({"d": 64, "document": 0.7}, 8_000),
+    "2,000 labels": ({"k": 2000}, 8_000),
+    "2,000 labels, 32,000 positions": ({"k": 2000}, 32_000),
+    "2,000 labels, documents matter": ({"k": 2000, "document": 0.7}, 8_000),
+    "2,000 labels that mean nothing": ({"k": 2000, "scale": 0.0}, 8_000),
+    "5,000 labels": ({"k": 5000}, 8_000),
+    "1,000 labels, rare ones broad": ({"k": 1000, "document": 0.4, "shape": "broad"}, 8_000),
+    "1,000 labels, rare ones sharp": ({"k": 1000, "document": 0.4, "shape": "sharp"}, 8_000),
+    "1,500 labels, frequent ones alike": ({"k": 1500, "scale": 0.9, "document": 0.4, "shape": "function"}, 8_000),
+    "800 labels of two means each": ({"k": 800, "scale": 1.0, "shape": "mixed"}, 8_000),
+    "1,000 labels in 128 dimensions, 100 points": (
+        {"k": 1000, "scale": 0.5, "d": 128, "m": 100, "document": 0.3}, 8_000,
+    ),
+    "600 labels in 576 dimensions, 100 points": ({"k": 600, "scale": 0.4, "d": 576, "m": 100, "document": 0.3}, 8_000),
+    "800 labels, a sharp code of 50 points": ({"k": 800, "m": 50, "eps": 0.12, "document": 0.3}, 8_000),
+}  # fmt: skip
+"""Gaussian channels: the arguments of `GaussianChannel`, and positions."""
+
 CHANNELS: dict[str, tuple[dict[str, Any], int, int]] = {
     "200 labels, bursty, documents matter": ({"k": 200, "m": 12, "rows": 30, "reinforce": 0.3}, 64, 40),
     "2,000 labels, documents matter": ({"k": 2000, "m": 12, "rows": 30}, 64, 60),
@@ -82,14 +171,14 @@ def covered(name: str, draws: int) -> tuple[float, Any]:
     return channel.truth, np.array(rows, dtype=float)
 
 
-def estimate(a: Any, labels: Any, document: Any, weight: str = "frequency") -> Any:
+def estimate(a: Any, labels: Any, document: Any, weight: str = "frequency", thinned: bool = False) -> Any:
     """The information of labels, all rows in the sample."""
     rows = np.arange(len(document), dtype=np.int32)
     block = assign_blocks(np.bincount(document))
     layer = Rows.of(a)
     marginal = Marginal.of(layer, rows, document, block)
     these = labels if isinstance(labels, Labels) else as_labels(labels)
-    return information(layer, Grouping.of(these, document, block), marginal, NullCurve.of(layer, rows), weight)
+    return information(layer, Grouping.of(these, document, block), marginal, NullCurve.of(layer, rows), weight, thinned)
 
 
 def as_labels(values: Any) -> Labels:

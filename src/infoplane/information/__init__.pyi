@@ -9,10 +9,13 @@ from .code_settings import CodeSettings as CodeSettings
 from .estimators import ESTIMATORS as ESTIMATORS
 from .estimators import NULL_CURVE as NULL_CURVE
 from .estimators import PLUGIN as PLUGIN
+from .estimators import THINNED as THINNED
 from .estimators import Information as Information
 from .estimators import Tally as Tally
+from .estimators import Term as Term
 from .estimators import information as information
 from .estimators import informations as informations
+from .estimators import shape_of as shape_of
 from .label_groups import Grouping as Grouping
 from .label_sums import LabelSums as LabelSums
 from .label_sums import Summing as Summing
@@ -25,5 +28,7 @@ from .reference_points import ReferencePoints as ReferencePoints
 from .soft_assignment import soft_assign as soft_assign
 from .soft_assignment import soft_entropy as soft_entropy
 from .soft_assignment import unit_scale as unit_scale
+from .thinning import Shape as Shape
+from .thinning import Thinning as Thinning
 from .vmf_temperature import check_calibration as check_calibration
 from .vmf_temperature import temperature as temperature

@@ -22,6 +22,9 @@ nothing of others: their excess is read off the line in log n through the first 
 at random have b = 1 and E = C in every class, hence I = 0 in expectation: no expansion in 1/n reaches that for
 n = 1..4, where most wide n-grams are.
 
+`thinned-curve`: the same, with the shape of the curve corrected by what frequent labels show when they are thinned
+(see `infoplane.information.thinning`): `E` in place of `delta(b)`, in every class.
+
 `uniform` weights give each label of at least `MIN_COUNT` occurrences the weight 1/L in place of n_x / N, in H(Z') and
 the ceiling too; the bias of that H(Z') follows from the variance of the weighted mean over documents.
 
@@ -34,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -41,11 +45,12 @@ from infoplane.information.assignments import Floats, Rows, negative_entropy
 from infoplane.information.label_groups import Grouping
 from infoplane.information.label_sums import LabelSums, Summing
 from infoplane.information.marginal_entropy import Marginal, NullCurve, entropy_bias
+from infoplane.information.thinning import Shape, Thinning, fit_shape
 from infoplane.information.uniform_mean import MIN_COUNT
 from infoplane.uncertainty import partner_weight
 
-PLUGIN, NULL_CURVE = "plugin", "null-curve"
-ESTIMATORS = {"plugin": PLUGIN, "corrected": NULL_CURVE, "null-curve": NULL_CURVE}
+PLUGIN, NULL_CURVE, THINNED = "plugin", "null-curve", "thinned-curve"
+ESTIMATORS = {"plugin": PLUGIN, "corrected": NULL_CURVE, "null-curve": NULL_CURVE, "thinned": THINNED}
 """Names that may be asked for, and the ids they stand for."""
 _EDGES = np.array([2, 3, 4, 5, 7, 10, 15, 22, 32, 48, 64, 128, 256, 1024])
 _CLASSES = len(_EDGES)
@@ -64,10 +69,20 @@ class Information:
     plugin: Floats | None
     corrected: Floats | None
     rho: float = 0.0
+    thinned: Floats | None = None
+
+    def by(self, estimator: str) -> Floats | None:
+        """The estimate of an id; None where it cannot be made, or was not asked for."""
+        return {PLUGIN: self.plugin, NULL_CURVE: self.corrected, THINNED: self.thinned}[estimator]
 
 
 def information(
-    layer: Rows, grouping: Grouping, marginal: Marginal, curve: NullCurve, weight: str = "frequency"
+    layer: Rows,
+    grouping: Grouping,
+    marginal: Marginal,
+    curve: NullCurve,
+    weight: str = "frequency",
+    thinned: bool = False,
 ) -> Information:
     """Estimate the information about the labels of `grouping`.
 
@@ -77,14 +92,21 @@ def information(
         marginal: the same sample without labels; its replicates decide whether there are any.
         curve: the layer's null curve, any sample.
         weight: `frequency` or `uniform`.
+        thinned: whether that estimate is wanted too.
     """
     summing = Summing(layer, grouping, errors=len(marginal.n) > 1, uniform=weight == "uniform")
     for columns, x in layer.pieces():
         summing.add(columns, x)
-    return informations(curve, [(Tally(grouping, weight), summing.done(), marginal)])[0]
+    sums = summing.done()
+    shape = shape_of(layer, Thinning.of(grouping), grouping, sums, marginal, curve) if thinned else None
+    return informations(curve, [(Tally(grouping, weight), sums, marginal, shape)])[0]
 
 
-def informations(curve: NullCurve, asked: Iterable[tuple[Tally, LabelSums, Marginal]]) -> list[Information]:
+Term: TypeAlias = "tuple[Tally, LabelSums, Marginal, Shape | None]"
+"""What is asked of a layer: about labels, and by what shape, where the thinned estimate is wanted."""
+
+
+def informations(curve: NullCurve, asked: Iterable[Term]) -> list[Information]:
     """All that is asked of one layer; together, because its equations are solved at once. Sums are not kept."""
     terms = [_Terms(*each) for each in asked]
     if not terms:
@@ -183,11 +205,33 @@ class Tally:
         return mean_entropy
 
 
+def shape_of(
+    layer: Rows, thinning: Thinning, grouping: Grouping, sums: LabelSums, marginal: Marginal, curve: NullCurve
+) -> Shape:
+    """What the frequent labels of a grouping say of a layer's null curve; see `infoplane.information.thinning`."""
+    ceiling = float(marginal.ceiling_corrected[0])
+    if not thinning.enough or ceiling <= 1e-12:
+        return Shape()
+    gap, count = thinning.gaps(layer)
+    n = grouping.label_n[thinning.labels].astype(np.float64)
+    rows = n / (1 - sums.rho + sums.rho * grouping.label_square[thinning.labels] / n)
+    whole = sums.entropy[thinning.labels] - sums.row_entropy[thinning.labels] / n
+    thinned = gap[..., 0]
+    step = 1e-4 * ceiling  # of a slope: replicates are moved along it
+    sizes = np.broadcast_to(thinning.sizes[:, None], thinned.shape).ravel()
+    d = np.concatenate((thinned.ravel(), thinned.ravel() + step, whole)) / ceiling
+    log_n = np.log(np.concatenate((sizes, sizes, np.maximum(rows, 1 + 1e-9))))
+    e, above, e_whole = np.split(solve_excess(curve, d, log_n), [thinned.size, 2 * thinned.size])
+    slope = ((above - e) / step).reshape(thinned.shape)
+    moved = np.where(count[..., 1:] > 0, gap[..., 1:] - gap[..., :1], 0.0) * slope[..., None]
+    return fit_shape(e.reshape(thinned.shape), thinning.sizes, count[..., 0], e_whole, rows, moved)
+
+
 class _Terms:
     """One estimate in one layer: its equations `d` and `log_n` (classes used, 1 + B), and what follows from them."""
 
-    def __init__(self, tally: Tally, sums: LabelSums, marginal: Marginal) -> None:
-        self.tally, self.rho = tally, sums.rho
+    def __init__(self, tally: Tally, sums: LabelSums, marginal: Marginal, shape: Shape | None) -> None:
+        self.tally, self.rho, self.shape = tally, sums.rho, shape
         self.d = self.log_n = np.zeros((0, 1))
         self.possible = tally.labels > 0 or not tally.uniform
         if not self.possible:
@@ -218,11 +262,20 @@ class _Terms:
         plugin = self.ceiling - self.gap.sum(0) / self.total
         if not len(self.used):
             return Information(plugin, None, self.rho)
-        excess = np.zeros_like(self.ceiling_corrected)
-        if len(solved):
-            e, mass = solved * self.ceiling_corrected, self.mass[self.used]
-            excess = (mass * e).sum(0) + self.mass[_SOLO] * self._line(mass, e)
-        return Information(plugin, self.ceiling_corrected - excess / self.total, self.rho)
+        thinned = None
+        if self.shape is not None:
+            rows = np.exp(self.log_n) if len(solved) else solved
+            thinned = self._less(self.shape.excess(solved, rows))
+        return Information(plugin, self._less(solved), self.rho, thinned)
+
+    def _less(self, excess: Floats) -> Floats:
+        """(1 + B,) the ceiling less the excess of classes (classes used, 1 + B), which is relative to it."""
+        total = np.zeros_like(self.ceiling_corrected)
+        if len(excess):
+            e, mass = excess * self.ceiling_corrected, self.mass[self.used]
+            total = (mass * e).sum(0) + self.mass[_SOLO] * self._line(mass, e)
+        information: Floats = self.ceiling_corrected - total / self.total
+        return information
 
     def _line(self, mass: Floats, e: Floats) -> Floats:
         """(1 + B,) excess of labels of one document: the line through the first classes, at log n = 0."""

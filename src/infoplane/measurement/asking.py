@@ -13,7 +13,7 @@ import numpy as np
 from infoplane.capture import Capture
 from infoplane.engines import Advance, Engine, Local, Piece, Progress
 from infoplane.errors import SettingError
-from infoplane.information import ESTIMATORS
+from infoplane.information import ESTIMATORS, THINNED
 from infoplane.measurement.estimate_rows import Record
 from infoplane.measurement.measure_settings import UNITS, WEIGHTS
 from infoplane.measurement.questions import Question, Questions, check_orders
@@ -42,7 +42,7 @@ def measure_capture(
     Args:
         capture: from `write_capture` or `open_capture`.
         orders: n-gram orders, of 1 to 4.
-        estimators: of `corrected` and `plugin`; the first named comes first in the record.
+        estimators: of `corrected`, `plugin` and `thinned`; the first named comes first in the record.
         weights: of `frequency` and `uniform`.
         labels: further columns by name: numbers or words, one a position or one a document; categories by document
             name; `@position` or `@folder` (`infoplane.text.ngram_labels.label_column`).
@@ -110,7 +110,7 @@ class Asker:
         self.weights, self.unit = tuple(weights), unit
         self.blocks = windows.blocks
         self.questions = Questions(windows, orders, labels or {}, controls, text_labels)
-        self.plan = Plan(self.questions, self.blocks, weights)
+        self.plan = Plan(self.questions, self.blocks, weights, THINNED in self.estimators)
         self.settings = (orders, estimators, weights, labels, unit, controls, text_labels)
 
     def measure(

@@ -109,7 +109,7 @@ class Record:
     ) -> Floats | None:
         def of(one: str) -> Floats | None:
             information = self.answers.informations.get((one, s, q, kind, weight))
-            return None if information is None else information.plugin if estimator == PLUGIN else information.corrected
+            return None if information is None else information.by(estimator)
 
         return self._mean(layer, of)
 

@@ -154,7 +154,7 @@ class Asked:
                 for summing in summings:
                     summing.add(columns, x)
             terms = [
-                (Tally(g, "frequency"), summing.done(), marginals[sample])
+                (Tally(g, "frequency"), summing.done(), marginals[sample], None)
                 for g, summing, (_, sample, _, _) in zip(groupings, summings, part, strict=True)
             ]
             for (quantity, sample, kind, _), key in zip(part, informations(curve, terms), strict=True):

@@ -23,14 +23,17 @@ from infoplane.information import (
     Columns,
     Grouping,
     Information,
-    LabelSums,
     Marginal,
     NullCurve,
     Rows,
     Sample,
+    Shape,
     Summing,
     Tally,
+    Term,
+    Thinning,
     informations,
+    shape_of,
 )
 from infoplane.measurement.questions import Question, Questions
 from infoplane.storage import budget_of
@@ -59,13 +62,15 @@ class _Profile:
 
     curve: NullCurve
     marginals: Mapping[str, Marginal]
+    shapes: dict[tuple[str, int | None], Shape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
     """One set of labels, with what is settled about it before any layer is read.
 
-    `along` is where its rows stand among those of the same labels at their own positions, if they do.
+    `along` is where its rows stand among those of the same labels at their own positions, if they do; `thinning` is of
+    labels at their own positions, where that estimate is wanted: what it shows holds for them elsewhere too.
     """
 
     question: Question
@@ -73,6 +78,7 @@ class _Job:
     grouping: Grouping
     tallies: Mapping[str, Tally]
     along: npt.NDArray[np.int32] | None
+    thinning: Thinning | None = None
 
     @property
     def leads(self) -> bool:
@@ -83,6 +89,7 @@ class _Job:
         """Bytes held for it, with its sums in so many layers."""
         counts = self.grouping.nbytes + sum(t.nbytes for t in self.tallies.values())
         counts += 0 if self.along is None else self.along.nbytes
+        counts += 0 if self.thinning is None else self.thinning.nbytes
         return counts + layers * Summing.nbytes_of(self.grouping)
 
 
@@ -93,12 +100,17 @@ class Plan:
         questions: about the windows.
         block_of_document: (D,) for error bars, None for none.
         weights: of `frequency` and `uniform`.
+        thinned: whether the estimate of that name is wanted.
     """
 
     def __init__(
-        self, questions: Questions, block_of_document: npt.NDArray[np.int32] | None, weights: Sequence[str]
+        self,
+        questions: Questions,
+        block_of_document: npt.NDArray[np.int32] | None,
+        weights: Sequence[str],
+        thinned: bool = False,
     ) -> None:
-        self.questions, self.weights = questions, weights
+        self.questions, self.weights, self.thinned = questions, weights, thinned
         self.blocks = {
             name: block_of_document if len(np.unique(questions.document[rows])) >= MIN_DOCUMENTS else None
             for name, rows in questions.position_sets.items()
@@ -144,7 +156,8 @@ class Plan:
                 along = None
                 if leader is not None and not question.own and _labels_of(question) == _labels_of(leader.question):
                     along = grouping.among(leader.grouping)
-                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, along)
+                thinning = Thinning.of(grouping) if self.thinned and question.own and kind == "value" else None
+                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, along, thinning)
                 _ = grouping.several_label, grouping.label_starts_in_rows  # made now, so that threads only read
                 leader = job if job.leads else leader
                 yield job
@@ -276,18 +289,20 @@ class _Pass:
             for name, marginal in profile.marginals.items():
                 self.answers.marginals[(*target, name)] = marginal
         names = [(job.question, job.kind, weight) for job in jobs for weight in job.tallies]
-        found = informations(profile.curve, self._terms(jobs, summings, profile))
+        found = informations(profile.curve, self._terms(rows, jobs, summings, profile))
         for about, information in zip(names, found, strict=True):
             self.answers.informations[(*target, *about)] = information
 
-    def _terms(
-        self, jobs: Sequence[_Job], summings: list[Summing], profile: _Profile
-    ) -> Iterator[tuple[Tally, LabelSums, Marginal]]:
+    def _terms(self, rows: Rows, jobs: Sequence[_Job], summings: list[Summing], profile: _Profile) -> Iterator[Term]:
         """What is asked of a layer, one after the other, so that sums go as they are used."""
         for job in jobs:
-            sums = summings.pop(0).done()
+            sums, labels = summings.pop(0).done(), _labels_of(job.question)
+            marginal = profile.marginals[job.question.position_set]
+            if job.thinning is not None:
+                profile.shapes[labels] = shape_of(rows, job.thinning, job.grouping, sums, marginal, profile.curve)
+            shape = profile.shapes.get(labels, Shape()) if self.plan.thinned else None
             for tally in job.tallies.values():
-                yield tally, sums, profile.marginals[job.question.position_set]
+                yield tally, sums, marginal, shape
 
     def _adding(self, sample: Sample, errors: bool) -> Adding:
         return Adding(sample if errors else replace(sample, block=None, blocks=0))
