@@ -93,6 +93,10 @@ A number in a column is the default there; a letter says why it cannot be asked 
 """
 
 
+PYTHON = {"text": "documents"}
+"""What is an argument of its own in Python, and not a keyword of settings."""
+
+
 def matrix() -> str:
     """The page of all settings."""
     of_verb = {
@@ -113,7 +117,8 @@ def matrix() -> str:
         for key, one in declared.items():
             if one.declared.group == group:
                 cells = [_cell(verb, key, one, of_verb[verb], whys) for verb in ASKED]
-                names = [f"`{key}`", f"`{one.name}`", f"`{one.option}`"]
+                python = PYTHON.get(key, one.name)
+                names = [f"`{key}`", f"`{python}`", f"`{one.option}`"]
                 rows.append(f"| {' | '.join([*names, *cells])} | {one.declared.meaning} |")
         tables.append(f"## {group}\n\n" + "\n".join(rows) + "\n")
     reasons = "\n".join(f"- **{letter}** {why}." for why, letter in whys.items())

@@ -92,6 +92,6 @@ def amount() -> Kind:
     """A number above 0."""
 
     def fits(value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e300
 
     return Kind(fits, "a number above 0", float)

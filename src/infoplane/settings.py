@@ -163,7 +163,9 @@ class Settings:
         try:
             return self.replaced(values)
         except SettingError as error:
-            raise SettingError(f"{label}: {error}" if label else str(error), settings=error.settings) from None
+            # in a file keys are named, which are not spelled as options
+            named = () if label else error.settings
+            raise SettingError(f"{label}: {error}" if label else str(error), settings=named) from None
 
     def replaced(self, given: Mapping[str, object]) -> Self:
         """`but` of keywords that are known; those of other parts are passed over."""
@@ -194,6 +196,24 @@ class Settings:
 
 
 A = TypeVar("A", bound=Settings)
+
+
+def settings_or(given: A | None, usual: type[A], name: str = "settings") -> A:
+    """The settings that were given, or the usual ones.
+
+    Raises:
+        SettingError: another kind of thing.
+    """
+    if given is None:
+        return usual()
+    if not isinstance(given, usual):
+        raise SettingError(
+            f"{name} is of the type {type(given).__name__}: expected {usual.__name__}(...), or each setting by its own "
+            "keyword"
+        )
+    return given
+
+
 B = TypeVar("B", bound=Settings)
 
 

@@ -127,7 +127,10 @@ def test_a_file_of_settings_stands_behind_the_command_line(tmp_path: Path) -> No
         ("tokens = true", "run.toml: tokens = True: expected a whole number, 8 or more"),
         ("keep_captures = true", "keep_captures cannot be set here: a measurement keeps one where capture names"),
         ("orders = [", "run.toml cannot be read: "),
-        ("tokens = 1000", "a capture has its own text, model and reference points, so --tokens can say nothing more"),
+        (
+            "tokens = 1000",
+            "was captured with its own text, model and reference points, so --tokens can say nothing more",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_file_of_settings_is_said(content: str, message: str, tmp_path: Path) -> None:
@@ -260,4 +263,58 @@ def test_the_command_line_says_why_too(arguments: list[str], message: str, tmp_p
         arguments = [*arguments, "--out", str(tmp_path / "out")]
     result = call(*arguments)
     assert isinstance(result.exception, SettingError) and message in str(result.exception), result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bound", "c4-sample", "--tokenizer", "nowhere", "--tokens", "32768", "--bytes", "9000"],
+        ["trace", "nowhere", "--tokens", "16384", "--bytes", "9000"],
+    ],
+)
+def test_a_budget_contradicts_another_one_though_it_is_the_default(command: list[str]) -> None:
+    result = call(*command)
+    assert isinstance(result.exception, SettingError)
+    assert "--tokens and --bytes are two budgets: set one of them" in str(result.exception)
+
+
+@pytest.mark.parametrize("number", ["9" * 400 + "GB", 10**400, "9" * 30 + "GB"])
+def test_a_size_that_no_machine_has_is_refused(number: str | int) -> None:
+    with pytest.raises(SettingError, match="expected a size with its unit, such as 4GB"):
+        infoplane.measure("nowhere", memory=number, capture="x")
+
+
+def test_an_error_that_is_no_number_of_ours_is_refused() -> None:
+    for wanted in (10**400, float("inf"), float("nan"), 0):
+        with pytest.raises(SettingError, match="expected a number above 0"):
+            infoplane.measure("nowhere", until_se=wanted)
+
+
+def test_settings_of_another_kind_are_refused() -> None:
+    with pytest.raises(
+        SettingError, match=r"settings is of the type dict: expected MeasureSettings\(\.\.\.\), or each"
+    ):
+        infoplane.measure("nowhere", settings={"tokens": 3000})  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="work is of the type dict: expected WorkSettings"):
+        infoplane.trace("nowhere", out="x", work={"threads": 1})  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="capture is empty: expected a folder or an address"):
+        infoplane.measure("nowhere", capture="")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('preferences = "p.json"\nbytes = 9000', "preferences are measured without bytes: leave one of the two out"),
+        ('preferences = "p.json"\ntext = "t.txt"', "preferences are measured without text: leave one"),
+        ('chat_template = "yes"', "chat_template says how preferences are read: give some, or leave it out"),
+        ('text_labels = ["wurd"]', "text label 'wurd' is not known"),
+    ],
+)
+def test_what_no_model_of_a_survey_can_be_asked_ends_it_before_any_work(
+    lines: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "s.toml").write_text(f'[[model]]\npath = "{tmp_path}"\n{lines}\n')
+    result = call("survey", tmp_path / "s.toml", "--out", tmp_path / "out")
+    assert isinstance(result.exception, SettingError) and message in str(result.exception), result.exception
     assert not (tmp_path / "out").exists()

@@ -7,5 +7,5 @@ from .text_bound import TABLE_NAME as TABLE_NAME
 from .text_bound import Bound as Bound
 from .text_bound import bound as bound
 from .text_bound import bound_of as bound_of
+from .text_bound import orders_with_bound as orders_with_bound
 from .text_bound import stored_or_fitted as stored_or_fitted
-from .text_bound import with_a_bound as with_a_bound

@@ -16,6 +16,7 @@ from infoplane.bottleneck.frontier_curve import Frontier
 from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
 from infoplane.models import TokenizerSource, load_tokenizer
+from infoplane.settings import settings_or
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, read_parquet, versions
 from infoplane.text import BUILT_IN, TextSource, Windows, text_of, windows_of
 
@@ -154,7 +155,7 @@ def bound(
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
-    chosen = (settings or BoundSettings()).but(flat)
+    chosen = settings_or(settings, BoundSettings).but(flat)
     if tokenizer is None:
         raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
     if isinstance(tokenizer, str | Path):
@@ -188,7 +189,7 @@ def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 10
     return Bound(fit_frontiers(windows, orders, m=m, **fitting), provenance)
 
 
-def with_a_bound(orders: Sequence[int]) -> list[int]:
+def orders_with_bound(orders: Sequence[int]) -> list[int]:
     """The orders of a measurement that have a bound; order 1 where none of them has."""
     return sorted({k for k in orders if k <= MAX_ORDER} or {1})
 

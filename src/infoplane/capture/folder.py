@@ -48,7 +48,7 @@ def write_shard(folder: Path, number: int, manifest: Manifest, arrays: Mapping[s
     files.write_bytes(shard_path(folder, number), st.save(dict(arrays), metadata=head))
 
 
-def text_of(windows: Windows) -> dict[str, npt.NDArray[np.generic]]:
+def text_arrays(windows: Windows) -> dict[str, npt.NDArray[np.generic]]:
     """The text of windows, if they have it: labels are made of it, but no state depends on it."""
     if windows.text is None or windows.ends is None:
         return {}

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infoplane.capture.folder import (
-    SCHEMA,
-    content,
-    text_of,
-)
+from infoplane.capture.folder import SCHEMA, content, text_arrays
 from infoplane.capture.manifest import Manifest
 from infoplane.storage import Json, versions
 from infoplane.storage import atomic_files as files
@@ -43,14 +39,20 @@ def manifest_of(
     points: Sequence[ReferencePoints],
     layers: Sequence[str],
     loss: bool,
-    size: int,
-    batch: int,
+    shard_tokens: int,
+    batch_tokens: int,
 ) -> Manifest:
+    """The manifest of a run.
+
+    Args:
+        model, windows, points, layers, loss: what decides its numbers.
+        shard_tokens, batch_tokens: sizes of shards and batches.
+    """
     named = list(layers)
     decides = {
         "schema": SCHEMA,
-        # a place is not what decides numbers, where a hash vouches for what lay there
-        "model": {k: v for k, v in model.provenance.items() if k not in _places(model.provenance)},
+        # where a model was found does not decide its numbers, if a hash says which one it is
+        "model": {k: v for k, v in model.provenance.items() if k not in _location_keys(model.provenance)},
         "windows_hash": windows.hash,
         "points": [p.hash for p in points],
         "layers": named,
@@ -64,7 +66,7 @@ def manifest_of(
         "windows": dict(windows.provenance),
         "windows_hash": windows.hash,
         "documents": list(windows.documents),
-        "text": content(text_of(windows)),
+        "text": content(text_arrays(windows)),
         "layers": named,
         "points": [
             {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
@@ -72,12 +74,13 @@ def manifest_of(
         ],
         "loss": loss,
         "warnings": list(model.warnings),
-        "shards": [list(s) for s in plan_shards(windows, size)],
+        "shards": [list(s) for s in plan_shards(windows, shard_tokens)],
         "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
-        "batch_tokens": batch,
+        "batch_tokens": batch_tokens,
     }
 
 
-def _places(provenance: Mapping[str, Json]) -> tuple[str, ...]:
+def _location_keys(provenance: Mapping[str, Json]) -> tuple[str, ...]:
+    """Keys that only say where a model was found, where a hash says which it is."""
     vouched = any(provenance.get(k) for k in ("file_sha256", "weights_sha256", "commit"))
     return ("source", "name", "revision") if vouched else ()

@@ -25,7 +25,7 @@ from infoplane.capture.folder import (
     opened,
     read_manifest,
     shard_path,
-    text_of,
+    text_arrays,
 )
 from infoplane.capture.manifest import Manifest
 from infoplane.errors import CaptureError
@@ -127,7 +127,7 @@ def open_capture(folder: str | Path) -> Capture:
             raise ValueError("its shards are not all of its windows")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CaptureError(f"capture {folder} is damaged: {error!s:.300}; capture again with --force") from None
-    if windows.hash != manifest["windows_hash"] or content(text_of(windows)) != manifest.get("text", content({})):
+    if windows.hash != manifest["windows_hash"] or content(text_arrays(windows)) != manifest.get("text", content({})):
         raise CaptureError(f"capture {folder} is damaged: its windows do not fit its manifest; capture again")
     for i in range(shards):
         if not shard_path(folder, i).exists():

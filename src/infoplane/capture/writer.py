@@ -27,7 +27,7 @@ from infoplane.capture.folder import (
     is_whole,
     read_manifest,
     shard_path,
-    text_of,
+    text_arrays,
     write_shard,
 )
 from infoplane.capture.manifest import Manifest
@@ -115,7 +115,7 @@ def capture_with(
     manifest["warnings"] += said
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
     claim(folder, manifest, force)
-    arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_of(windows)
+    arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_arrays(windows)
     if not holds(folder / WINDOWS, arrays):
         files.write_bytes(folder / WINDOWS, st.save(arrays))
     done, total, missing = 0, int(windows.starts[-1]), []

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
+from infoplane.cli.terminal import STATED
 from infoplane.engines import WorkSettings
 from infoplane.errors import SettingError
 from infoplane.setting_kinds import Value
@@ -46,9 +47,13 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
         path, ctx = values.pop(_FILE.name), values[_CTX.name] if has_ctx else values.pop(_CTX.name)
         given = {name: {key: values.pop(key) for key in kind.settings()} for name, kind in kinds.items()}
         try:
+            stated = _on_the_command_line(ctx)
             if path is not None:
-                _fill_in(given, read_settings_file(path, kinds), _on_the_command_line(ctx))
-            chosen = {name: read_options(kind, given[name]) for name, kind in kinds.items()}
+                values_of_file = read_settings_file(path, kinds)
+                _fill_in(given, values_of_file, stated)
+                ctx.meta[STATED] = {*values_of_file} - stated
+                stated |= {*values_of_file}
+            chosen = {name: read_options(kind, given[name], stated) for name, kind in kinds.items()}
             return function(**chosen, **values)  # type: ignore[call-arg, arg-type]
         except SettingError as error:
             raise SettingError(_as_options(error, *kinds.values())) from None
@@ -91,7 +96,13 @@ def read_settings_file(path: Path, kinds: Mapping[str, type[Settings]]) -> dict[
         raise SettingError(f"--settings {path} cannot be read: {reason(error)}; expected TOML in UTF-8") from None
     refused = {name: why for kind in kinds.values() for name, why in kind.refused.items()}
     settings = [setting for kind in kinds.values() for setting in kind.settings().values()]
-    return check_given(content, settings, refused, str(path), KEYS, otherwise="see --help for what can be set")
+    values = check_given(content, settings, refused, str(path), KEYS, otherwise="see --help for what can be set")
+    try:
+        for kind in kinds.values():  # what contradicts itself within the file
+            kind.of({name: value for name, value in values.items() if name in kind.settings()})
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}") from None
+    return values
 
 
 def _on_the_command_line(ctx: typer.Context) -> set[str]:
@@ -121,8 +132,13 @@ def without_engine(work: WorkSettings) -> WorkSettings:
     return replace(work, engine="local", workers=None, gpus_per_worker=None)
 
 
-def read_options(kind: type[Settings], given: Mapping[str, object]) -> Settings:
-    """Settings of what stands on the command line.
+def read_options(kind: type[Settings], given: Mapping[str, object], stated: Collection[str]) -> Settings:
+    """Settings of what stands on the command line, or in a file.
+
+    Args:
+        kind: of settings.
+        given: values by keyword, the defaults of the options among them.
+        stated: keywords that somebody gave a value, which may be the default: it contradicts others all the same.
 
     Raises:
         SettingError: a value that cannot be read or had, spelled as the option.
@@ -130,7 +146,7 @@ def read_options(kind: type[Settings], given: Mapping[str, object]) -> Settings:
     declared = kind.settings()
     parsed = {declared[name].option: _parsed(declared[name], value) for name, value in given.items()}
     values = check_given(parsed, declared.values(), kind.refused, spelling=OPTIONS)
-    return kind.of({name: value for name, value in values.items() if value != declared[name].default})
+    return kind.of({name: value for name, value in values.items() if name in stated or value != declared[name].default})
 
 
 def _parsed(setting: Setting, value: object) -> object:

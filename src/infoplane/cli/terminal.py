@@ -115,14 +115,19 @@ def short(source: object) -> str:
     return name.removesuffix(".gguf") or "model"
 
 
+STATED = "infoplane.stated"
+"""Where a context holds the names of options whose values come from a file of settings."""
+
+
 def given(ctx: typer.Context, names: Collection[str]) -> list[str]:
-    """Those of some options that stand on the command line, as they are spelled there."""
+    """Those of some options that stand on the command line or in a file of settings, as options."""
+    stated = ctx.meta.get(STATED, ())
     return [
         max(option.opts, key=len)
         for option in ctx.command.params
         if option.name in names
         # by name: typer may bring its own copy of click
-        and getattr(ctx.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
+        and (option.name in stated or getattr(ctx.get_parameter_source(option.name), "name", "") == "COMMANDLINE")
     ]
 
 

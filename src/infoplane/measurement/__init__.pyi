@@ -11,6 +11,8 @@ from .measure_settings import InputSettings as InputSettings
 from .measure_settings import MeasureSettings as MeasureSettings
 from .measure_settings import PrecisionSettings as PrecisionSettings
 from .measure_settings import QuestionSettings as QuestionSettings
+from .measure_settings import refuse_with_pairs as refuse_with_pairs
+from .measure_settings import refuse_without_pairs as refuse_without_pairs
 from .measuring import measure as measure
 from .members import Member as Member
 from .origin import Origin as Origin

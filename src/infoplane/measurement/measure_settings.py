@@ -129,3 +129,38 @@ class MeasureSettings(Settings):
         """Those settings, other than by default, that say how a capture is made."""
         questions = {*QuestionSettings.settings()}
         return {name: value for name, value in self.other_than_default().items() if name not in questions}
+
+
+_NOT_OF_PAIRS = ("column", "bytes", "include_first", "min_window", "until_se", "text_labels", "bound")
+
+
+def refuse_with_pairs(settings: MeasureSettings, labels: bool = False, documents: str = "") -> None:
+    """Refuse settings that mean nothing where preference pairs are read in place of a text.
+
+    Args:
+        settings: of the measurement.
+        labels: whether label columns are given.
+        documents: what a text is called that is given too.
+
+    Raises:
+        SettingError: one was given.
+    """
+    given = [name for name in settings.other_than_default() if name in _NOT_OF_PAIRS]
+    given = [*([documents] if documents else []), *(["labels"] if labels else []), *given]
+    if given:
+        raise SettingError(
+            f"preferences are measured without {given[0]}: leave one of the two out", settings=(given[0], "preferences")
+        )
+
+
+def refuse_without_pairs(settings: MeasureSettings) -> None:
+    """Refuse settings that say how preference pairs are read, where none are.
+
+    Raises:
+        SettingError: one was given.
+    """
+    if given := settings.pairs.other_than_default():
+        raise SettingError(
+            f"{', '.join(given)} says how preferences are read: give some, or leave it out",
+            settings=(*given, "preferences"),
+        )

@@ -18,9 +18,8 @@ from infoplane.measurement.read_until import outcome, places, read_until
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.steps import Asking, capture_model, check_questions, cut, read_input, wanted_of
 from infoplane.models import AskFacts, ModelSource, Source, TokenizerSource
-from infoplane.settings import apart
-from infoplane.storage import Json, reach_location, temporary, to_path
-from infoplane.storage import working_folders as work_folders
+from infoplane.settings import apart, settings_or
+from infoplane.storage import Json, reach_location, temporary, to_path, working_folders
 from infoplane.text import BUILT_IN, Text, TextSource, label_column
 from infoplane.text.pairs import Pairs, PairSource
 
@@ -71,7 +70,7 @@ def measure(
     Raises:
         InfoplaneError: bad input, of the kind that its class names.
     """
-    chosen, how = apart(flat, settings or MeasureSettings(), work or WorkSettings())
+    chosen, how = apart(flat, settings_or(settings, MeasureSettings), settings_or(work, WorkSettings, "work"))
     if isinstance(tokenizer, str | Path):
         chosen, tokenizer = chosen.but({"tokenizer": str(tokenizer)}), None
     check_questions(chosen)
@@ -96,7 +95,7 @@ def measure(
 def _refuse_making(
     chosen: MeasureSettings, how: WorkSettings, documents: TextSource, **others: PairSource | TokenizerSource | None
 ) -> None:
-    """Refuse what says how a capture is made, where one is only asked."""
+    """Refuse settings that matter only when a capture is made: this one exists already."""
     given = [name for name, value in others.items() if value is not None]
     if not (isinstance(documents, str) and documents == BUILT_IN):
         given.insert(0, "documents")
@@ -174,7 +173,7 @@ class _Capturing:
     force: bool
 
     def once(self, capture: str | Path | None, stack: contextlib.ExitStack) -> Capture:
-        """The capture of the budget that was asked for; its folder is made once it is known that it can be."""
+        """The capture of the budget that was asked for; its folder is made after labels and tokens were checked."""
         read = self._cut(self.asking.settings)
         for name, values in self.asking.labels.items():
             label_column(values, read, name)  # refuses what does not fit
@@ -213,10 +212,7 @@ class _Capturing:
 def _folder(capture: str | Path | None) -> Iterator[Path]:
     if capture is not None:
         folder = to_path(capture)
-        yield work_folders.make(folder) if work_folders.is_beside(folder) else folder
+        yield working_folders.make(folder) if working_folders.is_beside(folder) else folder
         return
     with temporary() as folder:
         yield folder
-
-
-__all__ = ["Text", "measure"]

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.bottleneck import Frontier, bound_of, with_a_bound
+from infoplane.bottleneck import Frontier, bound_of, orders_with_bound
 from infoplane.capture import Capture, capture_sizes, capture_with, draw_points
 from infoplane.engines import Engine, Group, Progress, WorkSettings
 from infoplane.errors import SettingError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
-from infoplane.measurement.measure_settings import MeasureSettings
+from infoplane.measurement.measure_settings import MeasureSettings, refuse_with_pairs, refuse_without_pairs
 from infoplane.measurement.preference_information import with_preferences
 from infoplane.measurement.read_until import MOST, Wanted, enough_documents
 from infoplane.measurement.results import Measurement
@@ -34,7 +34,7 @@ def check_questions(settings: MeasureSettings) -> None:
     """Refuse what cannot be asked of any capture: known before there is one.
 
     Raises:
-        SettingError: a label of the text that is not known, or an error that no budget reaches.
+        SettingError: a label of the text that is not known, or a standard error that no budget reaches.
     """
     for name in settings.questions.text_labels:
         Unit.parse(name)
@@ -67,33 +67,18 @@ def read_input(
             settings=("until_se", "tokens"),
         )
     if preferences is not None:
-        _refuse_with_pairs(documents, settings, labels)
+        refuse_with_pairs(settings, bool(labels), "" if _is_usual(documents) else "documents")
         r = settings.reading
         return read_pairs(preferences, split=r.split, config=r.config, revision=r.text_revision, limit=r.limit)
-    if there := settings.pairs.other_than_default():
-        raise SettingError(
-            f"{', '.join(there)} says how preferences are read: give some, or leave it out",
-            settings=(*there, "preferences"),
-        )
+    refuse_without_pairs(settings)
     text = text_of(documents, settings.reading, settings.windows)
     if until is not None:
         enough_documents(len(text))
     return text
 
 
-_NOT_OF_PAIRS = ("column", "bytes", "include_first", "min_window", "until_se", "text_labels", "bound")
-
-
-def _refuse_with_pairs(documents: TextSource, settings: MeasureSettings, labels: Mapping[str, Column] | None) -> None:
-    given = [name for name in settings.other_than_default() if name in _NOT_OF_PAIRS]
-    if labels:
-        given.insert(0, "labels")
-    if not (isinstance(documents, str) and documents == BUILT_IN):
-        given.insert(0, "documents")
-    if given:
-        raise SettingError(
-            f"preferences are measured without {given[0]}: leave one of the two out", settings=(given[0], "preferences")
-        )
+def _is_usual(documents: TextSource) -> bool:
+    return isinstance(documents, str) and documents == BUILT_IN
 
 
 def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, limit: int | None = None) -> Windows:
@@ -172,7 +157,7 @@ class Asking:
         """
         q, of_pairs = self.settings.questions, is_of_pairs(capture.windows)
         if of_pairs:
-            _refuse_with_pairs(BUILT_IN, self.settings, self.labels)
+            refuse_with_pairs(self.settings, bool(self.labels))
         measurement = measure_capture(
             capture,
             orders=q.orders,
@@ -198,10 +183,10 @@ class Asking:
     ) -> Measurement:
         """The same with the place of the model against the bound of its text."""
         orders = self.settings.questions.orders
+        bounded = orders_with_bound(orders)
         if frontiers is None:
-            frontiers = bound_of(capture.windows, with_a_bound(orders), m=capture.m, progress=self.progress).frontiers
+            frontiers = bound_of(capture.windows, bounded, m=capture.m, progress=self.progress).frontiers
         placed = with_bound(measurement, capture, frontiers, progress=self.progress)
-        bounded = with_a_bound(orders)
         if not (without := sorted(set(orders) - set(bounded))):
             return placed
         warning = (

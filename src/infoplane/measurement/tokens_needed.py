@@ -51,8 +51,8 @@ def checked_error(wanted: float | None, name: str = "standard error") -> float:
     Raises:
         SettingError: not a number above 0, or not a finite one.
     """
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not math.isfinite(wanted) or wanted <= 0:
-        raise SettingError(f"{name} = {wanted!r}: expected a number above 0, such as 0.002")
+    if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not 0 < wanted < 1e300:
+        raise SettingError(f"{name} = {wanted!r:.60}: expected a number above 0, such as 0.002")
     return float(wanted)
 
 

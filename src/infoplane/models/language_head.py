@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from infoplane.errors import spoken
 from infoplane.models.running import replaced
-from infoplane.models.trial_passes import SAME, arguments, raise_memory, same
+from infoplane.models.trial_passes import SAME, arguments, reraise_out_of_memory, same
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,12 @@ class Head(TypedDict, total=False):
 def find_head(
     module: torch.nn.Module, backbone: torch.nn.Module, ids: torch.Tensor, whole: Whole, states: torch.Tensor
 ) -> Head:
-    """How the head is reached: fields of a Structure."""
+    """How the head is reached.
+
+    Returns:
+        `head` where it was found, `no_head` where the model gives no logits, `no_loss` where its head cannot be given
+        states; the last two say why.
+    """
     name = type(module).__name__
     if whole.error is not None:
         return {"no_loss": f"the forward of {name} does not run on token ids alone ({whole.error})"}
@@ -39,7 +44,7 @@ def find_head(
         try:
             logits = logits_by(module, part, states)
         except Exception as error:  # a model's own code may raise anything
-            raise_memory(error)
+            reraise_out_of_memory(error)
             why = f"the head of {name} is not reached without its decoder ({spoken(error)})"
             continue
         if same(whole.logits, logits, SAME):
@@ -48,8 +53,7 @@ def find_head(
 
 
 def _between(module: torch.nn.Module, backbone: torch.nn.Module) -> list[torch.nn.Module]:
-    """The backbone, and the parts around it up to the module, inside out: a stand-in for one of them reaches the "
-    "head."""
+    """The backbone and the modules around it, innermost first: a stand-in for any of them may reach the head."""
     around = [part for part in module.modules() if part is not module and any(p is backbone for p in part.modules())]
     return around[::-1]
 
@@ -68,7 +72,7 @@ def logits_by(module: torch.nn.Module, part: torch.nn.Module, states: torch.Tens
 
 
 class _States:
-    """What a decoder would return had it only states; whatever else a head asks for is None."""
+    """The output of a decoder that holds only hidden states; every other attribute is None."""
 
     def __init__(self, states: torch.Tensor) -> None:
         self.last_hidden_state = states

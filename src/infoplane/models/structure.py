@@ -21,7 +21,7 @@ from infoplane.models.trial_passes import (
     SAME,
     arguments,
     first_states,
-    raise_memory,
+    reraise_out_of_memory,
     run_decoder,
     same,
     slack_of,
@@ -108,7 +108,7 @@ class Whole:
             try:
                 out = module(**arguments(ids))
             except Exception as error:  # a model's own code may raise anything
-                raise_memory(error)
+                reraise_out_of_memory(error)
                 return cls(None, parts, spoken(error))
         logits = getattr(out, "logits", None)
         return cls(logits if logits is not None and logits.ndim == 3 else None, parts)
@@ -149,7 +149,7 @@ def _decoder(module: torch.nn.Module, ids: torch.Tensor, whole: Whole) -> tuple[
         try:
             states = first_states(part(**arguments(ids)))
         except Exception as error:  # a model's own code may raise anything
-            raise_memory(error)
+            reraise_out_of_memory(error)
             why.append(f"{type(part).__name__} alone raises {spoken(error)}")
             continue
         if states is None or states.shape[:2] != ids.shape:

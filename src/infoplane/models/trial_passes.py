@@ -12,12 +12,11 @@ from infoplane.models.running import out_of_memory
 if TYPE_CHECKING:
     import torch
 
-TOKENS = 8
-
-
+TRIAL_TOKENS = 8
+"""Tokens of a window of a trial pass."""
 SAME = 0.1
-"""How far states, relative to their norm, may be from those within the whole model: a Trainer runs that in bfloat16
-while the part alone runs in float32. Another decoder is not near."""
+"""How far states may be, relative to their norm, from those within the whole model, which a Trainer runs in bfloat16
+while the part alone runs in float32. Another decoder is much farther away."""
 
 
 def trial_ids(module: torch.nn.Module) -> torch.Tensor:
@@ -25,7 +24,7 @@ def trial_ids(module: torch.nn.Module) -> torch.Tensor:
     import torch
 
     size = int(text_config(module).vocab_size)
-    first = torch.arange(2, 2 + TOKENS, device=next(module.parameters()).device) % size
+    first = torch.arange(2, 2 + TRIAL_TOKENS, device=next(module.parameters()).device) % size
     second = first.clone()
     second[-1] = (int(first[-1]) + 7) % size
     return torch.stack((first, second))
@@ -38,10 +37,12 @@ def run_decoder(backbone: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
 
 
 def arguments(ids: torch.Tensor) -> dict[str, torch.Tensor | bool]:
+    """Arguments of a pass over token ids that keeps no cache."""
     return {"input_ids": ids, "use_cache": False, "return_dict": True}
 
 
 def first_states(output: Passed | None) -> torch.Tensor | None:
+    """The float tensor that a module returned, or that its output begins with; None for anything else."""
     import torch
 
     with contextlib.suppress(KeyError, IndexError, TypeError):
@@ -57,7 +58,7 @@ def _floats(value: Passed | None) -> torch.Tensor | None:
 
 
 def state_in(args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> torch.Tensor | None:
-    """The hidden states among the arguments of a block: the first that may be."""
+    """The hidden states among the arguments of a block: the first float tensor of three dimensions or more."""
     named = [kwargs[name] for name in ("hidden_states", "hidden_state", "x") if name in kwargs]
     for value in (*args, *named, *kwargs.values()):
         if (states := _floats(value)) is not None and states.ndim >= 3:
@@ -66,7 +67,10 @@ def state_in(args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> torch.Tenso
 
 
 def same(a: torch.Tensor, b: torch.Tensor, slack: float) -> bool:
-    """Whether two tensors are the same but for rounding."""
+    """Whether two tensors agree to within `slack` of the norm of `a`.
+
+    Where `a` holds NaN or infinity nothing can be told, and they count as agreeing: broken weights are told elsewhere.
+    """
     if a.shape != b.shape:
         return False
     a, b = a.float(), b.float().to(a.device)
@@ -74,12 +78,13 @@ def same(a: torch.Tensor, b: torch.Tensor, slack: float) -> bool:
 
 
 def slack_of(states: torch.Tensor) -> float:
-    """Rounding alone may differ, since a mixture of experts batches its tokens anew."""
+    """The difference to allow between two passes: mixtures of experts group tokens anew, so rounding differs."""
     import torch
 
     return 1e-4 if states.dtype in (torch.float32, torch.float64) else 0.02
 
 
-def raise_memory(error: Exception) -> None:
+def reraise_out_of_memory(error: Exception) -> None:
+    """Raise the error again if it says that memory ran out."""
     if out_of_memory(error):
         raise error

@@ -30,8 +30,10 @@ def reach_location(given: str | Path | Address, what: str, writes: bool = True) 
         writes: whether results are going to be written there: better known before hours of work than after.
 
     Raises:
-        SettingError: an address that cannot be used.
+        SettingError: no name at all, or an address that cannot be used.
     """
+    if isinstance(given, str) and not given.strip():
+        raise SettingError(f"{what} is empty: expected a folder or an address")
     path = to_path(given)
     if is_address(path):
         try:

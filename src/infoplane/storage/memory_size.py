@@ -18,6 +18,7 @@ _UNITS = {
 }
 _SIZE = re.compile(r"\s*([0-9]+(?:[.][0-9]+)?)\s*([kmgt]?i?b)\s*", re.IGNORECASE)
 _UNKNOWN = 4 << 30  # free memory of a machine that does not tell
+_MOST = 1 << 62
 _beside = 1  # processes that share the machine, this one included
 
 
@@ -27,13 +28,14 @@ def parse_size(memory: int | str) -> int:
     Raises:
         SettingError: another form, or no bytes at all.
     """
-    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
+    if isinstance(memory, int) and not isinstance(memory, bool) and 0 < memory < _MOST:
         return memory
     match = _SIZE.fullmatch(memory) if isinstance(memory, str) else None
     unit = _UNITS.get(match[2].lower()) if match else None
-    size = int(float(match[1]) * unit) if match and unit else 0
+    number = float(match[1]) * unit if match and unit else 0.0
+    size = int(number) if number < _MOST else 0
     if size < 1:
-        raise SettingError(f"memory = {memory!r}: expected a size with its unit, such as 4GB, 4GiB or 512MB")
+        raise SettingError(f"memory = {memory!r:.60}: expected a size with its unit, such as 4GB, 4GiB or 512MB")
     return size
 
 

@@ -69,8 +69,3 @@ class WindowSettings(Settings):
                 raise SettingError(
                     f"{name} = {value}: expected min_window, {self.min_window}, or more", settings=(name, "min_window")
                 )
-
-    @property
-    def cutting(self) -> dict[str, bool | int | None]:
-        """What decides windows beside budget, context and seed."""
-        return {name: getattr(self, name) for name in ("add_bos", "include_special", "include_first", "min_window")}

@@ -129,8 +129,10 @@ def _deciding(settings: SurveySettings) -> dict[str, object]:
 
 def read_entry_pairs(entry: Entry) -> Pairs | None:
     """The pairs that an entry reads in place of its text; None where it reads none."""
-    source = entry.settings.source.preferences
-    return None if source is None else read_pairs(source)
+    source, r = entry.settings.source.preferences, entry.settings.measuring.reading
+    if source is None:
+        return None
+    return read_pairs(source, split=r.split, config=r.config, revision=r.text_revision, limit=r.limit)
 
 
 def pairs_key(pairs: Pairs | None) -> str | None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from infoplane.engines import WorkSettings
-from infoplane.measurement import InputSettings, MeasureSettings
+from infoplane.measurement import InputSettings, MeasureSettings, refuse_with_pairs, refuse_without_pairs
 from infoplane.setting_kinds import amount, flag, word
 from infoplane.settings import Settings, setting
 
@@ -37,6 +37,12 @@ class SurveySettings(Settings):
         if given.get("preferences") is not None:
             given = {"bytes": None, "text_labels": (), **given}
         return super().replaced(given)
+
+    def check(self) -> None:
+        if self.source.preferences is None:
+            refuse_without_pairs(self.measuring)
+        else:
+            refuse_with_pairs(self.measuring, documents="" if self.source.text == InputSettings().text else "text")
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

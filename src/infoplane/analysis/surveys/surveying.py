@@ -18,6 +18,9 @@ from infoplane.analysis.surveys.record import Survey
 from infoplane.analysis.surveys.survey_file import Entry, read_survey
 from infoplane.analysis.surveys.survey_run import SurveyRun
 from infoplane.engines import Engine, Progress, WorkSettings, using
+from infoplane.errors import SettingError
+from infoplane.measurement import check_questions
+from infoplane.settings import settings_or
 from infoplane.storage import reach_location
 
 if TYPE_CHECKING:
@@ -61,10 +64,12 @@ def survey(
         ResultError: the folder holds other results, and not `force`.
     """
     out = reach_location(out, "out")
-    how = (work or WorkSettings()).but(flat)
+    how = settings_or(work, WorkSettings, "work").but(flat)
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)
+    for entry in chosen:
+        _check(entry)
     run = SurveyRun(out, entries, str(models) if named else source, progress, say, how)
     run.check_folder(force)
     run.read_texts(chosen)
@@ -77,3 +82,15 @@ def survey(
     if progress is not None:
         progress("models", len(chosen), len(chosen))
     return run.store()
+
+
+def _check(entry: Entry) -> None:
+    """Refuse what cannot be asked of any model, before anything is read.
+
+    Raises:
+        SettingError: it cannot.
+    """
+    try:
+        check_questions(entry.settings.measuring)
+    except SettingError as error:
+        raise SettingError(f"{entry.name}: {error}", settings=error.settings) from None

@@ -20,6 +20,7 @@ from infoplane.capture import draw_points, hold_capture
 from infoplane.errors import SettingError
 from infoplane.measurement import Asker
 from infoplane.models import find_structure, select_layers
+from infoplane.settings import settings_or
 from infoplane.storage import to_path
 from infoplane.text import BUILT_IN, TextSource, Tokenizer, fitting_context, text_of, windows_of
 
@@ -63,7 +64,7 @@ class Monitor:
     ) -> None:
         from infoplane.models import Model
 
-        self.settings = chosen = (settings or MonitorSettings()).but(flat)
+        self.settings = chosen = settings_or(settings, MonitorSettings).but(flat)
         if tokenizer is None:
             raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")
         module = unwrapped(model)

@@ -21,7 +21,7 @@ from infoplane.errors import ModelError, ResultError
 from infoplane.measurement import JSON_NAME as MEASUREMENT
 from infoplane.measurement import check_questions, read_input
 from infoplane.models import Checkpoint, find_checkpoints
-from infoplane.settings import apart
+from infoplane.settings import apart, settings_or
 from infoplane.storage import (
     Json,
     check_free,
@@ -78,7 +78,7 @@ def trace(
         InfoplaneError: bad input; no checkpoint at all could be measured; or the folder holds other results, and not
             `force`.
     """
-    chosen, how = apart(flat, settings or TraceSettings(), work or WorkSettings())
+    chosen, how = apart(flat, settings_or(settings, TraceSettings), settings_or(work, WorkSettings, "work"))
     out = reach_location(out, "out").absolute()
     measuring = chosen.measuring
     check_questions(measuring)

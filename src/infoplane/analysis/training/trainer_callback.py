@@ -21,8 +21,9 @@ else:
 
 from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.monitoring import EVERY, Monitor
-from infoplane.errors import SettingError
+from infoplane.errors import SettingError, check_whole
 from infoplane.models import refuse_sharded
+from infoplane.settings import settings_or
 from infoplane.storage import reach_location
 from infoplane.text import BUILT_IN, TextSource, Tokenizer
 
@@ -123,9 +124,15 @@ def watch(
     Raises:
         SettingError: `every` is not positive, or a setting that cannot be.
     """
-    if isinstance(every, bool) or every <= 0 or (isinstance(every, float) and every >= 1):
-        raise SettingError(f"every = {every!r}: expected a whole number of steps, or a fraction of them below 1")
-    chosen = (settings or MonitorSettings()).but(flat)
+    if isinstance(every, float) and not isinstance(every, int):
+        if not 0 < every < 1:
+            raise SettingError(f"every = {every!r}: expected a whole number of steps, or a fraction of them below 1")
+    else:
+        every = check_whole("every", every, 1)
+    if stop_patience is not None:
+        stop_patience = check_whole("stop_patience", stop_patience, 1)
+    stop_min_steps = check_whole("stop_min_steps", stop_min_steps, 0)
+    chosen = settings_or(settings, MonitorSettings).but(flat)
     callback = InfoplaneCallback(trainer, every, out, stop_patience, stop_min_steps, documents, tokenizer, chosen)
     trainer.add_callback(callback)
     return callback

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.bottleneck import Bound, Frontier, stored_or_fitted, with_a_bound
+from infoplane.bottleneck import Bound, Frontier, orders_with_bound, stored_or_fitted
 from infoplane.engines import Advance, Held, Local, Progress, WorkSettings, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
 from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, cut
@@ -229,7 +229,7 @@ class Run:
             self.bound = stored_or_fitted(
                 self.out / "bound",
                 windows,
-                with_a_bound(questions.orders),
+                orders_with_bound(questions.orders),
                 m=self.settings.code.m,
                 progress=self.progress,
             )
