@@ -2,9 +2,9 @@
 
 python bench/planted.py CAPTURE [draws]
 
-The rows of a layer are the population. Each label has a row as its anchor and a Zipf weight, and a row gets a label with
-a probability that falls with its squared Hellinger distance from the anchor, over `width`; so E[a | x] and the truth are
-exact. Rows are drawn from the population at random, 16,000 for each draw; their documents are the real ones.
+The rows of a layer are the population. Each label has a row as its anchor and a Zipf weight, and a row gets a label
+with a probability that falls with its squared Hellinger distance from the anchor, over `width`; so E[a | x] and the
+truth are exact. Rows are drawn from the population at random, 16,000 for each draw; their documents are the real ones.
 """
 
 from __future__ import annotations
