@@ -141,6 +141,19 @@ def test_ngrams_stay_in_their_window(captured: Any) -> None:
     assert len(set(seen.values())) == len(seen)
 
 
+def test_a_layer_that_keeps_nothing_has_no_optimality(captured: Any) -> None:
+    held = {f"{layer}/0": captured.read(layer) for layer in captured.layers}
+    held["block.0/0"] = np.full_like(held["block.0/0"], 1 / captured.m)
+    sums, counts = captured.loss()
+    kept = dataclasses.replace(captured, folder=None, held={**held, "loss_sum": sums, "loss_count": counts})
+    found = measure_capture(kept, orders=(1,))
+    assert abs(found.get("complexity", "block.0", estimator="plugin").value) < 1e-9
+    assert not found.select(quantity="optimality", layer="block.0") and found.select(
+        quantity="optimality", layer="embed"
+    )
+    assert any(w.startswith("no optimality of block.0: complexity is 0") for w in found.provenance["warnings"])
+
+
 def test_reference_sets_give_their_error(tmp_path: Path, model: Model, windows: Any) -> None:
     kept = capture(tmp_path / "c", model, windows, sets=3)
     found = measure_capture(kept, orders=(1,))

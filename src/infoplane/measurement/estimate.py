@@ -63,7 +63,7 @@ class Estimate:
             `information` (of a label column), `loss`, `bits_per_byte`, `mean_ratio_optimality`; of pairs
             `preference`, `preference_given_token`, `token_preference` and each of these with `_swapped`.
         layer: `embed`, `block.N`, `final_norm`, or `model`, the mean over blocks.
-        side: `input`, `output`, `residual` (of a share), `label:NAME`.
+        side: `input`, `output`, `label:NAME`. A share of one without an order is the residual: what no order explains.
         order: width of the n-gram labels, 1 to 4.
         weight: `frequency` or `uniform`, how labels are weighted.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+_ROUNDING = 1e-9
+"""Part of log m that rounding may leave of an information that is 0."""
+
+
 class Record:
     """Answers as rows.
 
@@ -59,6 +63,7 @@ class Record:
         self.documents = len(capture.windows.documents)
         self.scale = unit_scale(unit, capture.m)
         self.warnings: list[str] = []
+        self.empty: list[str] = []  # layers that keep nothing of the input
 
     def measurement(self, started: float) -> Measurement:
         """The measurement; `started` is when asking began, by the monotonic clock."""
@@ -172,7 +177,9 @@ class Record:
             next_token = self.questions.of("output", 1, k)
             rows += self._information_rows("expressivity", layer, s, estimator, weight, next_token)
         x, y = by_side["input"], by_side["output"]
-        if x is not None and y is not None and bool((x != 0).all()):
+        if s == 0 and x is not None and not self._is_there(x) and layer not in self.empty:
+            self.empty.append(layer)
+        if x is not None and y is not None and self._is_there(x):
             more: Described = {"order": k, "weight": weight, "position_set": name, "n": rows[0].n}
             doubt = next((r.warning for r in rows if r.warning), None)
             mass = rows[0].repeated_mass
@@ -187,7 +194,11 @@ class Record:
 
     def _ratio(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> Floats | None:
         x, y = (self._information(layer, s, estimator, weight, Question(side, k, name, True)) for side in SIDES)
-        return None if x is None or y is None or not (x != 0).all() else y / x
+        return None if x is None or y is None or not self._is_there(x) else y / x
+
+    def _is_there(self, information: Floats) -> bool:
+        """Whether an information (nats) is more than rounding leaves of none, so that it can be divided by."""
+        return bool((np.abs(information) > _ROUNDING * math.log(self.capture.m)).all())
 
     def _share_rows(self, layer: str, s: int, estimator: str) -> list[Estimate]:
         """What each order adds to the one before, on the common positions; then what no order explains."""
@@ -256,6 +267,11 @@ class Record:
         manifest, w = self.capture.manifest, self.capture.windows
         self.warnings[:0] = few_documents(w, self.documents) if self.blocks is None else []
         self.warnings += of_the_text(w)
+        if self.empty:
+            self.warnings.append(
+                f"no optimality of {', '.join(self.empty)}: complexity is 0 there within rounding, and there is nothing "
+                "to divide by"
+            )
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         points = manifest["points"]
         return {
