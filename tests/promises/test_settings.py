@@ -318,3 +318,11 @@ def test_what_no_model_of_a_survey_can_be_asked_ends_it_before_any_work(
     result = call("survey", tmp_path / "s.toml", "--out", tmp_path / "out")
     assert isinstance(result.exception, SettingError) and message in str(result.exception), result.exception
     assert not (tmp_path / "out").exists()
+
+
+def test_contradictions_are_refused_before_an_engine_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr("infoplane.cli.measure_command.using", lambda *given: started.append(given))
+    result = call("measure", "nowhere", "--engine", "ray", "--chat-template", "yes", "--json")
+    assert isinstance(result.exception, SettingError) and "--chat-template says how" in str(result.exception)
+    assert started == []

@@ -81,14 +81,16 @@ def measure(
     capture = capture_place(ctx, model, capture)
     labels = {name: read_column(path) for name, path in map(pair, label or [])}
     results = _Results.at(out, model, capture, as_json, force, bool(baseline))
+    if model is not None:
+        quiet()
+    read = None if model is None else _read(source, settings, labels)  # before an engine is started: it may be refused
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         command = _Command(ctx, settings, without_engine(work), running, labels, force, progress)
-        if model is None:
+        if model is None or read is None:
             assert capture is not None
             measurement, twin = command.ask(capture, results), None
         else:
-            quiet()
-            measurement, twin = command.run(model, command.read(source), capture, results)
+            measurement, twin = command.run(model, read, capture, results)
     if measurement is not None:
         results.give(measurement, twin)
 
@@ -210,12 +212,6 @@ class _Command:
         )
         return _asked(measurement, request)
 
-    def read(self, source: InputSettings) -> Text | Pairs:
-        """The text or the pairs, read once: what vouches for them is needed before they are measured."""
-        from infoplane.measurement import read_input
-
-        return read_input(source.text, source.preferences, self.settings, self.labels)
-
     def run(
         self, model: str, read: Text | Pairs, capture: Path | None, results: _Results
     ) -> tuple[Measurement | None, Measurement | None]:
@@ -280,6 +276,13 @@ class _Command:
                 "tokenizer": tokenizer_key(model, loading.tokenizer, loading.revision),
             }
         return request_of(self.ctx, self.settings, **inputs)
+
+
+def _read(source: InputSettings, settings: MeasureSettings, labels: Mapping[str, Column]) -> Text | Pairs:
+    """The text or the pairs, read once: what vouches for them is needed before they are measured."""
+    from infoplane.measurement import read_input
+
+    return read_input(source.text, source.preferences, settings, labels)
 
 
 def _asked(measurement: Measurement, request: Mapping[str, object]) -> Measurement:

@@ -1,9 +1,9 @@
 """Reference points: m directions on the unit sphere and the temperature that goes with them.
 
-The directions are rows of standard normals divided by their norms, which is the uniform distribution on
-the sphere. They come from NumPy's PCG64 on the CPU in float64, from `(seed, m, d)` alone, and are only then
-moved and cast. Of one seed and d, fewer points are the first of more. One seed gives one set of points on every device and backend. PyTorch's generator is not used,
-because a model initialised after `torch.manual_seed(0)` draws the same numbers first.
+The directions are rows of standard normals divided by their norms, which is the uniform distribution on the sphere.
+They come from NumPy's PCG64 on the CPU in float64, from `(seed, m, d)` alone, and are only then moved and cast: one
+seed gives one set of points on every device and backend. Of one seed and d, fewer points are the first of more.
+PyTorch's generator is not used, because a model initialised after `torch.manual_seed(0)` draws the same numbers first.
 """
 
 from __future__ import annotations

@@ -269,8 +269,8 @@ class Record:
         self.warnings += of_the_text(w)
         if self.empty:
             self.warnings.append(
-                f"no optimality of {', '.join(self.empty)}: complexity is 0 there within rounding, and there is nothing "
-                "to divide by"
+                f"no optimality of {', '.join(self.empty)}: complexity is 0 there within rounding, so there is "
+                "nothing to divide by"
             )
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         points = manifest["points"]
