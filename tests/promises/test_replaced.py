@@ -35,6 +35,15 @@ def measure(place: Path) -> None:
     infoplane.measure(GOLDEN / "model", capture=place / "capture", **SMALL)
 
 
+def measure_by_command(place: Path) -> None:
+    from commands import call
+
+    options = ["--tokens", "2600", "--context", "32", "--orders", "1", "--points", "8", "--json"]
+    result = call("measure", GOLDEN / "model", *options)
+    if result.exception is not None and result.exit_code:
+        raise result.exception
+
+
 def measure_until(place: Path) -> None:
     infoplane.measure(GOLDEN / "model", until_se=0.5, **SMALL)
 
@@ -72,6 +81,7 @@ REPLACED = [
     (measure, "infoplane.measurement.steps.capture_with"),
     (measure, "infoplane.measurement.measuring.Source"),
     (measure, "infoplane.models.loading.load_model"),
+    (measure_by_command, "infoplane.cli.measure_command.using"),
     (measure_until, "infoplane.measurement.read_until.FIRST"),
     (probe, "infoplane.capture.forward_pass.assign_windows"),
     (measure_several, "infoplane.analysis.surveys.worker.measure"),
