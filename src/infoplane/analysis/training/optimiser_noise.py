@@ -24,19 +24,42 @@ TINY = 1e-9  # of the range of the values: below this is rounding
 
 @dataclass(frozen=True, eq=False)
 class Frame:
+    """What depends on the steps and the number of seeds alone: made once, for all quantities of a run.
+
+    Attributes:
+        kinds: of noise that are tried; the tuples below have an entry for each.
+        x: (T,) log(1 + step) of the checkpoints.
+        pairs: (K, 2) first and last checkpoint of each contrast.
+        contrasts: (K, T) weights of the checkpoints in a contrast: a plain difference, or a slope.
+        roots: (T, T) M so that M z, z normal, is noise of a kind with unit variance.
+        errors: (K,) standard deviation of each contrast under such noise.
+        runs: (draws, seeds, T) simulated noise.
+        laws: statistics of those.
+    """
+
     kinds: tuple[tuple[int, float, float, int], ...]
     x: Floats
-    pairs: npt.NDArray[np.int64]  # (K, 2) first and last checkpoint of each contrast
-    contrasts: Floats  # (K, T)
-    roots: tuple[Floats, ...]  # of the covariance of each kind of noise
-    errors: tuple[Floats, ...]  # (K,) of the contrasts
-    runs: tuple[Floats, ...]  # (draws, seeds, T)
+    pairs: npt.NDArray[np.int64]
+    contrasts: Floats
+    roots: tuple[Floats, ...]
+    errors: tuple[Floats, ...]
+    runs: tuple[Floats, ...]
     laws: tuple[Law, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """Statistics of simulated runs, sorted but for `scale`; strongest fall and rise where they were asked for."""
+    """What simulated runs of one kind of noise look like, to compare a run with.
+
+    Attributes:
+        scale: (draws,) size of each run's noise, as estimated from the run itself, in the order of the draws.
+        rough: (draws,) D / E: mean square of steps over that of values, sorted.
+        memory: (draws,) autocorrelation of steps, sorted.
+        growth: (draws,) by how much steps grow along the run, sorted.
+        square: (draws,) D itself, sorted.
+        fall, rise: (draws,) strongest fall and rise over all contrasts, in units of `scale`, sorted; empty where they
+            were not asked for.
+    """
 
     scale: Floats
     rough: Floats
@@ -53,7 +76,7 @@ class Law:
         return min(above(self.rough, rough), below(self.memory, memory), *growths) > beta / 4
 
     def against(self, contrasts: Floats, runs: Floats, errors: Floats) -> Law:
-        """With the strongest fall and rise."""
+        """The same law, with the strongest fall and rise of the runs that it is of."""
         z = runs[:, 0] @ (contrasts / errors[:, None]).T
         fall, rise = np.sort(-z.min(1) / self.scale), np.sort(z.max(1) / self.scale)
         return dataclasses.replace(self, fall=fall, rise=rise)
@@ -61,6 +84,7 @@ class Law:
 
 @lru_cache(maxsize=8)
 def frame_of(steps: tuple[int, ...], seeds: int, draws: int, seed: int) -> Frame:
+    """The frame of checkpoints at these steps; `draws` runs are simulated for each kind of noise."""
     step = np.array(steps, dtype=np.float64)
     x, n = np.log1p(step), len(step)
     ends = range(n) if n <= PLACES else np.unique(np.linspace(0, n - 1, PLACES).round().astype(int)).tolist()
@@ -152,6 +176,7 @@ def features_of(x: Floats, runs: Floats) -> tuple[Floats, Floats, Floats, Floats
 
 
 def law_of(x: Floats, runs: Floats) -> Law:
+    """The law of (N, seeds, T) simulated runs, without falls and rises."""
     scale, *others = features_of(x, runs)
     rough, memory, growth, square = map(np.sort, others)
     return Law(scale, rough, memory, growth, square, np.empty(0), np.empty(0))
@@ -245,6 +270,7 @@ def above(law: Floats, value: float) -> float:
 
 
 def below(law: Floats, value: float) -> float:
+    """Share of a sorted law at or below a value, the value counted with it."""
     return float(1 + np.searchsorted(law, value, side="right")) / (len(law) + 1)
 
 

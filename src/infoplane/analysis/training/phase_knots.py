@@ -19,11 +19,25 @@ KNOT_COST = 3.0  # coefficients that a knot counts for
 
 
 class Shape:
-    """Curves with 0 to 3 knots on a grid of places, under every possible kind of noise.
+    """Curves with 0 to 3 knots on a grid of places, each weighed by how well it fits under every possible noise.
+
+    A curve is linear in x = log(1 + step) between its knots. For each kind of noise that `test` leaves possible, and
+    each set of knots, the residual sum of squares under that noise is kept (`fits`); the number of knots is weighed by
+    the Bayesian information criterion (`weight`). All else is read from these: the best curve, and draws of others.
 
     Args:
+        frame: for these steps.
         values: (seeds, T), the run first; what the others do differently says how large its noise is.
         text: (seeds, T, B) roots of the text's covariance.
+        test: which kinds of noise are possible, and how likely each is.
+        knots: at most so many.
+        seed: of the draws.
+
+    Attributes:
+        place, at: (P,) where knots can lie, in checkpoints and in x.
+        sets: for each number of knots (S, knots) their places, as numbers in `place`.
+        fits: for each number of knots (kinds, S) logarithms of the sums of squares.
+        weight: (kinds, numbers of knots), adding up to 1 for each kind times its own weight.
     """
 
     def __init__(self, frame: Frame, values: Floats, text: Floats, test: Test, knots: int, seed: int) -> None:
@@ -32,7 +46,7 @@ class Shape:
         apart = _apart_of(values)
         self.half = (n - 2 + apart.shape[1] * (n - 1)) / 2  # half the degrees of freedom of the noise
         count = min(n - 2, PLACES)
-        self.place = np.linspace(1, n - 2, FINE * (count - 1) + 1)  # in checkpoints
+        self.place = np.linspace(1, n - 2, FINE * (count - 1) + 1)
         self.at = self._x(self.place)
         self.roots, whites = [], []
         for i in test.kinds:
@@ -42,7 +56,7 @@ class Shape:
             self.roots.append(np.linalg.cholesky(covariance + frame.kinds[i][0] * covariance.trace() / n))
             whites.append(_whitened(self.roots[-1], self.x, self.value, apart, self.at))
         self.sets: list[npt.NDArray[np.int64]] = []
-        self.fits: list[Floats] = []  # for each number of knots (kinds, sets) log RSS
+        self.fits: list[Floats] = []
         self.cells: list[float] = []  # width of a place, in checkpoints
         for k in range(knots + 1):
             sets, fine = _knot_sets(k, 1 if k <= 2 else FINE, self.place), k <= 2
@@ -61,7 +75,7 @@ class Shape:
             self.cells.append(float(self.place[1 if fine else FINE] - self.place[0]))
         bic = np.stack([-self.half * f.min(1) - KNOT_COST / 2 * k * np.log(n) for k, f in enumerate(self.fits)], 1)
         share = np.exp(bic - bic.max(1, keepdims=True))
-        self.weight = test.weight[:, None] * share / share.sum(1, keepdims=True)  # (kinds, numbers of knots)
+        self.weight = test.weight[:, None] * share / share.sum(1, keepdims=True)
 
     @staticmethod
     def _fit(whites: list[tuple[Floats, Floats, float, float]], sets: npt.NDArray[np.int64]) -> Floats:
@@ -72,27 +86,27 @@ class Shape:
             ]
         )
 
-    def phases(self, found: dict[str, bool]) -> tuple[tuple[Phase, ...], tuple[Change, ...]]:
-        """Segments and boundaries of the best curve that has the falls and rises which were found."""
+    def phases(self, detected: dict[str, bool]) -> tuple[tuple[Phase, ...], tuple[Change, ...]]:
+        """Segments and boundaries of the best curve that shows the falls and rises which were detected."""
         n, test = len(self.x), self.test
         for k in np.argsort(-self.weight.sum(0), kind="stable").tolist():
             knots, heights = self._draw(k)
             change = np.diff(heights[0])
-            shows = [not found[name] or (s * change).max() >= 0.5 * test.amount(s) for name, s in SIGNS.items()]
+            shows = [not detected[name] or (s * change).max() >= 0.5 * test.amount(s) for name, s in SIGNS.items()]
             if all(shows):
                 break
         nodes = np.concatenate([np.zeros((len(knots), 1)), knots, np.full((len(knots), 1), n - 1.0)], 1)
         index = nodes[0]  # in checkpoints
         # the drawn curves at the ends of the best one's segments: their own knots may stand for other bends
-        at = np.array([np.interp(index, own, curve) for own, curve in zip(nodes, heights, strict=True)])
-        draws = np.diff(at[1:], axis=1)
+        heights_there = np.array([np.interp(index, own, curve) for own, curve in zip(nodes, heights, strict=True)])
+        draws = np.diff(heights_there[1:], axis=1)
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         kinds = [
-            COMPRESSION if found[COMPRESSION] and b < 0 else FITTING if found[FITTING] and a > 0 else PLATEAU
+            COMPRESSION if detected[COMPRESSION] and b < 0 else FITTING if detected[FITTING] and a > 0 else PLATEAU
             for a, b in zip(low, high, strict=True)
         ]
-        for name, sign in SIGNS.items():  # what is found has a place, however uncertain
-            if found[name] and name not in kinds:
+        for name, sign in SIGNS.items():  # what is detected has a place, however uncertain
+            if detected[name] and name not in kinds:
                 kinds[int((sign * change).argmax())] = name
         starts = [0, *(i for i in range(1, len(kinds)) if kinds[i] != kinds[i - 1]), len(kinds)]
         segments, changes = [], []
@@ -115,9 +129,11 @@ class Shape:
         return tuple(segments), tuple(changes)
 
     def _x(self, place: Floats) -> Floats:
+        """x of places counted in checkpoints, which may lie between two."""
         return np.asarray(np.interp(place, np.arange(len(self.x)), self.x))
 
     def _step(self, place: float) -> float:
+        """The training step at a place."""
         return float(np.expm1(self._x(np.array(place))))
 
     def _draw(self, k: int, draws: int = 1000) -> tuple[Floats, Floats]:
