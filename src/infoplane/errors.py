@@ -67,7 +67,7 @@ def check_whole(name: str, value: object, least: int) -> int:
 
 def spoken(error: Exception) -> str:
     """What a record says of an error: our own message, or the kind of another's with the beginning of its own."""
-    said = " ".join(str(error).split())
+    text = " ".join(str(error).split())
     if isinstance(error, InfoplaneError):
-        return said[:1000]
-    return f"{type(error).__name__}: {said[:300]}" if said else type(error).__name__
+        return text[:1000]
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

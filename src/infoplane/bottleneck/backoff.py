@@ -146,8 +146,8 @@ class Ladder:
         pieces = []
         for first, last in itertools.pairwise(cuts.tolist()):
             if last > first:
-                at = rank[first:last]
-                pieces.append(_piece([g[at] for g in grams], y[at], alphas, dtype))
+                piece = rank[first:last]
+                pieces.append(_piece([g[piece] for g in grams], y[piece], alphas, dtype))
         return cls(tuple(pieces), unigram)
 
     @cached_property
@@ -172,9 +172,9 @@ class Ladder:
         for length, gram in enumerate(grams, start=1):
             codes = np.concatenate([piece.rungs[length - 1].code for piece in self.pieces])
             order = np.argsort(codes)
-            at = np.minimum(np.searchsorted(codes[order], gram), len(codes) - 1)
-            seen = codes[order[at]] == gram
-            place[seen], known[seen] = first + order[at[seen]], length
+            nearest = np.minimum(np.searchsorted(codes[order], gram), len(codes) - 1)
+            seen = codes[order[nearest]] == gram
+            place[seen], known[seen] = first + order[nearest[seen]], length
             first += len(codes)
         return place, known
 
@@ -186,17 +186,17 @@ def _piece(
     dtype: npt.DTypeLike,
 ) -> Piece:
     rungs = []
-    words, at = np.unique(y, return_inverse=True)
+    words, word = np.unique(y, return_inverse=True)
     parent_of = np.zeros(len(y), np.int64)
     for gram, alpha in zip(grams, alphas, strict=True):
         new = np.ones(len(gram), bool)
         new[1:] = gram[1:] != gram[:-1]
-        place = np.cumsum(new) - 1
-        counts = sparse.csr_array((np.ones(len(y), dtype), (place, at)), shape=(int(place[-1]) + 1, len(words)))
-        n = np.bincount(place)
+        row = np.cumsum(new) - 1
+        counts = sparse.csr_array((np.ones(len(y), dtype), (row, word)), shape=(int(row[-1]) + 1, len(words)))
+        n = np.bincount(row)
         own = (n / (n + alpha)).astype(dtype)
         rungs.append(Rung(gram[new].astype(np.int64), parent_of[new], words, counts, own))
-        parent_of = place
+        parent_of = row
     return Piece(tuple(rungs))
 
 

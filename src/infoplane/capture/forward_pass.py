@@ -277,8 +277,8 @@ def _loss(
     token = torch.from_numpy(ids).to(states.device)
     lengths = windows.lengths[a:b]
     window, place = np.nonzero(np.arange(ids.shape[1] - 1)[None] < (lengths - 1)[:, None])
-    row, at = torch.from_numpy(window).to(states.device), torch.from_numpy(place).to(states.device)
-    hidden, target = states[row, at], token[row, at + 1]
+    row, column = torch.from_numpy(window).to(states.device), torch.from_numpy(place).to(states.device)
+    hidden, target = states[row, column], token[row, column + 1]
     sums = np.zeros(b - a)
     step = max(1, _LOGITS // model.vocabulary)
     for i in range(0, len(hidden), step):

@@ -110,9 +110,9 @@ def capture_with(
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
     folder = to_path(folder)
     facts.check_tokens(windows)
-    loss, said = facts.check_loss(loss)
+    loss, notes = facts.check_loss(loss)
     manifest = manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
-    manifest["warnings"] += said
+    manifest["warnings"] += notes
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
     claim(folder, manifest, force)
     arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_arrays(windows)
@@ -255,10 +255,10 @@ def hold_capture(
     from infoplane.capture.forward_pass import BatchSize, assign_windows
 
     model.check_tokens(windows)
-    loss, said = model.facts.check_loss(loss)
+    loss, notes = model.facts.check_loss(loss)
     size, to = BatchSize(), len(windows)
     held = assign_windows(model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
     manifest = manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS, size.asked)
-    manifest["warnings"] += [*said, *([size.warning] if size.warning else [])]
+    manifest["warnings"] += [*notes, *([size.warning] if size.warning else [])]
     return Capture(None, manifest, windows, held)

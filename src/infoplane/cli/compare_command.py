@@ -71,20 +71,20 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
     from infoplane.analysis.surveys import Survey
     from infoplane.measurement import Measurement, Member
 
-    told = dict(pair(text, "--family", "NAME=FAMILY") for text in families)
+    family_of_name = dict(pair(text, "--family", "NAME=FAMILY") for text in families)
     members = []
     for name, path in map(named_source, sources):
         if path.name == SURVEY_NAME or (path / SURVEY_NAME).is_file():
             for m in Survey.load(path).members():
                 source = str(m.measurement.origin.model.source)
-                members.append(replace(m, family=told.pop(m.name, None) or m.family or family_of(source)))
+                members.append(replace(m, family=family_of_name.pop(m.name, None) or m.family or family_of(source)))
             continue
         measurement = Measurement.load(path)
         source = str(measurement.origin.model.source)
-        members.append(Member(name, told.pop(name, None) or family_of(source), measurement))
-    if told:
+        members.append(Member(name, family_of_name.pop(name, None) or family_of(source), measurement))
+    if family_of_name:
         names = ", ".join(m.name for m in members)
-        raise SettingError(f"--family {next(iter(told))}: no measurement has that name; there are {names}")
+        raise SettingError(f"--family {next(iter(family_of_name))}: no measurement has that name; there are {names}")
     return members
 
 

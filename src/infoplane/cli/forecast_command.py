@@ -74,7 +74,7 @@ def forecast(
     out = reach_location(out, "--out")
     check_kind(out, JSON_NAME)
     base, structure = words(baselines), words(features)
-    scores = tuple(dict.fromkeys(name for one in score for name in words(one)))
+    scores = tuple(dict.fromkeys(name for listed in score for name in words(listed)))
     if not structure or not scores:
         raise SettingError("name at least one column with --features, and one with --score")
     names = {"model": model_column, "family": family_column}

@@ -119,9 +119,9 @@ class Steps:
 
 def pointers(starts: Ints, begin: int, stop: int, first: int, last: int) -> Ints:
     """(last - first + 1,) where the runs of a step begin among its places."""
-    at: Ints = starts[first : last + 1] - np.int32(begin)
-    at[0], at[-1] = 0, stop - begin
-    return at
+    ends: Ints = starts[first : last + 1] - np.int32(begin)
+    ends[0], ends[-1] = 0, stop - begin
+    return ends
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,8 +157,8 @@ class Tally:
     def _of_pairs(self, values: Floats) -> Floats:
         """(classes, B) sums of values (P,) by their label's class and their block."""
         g = self.g
-        place = self.kind[g.pair_label] * g.blocks + g.pair_block
-        total = np.bincount(place, values, minlength=(_LEFT_OUT + 1) * g.blocks)
+        cell = self.kind[g.pair_label] * g.blocks + g.pair_block
+        total = np.bincount(cell, values, minlength=(_LEFT_OUT + 1) * g.blocks)
         return np.asarray(total.reshape(-1, g.blocks)[:_LEFT_OUT], dtype=np.float64)
 
     def _pair_up(self) -> None:

@@ -55,15 +55,15 @@ class Grouping:
         once = np.bincount(labels.codes).take(labels.codes) == 1
         # one whole number of label and place among the documents of the blocks sorts much faster than three columns
         rank = np.argsort(block_of, kind="stable").argsort()
-        place = np.argsort(rank.take(doc), kind="stable")
-        keys = labels.codes.take(place).astype(np.int64) << 31
-        keys |= np.arange(len(place))
-        keys = keys[~once.take(place)]
+        order_of_blocks = np.argsort(rank.take(doc), kind="stable")
+        keys = labels.codes.take(order_of_blocks).astype(np.int64) << 31
+        keys |= np.arange(len(order_of_blocks))
+        keys = keys[~once.take(order_of_blocks)]
         keys.sort()
         new_label = _changes(keys >> 31)
         keys &= (1 << 31) - 1
-        order = place.take(keys)
-        del place, keys
+        order = order_of_blocks.take(keys)
+        del order_of_blocks, keys
         d = doc.take(order)
         b = block_of.take(d)
         new_block = new_label | _changes(b)
@@ -150,8 +150,8 @@ class Grouping:
         """
         place = np.full(1 + max(int(self.rows.max(initial=0)), int(wider.rows.max(initial=0))), -1, np.int32)
         place[wider.rows] = np.arange(len(wider.rows), dtype=np.int32)
-        at: Ints = place[self.rows]
-        return at if not len(at) or (at[0] >= 0 and (np.diff(at) > 0).all()) else None
+        places: Ints = place[self.rows]
+        return places if not len(places) or (places[0] >= 0 and (np.diff(places) > 0).all()) else None
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
         """Runs of labels (first, last + 1) with at most `size` (label, block) pairs each, one label at least."""

@@ -144,9 +144,9 @@ class Thinning:
         total, count = (np.zeros((len(self.levels), shape[0], 1 + self.blocks)) for _ in range(2))
         for i, level in enumerate(self.levels):
             x, h = ((v[level.first] + v[level.first + 1]) / 2 for v in (x, h))
-            place = level.label * shape[1] + level.block
+            cell = level.label * shape[1] + level.block
             for out, values in ((total, -negative_entropy(x) - h), (count, None)):
-                parts = np.bincount(place, values, minlength=shape[0] * shape[1]).reshape(shape)
+                parts = np.bincount(cell, values, minlength=shape[0] * shape[1]).reshape(shape)
                 out[i, :, 0] = parts.sum(1)
                 out[i, :, 1:] = out[i, :, :1] - parts[:, : self.blocks]
         return np.divide(total, count, out=np.zeros_like(total), where=count > 0), count
@@ -168,11 +168,11 @@ def fit_shape(e_thinned: Floats, sizes: Floats, count: Floats, e_whole: Floats, 
         n: (F,) independent rows of each.
         moved: (levels, F, B) what `e_thinned` becomes less without each block of documents.
     """
-    told = (count >= 2) & (sizes[:, None] < n)
-    some = np.flatnonzero(told.sum(1) >= MIN_LABELS)
+    usable = (count >= 2) & (sizes[:, None] < n)
+    some = np.flatnonzero(usable.sum(1) >= MIN_LABELS)
     if not len(some):
         return Shape()
-    weight = np.where(told, np.sqrt(n), 0.0)[some]
+    weight = np.where(usable, np.sqrt(n), 0.0)[some]
     weight /= weight.sum(1, keepdims=True)
     k = sizes[some]
     thinned, whole = (weight * e_thinned[some]).sum(1), (weight * e_whole).sum(1)

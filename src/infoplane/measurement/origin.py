@@ -131,7 +131,7 @@ class Origin:
 
 def _of(kind: type[T], record: Mapping[str, Any]) -> T:
     hints, values = get_type_hints(kind), dict[str, Any]()
-    for name in (one.name for one in fields(kind)):  # type: ignore[arg-type]  # all are dataclasses
+    for name in (declared.name for declared in fields(kind)):  # type: ignore[arg-type]  # all are dataclasses
         value = record.get(name)
         if value is None:
             continue
@@ -148,9 +148,9 @@ def hints_of(kind: type) -> dict[str, Hint]:
     """What a record holds of a kind, where it holds it, as `infoplane.storage.schema` reads it."""
     hints = get_type_hints(kind)
     return {
-        one.name: hints_of(hint) if is_dataclass(hint) and isinstance(hint, type) else _without_none(hint)
-        for one in fields(kind)
-        if (hint := hints[one.name])
+        declared.name: hints_of(hint) if is_dataclass(hint) and isinstance(hint, type) else _without_none(hint)
+        for declared in fields(kind)
+        if (hint := hints[declared.name])
     }
 
 

@@ -80,22 +80,22 @@ def with_preferences(
     if isinstance(swaps, bool) or not isinstance(swaps, int) or swaps < 4:
         raise SettingError(f"swaps = {swaps!r}: expected a whole number, 4 or more; their spread is an error")
     unit = str(measurement.provenance["settings"]["unit"])
-    asked = Asked(capture, swaps)
+    questions = Asked(capture, swaps)
     done = 0
     for s in range(capture.sets):
         for layer in capture.layers:
             if progress is not None:
                 progress("preferences", done, capture.sets * len(capture.layers))
-            asked.add(layer, s)
+            questions.add(layer, s)
             done += 1
     if progress is not None:
         progress("preferences", done, done)
-    rows = asked.rows(unit)
+    rows = questions.rows(unit)
     more = {
         "swaps": swaps,
         "pairs": len(capture.windows.documents),
-        "rejected": float(asked.of.rejected.mean()),
-        "matched": float(asked.of.matched.mean()),
+        "rejected": float(questions.of.rejected.mean()),
+        "matched": float(questions.of.matched.mean()),
     }
     warnings = [*measurement.provenance.get("warnings", ()), *capture.windows.provenance.get("warnings", ())]
     provenance = {**measurement.provenance, "preferences": more, "warnings": list(dict.fromkeys(warnings))}

@@ -273,10 +273,10 @@ def _left_over(unexpected: Collection[str], module: PreTrainedModel) -> tuple[st
     return tuple(warnings)
 
 
-def _more_blocks(numbers: Collection[int], said: int) -> str:
+def _more_blocks(numbers: Collection[int], blocks: int) -> str:
     return (
-        f"the config says {said} blocks, and the file holds weights of block "
-        f"{ranges([n for n in numbers if n >= said])} too: they were left out, so this is a part of the model"
+        f"the config says {blocks} blocks, and the file holds weights of block "
+        f"{ranges([n for n in numbers if n >= blocks])} too: they were left out, so this is a part of the model"
     )
 
 

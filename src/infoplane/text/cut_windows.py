@@ -173,7 +173,9 @@ def _encoded(
     while first < len(drawn):
         some = drawn[first : first + count]
         read = [text.documents[i].text[:most] for i in some]
-        pairs = _encode_many(read, tokenizer) if many and count > 1 else [_encode(one, tokenizer) for one in read]
+        pairs = (
+            _encode_many(read, tokenizer) if many and count > 1 else [_encode(document, tokenizer) for document in read]
+        )
         yield from zip(some, read, pairs, strict=True)
         first += count
         shortest = max(1, sum(map(len, read)) // len(read))  # about as many characters as the budget of tokens, at most
@@ -234,8 +236,8 @@ def prefix_of(tokenizer: Tokenizer, add_bos: bool | None) -> npt.NDArray[np.int6
     for sample in _SAMPLES:
         if bare := list(tokenizer(sample, add_special_tokens=False)["input_ids"]):
             full = list(tokenizer(sample)["input_ids"])
-            at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
-            prefix = full[:at]
+            start = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
+            prefix = full[:start]
             break
     if add_bos is False:
         prefix = []

@@ -53,16 +53,16 @@ def reading(label: str) -> Iterator[None]:
 
 def decode_text(data: bytes, label: str, offset: int = 0) -> str:
     """UTF-8 text of `data`, which lies at byte `offset` of what `label` names."""
-    at, what = data.find(b"\0"), "a NUL byte"
-    if at < 0:
+    position, what = data.find(b"\0"), "a NUL byte"
+    if position < 0:
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            at, what = error.start, f"byte 0x{data[error.start]:02x}, which is not UTF-8,"
+            position, what = error.start, f"byte 0x{data[error.start]:02x}, which is not UTF-8,"
     hint = "it looks like UTF-16: " if offset == 0 and data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
     raise TextError(
-        f"{label} is not text: {what} at offset {offset + at}; {hint}expected UTF-8 text, JSONL, JSON, CSV or Parquet "
-        "(told apart by the file's suffix)"
+        f"{label} is not text: {what} at offset {offset + position}; {hint}expected UTF-8 text, JSONL, JSON, CSV or "
+        "Parquet (told apart by the file's suffix)"
     )
 
 

@@ -28,30 +28,30 @@ def bytes_by_offsets(text: str, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.i
 
 def bytes_by_decoding(text: str, ids: npt.NDArray[np.int64], tokenizer: Tokenizer) -> npt.NDArray[np.int64] | None:
     """The same for a tokenizer without offsets; None where its tokens do not decode to the text."""
-    ends, at, group = list[int](), 0, list[int]()
+    ends, position, group = list[int](), 0, list[int]()
     for token in ids.tolist():
         group.append(token)
         piece = str(tokenizer.decode(group, clean_up_tokenization_spaces=False))
-        after = _after(text, at, piece)
+        after = _after(text, position, piece)
         if after is not None:
-            at, group = after, []
+            position, group = after, []
         elif len(group) > _MOST:
             return None
-        ends.append(at)
+        ends.append(position)
     if group and str(tokenizer.decode(group)).strip():
         return None
     return bytes_by_offsets(text, np.array(ends, dtype=np.int64))
 
 
-def _after(text: str, at: int, piece: str) -> int | None:
+def _after(text: str, position: int, piece: str) -> int | None:
     """Where the text goes on after a piece that begins at `at`, or after white space there; None where it does not."""
     if not piece:
         return None
-    if text.startswith(piece, at):
-        return at + len(piece)
+    if text.startswith(piece, position):
+        return position + len(piece)
     bare = piece.strip()
     if not bare:
         return None
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return at + len(bare) if text.startswith(bare, at) else None
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position + len(bare) if text.startswith(bare, position) else None

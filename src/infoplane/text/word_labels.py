@@ -116,9 +116,9 @@ class TextLabels:
         category = [unicodedata.category(chr(p)) for p in kinds.tolist()]
         letter, part = (np.array([c[0] in of for c in category])[kind] for of in ("L", "LMN"))
         apostrophe = np.isin(kinds, [ord("'"), ord("’")])[kind]
-        at = np.concatenate((self._char_starts, [len(self._bytes)]))
+        byte_starts = np.concatenate((self._char_starts, [len(self._bytes)]))
         edge = np.zeros(len(kind) + 1, bool)  # a window begins before this character
-        edge[np.searchsorted(at, self._bounds)] = True
+        edge[np.searchsorted(byte_starts, self._bounds)] = True
         part[1:-1] |= apostrophe[1:-1] & letter[:-2] & letter[2:] & ~edge[1:-2] & ~edge[2:-1]
         padded = np.concatenate(([False], part, [False]))
         begins = padded[1:] & (~padded[:-1] | edge)  # (C + 1,) a run begins with this character
@@ -126,7 +126,11 @@ class TextLabels:
         first, last = np.flatnonzero(begins), np.flatnonzero(stops)
         whole = ~edge[first] & ~edge[last]
         first, last = first[whole], last[whole]
-        return at[first], at[last], np.searchsorted(self._bounds, at[first], side="right") - 1
+        return (
+            byte_starts[first],
+            byte_starts[last],
+            np.searchsorted(self._bounds, byte_starts[first], side="right") - 1,
+        )
 
     @cached_property
     def _ends(self) -> tuple[Longs, Ints]:

@@ -89,10 +89,10 @@ def infer(
         error = float(np.sqrt((count - 1) / count * np.sum((replicates - replicates.mean()) ** 2)))
         size = np.bincount(unit)
         freedom = max(float(n**2 / np.sum(size**2)) - 1, 1.0)
-        at, t = float(scale(np.array([value]))[0]), float(stdtrit(freedom, 0.975))
-        low, high = at - t * error, at + t * error
+        estimate, t = float(scale(np.array([value]))[0]), float(stdtrit(freedom, 0.975))
+        low, high = estimate - t * error, estimate + t * error
         interval = (math.tanh(low), math.tanh(high)) if correlation else (low, high)
-        p = float(2 * stdtr(freedom, -abs(at / error))) if error > 0 else None
+        p = float(2 * stdtr(freedom, -abs(estimate / error))) if error > 0 else None
     drawn = statistic(_weights(family, by_family, seed, draws)) if draws else np.empty(0)
     drawn = drawn[np.isfinite(drawn)]
     bootstrap = None

@@ -122,7 +122,7 @@ def _quantile(values: Floats, mass: Floats, level: float, count: float, strict: 
     if strict:
         first = np.argmax(reached >= level - 1e-12, axis=0)
         return np.asarray(np.take_along_axis(ordered, first[None], axis=0)[0])
-    return np.array([np.interp(level, at, value) for at, value in zip(reached.T, ordered.T, strict=True)])
+    return np.array([np.interp(level, quantiles, value) for quantiles, value in zip(reached.T, ordered.T, strict=True)])
 
 
 def fit_ridge(sample: Sample) -> FamilyRidge:

@@ -262,10 +262,10 @@ def _outside(x: Floats, reference: Floats, columns: Sequence[str]) -> str | None
         if not least <= value <= most
     ]:
         return "; ".join(out)
-    at, most = leverage(np.vstack([x, reference]), reference)[0], leverage(reference, reference).max()
-    if at > most * (1 + 1e-9):
+    here, most = leverage(np.vstack([x, reference]), reference)[0], leverage(reference, reference).max()
+    if here > most * (1 + 1e-9):
         return (
-            f"each feature lies in its range, but not together: leverage {at:.2f}, and at most {most:.2f} in the "
+            f"each feature lies in its range, but not together: leverage {here:.2f}, and at most {most:.2f} in the "
             "reference set"
         )
     return None

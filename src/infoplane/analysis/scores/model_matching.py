@@ -121,13 +121,13 @@ def match_models(measured: Iterable[Measured | str], scores: Scores, chat_templa
     models = [Measured(named) if isinstance(named, str) else named for named in measured]
     index = NameIndex.of(scores.models)
     places = [_place(named, index) for named in models]
-    wanted = {place[0] for place in places if not isinstance(place, str)}
+    wanted = {located[0] for located in places if not isinstance(located, str)}
     rows = scores.table.filter(pl.col("model").is_in(wanted)).partition_by("model", as_dict=True)
     found = [
-        _match(named, place, scores, rows, chat_template)
-        if not isinstance(place, str)
-        else Unmatched(named, place, near(ALIASES.get(named.model, named.model), scores.models))
-        for named, place in zip(models, places, strict=True)
+        _match(named, located, scores, rows, chat_template)
+        if not isinstance(located, str)
+        else Unmatched(named, located, near(ALIASES.get(named.model, named.model), scores.models))
+        for named, located in zip(models, places, strict=True)
     ]
     return Matching(
         tuple(named for named in found if isinstance(named, Match)),
@@ -162,12 +162,12 @@ def _place(measured: Measured, index: NameIndex) -> tuple[str, str, tuple[str, .
 
 def _match(
     measured: Measured,
-    place: tuple[str, str, tuple[str, ...]],
+    located: tuple[str, str, tuple[str, ...]],
     scores: Scores,
     by_model: Mapping[tuple[object, ...], pl.DataFrame],
     chat: bool | None,
 ) -> Match | Unmatched:
-    model, how, notes = place
+    model, how, notes = located
     rows = by_model[(model,)]
     for choose in (_at_the_step, _of_the_revision):
         kept = choose(measured, model, rows)

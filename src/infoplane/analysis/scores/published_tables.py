@@ -135,12 +135,14 @@ def _facts(name: str) -> Facts:
         raw = raw.with_columns(pl.when(pl.col(size) > 0).then(pl.col(size)).alias(size))
         if unknown:
             warnings.append(f"{name}: {unknown} models have no parameter count (0 or less stands there)")
-    told = {fact: pl.col(column) for fact, column in table.facts.items()}
-    if "family" in told:
-        told["family"] = told["family"].replace(FAMILIES)
+    expressions = {fact: pl.col(column) for fact, column in table.facts.items()}
+    if "family" in expressions:
+        expressions["family"] = expressions["family"].replace(FAMILIES)
     rest = {c: dtype for c, dtype in FACTS.items() if c not in ("model", "source")}
     frame = raw.select(
-        "model", *(told.get(c, pl.lit(None)).cast(dtype).alias(c) for c, dtype in rest.items()), source=pl.lit(name)
+        "model",
+        *(expressions.get(c, pl.lit(None)).cast(dtype).alias(c) for c, dtype in rest.items()),
+        source=pl.lit(name),
     )
     first = frame.group_by("model", maintain_order=True).agg(
         pl.col(*rest).drop_nulls().first(), pl.col("source").first()

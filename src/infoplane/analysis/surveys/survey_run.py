@@ -81,7 +81,7 @@ class SurveyRun:
                 f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}): choose another --out, or --force to "
                 "leave them out of it (their folders stay)"
             )
-        self.failed = {name: told for name, told in failed.items() if name in ours}
+        self.failed = {name: failure for name, failure in failed.items() if name in ours}
 
     def read_texts(self, chosen: Sequence[Entry]) -> None:
         """Read each text once."""
@@ -111,8 +111,8 @@ class SurveyRun:
             except InfoplaneError as error:
                 self._fail(entry, error)
                 continue
-            if said := moved(entry, locked, hub):
-                self.say(said)
+            if change := moved(entry, locked, hub):
+                self.say(change)
         if not hub.reachable:
             self.say("the hub cannot be reached: what is locked or in its cache here is used")
 
@@ -134,7 +134,7 @@ class SurveyRun:
 
     def recall(self, chosen: Sequence[Entry]) -> None:
         """Find what is measured already, of all models of the survey, with what is asked for now."""
-        asked = {entry.name for entry in chosen}
+        chosen_names = {entry.name for entry in chosen}
         for entry in self.entries:
             locked = self.lock.get(entry)
             if locked is None or entry.name in self.failed:
@@ -146,7 +146,7 @@ class SurveyRun:
                 device = self.devices[entry.settings.measuring.loading.device]
                 key = self.keys[entry.name] = decides(entry, locked, sha, self._pairs(entry), device)
             except InfoplaneError as error:
-                if entry.name in asked:
+                if entry.name in chosen_names:
                     self._fail(entry, error)
                 continue
             if stored is None:
@@ -155,17 +155,17 @@ class SurveyRun:
             elsewhere = {"versions", "device", *(["dtype"] if entry.settings.measuring.loading.dtype == "auto" else [])}
             if not differs:
                 self.found[entry.name] = stored
-            elif entry.name not in asked and set(differs) <= elsewhere:
+            elif entry.name not in chosen_names and set(differs) <= elsewhere:
                 self.found[entry.name] = stored
                 self.say(f"{entry.name}: stays in the table as it was measured (different: {', '.join(differs)})")
 
     def check_overwriting(self, chosen: Sequence[Entry], force: bool) -> None:
         """Refuse to measure over results that were made otherwise."""
         for entry in chosen:
-            place = self.out / entry.name
+            results = self.out / entry.name
             if force or entry.name in self.found or entry.name in self.failed:
                 continue
-            if not (place / MEASUREMENT_NAME).exists():
+            if not (results / MEASUREMENT_NAME).exists():
                 continue
             stored = self._stored(entry)
             then = None if stored is None else (stored.provenance.get("survey") or {}).get("decides")
@@ -176,7 +176,8 @@ class SurveyRun:
                 else "not of a survey, or of another version"
             )
             raise ResultError(
-                f"{place / MEASUREMENT_NAME} is a measurement {how}: choose another --out, or --force to measure again"
+                f"{results / MEASUREMENT_NAME} is a measurement {how}: choose another --out, or --force to measure "
+                "again"
             )
 
     # ------------------------------------------------------------------ the models
@@ -243,10 +244,10 @@ class SurveyRun:
         models = []
         for entry in self.entries:
             locked = self.lock.get(entry)
-            found = self.found.get(entry.name)
-            told = (None, None) if found else self.failed.get(entry.name, (None, None))
+            measurement = self.found.get(entry.name)
+            failure = (None, None) if measurement else self.failed.get(entry.name, (None, None))
             weights = {} if locked is None else locked.weights
-            models.append(Surveyed(entry.name, entry.id, entry.revision, weights, entry.facts, found, *told))
+            models.append(Surveyed(entry.name, entry.id, entry.revision, weights, entry.facts, measurement, *failure))
         texts = [text.provenance for text in self.texts.values()]
         made = Survey(
             tuple(models),

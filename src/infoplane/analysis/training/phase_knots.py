@@ -174,12 +174,14 @@ def _apart_of(values: Floats) -> Floats:
     return np.asarray(values.T @ linalg.helmert(seeds).T) if seeds > 1 else np.zeros((values.shape[1], 0))
 
 
-def _whitened(root: Floats, x: Floats, value: Floats, apart: Floats, at: Floats) -> tuple[Floats, Floats, float, float]:
+def _whitened(
+    root: Floats, x: Floats, value: Floats, apart: Floats, places: Floats
+) -> tuple[Floats, Floats, float, float]:
     """Under one kind of noise, less a straight line: values, kinks at each place, square of what seeds do differently.
 
     And the least sum of squares, rounding.
     """
-    kinks, seeds = np.maximum(x[:, None] - at, 0), apart.shape[1]
+    kinks, seeds = np.maximum(x[:, None] - places, 0), apart.shape[1]
     white = np.linalg.solve(root, np.column_stack([np.ones_like(x), x, value, apart, kinks]))
     level = white[:, :1] / np.linalg.norm(white[:, 0])
     own = white[:, 3 : 3 + seeds]
@@ -190,15 +192,15 @@ def _whitened(root: Floats, x: Floats, value: Floats, apart: Floats, at: Floats)
     return white[:, 2], white[:, 3 + seeds :], square, float(least)
 
 
-def _knot_sets(k: int, every: int, place: Floats) -> npt.NDArray[np.int64]:
+def _knot_sets(k: int, every: int, places: Floats) -> npt.NDArray[np.int64]:
     """(S, k) every choice of k places, of each `every`-th, at least one checkpoint apart."""
-    chosen = list(itertools.combinations(range(0, len(place), every), k))
+    chosen = list(itertools.combinations(range(0, len(places), every), k))
     sets = np.array(chosen, dtype=np.int64).reshape(len(chosen), k)
-    return sets[_apart(place, sets)]
+    return sets[_apart(places, sets)]
 
 
-def _apart(place: Floats, sets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    return np.asarray((np.diff(place[sets], axis=1) > 1 - 1e-9).all(1))
+def _apart(places: Floats, sets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    return np.asarray((np.diff(places[sets], axis=1) > 1 - 1e-9).all(1))
 
 
 def _explained(gram: Floats, moment: Floats, sets: npt.NDArray[np.int64]) -> Floats:

@@ -258,13 +258,13 @@ def _saturated(x: Floats, loss: Floats, level: float) -> bool:
 
 
 def _verdict(
-    segments: Sequence[Phase], changes: Sequence[Change], found: dict[str, bool], saturated: bool | None
+    segments: Sequence[Phase], changes: Sequence[Change], detected: dict[str, bool], saturated: bool | None
 ) -> str:
     words = segments[0].kind if len(segments) > 1 else f"{segments[0].kind} throughout"
     for change, after in zip(changes, segments[1:], strict=True):
         low, high = change.interval
         words += f" until step {change.step:,.0f} ({low:,.0f} to {high:,.0f}), then {after.kind}"
-    if found[COMPRESSION]:
+    if detected[COMPRESSION]:
         return words
     ending = {
         False: "loss still falling, so this is censored, not negative",

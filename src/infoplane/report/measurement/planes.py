@@ -73,8 +73,8 @@ def _plane(view: View, across: str, line: str, bound: bool) -> ChartType | None:
     lines, covered = diagonal(plane, line, bound, pixels)
     taken: list[Box] = []
     if not bound and view.first_order == 1:  # what is known of the token alone
-        told, of_told = frontier(plane, view.frontier, taken)
-        lines += told
+        frontier_layers, of_told = frontier(plane, view.frontier, taken)
+        lines += frontier_layers
         if view.saturation is not None:
             drawn = [*_drawn(plane, points), *of_told, *plane.diagonal(covered)]
             lines += saturation(plane, view.saturation, view.unit, drawn, taken)
@@ -230,7 +230,7 @@ Placed: TypeAlias = "tuple[int, int, Align, Box]"
 """Where a name stands: pixels to the right and downwards of its point, how it is aligned, and the box it takes."""
 
 
-def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> Placed:
+def _place(point: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> Placed:
     best: tuple[int, Placed] | None = None
     places: tuple[tuple[int, int, Align], ...] = (
         (13, 0, "left"),
@@ -245,8 +245,8 @@ def _place(at: Pixel, width: float, points: list[Pixel], taken: list[Box]) -> Pl
         (0, 28, "center"),
     )
     for dx, dy, align in places:
-        left = at[0] + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
-        box = (left, at[1] + dy - 7, left + width, at[1] + dy + 7)
+        left = point[0] + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
+        box = (left, point[1] + dy - 7, left + width, point[1] + dy + 7)
         covered = sum(box[0] - 4 <= px <= box[2] + 4 and box[1] - 3 <= py <= box[3] + 3 for px, py in points)
         clash = sum(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
         outside = box[0] < 0 or box[2] > WIDTH or box[1] < 0 or box[3] > HEIGHT

@@ -167,13 +167,13 @@ def warnings(view: View) -> list[str]:
         if row.warning:
             groups.setdefault((row.estimator or "", row.order), []).append(row)
     # The same words about several orders are said once.
-    said: dict[tuple[str, str], list[tuple[int | None, list[Estimate]]]] = {}
+    rows_by_warning: dict[tuple[str, str], list[tuple[int | None, list[Estimate]]]] = {}
     for (estimator, order), rows in groups.items():
         whole = [row for row in rows if row.layer == MODEL] or rows
         texts = list(dict.fromkeys(row.warning for row in whole if row.warning))
         text = "; ".join(texts[:2]) + (f" (and {len(texts) - 2} more)" if len(texts) > 2 else "")
-        said.setdefault((estimator, text), []).append((order, rows))
-    for (estimator, text), members in said.items():
+        rows_by_warning.setdefault((estimator, text), []).append((order, rows))
+    for (estimator, text), members in rows_by_warning.items():
         orders = [f"{order}" for order, _ in members if order is not None]
         names = list(dict.fromkeys(row.quantity.replace("_", " ") for _, rows in members for row in rows))
         where = f" of order {words.listed(orders)}" if orders else ""

@@ -50,7 +50,7 @@ def tokens_needed(view: View) -> str:
     """A collapsed table of what tighter intervals cost; an empty string where there is nothing to plan by."""
     wanted = WANTED.get(view.unit, WANTED["efficiency"])
     try:
-        found = costs(view.measurement, wanted)
+        plans = costs(view.measurement, wanted)
     except ResultError:
         return ""
     tokens = view.measurement.provenance["tokens"]
@@ -61,7 +61,7 @@ def tokens_needed(view: View) -> str:
             words.control(c.row.standard_error, None),
             *(spoken_tokens(n, tokens) for n in c.needed),
         ]
-        for c in found
+        for c in plans
     ]
     note_line = f'<p class="note">{escape(note(view.measurement))}</p>'
     return details("How many tokens a tighter interval needs", f"{note_line}\n{table(header, rows)}")

@@ -115,10 +115,10 @@ def frontier(
     data = alt.Chart(theme.values(line))
     tips = [theme.tip("x", "complexity"), theme.tip("y", "achieved by a code of the present token")]
     # the name stands where the line is three quarters up, or at its end if it never is
-    at = min(0.75 * y_domain[1], corners[-1]["y"])
-    where = min(float(np.interp(at, [c["y"] for c in corners], [c["x"] for c in corners])), 0.6 * x_domain[1])
-    name = alt.Chart(theme.values([{"x": where, "y": at, "text": FRONTIER_NAME}]))
-    left, middle = plane.pixel(where, at)
+    height = min(0.75 * y_domain[1], corners[-1]["y"])
+    where = min(float(np.interp(height, [c["y"] for c in corners], [c["x"] for c in corners])), 0.6 * x_domain[1])
+    name = alt.Chart(theme.values([{"x": where, "y": height, "text": FRONTIER_NAME}]))
+    left, middle = plane.pixel(where, height)
     taken.append((left + 10, middle - 1, left + 10 + CHARACTER * len(FRONTIER_NAME), middle + 13))
     layers = [
         data.mark_line(color=FRONTIER, strokeWidth=1.6, clip=True).encode(x=x, y=y, tooltip=tips),

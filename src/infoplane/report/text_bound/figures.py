@@ -73,9 +73,9 @@ def _panel(
     """With `hold`, the panel carries the selection that all listen to."""
     scales = [alt.Scale(domain=list(d), nice=False, zero=False) for d in domains]
     axis = theme.value_axis("nats")
-    told = "told about the next token" if target == 1 else f"told about the next {target} tokens"
+    axis_title = "told about the next token" if target == 1 else f"told about the next {target} tokens"
     x = alt.X("x:Q", scale=scales[0], axis=axis, title="kept about the last k tokens (nats)")
-    y, low = (alt.Y(f"{f}:Q", scale=scales[1], axis=axis, title=f"{told} (nats)") for f in ("y", "low"))
+    y, low = (alt.Y(f"{f}:Q", scale=scales[1], axis=axis, title=f"{axis_title} (nats)") for f in ("y", "low"))
     faint, band, full = (
         alt.when(pick).then(alt.value(a)).otherwise(alt.value(b)) for a, b in ((0.3, 0.04), (0.16, 0.03), (1.0, 0.1))
     )
@@ -129,9 +129,9 @@ def _diagonal(domains: tuple[Domain, Domain], x: alt.X, y: alt.Y) -> list[ChartT
     ends = alt.Chart(theme.values([{"x": v, "y": v} for v in (0.0, high)]))
     line = ends.mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.2, clip=True).encode(x=x, y=y)
     # Above the diagonal is nothing, so its name stands there, unless the line is too steep to leave room for it.
-    at, name = 0.97 * high, "diagonal"
-    left = at / right * WIDTH > 70
-    text = alt.Chart(theme.values([{"x": at, "y": at, "text": name}])).mark_text(
+    corner, name = 0.97 * high, "diagonal"
+    left = corner / right * WIDTH > 70
+    text = alt.Chart(theme.values([{"x": corner, "y": corner, "text": name}])).mark_text(
         align="right" if left else "left", dx=-9 if left else 9, color=theme.QUIET, fontSize=11, baseline="middle"
     )
     return [line, text.encode(x=x, y=y, text="text:N")]

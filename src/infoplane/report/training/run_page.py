@@ -108,13 +108,13 @@ def _table(view: RunView) -> str:
         cells = []
         for quantity in columns:
             series = view.series[quantity]
-            at = series.steps.tolist().index(point.step) if point.step in series.steps else None
-            if at is None:
+            index = series.steps.tolist().index(point.step) if point.step in series.steps else None
+            if index is None:
                 cells.append(words.MISSING)
                 continue
             intervals = series.intervals
-            half = "" if intervals is None else f" ± {words.number((intervals[at][1] - intervals[at][0]) / 2, 4)}"
-            cells.append(words.number(series.values[at], 4) + half)
+            half = "" if intervals is None else f" ± {words.number((intervals[index][1] - intervals[index][0]) / 2, 4)}"
+            cells.append(words.number(series.values[index], 4) + half)
         seen = words.MISSING if point.tokens is None else f"{point.tokens:,}"
         rows.append([point.name, f"{point.step:,}", seen, *cells, point.problem or words.MISSING])
     return tables.table(["checkpoint", "step", "training tokens", *columns, "note"], rows)

@@ -112,18 +112,18 @@ def write(pair: Pair, answer: Sequence[Message], format: Format) -> Written:
             f"{pair.name}: the chat template writes the prompt differently when the answer follows, so where the "
             "answer begins is not known; write the pairs plainly with --chat-template no"
         )
-    at, spans = len(prompt), []
+    position, spans = len(prompt), []
     for message in answer:
-        content = next((c for c in (message.content, message.content.strip()) if text.find(c, at) >= 0), None)
+        content = next((c for c in (message.content, message.content.strip()) if text.find(c, position) >= 0), None)
         if content is None:
             raise TextError(
                 f"{pair.name}: the chat template rewrites the answer, so it cannot be found in the text; write the "
                 "pairs plainly with --chat-template no"
             )
-        start = text.find(content, at)
-        at = start + len(content)
+        start = text.find(content, position)
+        position = start + len(content)
         if message.role == ASSISTANT:
-            spans.append((start, at))
+            spans.append((start, position))
     return Written(text, tuple(spans))
 
 
