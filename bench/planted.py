@@ -4,7 +4,8 @@ python bench/planted.py CAPTURE [draws]
 
 The rows of a layer are the population. Each label has a row as its anchor and a Zipf weight, and a row gets a label
 with a probability that falls with its squared Hellinger distance from the anchor, over `width`; so E[a | x] and the
-truth are exact. Rows are drawn from the population at random, 16,000 for each draw; their documents are the real ones.
+truth are exact. Rows are drawn from the population at random, 16,000 for each draw, and dealt to documents of 40 at
+random: drawn so they are independent, and their own documents would say that they are not.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LABELS = ((300, 0.01), (300, 0.05), (1000, 0.01), (1000, 0.05), (3000, 0.01))
 def main() -> None:
     capture = infoplane.open_capture(sys.argv[1])
     draws = int(sys.argv[2]) if len(sys.argv) > 2 else 6
-    document = capture.windows.position_document
+    document = (np.arange(POSITIONS) // 40).astype(np.int32)
     blocks = [name for name in capture.layers if name.startswith("block.")]
     print("bias; spread / mean standard error in nats\n")
     print("| layer | labels | width | truth, nats | plugin | corrected | thinned |")
@@ -44,10 +45,9 @@ def main() -> None:
             ends, found = chance.cumsum(1), []
             for seed in range(draws):
                 r = np.random.default_rng([seed, count])
-                rows = np.sort(r.integers(len(a), size=POSITIONS))
+                rows = r.integers(len(a), size=POSITIONS)
                 labels = (ends[rows] < r.random(POSITIONS)[:, None] * ends[rows, -1:]).sum(1).clip(0, count - 1)
-                of_rows = np.unique(document[rows], return_inverse=True)[1].astype(np.int32)
-                one = estimate(a[rows].astype(np.float16), labels, of_rows, thinned=True)
+                one = estimate(a[rows].astype(np.float16), labels, document, thinned=True)
                 both = [v for x in (one.corrected, one.thinned) for v in (x[0], standard_error_of(x[1:]))]
                 found.append([one.plugin[0], *both])
             x = np.array(found)
