@@ -34,7 +34,7 @@ def main() -> None:
     print("bias; spread / mean standard error in nats\n")
     print("| layer | labels | width | truth, nats | plugin | corrected | thinned |")
     print("|---|---|---|---|---|---|---|")
-    for layer in ("embed", *(blocks[int(part * (len(blocks) - 1))] for part in (0.2, 0.5, 1))):
+    for layer in ("embed", blocks[len(blocks) // 6], blocks[len(blocks) // 2], blocks[-1]):
         a = capture.read(layer).astype(np.float64)
         a /= a.sum(1, keepdims=True)
         for count, width in LABELS:
