@@ -296,12 +296,14 @@ def _stand_in(found: Any, folder: Path) -> list[Path]:
     from infoplane.storage import atomic_files as files
 
     page = b'<p class="eyebrow">infoplane measurement</p>' + json.dumps(found.to_dict()).encode()
-    paths = [folder / "figures" / f"{name}.svg" for name in ("plane", "profiles", "controls")] + [
-        folder / "report.html"
+    # the page first, as the real writer does: it says whose the files beside it are
+    paths = [
+        folder / "report.html",
+        *(folder / "figures" / f"{name}.svg" for name in ("plane", "profiles", "controls")),
     ]
     for path in paths:
         files.write_bytes(path, page)
-    return paths[::-1]
+    return paths
 
 
 def _result(place: Path, name: str) -> str:

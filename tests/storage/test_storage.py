@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import fsspec
 import pytest
 from paths import ROOT, SUPPORT
 from safetensors.numpy import load
@@ -67,6 +68,7 @@ def bucket() -> Iterator[str]:
         for name, value in told.items():
             patch.setenv(name, value)
         _wait_for(port)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of a server before, where this one is not the first
         cast(Any, to_path("s3://results")).storage.mkdir("results")
         yield "s3://results"
     server.terminate()
