@@ -119,10 +119,10 @@ def test_it_stops_training_only_when_asked_to(tmp_path: Path) -> None:
 
 def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
     for every in (0, 1.5, -1, True, float("nan"), "10", None):
-        with pytest.raises(SettingError, match="every = .*expected a whole number"):
+        with pytest.raises(SettingError, match=r"every = .*expected a whole number"):
             infoplane.watch(None, every=every)
     for wrong in ({"stop_patience": 0}, {"stop_patience": "x"}, {"stop_min_steps": -5}):
-        with pytest.raises(SettingError, match=f"{next(iter(wrong))} = .*: expected a whole number"):
+        with pytest.raises(SettingError, match=rf"{next(iter(wrong))} = .*: expected a whole number"):
             infoplane.watch(None, **wrong)
     with pytest.raises(SettingError, match="the monitor needs the model's tokenizer"):
         Monitor(tiny_model(), None)
