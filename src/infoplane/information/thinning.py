@@ -13,11 +13,18 @@ another document, and `E` does not depend on k. So, over labels l and sizes k,
 
     <E0_l(n_l) - E0_lk> = beta [s_k / (k + kappa) - s < 1 / (n_l + kappa) >] + delta s_k,
 
-with means < > weighted by sqrt(n_l), `s = C u (1 - u)` of the mean `u`, and kappa on a grid, by least squares. `delta`
-takes up the error of `E0_l(n_l)`, which all sizes share, and is then left out. Both are held near 0 by a ridge, so that
-labels that mean nothing (`s` near 0) say little. No label of at least `MIN_DOCUMENTS`
-documents, or too few: `beta` is 0, and the estimate is that of the null curve. Both sides are means over labels, as
-in the classes that are corrected by it: of single labels they are too noisy for a product of two of them.
+with means < > weighted by sqrt(n_l), and `s = C u (1 - u)` of the mean `u`. `delta` takes up the error of
+`E0_l(n_l)`, which all sizes share, and is then left out. Both sides are means over labels, as in the classes that are
+corrected by it: single labels are too noisy for a product of two of them.
+
+For each kappa of `_KAPPAS`, beta and delta minimise
+
+    Q = sum_k (left - right)^2 / var_k + (beta / 10)^2 + (delta / 0.02)^2,
+
+whose ridge holds both near 0 where labels mean nothing (`s` near 0). Few labels hardly tell one kappa from the next,
+and the best of them would jump from sample to sample; so `E` is the mean over all kappas, weighted by exp(-Q / 2).
+Each replicate is fitted, and weighted, by itself. Where fewer than `MIN_LABELS` labels are seen in `MIN_DOCUMENTS`
+documents, beta is 0 and the estimate is that of the null curve.
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ _MOST = 1 << 13  # rows that are looked at
 _EACH = 1 << 10  # of one label
 _PICKS = 4  # rows of a document and label, at most
 _BETA, _DELTA = 10.0, 0.02  # how large they are expected to be: standard deviations
-_KAPPAS = (2.0, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 32.0, 40.0, 60.0)
+_KAPPAS = np.array([2, 3, 4, 5, 6.5, 8, 10, 13, 16, 20, 25, 32, 40, 60])
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,21 @@ class Shape:
     """What thinned labels say of the null curve.
 
     Attributes:
-        beta: (1 + B,) of the whole sample and without each block of documents, or (1,); 0 where they say nothing.
-        kappa: of the whole sample.
+        beta: (kappas, 1 + B) beta at each kappa times the weight of that kappa: of the whole sample, then without each
+            block of documents. (kappas, 1) of zeros where thinned labels say nothing.
     """
 
-    beta: Floats = field(default_factory=lambda: np.zeros(1))
-    kappa: float = 1.0
+    beta: Floats = field(default_factory=lambda: np.zeros((len(_KAPPAS), 1)))
 
     def excess(self, e: Floats, n: Floats) -> Floats:
-        """E relative to the ceiling, from E0 relative to it: (classes, 1 + B) or (classes, 1); n independent rows."""
-        beta = self.beta if len(self.beta) == e.shape[1] else self.beta[:1]
-        better: Floats = e + e * (1 - e) * beta / (n + self.kappa)
+        """E relative to the ceiling, from E0 relative to it.
+
+        Args:
+            e: (classes, 1 + B), or (classes, 1) without replicates.
+            n: independent rows, of the same shape as `e`, or (classes, 1).
+        """
+        beta = self.beta if self.beta.shape[1] == e.shape[1] else self.beta[:, :1]
+        better: Floats = e + e * (1 - e) * (beta[:, None] / (n + _KAPPAS[:, None, None])).sum(0)
         return better
 
 
@@ -179,15 +190,15 @@ def fit_shape(e_thinned: Floats, sizes: Floats, count: Floats, e_whole: Floats, 
     s, s_whole, y = thinned * (1 - thinned), whole * (1 - whole), whole - thinned
     noise = ((weight * (e_whole - e_thinned[some] - y[:, None])) ** 2).sum(1)  # variance of y
     precision = 1 / np.maximum(noise, 1e-12)
-    best = np.inf, np.zeros(len(k)), 1.0
-    for kappa in _KAPPAS:
+    ys = np.column_stack([y, y[:, None] - (weight[:, :, None] * moved[some]).sum(1)])  # (levels, 1 + B)
+    prior = np.diag([_BETA**-2, _DELTA**-2])
+    beta, misfit = np.empty((2, len(_KAPPAS), ys.shape[1]))
+    for i, kappa in enumerate(_KAPPAS):
         x = s / (k + kappa) - s_whole * (weight / (n + kappa)).sum(1)
         design = np.column_stack([x, s])
-        normal = design.T @ (precision[:, None] * design) + np.diag([_BETA**-2, _DELTA**-2])
-        solving = np.linalg.solve(normal, design.T * precision)
-        beta, delta = solving @ y
-        left = float(precision @ (y - beta * x - delta * s) ** 2 + (beta / _BETA) ** 2 + (delta / _DELTA) ** 2)
-        if left < best[0]:
-            best = left, solving[0], kappa
-    without = y[:, None] - (weight[:, :, None] * moved[some]).sum(1)
-    return Shape(best[1] @ np.column_stack([y, without]), best[2])
+        normal = design.T @ (precision[:, None] * design) + prior
+        fitted = np.linalg.solve(normal, design.T * precision) @ ys  # beta and delta, (2, 1 + B)
+        beta[i] = fitted[0]
+        misfit[i] = precision @ (ys - design @ fitted) ** 2 + np.diag(prior) @ fitted**2
+    odds = np.exp((misfit.min(0) - misfit) / 2)
+    return Shape(beta * odds / odds.sum(0))
