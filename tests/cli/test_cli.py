@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from commands import WITHOUT_FIGURES
+from children import COMMAND, WITHOUT_FIGURES, Child, run
 from tiny import byte_tokenizer, tiny_model
 
 from infoplane.storage.working_folders import MARK
@@ -22,10 +21,8 @@ from infoplane.storage.working_folders import MARK
 SMALL = ["--tokens", "3000", "--context", "64", "--orders", "1,2", "--points", "16", "--dtype", "float32"]
 
 
-def infoplane(*arguments: str, cwd: Path, stdin: str | None = None, figures: bool = True) -> Any:
-    code = "from infoplane.cli import main; main()" if figures else WITHOUT_FIGURES
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, input=stdin, timeout=300)
+def infoplane(*arguments: str, cwd: Path, stdin: str = "", figures: bool = True) -> Any:
+    return run(COMMAND if figures else WITHOUT_FIGURES, *arguments, cwd=cwd, stdin=stdin)
 
 
 @pytest.fixture(scope="module")
@@ -167,14 +164,10 @@ def test_a_killed_command_goes_on_where_it_stopped_when_it_is_repeated(folder: P
     command = ["measure", str(folder / "tiny"), "--tokens", "36000", *SMALL[2:], "--capture", "cap"]
     whole = infoplane(*command[:-1], "whole-cap", "--out", "whole", cwd=tmp_path, figures=False)
     assert whole.returncode == 0, whole.stderr
-    run = [sys.executable, "-c", WITHOUT_FIGURES, *command, "--out", "out"]
-    process = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    second = tmp_path / "cap" / "shard-00001.safetensors"
-    while not second.exists():
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    child = Child(WITHOUT_FIGURES, *command, "--out", "out", cwd=tmp_path)
+    child.wait_for(tmp_path / "cap" / "shard-00001.safetensors")
+    child.send(signal.SIGKILL)
+    child.wait()
     done = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cap").glob("shard-*.safetensors")}
     assert len(done) < len(list((tmp_path / "whole-cap").glob("shard-*.safetensors")))
     assert not (tmp_path / "out").exists()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -13,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from commands import WITHOUT_FIGURES, call
+from children import WITHOUT_FIGURES, Child
+from commands import call
 from tiny import byte_tokenizer, save_tiny, tiny_folder, tiny_model
 
 import infoplane
@@ -134,25 +132,18 @@ def test_a_trace_a_bound_a_comparison_and_a_forecast_that_are_repeated_are_done(
 
 
 def test_an_interrupted_command_says_how_to_go_on(model: Path, tmp_path: Path) -> None:
-    code = WITHOUT_FIGURES
-    command = [sys.executable, "-c", code, "measure", str(model), "--tokens", "600000", "--context", "64"]
+    command = ("measure", model, "--tokens", "600000", "--context", "64")
     for more, said in (
         (["--out", "out"], "repeat the same command to go on where it stopped"),
         (["--json"], "--json alone keeps nothing on the way; name --capture or --out to go on from there"),
     ):
-        run = subprocess.Popen(
-            [*command, *more], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
-        time.sleep(8)
-        for _ in range(3):
-            run.send_signal(signal.SIGINT)
-            try:
-                _, error = run.communicate(timeout=20)
-                break
-            except subprocess.TimeoutExpired:  # Python drops an interrupt that comes while a destructor runs
-                continue
-        assert run.returncode == 130, error
+        child = Child(WITHOUT_FIGURES, *command, *more, cwd=tmp_path)
+        time.sleep(2)
+        while child.running:  # Python drops an interrupt that comes while a destructor runs
+            child.send(signal.SIGINT)
+            time.sleep(0.5)
+        error = child.stderr
+        assert child.wait() == 130, error
         assert f"infoplane: interrupted: {said}" in error and "Traceback" not in error
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -16,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from paths import SUPPORT
+from children import Child
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
@@ -234,7 +231,6 @@ def test_paired_differences_of_two_models(model: Model) -> None:
 
 _SCRIPT = """
     import sys, time
-    sys.path[:0] = {path!r}
     from tiny import byte_tokenizer, tiny_model
     from infoplane.capture import writer as c
     from infoplane.models.decoder import Model
@@ -252,14 +248,12 @@ _SCRIPT = """
 
 def test_a_killed_capture_goes_on_and_redoes_nothing(tmp_path: Path, model: Model, windows: Any, captured: Any) -> None:
     folder = tmp_path / "c"
-    path = [str(SUPPORT), str(Path(infoplane.__file__).parents[1])]
-    script = textwrap.dedent(_SCRIPT).format(path=path, folder=str(folder))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    child = Child(textwrap.dedent(_SCRIPT).format(folder=str(folder)), cwd=tmp_path)
     deadline = time.monotonic() + 120
     while len(list(folder.glob("shard-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    child.send(signal.SIGKILL)
+    child.wait()
     done = {p.name: p.stat().st_mtime_ns for p in folder.glob("shard-*")}
     assert 2 <= len(done) < len(plan_shards(windows, 1500))
     with pytest.raises(CaptureError, match="is not finished"):

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from children import Child
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutation import mutated
-from paths import ROOT, SUPPORT
+from paths import ROOT
 from readers import READERS, Reader, make, small_measurement
 from safetensors import numpy as safe
 from tiny import byte_tokenizer, tiny_model
@@ -237,9 +238,8 @@ def test_a_header_that_declares_more_than_there_is_allocates_nothing(length: int
 # ---------------------------------------------------------------------- two at once
 
 _TWO = """
-import sys, time
+import time
 from pathlib import Path
-sys.path[:0] = {path!r}
 from tiny import byte_tokenizer, tiny_model
 from infoplane.capture.writer import write_capture
 from infoplane.models.decoder import Model
@@ -250,8 +250,9 @@ from infoplane.text.documents import read_text
 from infoplane.text.cut_windows import make_windows
 model = Model.from_module(tiny_model(), byte_tokenizer(), "tiny")
 windows = make_windows(read_text("c4-sample", limit=60), model.tokenizer, tokens=6000, context=64)
-print("ready", flush=True)
-sys.stdin.readline()
+Path({ready!r}).touch()
+while not Path("go").exists():
+    time.sleep(0.001)
 for number, seed in enumerate({seeds!r}):
     try:
         kept = write_capture({folder!r} + str(number), model, windows, [ReferencePoints.make(32, 8, seed)],
@@ -265,24 +266,19 @@ for number, seed in enumerate({seeds!r}):
 
 @pytest.mark.parametrize("same", [True, False], ids=["same settings", "other settings"])
 def test_two_runs_that_capture_into_one_folder_at_once(same: bool, tmp_path: Path) -> None:
-    import infoplane
 
-    path = [str(SUPPORT), str(Path(infoplane.__file__).parents[1])]
     rounds = 8
     both = []
     for who in range(2):
         seeds = [0] * rounds if same else [who] * rounds
-        code = _TWO.format(path=path, folder=str(tmp_path / "c"), seeds=seeds)
-        pipe: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        both.append(subprocess.Popen([sys.executable, "-c", code], **pipe))
-    for one in both:
-        assert one.stdout and one.stdout.readline() == "ready\n"
-    for one in both:
-        assert one.stdin
-        one.stdin.write("\n")
-        one.stdin.flush()
-    said = [one.communicate(timeout=500)[0].splitlines() for one in both]
-    assert all(one.returncode == 0 for one in both) and all(len(lines) == rounds for lines in said)
+        code = _TWO.format(ready=str(tmp_path / f"ready{who}"), folder=str(tmp_path / "c"), seeds=seeds)
+        both.append(Child(code, cwd=tmp_path))
+    for who, child in enumerate(both):
+        child.wait_for(tmp_path / f"ready{who}")
+    (tmp_path / "go").touch()
+    assert [child.wait(500) for child in both] == [0, 0]
+    said = [child.stdout.splitlines() for child in both]
+    assert all(len(lines) == rounds for lines in said)
     numbers: dict[str, set[str]] = {}
     for number, (a, b) in enumerate(zip(*said, strict=True)):
         for line in (a, b):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import COMMAND, Child, run
 from commands import call
 from safetensors.numpy import save_file
 from tiny import byte_tokenizer, save_tiny, tiny_folder, tiny_model
@@ -249,29 +250,19 @@ def test_a_measurement_that_is_stopped_leaves_nothing_for_ever(
     sent: signal.Signals, status: int, model: Path, tmp_path: Path
 ) -> None:
     """SIGTERM and SIGKILL of `measure --json` left the whole capture on the temporary disk."""
-    env = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [
-        sys.executable,
-        "-c",
-        "from infoplane.cli import main; main()",
-        "measure",
-        str(model),
-        "--json",
-    ]
-    run = subprocess.Popen(
-        [*command, "--tokens", "150000", "--context", "64"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    temporary_disk = {"TMPDIR": str(tmp_path)}
+    command = (COMMAND, "measure", model, "--json", "--context", "64")
+    child = Child(*command, "--tokens", "150000", cwd=tmp_path, env=temporary_disk)
     end = time.monotonic() + 60
     while not list(tmp_path.glob("infoplane-tmp-*/files/**/shard-*")) and time.monotonic() < end:
         time.sleep(0.02)
-    run.send_signal(sent)
-    _, error = run.communicate(timeout=60)
-    assert run.returncode == status, error
+    child.send(sent)
+    assert child.wait(60) == status, child.stderr
     if sent == signal.SIGTERM:
-        assert b"infoplane: stopped: " in error and b"Traceback" not in error
+        assert "infoplane: stopped: " in child.stderr and "Traceback" not in child.stderr
         assert not list(tmp_path.glob("infoplane-*"))
     else:
         assert list(tmp_path.glob("infoplane-tmp-*"))
-        small = [*command, "--tokens", "2000", "--context", "64", "--orders", "1", "--points", "8"]
-        assert subprocess.run(small, env=env, capture_output=True).returncode == 0
+        small = run(*command, "--tokens", "2000", "--orders", "1", "--points", "8", cwd=tmp_path, env=temporary_disk)
+        assert small.returncode == 0, small.stderr
         assert not list(tmp_path.glob("infoplane-*"))

@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from children import COMMAND, run
 from tiny import byte_tokenizer, save_tiny
 from typer.testing import CliRunner
 
@@ -344,10 +345,7 @@ def test_a_pipe_among_the_files_of_a_model_is_refused(tmp_path: Path) -> None:
         ["measure", "--capture", tmp_path, "--json"],
     ]  # fmt: skip
     for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "infoplane", *map(str, command)], capture_output=True, text=True, timeout=60,
-            cwd=tmp_path,
-        )  # fmt: skip
+        done = run(COMMAND, *command, cwd=tmp_path)
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
 
 

@@ -7,13 +7,6 @@ from typing import Any
 
 import pytest
 
-WITHOUT_FIGURES = (
-    "from infoplane.report.measurement import figures; figures.FIGURES = {};"
-    "from infoplane.report.training import run_page; run_page.run_figures = lambda view: ();"
-    "from infoplane.cli import main; main()"
-)
-"""Code that runs a command whose pages have no charts, which take most of its time."""
-
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str]:
     """Exit status and what was written to standard error."""

@@ -6,16 +6,14 @@ import dataclasses
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from commands import WITHOUT_FIGURES
+from children import WITHOUT_FIGURES, Child
+from children import run as run_child
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
@@ -200,18 +198,15 @@ def test_series_and_paired_differences(traced: Any) -> None:
 
 
 def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WITHOUT_FIGURES, "trace", str(run), "--out", "out",
-               "--tokens", "3000", "--context", "64", "--orders", "1", "-m", "16", "--dtype", "float32"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    third = tmp_path / "out/checkpoints/checkpoint-3/measurement.json"
-    while not third.exists():
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = (WITHOUT_FIGURES, "trace", run, "--out", "out", "--tokens", "3000", "--context", "64", "--orders", "1",
+               "-m", "16", "--dtype", "float32")  # fmt: skip
+    child = Child(*command, cwd=tmp_path)
+    child.wait_for(tmp_path / "out/checkpoints/checkpoint-3/measurement.json")
+    child.send(signal.SIGKILL)
+    child.wait()
     done = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("measurement.json")}
     assert 3 <= len(done) < len(STEPS)
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    again = run_child(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert again.stderr == ""
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())  # not one was done again
@@ -220,7 +215,7 @@ def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, 
     assert found["points"] == want["points"]
     for a, b in zip(Trajectory.load(tmp_path / "out").points, traced[0].points, strict=True):
         assert [(r.key, r.value) for r in a.measurement] == [(r.key, r.value) for r in b.measurement]
-    repeated = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    repeated = run_child(*command, cwd=tmp_path)
     assert repeated.returncode == 0 and "Nothing was left to do: out holds the result" in repeated.stdout
 
 
