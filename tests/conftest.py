@@ -12,6 +12,7 @@ import pytest
 from slow_tests import slow_tests
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch are imported, and for commands that tests run
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is set, each of those commands would compile the package
 
 NEED_TORCH = {"torch", "transformers", "peft", "datasets", "ray", "tiny", "training", "peft_adapters"}
 HAS_TORCH = importlib.util.find_spec("torch") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -143,15 +144,22 @@ def test_weights_that_are_left_over_are_said(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- .gguf
 
 
+@functools.cache
+def built_in_gguf() -> tuple[gguf.GGUFReader, dict[str, Any]]:
+    """The built-in model, and what its header says; read once, which takes seconds."""
+    reader = gguf.GGUFReader(str(built_in()))
+    return reader, {name: field.contents() for name, field in reader.fields.items()}
+
+
 def small_gguf(path: Path, *, said: int = 2, without: str = "", **more: int) -> Path:
     """Two blocks of the built-in model with the 512 first tokens; `said` of them by its header."""
-    reader = gguf.GGUFReader(str(built_in()))
+    reader, header = built_in_gguf()
     writer = gguf.GGUFWriter(str(path), "llama")
-    tokens = reader.fields["tokenizer.ggml.tokens"].contents()[:512]
+    tokens = header["tokenizer.ggml.tokens"][:512]
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
             continue
-        value = field.contents()
+        value = header[field.name]
         if field.name == "llama.block_count":
             value = said
         elif field.name == "llama.vocab_size":
