@@ -48,7 +48,7 @@ def main() -> None:
                 rows = r.integers(len(a), size=POSITIONS)
                 labels = (ends[rows] < r.random(POSITIONS)[:, None] * ends[rows, -1:]).sum(1).clip(0, count - 1)
                 one = estimate(a[rows].astype(np.float16), labels, document, thinned=True)
-                both = [v for x in (one.corrected, one.thinned) for v in (x[0], standard_error_of(x[1:]))]
+                both = [v for x in (one.null_curve, one.thinned) for v in (x[0], standard_error_of(x[1:]))]
                 found.append([one.plugin[0], *both])
             x = np.array(found)
             cells = [f"{x[:, 0].mean() / truth - 1:+.1%}"]

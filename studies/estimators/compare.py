@@ -105,7 +105,7 @@ def _hard(s: Sample, z: np.ndarray) -> np.ndarray:
 
 def _coded(a: np.ndarray, x: np.ndarray, document: np.ndarray) -> tuple[float, float]:
     told = estimate(a.astype(np.float16), x, document)
-    return float(told.plugin[0]), float(told.corrected[0])
+    return float(told.plugin[0]), float(told.null_curve[0])
 
 
 def layers(setting: Setting) -> list[Table]:

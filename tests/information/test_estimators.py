@@ -48,7 +48,7 @@ def test_replicates_are_the_delete_one_block_estimates_where_labels_are_frequent
     a, labels, document = Channel(k=6, m=12, rows=30).draw(0, 64, 400)
     found = estimate(a, labels, document, weight)
     block = assign_blocks(np.bincount(document))[document]
-    for name in ("plugin", "corrected"):
+    for name in ("plugin", "null_curve"):
         replicates = getattr(found, name)[1:]
         deleted = []
         for b in range(32):
@@ -84,7 +84,7 @@ def test_columns_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     for weight, want in zip(("frequency", "uniform"), whole, strict=True):
         found = estimate(*drawn, weight)
         np.testing.assert_allclose(found.plugin, want.plugin, rtol=1e-11)
-        np.testing.assert_allclose(found.corrected, want.corrected, rtol=1e-9)
+        np.testing.assert_allclose(found.null_curve, want.null_curve, rtol=1e-9)
 
 
 def test_float16_is_decoded_exactly() -> None:
@@ -117,7 +117,7 @@ def test_marginal_of_each_delete_one_block_sample_is_that_of_the_smaller_sample(
 def test_corrected_meets_the_truth_where_plugin_is_far_off(channel: Channel, documents: int, length: int) -> None:
     found = [estimate(*channel.draw(seed, documents, length)) for seed in range(8)]
     plugin = np.mean([f.plugin[0] for f in found])
-    corrected = np.array([f.corrected[0] for f in found])
+    corrected = np.array([f.null_curve[0] for f in found])
     noise = corrected.std(ddof=1) / math.sqrt(len(corrected))
     assert abs(corrected.mean() - channel.truth) < 0.05 * channel.truth + 2 * noise
     assert plugin > 1.2 * channel.truth
@@ -136,8 +136,8 @@ def test_labels_that_mean_nothing_give_nothing(reinforce: float) -> None:
             if kind != "value":
                 these = permuted(these, seed) if kind == "permuted" else shifted(these, document)
             found.append(estimate(a, these, document))
-        values = np.array([f.corrected[0] for f in found])
-        errors = np.array([standard_error_of(f.corrected[1:]) for f in found])
+        values = np.array([f.null_curve[0] for f in found])
+        errors = np.array([standard_error_of(f.null_curve[1:]) for f in found])
         assert abs(values.mean()) < 3 * errors.mean() / math.sqrt(len(values)), kind
         assert np.mean([f.plugin[0] for f in found]) > 0.1
 
@@ -149,8 +149,8 @@ def test_a_thousand_labels_independent_of_the_states_read_zero() -> None:
     a = soft_assign(z, ReferencePoints.make(64, 100)).astype(np.float16)
     labels, document = r.integers(1000, size=8000), np.repeat(np.arange(80), 100).astype(np.int32)
     found = estimate(a, labels, document)
-    error = standard_error_of(found.corrected[1:])
-    assert abs(found.corrected[0]) < 2.5 * error < 0.05 * math.log(100)
+    error = standard_error_of(found.null_curve[1:])
+    assert abs(found.null_curve[0]) < 2.5 * error < 0.05 * math.log(100)
     assert found.plugin[0] > 5 * error
 
 
@@ -160,7 +160,7 @@ def test_labels_seen_once_give_the_ceiling_by_plugin_and_nothing_by_corrected() 
     rows = np.arange(len(a), dtype=np.int32)
     ceiling = Marginal.of(Rows.of(a), rows, document, None).ceiling[0]
     assert found.plugin[0] == pytest.approx(ceiling, abs=1e-9)
-    assert found.corrected is None
+    assert found.null_curve is None
 
 
 def test_a_label_that_decides_everything_keeps_the_ceiling() -> None:
@@ -171,7 +171,7 @@ def test_a_label_that_decides_everything_keeps_the_ceiling() -> None:
     a = table[labels].astype(np.float16)
     found = estimate(a, labels, document)
     truth = entropy(table.mean(0)) - np.mean([entropy(p) for p in table])
-    assert found.corrected[0] == pytest.approx(truth, rel=0.02)
+    assert found.null_curve[0] == pytest.approx(truth, rel=0.02)
     assert found.plugin[0] == pytest.approx(truth, rel=0.02)
 
 
@@ -213,7 +213,7 @@ def test_intervals_cover_the_truth() -> None:
     inside = 0
     for seed in range(200):
         found = estimate(*channel.draw(seed, 64, 40))
-        low, high = interval_of(found.corrected[0], standard_error_of(found.corrected[1:]), 32)
+        low, high = interval_of(found.null_curve[0], standard_error_of(found.null_curve[1:]), 32)
         inside += low <= channel.truth <= high
     assert 0.91 <= inside / 200 <= 0.99
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from channels import GaussianChannel, as_labels, estimate
+from scipy.special import stdtrit
 
 import infoplane
 from infoplane.information.assignments import Rows
-from infoplane.information.estimators import THINNED, shape_of
+from infoplane.information.estimators import NULL_CURVE, THINNED, shape_of
 from infoplane.information.label_groups import Grouping
 from infoplane.information.thinning import MIN_DOCUMENTS, Shape, Thinning, fit_shape
 from infoplane.uncertainty.document_blocks import assign_blocks
@@ -87,7 +89,7 @@ def test_without_frequent_labels_it_is_the_null_curve() -> None:
     rows = r.dirichlet(np.ones(8), 4000).astype(np.float16)
     found = estimate(rows, labels, document.astype(np.int32), thinned=True)
     assert not Thinning.of(grouped(labels, document)).enough
-    np.testing.assert_array_equal(found.thinned, found.corrected)
+    np.testing.assert_array_equal(found.thinned, found.null_curve)
     assert estimate(rows, labels, document.astype(np.int32)).thinned is None
 
 
@@ -99,17 +101,46 @@ def test_a_layer_where_nothing_varies_has_no_shape() -> None:
     assert Shape().excess(np.full((2, 3), 0.4), np.ones((2, 3))).tolist() == [[0.4] * 3] * 2
 
 
-def test_measuring_it_too_changes_no_other_number(tmp_path: Path) -> None:
+def test_measuring_it_too_changes_no_other_number() -> None:
     capture = infoplane.open_capture(Path(__file__).parents[1] / "promises/golden/capture-64")
-    plain = infoplane.measure_capture(capture, orders=(1, 2), estimators=("corrected", "plugin"))
-    more = infoplane.measure_capture(capture, orders=(1, 2), estimators=("corrected", "plugin", "thinned"))
+    plain = infoplane.measure_capture(capture, orders=(1, 2), estimators=("null-curve", "plugin"))
+    more = infoplane.measure_capture(capture, orders=(1, 2), estimators=("null-curve", "plugin", "corrected"))
     kept = {row.key: row for row in more}
     assert all(kept[row.key] == row for row in plain)
     rows = [row for row in more if row.estimator == THINNED]
     assert {"complexity", "expressivity", "optimality", "share"} <= {row.quantity for row in rows}
     assert all(len(row.replicates) in (0, 32) for row in rows)
-    alone = infoplane.measure_capture(capture, orders=(1, 2), estimators=("thinned",), memory="900MB", threads=1)
+    alone = infoplane.measure_capture(capture, orders=(1, 2), estimators=("corrected",), memory="900MB", threads=1)
     assert [(r.key, r.value) for r in alone if r.estimator == THINNED] == [(r.key, r.value) for r in rows]
+
+
+def test_intervals_count_what_the_correction_takes_for_granted() -> None:
+    """A fifth of what thinning adds; of a mean, ratio, share or difference as of the values that these are of."""
+    capture = infoplane.open_capture(Path(__file__).parents[1] / "promises/golden/capture-64")
+    both = infoplane.measure_capture(capture, orders=(1, 2), estimators=("corrected", "null-curve"))
+    for layer, quantity, side in (("block.2", "complexity", "input"), ("model", "expressivity", "output")):
+        row, before = (
+            both.get(quantity, layer, side=side, order=1, position_set="P_1", estimator=name)
+            for name in (THINNED, NULL_CURVE)
+        )
+        assert row.correction_error == pytest.approx(0.2 * (before.value - row.value), rel=1e-9)
+        assert before.correction_error is None
+        half = stdtrit(31, 0.975) * math.hypot(row.standard_error, row.correction_error)
+        assert row.interval == pytest.approx((row.value - half, row.value + half), abs=1e-12)
+    x, y, ratio = (
+        both.get(quantity, "block.2", order=1, position_set="P_1", estimator=THINNED)
+        for quantity in ("complexity", "expressivity", "optimality")
+    )
+    moved = (y.value + y.correction_error) / (x.value + x.correction_error)
+    assert ratio.correction_error == pytest.approx(moved - ratio.value, rel=1e-9)
+    wide, narrow = (
+        both.get("complexity", "block.2", order=2, position_set="P_2", estimator=THINNED),
+        both.get("share", "block.2", side="input", order=1, estimator=THINNED),
+    )
+    share = both.get("share", "block.2", side="input", order=2, estimator=THINNED)
+    assert share.correction_error == pytest.approx(wide.correction_error - narrow.correction_error, abs=1e-12)
+    nothing = both.minus(both)
+    assert all(row.correction_error in (None, 0.0) and row.value == 0 for row in nothing)
 
 
 def test_the_shape_is_of_the_labels_that_are_seen_often() -> None:

@@ -165,9 +165,9 @@ def covered(name: str, draws: int) -> tuple[float, Any]:
     rows = []
     for seed in range(draws):
         found = estimate(*channel.draw(seed, documents, length))
-        error = standard_error_of(found.corrected[1:])
-        low, high = interval_of(found.corrected[0], error, 32)
-        rows.append((found.plugin[0], found.corrected[0], error, low <= channel.truth <= high))
+        error = standard_error_of(found.null_curve[1:])
+        low, high = interval_of(found.null_curve[0], error, 32)
+        rows.append((found.plugin[0], found.null_curve[0], error, low <= channel.truth <= high))
     return channel.truth, np.array(rows, dtype=float)
 
 

@@ -238,7 +238,7 @@ class _Judge:
         zero = np.zeros_like(marginal.ceiling)
         if not (marginal.ceiling > 1e-9).all():  # a code that keeps nothing
             return zero, zero
-        found = information(rows, outputs, marginal, NullCurve.of(rows, at)).corrected
+        found = information(rows, outputs, marginal, NullCurve.of(rows, at), thinned=True).thinned
         return marginal.ceiling_corrected, zero if found is None else found
 
 

@@ -7,6 +7,7 @@ from .assignments import widest as widest
 from .code_settings import CALIBRATIONS as CALIBRATIONS
 from .code_settings import CodeSettings as CodeSettings
 from .estimators import ESTIMATORS as ESTIMATORS
+from .estimators import LESS_THINNED as LESS_THINNED
 from .estimators import NULL_CURVE as NULL_CURVE
 from .estimators import PLUGIN as PLUGIN
 from .estimators import THINNED as THINNED

@@ -194,3 +194,24 @@ class NullCurve:
         value = self.log_delta[low] + (place - low) * slope[low]
         end = len(self.log_delta) - 1
         return np.exp(np.where(place > end, self.log_delta[end] - (place - end) * self.step, value))
+
+
+def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:
+    """delta(b) where delta(b) - delta(b n) = d, everything relative to delta(1); 0 where d is not positive."""
+    out = np.zeros_like(d)
+    some = np.flatnonzero(d > 0)
+    d, log_n = d[some], log_n[some]
+
+    def missing(b: Floats) -> Floats:
+        return curve(b) - curve(b + log_n) - d
+
+    low, high = np.full(d.shape, -25.0), np.full(d.shape, 40.0)
+    for _ in range(30):  # the difference falls with b, so halving the bracket finds it
+        b = (low + high) / 2
+        above = missing(b) > 0
+        low, high = np.where(above, b, low), np.where(above, high, b)
+    # a chord over what is left of the bracket, some 1e-7 wide, gives the other digits
+    first, last = missing(low), missing(high)
+    part = np.divide(first, first - last, out=np.full_like(d, 0.5), where=first != last)
+    out[some] = curve(low + part * (high - low))
+    return out

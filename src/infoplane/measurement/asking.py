@@ -42,7 +42,7 @@ def measure_capture(
     Args:
         capture: from `write_capture` or `open_capture`.
         orders: n-gram orders, of 1 to 4.
-        estimators: of `corrected`, `plugin` and `thinned`; the first named comes first in the record.
+        estimators: of `corrected`, `plugin` and `null-curve`; the first named comes first in the record.
         weights: of `frequency` and `uniform`.
         labels: further columns by name: numbers or words, one a position or one a document; categories by document
             name; `@position` or `@folder` (`infoplane.text.ngram_labels.label_column`).

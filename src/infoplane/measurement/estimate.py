@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
+
+import numpy as np
+
+from infoplane.uncertainty import error_and_interval
 
 
 class Controls(TypedDict, total=False):
@@ -38,6 +43,7 @@ class OtherFields(_Described, total=False):
     estimator: str | None
     standard_error: float | None
     interval: tuple[float, float] | None
+    correction_error: float | None
 
 
 class RowFields(OtherFields, total=False):
@@ -68,8 +74,11 @@ class Estimate:
         weight: `frequency` or `uniform`, how labels are weighted.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
         value: the estimate, in `unit`.
-        standard_error, interval: delete-a-group jackknife over blocks of documents; the interval is
-            95 %. None where there are too few documents.
+        standard_error: of the text, by a jackknife over blocks of documents; None where there are too few of these.
+        correction_error: how far the value would move if labels that are rare were not quite like those that are
+            frequent, which the correction takes for granted (see docs/estimator.md). The sign is kept, because that of
+            a difference is the difference; None: the estimator takes nothing for granted.
+        interval: 95 %, of both errors together; None where there is no standard error.
         control_permuted, control_shifted: the same estimate with labels permuted over positions, and
             with another document's labels; 0 is expected. `*_error` are their standard errors.
         reference_error: standard deviation over independent sets of reference points; None: unknown.
@@ -93,6 +102,7 @@ class Estimate:
     estimator: str | None = None
     standard_error: float | None = None
     interval: tuple[float, float] | None = None
+    correction_error: float | None = None
     control_permuted: float | None = None
     control_permuted_error: float | None = None
     control_shifted: float | None = None
@@ -117,3 +127,14 @@ class Estimate:
             self.estimator,
             self.unit,
         )
+
+
+def with_correction_error(rows: Sequence[Estimate], moved: Sequence[Estimate]) -> list[Estimate]:
+    """The rows, with what the correction takes for granted in their intervals; `moved` are those without it."""
+    others = {replace(row, estimator=None).key: row.value for row in moved}
+    told = []
+    for row in rows:
+        shift = others.get(replace(row, estimator=None).key, row.value) - row.value
+        _, interval = error_and_interval(row.value, np.array(row.replicates), shift)
+        told.append(replace(row, correction_error=shift, interval=interval))
+    return told

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.capture import Capture
-from infoplane.information import ESTIMATORS, PLUGIN, Floats, unit_scale, without
-from infoplane.measurement.estimate import Described, Estimate
+from infoplane.information import ESTIMATORS, LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale, without
+from infoplane.measurement.estimate import Described, Estimate, with_correction_error
 from infoplane.measurement.questions import SIDES, Question, Questions
 from infoplane.measurement.reading_warnings import doubt_of, few_documents, of_the_text
 from infoplane.measurement.reduction import Answers
@@ -86,13 +86,20 @@ class Record:
                 sets = {f"P_{k}": k for k in self.questions.orders} | self.questions.of_texts
                 for name in sets:
                     rows += self._marginal_rows(layer, s, estimator, name)
-                for weight in self.weights:
-                    for name, k in sets.items():
-                        rows += self._order_rows(layer, s, estimator, weight, k, name)
-                    for q in self.questions.of_columns:
-                        rows += self._information_rows("information", layer, s, estimator, weight, q)
-                rows += self._share_rows(layer, s, estimator)
+                told = self._rows_of_labels(layer, s, estimator, sets)
+                if estimator == THINNED and s == 0:
+                    told = with_correction_error(told, self._rows_of_labels(layer, s, LESS_THINNED, sets))
+                rows += told
         return rows
+
+    def _rows_of_labels(self, layer: str, s: int, estimator: str, sets: Mapping[str, int]) -> list[Estimate]:
+        rows: list[Estimate] = []
+        for weight in self.weights:
+            for name, k in sets.items():
+                rows += self._order_rows(layer, s, estimator, weight, k, name)
+            for q in self.questions.of_columns:
+                rows += self._information_rows("information", layer, s, estimator, weight, q)
+        return rows + self._share_rows(layer, s, estimator)
 
     def _mean_over(self, layer: str) -> list[str]:
         """The layers that a row is the mean of: itself, or all blocks for `model`."""
@@ -133,7 +140,7 @@ class Record:
     ) -> list[Estimate]:
         value = self._information(layer, s, estimator, weight, q)
         if value is None:
-            if s == 0 and layer == "model" and self._mean_over("model"):
+            if s == 0 and layer == "model" and self._mean_over("model") and estimator in self.estimators:
                 self.warnings.append(
                     f"{quantity} of {q.side}{'' if q.order is None else f', {q.position_set}'}: no label occurs in two "
                     f"documents, so {estimator} says nothing"
@@ -141,7 +148,8 @@ class Record:
             return []
         of_controls = dict[str, tuple[float, float | None]]()
         for kind in ("permuted", "shifted"):
-            columns = self._information(layer, s, estimator, weight, q, kind) if s == 0 else None
+            controlled = s == 0 and estimator in self.estimators
+            columns = self._information(layer, s, estimator, weight, q, kind) if controlled else None
             if columns is not None:
                 error = standard_error_of(columns[1:] * self.scale) if len(columns) > 1 else None
                 of_controls[kind] = float(columns[0] * self.scale), error

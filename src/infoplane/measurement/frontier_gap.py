@@ -26,7 +26,7 @@ from scipy import sparse
 from infoplane.bottleneck import Frontier, Positions, halves
 from infoplane.capture import Capture
 from infoplane.errors import SettingError
-from infoplane.information import NULL_CURVE, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
+from infoplane.information import THINNED, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
 from infoplane.text import Labels, NGrams
@@ -124,7 +124,7 @@ class _Placing:
                     unit,
                     order=frontier.order,
                     weight="frequency",
-                    estimator=NULL_CURVE,
+                    estimator=THINNED,
                     standard_error=error,
                     interval=interval,
                     n=frontier.n,
@@ -176,8 +176,8 @@ class _Order:
         """Each of `QUANTITIES` (1 + B,), nats; None where nothing can be said."""
         curve = NullCurve.of(rows, self.rows)  # of these positions, which are not like all
         marginal = Marginal.of(rows, self.rows, self.document, self.blocks)
-        complexity = information(rows, self.input, marginal, curve).corrected
-        relevance = information(rows, self.output, marginal, curve).corrected
+        complexity = information(rows, self.input, marginal, curve, thinned=True).thinned
+        relevance = information(rows, self.output, marginal, curve, thinned=True).thinned
         # rows that are not asked about stay uniform
         projected = np.full((len(self.document), rows.m), 1 / rows.m, np.float16)
         x = rows.get(np.arange(len(self.document), dtype=np.int32))
@@ -185,7 +185,7 @@ class _Order:
             projected[self.rows[place]] = (mean @ x)[codes]
         ours = Rows.of(projected)
         of_ours = Marginal.of(ours, self.rows, self.document, self.blocks)
-        projection = information(ours, self.output, of_ours, NullCurve.of(ours, self.rows)).corrected
+        projection = information(ours, self.output, of_ours, NullCurve.of(ours, self.rows), thinned=True).thinned
         if complexity is None or relevance is None or projection is None:
             return None
         reach = self.frontier.at(complexity)

@@ -18,7 +18,7 @@ from infoplane.text.pairs import PairSettings
 
 GROUP = "Questions"
 ORDERS = (1, 2, 3, 4)
-ESTIMATOR_NAMES = ("corrected", "plugin", "thinned", "null-curve")
+ESTIMATOR_NAMES = ("corrected", "plugin", "null-curve")
 WEIGHTS = ("frequency", "uniform")
 UNITS = ("efficiency", "bits", "nats")
 
@@ -56,7 +56,7 @@ class QuestionSettings(Settings):
     estimators: tuple[str, ...] = setting(
         ("corrected", "plugin"),
         some_of(*ESTIMATOR_NAMES),
-        "Of corrected, plugin and thinned; the first named comes first.",
+        "Of corrected, plugin and null-curve; the first named comes first.",
         group=GROUP,
         option="--estimator",
     )

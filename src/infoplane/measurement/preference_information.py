@@ -159,7 +159,7 @@ class Asked:
             ]
             for (quantity, sample, kind, _), key in zip(part, informations(curve, terms), strict=True):
                 assert key.plugin is not None
-                self.found[layer, s, quantity, sample, kind] = key.plugin, key.corrected
+                self.found[layer, s, quantity, sample, kind] = key.plugin, key.null_curve
 
     def value(
         self, layers: Sequence[str], s: int, quantity: str, sample: str, kind: str, plugin: bool

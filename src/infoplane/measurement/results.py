@@ -251,6 +251,7 @@ _RECORD: Mapping[str, Hint] = {
 _FLOATS: Sequence[str] = (
     "value",
     "standard_error",
+    "correction_error",
     "interval_low",
     "interval_high",
     "control_permuted",

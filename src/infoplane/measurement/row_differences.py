@@ -14,16 +14,22 @@ from infoplane.uncertainty import error_and_interval
 
 
 def difference_of(row: Estimate, other: Estimate) -> Estimate:
-    """row - other; where both have replicates of the same blocks, those are subtracted one by one."""
+    """row - other; where both have replicates of the same blocks, those are subtracted one by one.
+
+    So are the errors of the correction: it was learned from the same text, and is wrong in the same way.
+    """
     value = row.value - other.value
     paired = len(row.replicates) == len(other.replicates)
     replicates: npt.NDArray[np.float64] = np.subtract(row.replicates, other.replicates) if paired else np.empty(0)
-    error, interval = error_and_interval(value, replicates)
+    shifts = [r.correction_error for r in (row, other)]
+    shift = None if shifts == [None, None] else (shifts[0] or 0.0) - (shifts[1] or 0.0)
+    error, interval = error_and_interval(value, replicates, shift or 0.0)
     return dataclasses.replace(
         row,
         value=value,
         standard_error=error,
         interval=interval,
+        correction_error=shift,
         control_permuted=_minus(row.control_permuted, other.control_permuted),
         control_permuted_error=None,
         control_shifted=_minus(row.control_shifted, other.control_shifted),

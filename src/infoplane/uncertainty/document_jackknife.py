@@ -26,6 +26,8 @@ Bootstrap (1993), ch. 11 and 21. The weights of pairs are worked out here.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
@@ -60,10 +62,14 @@ def interval_of(value: float, standard_error: float, blocks: int, level: float =
 
 
 def error_and_interval(
-    value: float, replicates: npt.NDArray[np.float64]
+    value: float, replicates: npt.NDArray[np.float64], correction: float = 0.0
 ) -> tuple[float, tuple[float, float]] | tuple[None, None]:
-    """Standard error and 95 % interval of a value from its (B,) replicates; neither where there are none."""
+    """Standard error and 95 % interval of a value from its (B,) replicates; neither where there are none.
+
+    `correction` is an error that more text of the same documents would not show: the interval counts it, the standard
+    error does not.
+    """
     if not len(replicates):
         return None, None
     error = standard_error_of(replicates)
-    return error, interval_of(value, error, len(replicates))
+    return error, interval_of(value, math.hypot(error, correction), len(replicates))

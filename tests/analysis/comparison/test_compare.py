@@ -72,7 +72,8 @@ def test_of_one_tokenizer_everything_compares_and_errors_are_paired(found: dict[
     row = row_of(both, "bytes2", "complexity", "P_1")
     difference = found["bytes2"].minus(found["bytes"]).get("complexity", order=1)
     assert row["difference"] == pytest.approx(difference.value, abs=1e-15)
-    assert row["standard_error"] == pytest.approx(difference.standard_error, rel=1e-12)
+    whole = math.hypot(difference.standard_error, difference.correction_error)
+    assert row["standard_error"] == pytest.approx(whole, rel=1e-12)
     assert row["paired"] and row["reference_error"] == "shared points"
 
 
@@ -86,16 +87,17 @@ def test_between_tokenizers_words_compare_and_tokens_do_not(found: dict[str, Mea
     assert a.n == b.n
     row = row_of(both, "merged", "expressivity", "word:1")
     assert row["paired"]
-    assert row["standard_error"] == pytest.approx(standard_error_of(np.subtract(a.replicates, b.replicates)))
+    error = standard_error_of(np.subtract(a.replicates, b.replicates))
+    assert row["standard_error"] == pytest.approx(math.hypot(error, a.correction_error - b.correction_error))
     assert both.best_set == "word:1"
 
 
 def test_where_blocks_differ_errors_add_up(found: dict[str, Measurement]) -> None:
     other = replace(found["bytes2"], provenance={**found["bytes2"].provenance, "blocks_hash": "another"})
     row = row_of(compare([*members(found, "bytes"), Member("x", None, other)]), "x", "complexity", "P_1")
-    a, b = (found[n].get("complexity", order=1).standard_error for n in ("bytes", "bytes2"))
-    assert a is not None and b is not None
-    assert not row["paired"] and row["standard_error"] == pytest.approx(math.hypot(a, b))
+    rows = [found[n].get("complexity", order=1) for n in ("bytes", "bytes2")]
+    errors = [error for one in rows for error in (one.standard_error, one.correction_error)]
+    assert not row["paired"] and row["standard_error"] == pytest.approx(math.hypot(*errors))
 
 
 def test_the_error_of_points_is_counted_or_nothing_is_claimed(found: dict[str, Measurement]) -> None:

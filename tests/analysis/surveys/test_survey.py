@@ -157,12 +157,12 @@ def test_columns_tell_orders_estimators_and_weights_apart(models: Path) -> None:
 
     (row,) = Survey((Surveyed("a", "o/a", None, measurement=found),)).table().iter_rows(named=True)
     for column, fields in {
-        "complexity_1": {"order": 1, "estimator": "null-curve", "weight": "frequency", "position_set": "P_1"},
-        "expressivity_2": {"order": 2, "estimator": "null-curve", "weight": "frequency", "position_set": "P_2"},
+        "complexity_1": {"order": 1, "estimator": "thinned-curve", "weight": "frequency", "position_set": "P_1"},
+        "expressivity_2": {"order": 2, "estimator": "thinned-curve", "weight": "frequency", "position_set": "P_2"},
         "complexity_2_plugin": {"order": 2, "estimator": "plugin", "weight": "frequency", "position_set": "P_2"},
         "complexity_1_uniform_plugin": {"order": 1, "estimator": "plugin", "weight": "uniform"},
         "entropy_plugin": {"estimator": "plugin", "position_set": "P_1"},
-        "share_output_2": {"order": 2, "estimator": "null-curve", "side": "output", "position_set": "P_2"},
+        "share_output_2": {"order": 2, "estimator": "thinned-curve", "side": "output", "position_set": "P_2"},
     }.items():
         want = found.select(layer="model", quantity=column.split("_")[0], **fields)
         assert row[column] == want[0].value and len({r.side for r in want}) == 1, column

@@ -148,7 +148,7 @@ def test_defaults_are_filled_in_and_overridden_and_paths_lie_beside_the_file(tmp
         (MODEL + "orders = [1, 5]", r"orders = \[1, 5\]: expected some of 1, 2, 3, 4"),
         (MODEL + "orders = []", r"orders = \[\]: expected some of 1"),
         (MODEL + "orders = [true]", r"orders = \[True\]: expected some of 1"),
-        (MODEL + "estimators = ['best']", r"expected some of corrected, plugin, thinned, null-curve"),
+        (MODEL + "estimators = ['best']", r"expected some of corrected, plugin, null-curve"),
         (MODEL + "dtype = 'bf16'", r"dtype = 'bf16': expected one of auto, float32, bfloat16"),
         (MODEL + "parameters_b = -1", r"parameters_b = -1: expected a number above 0"),
         (MODEL + "parameters_b = nan", r"expected a number above 0"),

@@ -25,7 +25,7 @@ from infoplane.analysis.comparison.fairness import fair, positions_of
 from infoplane.errors import ResultError
 from infoplane.measurement import Estimate, Measurement, Member
 from infoplane.storage import Json
-from infoplane.uncertainty import error_and_interval, interval_of
+from infoplane.uncertainty import interval_of, standard_error_of
 
 PREFERENCES = ("preference", "preference_given_token")
 QUANTITIES = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "information", *PREFERENCES)
@@ -126,11 +126,13 @@ def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Es
     same_documents = a.blocks_hash == b.blocks_hash and a.text.sha256 == b.text.sha256
     paired = same_documents and len(row.replicates) == len(other.replicates) > 0
     if paired:
-        error = error_and_interval(value, np.subtract(row.replicates, other.replicates))[0]
+        replicates = np.subtract(row.replicates, other.replicates)
+        error = math.hypot(standard_error_of(replicates), (row.correction_error or 0) - (other.correction_error or 0))
     elif row.standard_error is None or other.standard_error is None:
         error = None
     else:
-        error = math.hypot(row.standard_error, other.standard_error)
+        both = (row.standard_error, other.standard_error, row.correction_error or 0, other.correction_error or 0)
+        error = math.hypot(*both)
     spread = (row.reference_error, other.reference_error)
     same_points = a.points_hash == b.points_hash
     known = None not in spread

@@ -50,7 +50,7 @@ class MonitorKeywords(TypedDict, total=False):
     orders: Sequence[int]
     """N-gram orders, of 1 to 4."""
     estimators: Sequence[str]
-    """Of corrected, plugin and thinned; the first named comes first."""
+    """Of corrected, plugin and null-curve; the first named comes first."""
     weights: Sequence[str]
     """Of frequency and uniform."""
     text_labels: Sequence[str]

@@ -69,7 +69,7 @@ class TraceKeywords(TypedDict, total=False):
     orders: Sequence[int]
     """N-gram orders, of 1 to 4."""
     estimators: Sequence[str]
-    """Of corrected, plugin and thinned; the first named comes first."""
+    """Of corrected, plugin and null-curve; the first named comes first."""
     weights: Sequence[str]
     """Of frequency and uniform."""
     text_labels: Sequence[str]

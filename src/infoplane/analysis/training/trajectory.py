@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,7 +24,7 @@ import polars as pl
 from infoplane.errors import ResultError, SettingError
 from infoplane.measurement import Estimate, Measurement, OtherFields, RowFields
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, path_inside
-from infoplane.uncertainty import error_and_interval, interval_of, standard_error_of
+from infoplane.uncertainty import error_and_interval, standard_error_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -86,6 +86,7 @@ class Series:
         steps: (T,) training steps.
         values: (T,) estimates.
         replicates: (T, B), or (T, 0) where there are too few documents.
+        corrections: (T,) errors of the correction, which intervals count; see `Estimate.correction_error`.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Series:
     steps: npt.NDArray[np.int64]
     values: Floats
     replicates: Floats
+    corrections: Floats
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -100,7 +102,10 @@ class Series:
     def at(self, steps: Sequence[int]) -> Series:
         """The same at some of its steps."""
         index = np.searchsorted(self.steps, steps)
-        return Series(self.name, self.unit, self.steps[index], self.values[index], self.replicates[index])
+        return replace(
+            self, steps=self.steps[index], values=self.values[index], replicates=self.replicates[index],
+            corrections=self.corrections[index],
+        )  # fmt: skip
 
     @property
     def standard_errors(self) -> Floats | None:
@@ -112,15 +117,16 @@ class Series:
     @property
     def intervals(self) -> Floats | None:
         """(T, 2) 95 % intervals of the values, None without replicates."""
-        errors, blocks = self.standard_errors, self.replicates.shape[1]
-        if errors is None:
+        if not self.replicates.shape[1]:
             return None
-        return np.array([interval_of(v, e, blocks) for v, e in zip(self.values, errors, strict=True)])
+        every = zip(self.values, self.replicates, self.corrections, strict=True)
+        return np.array([error_and_interval(*each)[1] for each in every])
 
     def difference(self, first: int, last: int) -> tuple[float, float | None, tuple[float, float] | None]:
         """Value at index `last` less that at index `first`, with its paired standard error and 95 % interval."""
         value = float(self.values[last] - self.values[first])
-        return (value, *error_and_interval(value, self.replicates[last] - self.replicates[first]))
+        correction = float(self.corrections[last] - self.corrections[first])
+        return (value, *error_and_interval(value, self.replicates[last] - self.replicates[first], correction))
 
 
 @dataclass(frozen=True)
@@ -167,8 +173,11 @@ class Trajectory:
             a, b = (self.series(q, layer, order, **fields) for q in (DISTANCES[quantity], "expressivity"))
             if not np.array_equal(a.steps, b.steps):
                 raise ResultError(f"{quantity}: its two parts were measured at different checkpoints")
-            return Series(quantity, a.unit, a.steps, a.values - b.values, a.replicates - b.replicates)
-        steps, values, replicates, unit = [], [], [], ""
+            return Series(
+                quantity, a.unit, a.steps, a.values - b.values, a.replicates - b.replicates,
+                a.corrections - b.corrections,
+            )  # fmt: skip
+        steps, values, replicates, corrections, unit = [], [], [], [], ""
         for point in self.measured:
             assert point.measurement is not None
             row = _row(point.measurement, quantity, layer, order, fields)
@@ -176,12 +185,13 @@ class Trajectory:
                 steps.append(point.step)
                 values.append(row.value)
                 replicates.append(row.replicates)
+                corrections.append(row.correction_error or 0.0)
                 unit = row.unit
         if not steps:
             raise ResultError(f"no checkpoint has {quantity} of {layer}, order {order}")
         blocks = len(replicates[0]) if len({len(r) for r in replicates}) == 1 else 0
         held = np.array(replicates, dtype=np.float64) if blocks else np.empty((len(steps), 0))
-        return Series(quantity, unit, np.array(steps), np.array(values), held)
+        return Series(quantity, unit, np.array(steps), np.array(values), held, np.array(corrections))
 
     # ------------------------------------------------------------------ tables and files
 
