@@ -67,9 +67,20 @@ def long() -> Any:
     """More rows than the curve or the thinning look at, and a class of labels without an upper end."""
     r = np.random.default_rng(3)
     document = np.repeat(np.arange(1200), 15).astype(np.int32)
-    x = r.choice(12, len(document), p=[0.3, 0.14, *10 * [0.056]])
-    a = np.exp(0.8 * r.standard_normal((12, 4))[x] + r.standard_normal((len(x), 4)))
+    x = r.choice(14, len(document), p=[0.3, 0.14, *8 * [0.06], *4 * [0.02]])
+    a = np.exp(0.8 * r.standard_normal((14, 4))[x] + r.standard_normal((len(x), 4)))
     return whole(((a / a.sum(1, keepdims=True)).astype(np.float16), x, document))
+
+
+def at_the_edges() -> Any:
+    """Labels that occur just as often as a class asks for, and once less; a curve whose rows are just enough."""
+    r = np.random.default_rng(8)
+    counts = [n for edge in (3, 4, 5, 7, 10, 15, 22, 32, 48, 64, 128, 256, 1024) for n in (edge - 1, edge)]
+    x = r.permutation(np.repeat(np.arange(len(counts)), counts))
+    document = r.integers(70, size=len(x)).astype(np.int32)
+    a = r.dirichlet(np.ones(5), len(counts))[x] + r.dirichlet(np.ones(5), len(x))
+    curve = np.arange(2048, dtype=np.int32)  # merged until there are just 32
+    return (a / 2).astype(np.float16), x, document, curve
 
 
 INPUTS = {
@@ -81,6 +92,7 @@ INPUTS = {
     "no frequent labels": lambda: untidy(4, labels=500, flat=True),
     "rare labels": lambda: whole(Channel(k=3000, m=7, rows=30).draw(2, 45, 12)),
     "long": long,
+    "at the edges": at_the_edges,
 }
 
 

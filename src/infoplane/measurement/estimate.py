@@ -68,7 +68,7 @@ class Estimate:
         weight: `frequency` or `uniform`, how labels are weighted.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
         value: the estimate, in `unit`.
-        standard_error, interval: delete-a-group jackknife over blocks of documents; the interval is
+        standard_error, interval: from the replicates, by the jackknife over blocks of documents; the interval is
             95 %. None where there are too few documents.
         control_permuted, control_shifted: the same estimate with labels permuted over positions, and
             with another document's labels; 0 is expected. `*_error` are their standard errors.
