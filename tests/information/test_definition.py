@@ -67,8 +67,8 @@ def long() -> Any:
     """More rows than the curve or the thinning look at, and a class of labels without an upper end."""
     r = np.random.default_rng(3)
     document = np.repeat(np.arange(1200), 15).astype(np.int32)
-    x = r.choice(14, len(document), p=[0.3, 0.14, *8 * [0.06], *4 * [0.02]])
-    a = np.exp(0.8 * r.standard_normal((14, 4))[x] + r.standard_normal((len(x), 4)))
+    x = r.choice(43, len(document), p=[0.3, *7 * [0.05], *35 * [0.01]])
+    a = np.exp(0.8 * r.standard_normal((43, 4))[x] + r.standard_normal((len(x), 4)))
     return whole(((a / a.sum(1, keepdims=True)).astype(np.float16), x, document))
 
 
@@ -83,6 +83,17 @@ def at_the_edges() -> Any:
     return (a / 2).astype(np.float16), x, document, curve
 
 
+def wild() -> Any:
+    """Frequent labels whose rows vary little, and a few rare ones whose rows vary far more than the layer does."""
+    r = np.random.default_rng(9)
+    document = np.repeat(np.arange(50), 40).astype(np.int32)
+    x = np.where(r.random(2000) < 0.03, r.integers(4, 10, 2000), r.integers(4, size=2000))
+    a = np.array([1.0, 0.05, 0.05]) + 0.02 * np.eye(3)[x % 3] + 0.04 * r.random((2000, 3))
+    rare = x >= 4
+    a[rare] = np.eye(3)[r.integers(3, size=rare.sum())] + 0.01
+    return whole(((a / a.sum(1, keepdims=True)).astype(np.float16), x, document))
+
+
 INPUTS = {
     "mixed up": lambda: untidy(0),
     "mixed up, other labels": lambda: untidy(1, documents=90, labels=40),
@@ -93,6 +104,7 @@ INPUTS = {
     "rare labels": lambda: whole(Channel(k=3000, m=7, rows=30).draw(2, 45, 12)),
     "long": long,
     "at the edges": at_the_edges,
+    "wild": wild,
 }
 
 
@@ -265,10 +277,12 @@ class Letters:
         return {chr(i): i for i in range(128)}
 
 
-@pytest.mark.parametrize("tokens", [300, 3000, 5003, 10**6])
-def test_windows(tokens: int) -> None:
+@pytest.mark.parametrize("tokens, sizes", [
+    (300, (1, 200)), (3000, (1, 200)), (5003, (1, 200)), (10**6, (1, 200)), (301, (1, 12)), (300, (8, 9)),
+])  # fmt: skip
+def test_windows(tokens: int, sizes: Any) -> None:
     r = np.random.default_rng(5)
-    sizes = r.integers(1, 200, 60)
+    sizes = r.integers(*sizes, 60)
     letters = ["".join(r.choice(list("abc"), size)) for size in sizes]
     text = Text(tuple(Document(str(i), letters[i]) for i in range(60)))
     found = make_windows(text, Letters(), tokens=tokens, context=64, seed=2)
