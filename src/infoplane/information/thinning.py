@@ -9,7 +9,7 @@ layer. It is exact where labels mean nothing (`E0 = C`, the ceiling) and, to fir
 
 which keeps both ends, and falls to the null curve as n grows. `beta` and `kappa` are the layer's own, for one set of
 labels: a frequent label, seen in G documents, gives `D_k` for k = 2, 4, 8, ... from blocks of k of its rows, each of
-another document, and `E` does not depend on k. So, over labels l and sizes k,
+another document, and `E` does not depend on k. So, over labels l of like frequency and sizes k,
 
     <E0_l(n_l) - E0_lk> = beta [s_k / (k + kappa) - s < 1 / (n_l + kappa) >] + delta s_k,
 
@@ -17,14 +17,19 @@ with means < > weighted by sqrt(n_l), and `s = C u (1 - u)` of the mean `u`. `de
 `E0_l(n_l)`, which all sizes share, and is then left out. Both sides are means over labels, as in the classes that are
 corrected by it: single labels are too noisy for a product of two of them.
 
-For each kappa of `_KAPPAS`, beta and delta minimise
+Labels of like frequency: the bands of `_BANDS`, from the most frequent, where one of fewer than `_BAND_LABELS` labels
+is joined to the next. A slow fall (a large kappa, as in many dimensions) shows only between them: labels seen 400
+times still gain where those seen 50 times already seem to have the whole. Each band has a delta of its own.
 
-    Q = sum_k (left - right)^2 / var_k + (beta / 10)^2 + (delta / 0.02)^2,
+For each kappa of `_KAPPAS`, beta and the deltas minimise
 
-whose ridge holds both near 0 where labels mean nothing (`s` near 0). Few labels hardly tell one kappa from the next,
-and the best of them would jump from sample to sample; so `E` is the mean over all kappas, weighted by exp(-Q / 2).
-Each replicate is fitted, and weighted, by itself. Where fewer than `MIN_LABELS` labels are seen in `MIN_DOCUMENTS`
-documents, beta is 0 and the estimate is that of the null curve.
+    Q = sum_(bands, k) (left - right)^2 / var + (beta / 10)^2 + sum_bands (delta / 0.02)^2,
+
+where var is that of the mean on the left, from the mean square of the labels' distance to the mean of their band at
+this k, taken over all bands. The ridge holds beta and delta near 0 where labels mean nothing (`s` near 0). Few labels
+hardly tell one kappa from the next, and the best of them would jump from sample to sample; so `E` is the mean over all
+kappas, weighted by exp(-Q / 2). Each replicate is fitted, and weighted, by itself. Where fewer than `MIN_LABELS`
+labels are seen in `MIN_DOCUMENTS` documents, beta is 0 and the estimate is that of the null curve.
 """
 
 from __future__ import annotations
@@ -40,12 +45,14 @@ from infoplane.information.label_groups import Grouping
 MIN_DOCUMENTS = 16
 """Documents that a label needs to be thinned."""
 MIN_LABELS = 3
-"""Labels that are needed."""
+"""Labels that are needed, of each band at each size."""
 _MOST = 1 << 13  # rows that are looked at
 _EACH = 1 << 10  # of one label
 _PICKS = 4  # rows of a document and label, at most
 _BETA, _DELTA = 10.0, 0.02  # how large they are expected to be: standard deviations
-_KAPPAS = np.array([2, 3, 4, 5, 6.5, 8, 10, 13, 16, 20, 25, 32, 40, 60])
+_KAPPAS = np.array([2, 3, 4, 5, 6.5, 8, 10, 13, 16, 20, 25, 32, 40, 60, 90, 130, 200])
+_BANDS = np.array([48, 144, 432])  # independent rows of a label, where a new band begins
+_BAND_LABELS = 6
 
 
 @dataclass(frozen=True)
@@ -180,25 +187,48 @@ def fit_shape(e_thinned: Floats, sizes: Floats, count: Floats, e_whole: Floats, 
         moved: (levels, F, B) what `e_thinned` becomes less without each block of documents.
     """
     usable = (count >= 2) & (sizes[:, None] < n)
-    some = np.flatnonzero(usable.sum(1) >= MIN_LABELS)
-    if not len(some):
+    cells = [
+        (band, level, used)
+        for band, members in enumerate(_bands(n))
+        for level, used in enumerate(usable & members)
+        if np.count_nonzero(used) >= MIN_LABELS
+    ]
+    if not cells:
         return Shape()
-    weight = np.where(usable, np.sqrt(n), 0.0)[some]
+    band, level = (np.array([cell[i] for cell in cells]) for i in (0, 1))
+    weight = np.where([used for *_, used in cells], np.sqrt(n), 0.0)  # (cells, F)
     weight /= weight.sum(1, keepdims=True)
-    k = sizes[some]
-    thinned, whole = (weight * e_thinned[some]).sum(1), (weight * e_whole).sum(1)
+    k = sizes[level]
+    thinned, whole = (weight * e_thinned[level]).sum(1), weight @ e_whole
     s, s_whole, y = thinned * (1 - thinned), whole * (1 - whole), whole - thinned
-    noise = ((weight * (e_whole - e_thinned[some] - y[:, None])) ** 2).sum(1)  # variance of y
-    precision = 1 / np.maximum(noise, 1e-12)
-    ys = np.column_stack([y, y[:, None] - (weight[:, :, None] * moved[some]).sum(1)])  # (levels, 1 + B)
-    prior = np.diag([_BETA**-2, _DELTA**-2])
+    distance = np.where(weight > 0, e_whole - e_thinned[level] - y[:, None], 0.0) ** 2
+    at = level[:, None] == np.unique(level)
+    square = (at.T @ distance).sum(1) / (at.T @ (weight > 0)).sum(1)  # of one label, by level
+    precision = 1 / np.maximum((at @ square) * (weight**2).sum(1), 1e-12)
+    ys = np.column_stack([y, y[:, None] - np.einsum("cf,cfb->cb", weight, moved[level])])  # (cells, 1 + B)
+    deltas = np.where(band[:, None] == np.unique(band), s[:, None], 0.0)
+    prior = np.diag([_BETA**-2, *[_DELTA**-2] * deltas.shape[1]])
     beta, misfit = np.empty((2, len(_KAPPAS), ys.shape[1]))
     for i, kappa in enumerate(_KAPPAS):
-        x = s / (k + kappa) - s_whole * (weight / (n + kappa)).sum(1)
-        design = np.column_stack([x, s])
+        x = s / (k + kappa) - s_whole * (weight @ (1 / (n + kappa)))
+        design = np.column_stack([x, deltas])
         normal = design.T @ (precision[:, None] * design) + prior
-        fitted = np.linalg.solve(normal, design.T * precision) @ ys  # beta and delta, (2, 1 + B)
+        fitted = np.linalg.solve(normal, design.T * precision) @ ys  # beta and the deltas, (1 + bands, 1 + B)
         beta[i] = fitted[0]
         misfit[i] = precision @ (ys - design @ fitted) ** 2 + np.diag(prior) @ fitted**2
     odds = np.exp((misfit.min(0) - misfit) / 2)
     return Shape(beta * odds / odds.sum(0))
+
+
+def _bands(n: Floats) -> list[npt.NDArray[np.bool_]]:
+    """Which of the labels, of `n` (F,) independent rows, are in each band, the most frequent first."""
+    which = np.digitize(n, _BANDS)
+    bands, waiting = list[npt.NDArray[np.bool_]](), np.zeros(len(n), dtype=bool)
+    for band in range(len(_BANDS), -1, -1):
+        waiting = waiting | (which == band)
+        if np.count_nonzero(waiting) >= _BAND_LABELS:
+            bands.append(waiting)
+            waiting = np.zeros(len(n), dtype=bool)
+    if bands:
+        bands[-1] = bands[-1] | waiting
+    return bands or [waiting]

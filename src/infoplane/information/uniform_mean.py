@@ -22,7 +22,8 @@ MIN_COUNT = 5
 class UniformMean:
     """The mean `u` of p_x over labels with `MIN_COUNT` rows: (1 + B, m), whole and with each block's share withdrawn.
 
-    `variance` (m,) is that of the whole: G/(G-1) sum_g (sum_(i in g) (a_i - p_x(i)) / (L n_x(i)))^2.
+    `variance` (m,) is that of the whole: G/(G-1) sum_g (sum_(i in g) (a_i - p_x(i)) / (L n_x(i)))^2, over the G
+    documents that have a label seen twice or more.
     """
 
     mean: Floats

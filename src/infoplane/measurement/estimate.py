@@ -74,7 +74,8 @@ class Estimate:
         weight: `frequency` or `uniform`, how labels are weighted.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
         value: the estimate, in `unit`.
-        standard_error: of the text, by a jackknife over blocks of documents; None where there are too few of these.
+        standard_error: of the text, from the replicates, by the jackknife over blocks of documents; None where there
+            are too few of these.
         correction_error: how far the value would move if labels that are rare were not quite like those that are
             frequent, which the correction takes for granted (see docs/estimator.md). The sign is kept, because that of
             a difference is the difference; None: the estimator takes nothing for granted.

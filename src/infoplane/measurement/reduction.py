@@ -62,15 +62,15 @@ class _Profile:
 
     curve: NullCurve
     marginals: Mapping[str, Marginal]
-    shapes: dict[tuple[str, int | None], Shape] = field(default_factory=dict)
+    shapes: dict[Question, Shape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
     """One set of labels, with what is settled about it before any layer is read.
 
-    `along` is where its rows stand among those of the same labels at their own positions, if they do; `thinning` is of
-    labels at their own positions, where that estimate is wanted: what it shows holds for them elsewhere too.
+    `along` is where its rows stand among those of the same labels at their own positions, if they do; `thinning` is
+    there where that estimate is wanted: what it shows holds for the controls of the question too.
     """
 
     question: Question
@@ -156,7 +156,7 @@ class Plan:
                 along = None
                 if leader is not None and not question.own and _labels_of(question) == _labels_of(leader.question):
                     along = grouping.among(leader.grouping)
-                thinning = Thinning.of(grouping) if self.thinned and question.own and kind == "value" else None
+                thinning = Thinning.of(grouping) if self.thinned and kind == "value" else None
                 job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, along, thinning)
                 _ = grouping.several_label, grouping.label_starts_in_rows  # made now, so that threads only read
                 leader = job if job.leads else leader
@@ -296,13 +296,14 @@ class _Pass:
     def _terms(self, rows: Rows, jobs: Sequence[_Job], summings: list[Summing], profile: _Profile) -> Iterator[Term]:
         """What is asked of a layer, one after the other, so that sums go as they are used."""
         for job in jobs:
-            sums, labels = summings.pop(0).done(), _labels_of(job.question)
+            sums = summings.pop(0).done()
             marginal = profile.marginals[job.question.position_set]
             if job.thinning is not None:
-                profile.shapes[labels] = shape_of(rows, job.thinning, job.grouping, sums, marginal, profile.curve)
-            shape = profile.shapes.get(labels, Shape()) if self.plan.thinned else None
+                shape = shape_of(rows, job.thinning, job.grouping, sums, marginal, profile.curve)
+                profile.shapes[job.question] = shape
+            learned = profile.shapes[job.question] if self.plan.thinned else None
             for tally in job.tallies.values():
-                yield tally, sums, marginal, shape
+                yield tally, sums, marginal, learned
 
     def _adding(self, sample: Sample, errors: bool) -> Adding:
         return Adding(sample if errors else replace(sample, block=None, blocks=0))
