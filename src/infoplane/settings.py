@@ -8,7 +8,6 @@ such as `measure`, takes several such dataclasses: their sum is a `Settings` too
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, TypeVar, get_type_hints
 
 from infoplane.errors import SettingError
+from infoplane.given_settings import check_given
 from infoplane.setting_kinds import Kind, Value
 from infoplane.setting_spelling import KEYWORDS, Spelling
 
@@ -91,6 +91,11 @@ class Setting:
         """In files."""
         return self.declared.key or self.name
 
+    @property
+    def words(self) -> set[str]:
+        """Its names in Python, in files and on the command line, all as keys are written."""
+        return {self.name, self.key, self.option.removeprefix("--").replace("-", "_")}
+
     def _plain(self, value: object) -> object:
         """A whole number of any library as int."""
         is_whole = self.declared.kind.one is int and type(value) is not bool and isinstance(value, Integral)
@@ -159,7 +164,7 @@ class Settings:
         Raises:
             SettingError: as for `of`.
         """
-        values = check_given(given, self.settings().values(), self.refused, label)
+        values = check_given(given, (type(self),), label)
         try:
             return self.replaced(values)
         except SettingError as error:
@@ -223,8 +228,7 @@ def apart(given: Mapping[str, object], first: A, second: B) -> tuple[A, B]:
     Raises:
         SettingError: as for `Settings.but`.
     """
-    known = [*first.settings().values(), *second.settings().values()]
-    values = check_given(given, known, {**first.refused, **second.refused})
+    values = check_given(given, (type(first), type(second)))
     return first.replaced(values), second.replaced(values)
 
 
@@ -265,51 +269,3 @@ def _all(cls: type[Settings]) -> dict[str, Setting]:
                 settings[name] = dataclasses.replace(setting_of_part, default=values[name])
         _ALL[cls] = {name: setting_of_part for name, setting_of_part in settings.items() if name not in cls.refused}
     return _ALL[cls]
-
-
-def check_given(
-    given: Mapping[str, object],
-    settings: Iterable[Setting],
-    refused: Mapping[str, str] = MappingProxyType({}),
-    label: str = "",
-    spelling: Spelling = KEYWORDS,
-    otherwise: str = "",
-) -> dict[str, Value]:
-    """The values of settings that were given, each of its kind.
-
-    Args:
-        given: values by the names that settings have where they were given.
-        settings: those that there are.
-        refused: those that cannot be asked here, and why.
-        label: what messages begin with.
-        spelling: of the place where they were given.
-        otherwise: what to do where no name is near.
-
-    Returns:
-        Values by keyword.
-
-    Raises:
-        SettingError: a name that no setting has, with near ones; one that cannot be asked here; or a value that it
-            cannot have.
-    """
-    label = f"{label}: " if label else ""
-    known = {spelling.name(setting): setting for setting in settings}
-    for name in given:
-        if name in refused:
-            raise SettingError(f"{label}{name} cannot be set here: {refused[name]}")
-    refuse_unknown(given, known, label.removesuffix(": "), otherwise)
-    return {known[name].name: known[name].checked(value, spelling, label) for name, value in given.items()}
-
-
-def refuse_unknown(given: Iterable[str], known: Iterable[str], label: str = "", otherwise: str = "") -> None:
-    """Refuse names that there are not, with near ones.
-
-    Raises:
-        SettingError: there is such a name.
-    """
-    names = list(known)
-    for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3)
-            hint = f"near names: {', '.join(near)}" if near else otherwise
-            raise SettingError(f"{label}{': ' if label else ''}unknown setting {name!r}{'; ' if hint else ''}{hint}")

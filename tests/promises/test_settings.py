@@ -154,7 +154,8 @@ def test_a_budget_on_the_command_line_stands_for_that_of_the_file(tmp_path: Path
     ("given", "message"),
     [
         ({"ordres": (1,)}, "unknown setting 'ordres'; near names: orders"),
-        ({"points": 8}, "unknown setting 'points'; near names: points_seed"),
+        ({"points": 8}, "unknown setting 'points'; near names: m"),
+        ({"text": "x"}, "text cannot be set here: it is the argument documents"),
         ({"keep_captures": True}, "keep_captures cannot be set here: a measurement keeps one"),
         ({"tokens": 100, "bytes": 1000}, "tokens and bytes are two budgets: set one of them"),
         ({"until_order": 1}, "until_order says which order until_se judges: set until_se too"),
@@ -246,6 +247,37 @@ def test_what_means_nothing_somewhere_is_refused_with_why(verb: str, given: Any,
         work[verb]()
 
 
+def reasons() -> list[tuple[str, str, str]]:
+    """(key, verb, reason) of each setting that cannot be asked of a verb, as the docs have them."""
+    text = (ROOT / "docs/settings.md").read_text("utf-8")
+    whys = dict(re.findall(r"- \*\*(\w)\*\* (.*)\.", text))
+    rows = [row.split(" | ") for row in re.findall(r"\| (`.*)", text)]
+    cells = [(row[0].strip("`"), verb, row[at]) for row in rows for at, verb in enumerate(VERBS, start=3)]
+    return [(key, verb, whys[cell]) for key, verb, cell in cells if cell in whys]
+
+
+@pytest.mark.parametrize(("key", "verb", "why"), reasons())
+def test_what_cannot_be_asked_somewhere_is_refused_with_the_reason_of_the_docs(
+    key: str, verb: str, why: str, tmp_path: Path
+) -> None:
+    said = f"{key} cannot be set here: {why}"
+    (tmp_path / "s.toml").write_text(f'[defaults]\n{key} = 1\n[[model]]\nid = "smollm2-135m"\n')
+    (tmp_path / "run.toml").write_text(f"{key} = 1\n")
+    file = ["--settings", tmp_path / "run.toml"]
+    commands = {
+        "measure": ["measure", "x", *file],
+        "trace": ["trace", "x", *file],
+        "survey": ["survey", tmp_path / "s.toml"],
+        "bound": ["bound", "c4-sample", "--tokenizer", "x", *file],
+    }
+    if verb in commands:
+        result = call(*commands[verb], "--out", tmp_path / "out")
+        assert isinstance(result.exception, SettingError) and said in str(result.exception), result.output
+    with pytest.raises(SettingError, match=re.escape(said)):
+        VERBS[verb].of({key: 1})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -253,6 +285,14 @@ def test_what_means_nothing_somewhere_is_refused_with_why(verb: str, given: Any,
         (["trace", "x", "--random-init"], "--random-init cannot be set here: a trace is of trained checkpoints"),
         (["bound", "x", "--text", "y"], "--text cannot be set here: it is the argument documents"),
         (["measure", "x", "--keep-captures"], "--keep-captures cannot be set here: a measurement keeps one where"),
+        (["measure", "x", "--symbols", "2"], "--symbols cannot be set here: it says how the bound of a text is fitted"),
+        (["bound", "x", "--no-controls"], "--no-controls cannot be set here: the bound is of a text: no model is run"),
+        (["survey", "x", "--points", "8"], "--points cannot be set here: write it in the survey file, under"),
+        (["survey", "x", "--revision", "8"], "--revision cannot be set here: it is of one model"),
+        (["measure", "x", "--tokns", "8"], "unknown setting '--tokns'; near names: --tokens, --tokenizer"),
+        (["measure", "x", "--zzz"], "unknown setting '--zzz'; see infoplane measure --help"),
+        (["compare", "x", "--tokens", "8"], "unknown setting '--tokens'; see infoplane compare --help"),
+        (["measure", "x", "--estimators", "plugin"], "unknown setting '--estimators'; near names: --estimator"),
         (["measure", "x", "--workers", "2"], "--workers = 2: all is done in this process; set --engine to ray"),
         (["measure", "x", "--orders", ""], "--orders '': expected some of 1, 2, 3, 4"),
         (["measure", "x", "--baseline", "random-init", "--random-init"], "leave --random-init out"),

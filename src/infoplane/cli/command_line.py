@@ -25,6 +25,7 @@ from infoplane.cli.survey_command import survey
 from infoplane.cli.terminal import say, show_what_cannot_be_encoded
 from infoplane.cli.trace_command import trace
 from infoplane.errors import InfoplaneError, SettingError
+from infoplane.given_settings import not_known
 
 _GOES_ON = ("measure", "trace", "survey")
 """Commands that keep what they have done, and go on from there."""
@@ -56,17 +57,20 @@ class _Commands(TyperGroup):
             say(f"infoplane: {'stopped' if stopped else 'interrupted'}: {nothing}", err=True)
             raise typer.Exit(143 if stopped else 130) from None
         except Exception as error:
-            if (why := _refused(error)) is not None:
-                raise SettingError(why) from None
+            if (said := _in_our_words(error)) is not None:
+                raise SettingError(said) from None
             raise
 
 
-def _refused(error: Exception) -> str | None:
-    """Why an option that the command line does not know cannot be asked of this command, where others have it."""
-    option = getattr(error, "option_name", None)
-    command = getattr(getattr(error, "ctx", None), "command", None)
-    why = getattr(getattr(command, "callback", None), "refused", {}).get(option)
-    return None if why is None else f"{option} cannot be set here: {why}"
+def _in_our_words(error: Exception) -> str | None:
+    """What is said of an option that a command does not have; None of all else."""
+    option, ctx = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if type(error).__name__ != "NoSuchOption" or not isinstance(option, str) or ctx is None:
+        return None  # by name: typer may bring its own copy of click
+    kinds = getattr(ctx.command.callback, "kinds", ())
+    settings = {one.option: one for kind in kinds for one in kind.settings().values()}
+    known = {name: settings.get(name) for one in ctx.command.params for name in one.opts if name.startswith("--")}
+    return not_known(option, known, kinds, f"see infoplane {ctx.info_name} --help")
 
 
 app = typer.Typer(

@@ -15,9 +15,10 @@ import typer
 from infoplane.cli.terminal import STATED
 from infoplane.engines import WorkSettings
 from infoplane.errors import SettingError
+from infoplane.given_settings import check_given
 from infoplane.setting_kinds import Value
 from infoplane.setting_spelling import KEYS, OPTIONS, as_text
-from infoplane.settings import Setting, Settings, check_given
+from infoplane.settings import Setting, Settings
 from infoplane.storage import JSON, parse_toml, read_text, reason
 
 P = ParamSpec("P")
@@ -58,10 +59,7 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
         except SettingError as error:
             raise SettingError(_as_options(error, *kinds.values())) from None
 
-    # what the command line says of options that other commands have
-    command.refused = {  # type: ignore[attr-defined]
-        "--" + name.replace("_", "-"): why for kind in kinds.values() for name, why in kind.refused.items()
-    }
+    command.kinds = tuple(kinds.values())  # type: ignore[attr-defined]  # for what is said of unknown options
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
@@ -94,9 +92,7 @@ def read_settings_file(path: Path, kinds: Mapping[str, type[Settings]]) -> dict[
         content = parse_toml(read_text(path, times=JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"--settings {path} cannot be read: {reason(error)}; expected TOML in UTF-8") from None
-    refused = {name: why for kind in kinds.values() for name, why in kind.refused.items()}
-    settings = [setting for kind in kinds.values() for setting in kind.settings().values()]
-    values = check_given(content, settings, refused, str(path), KEYS, otherwise="see --help for what can be set")
+    values = check_given(content, tuple(kinds.values()), str(path), KEYS, "see --help for what can be set")
     try:
         for kind in kinds.values():  # what contradicts itself within the file
             kind.of({name: value for name, value in values.items() if name in kind.settings()})
@@ -145,7 +141,7 @@ def read_options(kind: type[Settings], given: Mapping[str, object], stated: Coll
     """
     declared = kind.settings()
     parsed = {declared[name].option: _parsed(declared[name], value) for name, value in given.items()}
-    values = check_given(parsed, declared.values(), kind.refused, spelling=OPTIONS)
+    values = check_given(parsed, (kind,), spelling=OPTIONS)
     return kind.of({name: value for name, value in values.items() if name in stated or value != declared[name].default})
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infoplane.analysis.surveys import RunSettings
 from infoplane.cli import options as o
 from infoplane.cli.settings_options import with_settings, without_engine
 from infoplane.cli.terminal import bars, console, quiet, say, short, tell
-from infoplane.engines import WorkSettings, using
+from infoplane.engines import using
 from infoplane.errors import SettingError
 from infoplane.storage import reach_location
 
@@ -54,7 +55,7 @@ def survey(
         bool, typer.Option("--show", help="Print a survey that ships, to make your own.", rich_help_panel="Survey")
     ] = False,
     *,
-    work: WorkSettings,
+    work: RunSettings,
     as_json: o.AsJson = False,
     force: Annotated[
         bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)

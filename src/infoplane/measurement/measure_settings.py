@@ -119,6 +119,7 @@ class MeasureSettings(Settings):
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
+            "text": "it is the argument documents",
             "revisions": "a measurement is of one model: name it with revision, or use trace",
             "keep_captures": "a measurement keeps one where capture names a folder",
         }

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from infoplane.analysis.surveys.survey_settings import ModelFacts, SurveySettings
 from infoplane.errors import SettingError
+from infoplane.given_settings import check_given, refuse_unknown
 from infoplane.models import BUILT_IN as BUILT_IN_MODEL
 from infoplane.setting_spelling import KEYS
-from infoplane.settings import check_given, refuse_unknown
 from infoplane.storage import JSON, parse_toml, read_text
 from infoplane.storage import atomic_files as files
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text import FILES
 
-_OTHERWISE = "see docs/survey.md for what can be set"
+_HINT = "see docs/survey.md for what can be set"
 READY = ("open-families",)
 """Surveys that ship with the package."""
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
@@ -114,7 +114,7 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
     if not isinstance(models, list) or not models or not all(isinstance(m, dict) for m in models):
         raise SettingError(f'{label} lists no model: write [[model]] and under it id = "owner/name", once for each')
     usual, where = SurveySettings(), f"{label}, [defaults]"
-    values = check_given(defaults, usual.settings().values(), SurveySettings.refused, where, KEYS, otherwise=_OTHERWISE)
+    values = check_given(defaults, (SurveySettings,), where, KEYS, _HINT)
     base = usual.but(values, where)
     entries = [_entry(m, base, f"{label}, model {i}", beside) for i, m in enumerate(models, start=1)]
     _each_once(entries, label)
@@ -124,9 +124,7 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
 def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside: Path) -> Entry:
     label += f" ({table.get('id', table.get('path', 'no id'))})"
     of_settings, of_facts = base.settings(), ModelFacts.settings()
-    refused = {name: why for name, why in SurveySettings.refused.items() if name not in of_facts}
-    known = [*of_settings.values(), *of_facts.values()]
-    given = check_given(table, known, refused, label, KEYS, otherwise=_OTHERWISE)
+    given = check_given(table, (SurveySettings, ModelFacts), label, KEYS, _HINT)
     facts = ModelFacts.of({name: value for name, value in given.items() if name in of_facts})
     settings = base.but({name: value for name, value in given.items() if name in of_settings}, label)
     if facts.id is None and facts.path is None:
