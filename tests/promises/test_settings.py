@@ -307,6 +307,33 @@ def test_the_command_line_says_why_too(arguments: list[str], message: str, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["measure", "x", "--tokens", "abc"], "--tokens abc: expected a whole number, 8 or more"),
+        (["measure", "x", "--tokens", "3.5"], "--tokens 3.5: expected a whole number, 8 or more"),
+        (["measure", "x", "--threads="], "--threads '': expected a whole number, 1 or more"),
+        (["measure", "x", "-m", "x"], "--points x: expected a whole number, 2 or more"),
+        (["trace", "x", "--gpus-per-worker", "x"], "--gpus-per-worker x: expected a number above 0"),
+        (["measure", "x", "--until-se", "nan"], "--until-se nan: expected a number above 0"),
+        (["measure", "x", "--unit", "bit"], "--unit bit: expected one of efficiency, bits, nats"),
+        (["survey", "x", "--up-to", "abc"], "--up-to abc: expected a number above 0"),
+        (["measure", "x", "--tokens"], "--tokens has no value: write one after it; see infoplane measure --help"),
+        (["measure", "x", "--loss=1"], "--loss takes no value: write it alone; see infoplane measure --help"),
+        (["mesure", "x"], "unknown command 'mesure'; near names: measure, survey"),
+        (["--zzz"], "unknown setting '--zzz'; see infoplane --help"),
+        (["survey"], "missing argument 'SURVEY'; see infoplane survey --help"),
+    ],
+)
+def test_what_the_command_line_cannot_read_is_said_as_all_else_is(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments)
+    assert isinstance(result.exception, SettingError) and str(result.exception) == message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     "command",
     [
         ["bound", "c4-sample", "--tokenizer", "nowhere", "--tokens", "32768", "--bytes", "9000"],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import os
+import re
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -42,9 +45,14 @@ def _stop(*_: object) -> None:
 class _Commands(TyperGroup):
     """The commands; one that is interrupted says how to go on."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _in_our_words(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _in_our_words(ctx):
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             name = ctx.invoked_subcommand
             nothing = "nothing was written; repeat the command to begin again"
@@ -56,21 +64,41 @@ class _Commands(TyperGroup):
             stopped = isinstance(error, _Stopped)
             say(f"infoplane: {'stopped' if stopped else 'interrupted'}: {nothing}", err=True)
             raise typer.Exit(143 if stopped else 130) from None
-        except Exception as error:
-            if (said := _in_our_words(error)) is not None:
-                raise SettingError(said) from None
+
+
+@contextlib.contextmanager
+def _in_our_words(ctx: Any) -> Iterator[None]:
+    """Errors of usage are said as all others are.
+
+    Raises:
+        SettingError: in the place of what typer would have said.
+    """
+    try:
+        yield
+    except Exception as error:
+        names = {kind.__name__ for kind in type(error).__mro__}  # by name: typer may bring its own copy of click
+        if "UsageError" not in names or "NoArgsIsHelpError" in names:
             raise
+        command = ctx.command.commands.get(ctx.invoked_subcommand, ctx.command)
+        raise SettingError(_said(error, command, ctx.command.commands)) from None
 
 
-def _in_our_words(error: Exception) -> str | None:
-    """What is said of an option that a command does not have; None of all else."""
-    option, ctx = getattr(error, "option_name", None), getattr(error, "ctx", None)
-    if type(error).__name__ != "NoSuchOption" or not isinstance(option, str) or ctx is None:
-        return None  # by name: typer may bring its own copy of click
-    kinds = getattr(ctx.command.callback, "kinds", ())
-    settings = {one.option: one for kind in kinds for one in kind.settings().values()}
-    known = {name: settings.get(name) for one in ctx.command.params for name in one.opts if name.startswith("--")}
-    return not_known(option, known, kinds, f"see infoplane {ctx.info_name} --help")
+def _said(error: Any, command: Any, commands: Iterable[str]) -> str:
+    hint = f"see infoplane {'' if command.name == 'infoplane' else f'{command.name} '}--help"
+    option = getattr(error, "option_name", None)
+    if type(error).__name__ == "NoSuchOption":
+        kinds = getattr(command.callback, "kinds", ())
+        settings = {one.option: one for kind in kinds for one in kind.settings().values()}
+        known = {name: settings.get(name) for one in command.params for name in one.opts if name.startswith("--")}
+        return not_known(str(option), known, kinds, hint)
+    if type(error).__name__ == "BadOptionUsage":
+        what = "takes no value: write it alone" if "not take" in str(error) else "has no value: write one after it"
+        return f"{option} {what}; {hint}"
+    if found := re.match("No such command '(.*?)'", str(error)):
+        near = difflib.get_close_matches(found[1], [*commands], n=3)
+        return f"unknown command {found[1]!r}; " + (f"near names: {', '.join(near)}" if near else hint)
+    said = error.format_message().rstrip(".")
+    return f"{said[:1].lower()}{said[1:]}; {hint}"
 
 
 app = typer.Typer(

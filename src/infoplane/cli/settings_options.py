@@ -146,8 +146,8 @@ def read_options(kind: type[Settings], given: Mapping[str, object], stated: Coll
 
 
 def _parsed(setting: Setting, value: object) -> object:
-    """The words of a list, and what cannot be read as it stands: that is of no kind."""
-    if not setting.declared.kind.several or not isinstance(value, str):
+    """The value that words stand for, and words that cannot be read as they stand: those are of no kind."""
+    if not isinstance(value, str):
         return value
     try:
         return setting.declared.kind.parsed(value)
@@ -156,14 +156,17 @@ def _parsed(setting: Setting, value: object) -> object:
 
 
 def _parameter(setting: Setting) -> inspect.Parameter:
-    declared = setting.declared
-    kind: Any = str if declared.kind.several else declared.kind.one
-    names = [setting.option] if declared.kind.one is not bool else [f"{setting.option}/--no-{setting.option[2:]}"]
+    """The option of a setting. All but flags are read as words, which `Setting.checked` then reads as in Python."""
+    declared, one, default = setting.declared, setting.declared.kind.one, setting.default
+    names = [setting.option] if one is not bool else [f"{setting.option}/--no-{setting.option[2:]}"]
     if declared.short:
         names.append(declared.short)
-    option = typer.Option(*names, help=declared.meaning, rich_help_panel=declared.group)
+    shown = f"<{one.__name__}>" if one in (int, float) and not declared.kind.several else None
+    option = typer.Option(*names, help=declared.meaning, rich_help_panel=declared.group, metavar=shown)
+    kind = bool if one is bool else str
     read: Any = kind | None if setting.optional else kind
-    default = as_text(setting.default) if declared.kind.several and setting.default is not None else setting.default
+    if kind is str and default is not None:
+        default = as_text(default)
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[read, option]
     )
