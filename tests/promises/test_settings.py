@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import infoplane
 from infoplane.analysis.surveys import read_survey
 from infoplane.cli import app
-from infoplane.errors import SettingError
+from infoplane.errors import SettingError, TextError
 from infoplane.settings import Settings
 
 VERBS: dict[str, type[Settings]] = {
@@ -67,7 +67,7 @@ def test_each_setting_of_a_survey_can_stand_in_its_file(tmp_path: Path) -> None:
     for one in infoplane.SurveySettings.settings().values():
         examples: dict[type, Any] = {int: 1000, float: 1.0, str: "auto", bool: True}
         value = one.default if one.default is not None else examples[one.declared.kind.one]
-        value = "4GB" if one.name == "memory" else ("auto",) if one.name == "layers" else value
+        value = {"memory": "4GB", "layers": ("embed",), "preferences": "owner/name"}.get(one.name, value)
         shown = json.dumps(list(value) if isinstance(value, tuple) else value)
         (tmp_path / "s.toml").write_text(f'[defaults]\n{one.key} = {shown}\n[[model]]\nid = "smollm2-135m"\n')
         (entry,) = read_survey(tmp_path / "s.toml")
@@ -376,6 +376,9 @@ def test_settings_of_another_kind_are_refused() -> None:
         ('preferences = "p.json"\ntext = "t.txt"', "preferences are measured without text: leave one"),
         ('chat_template = "yes"', "chat_template says how preferences are read: give some, or leave it out"),
         ('text_labels = ["wurd"]', "text label 'wurd' is not known"),
+        ('layers = ["blok.0"]', "layers = ['blok.0']: expected layers of embed, block.0, block.1, ... and final_norm"),
+        ('device = "warp"', "device 'warp' cannot be used: "),
+        ('preferences = "missing.jsonl"', "no preference pairs at "),
     ],
 )
 def test_what_no_model_of_a_survey_can_be_asked_ends_it_before_any_work(
@@ -384,6 +387,14 @@ def test_what_no_model_of_a_survey_can_be_asked_ends_it_before_any_work(
     (tmp_path / "s.toml").write_text(f'[[model]]\npath = "{tmp_path}"\n{lines}\n')
     result = call("survey", tmp_path / "s.toml", "--out", tmp_path / "out")
     assert isinstance(result.exception, SettingError) and message in str(result.exception), result.exception
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_that_cannot_be_read_end_a_survey_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n')
+    (tmp_path / "s.toml").write_text(f'[[model]]\npath = "{GOLDEN / "model"}"\npreferences = "p.jsonl"\n')
+    result = call("survey", tmp_path / "s.toml", "--out", tmp_path / "out")
+    assert isinstance(result.exception, TextError), result.exception
     assert not (tmp_path / "out").exists()
 
 

@@ -137,7 +137,11 @@ def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside
         if facts.revision is not None:
             raise SettingError(f"{label}: a path has no revision; leave it out")
     name = facts.id or Path(path or "").name or "model"
-    settings = settings.but({"text": _text(settings.source.text, beside, label), **_near(settings, beside)})
+    source, pairs = settings.source, settings.source.preferences
+    found = {"text": _place(source.text, "text", BUILT_IN_TEXT, beside, label)}
+    if pairs is not None:
+        found["preferences"] = _place(pairs, "preference pairs", None, beside, label)
+    settings = settings.but({**found, **_near(settings, beside)})
     folder = facts.name or _folder(name, facts.revision)
     if not _NAME.fullmatch(folder):
         raise SettingError(
@@ -147,10 +151,10 @@ def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside
 
 
 def _near(settings: SurveySettings, beside: Path) -> dict[str, str]:
-    """The tokenizer and the pairs, where they lie beside the file."""
-    named = {"tokenizer": settings.measuring.loading.tokenizer, "preferences": settings.source.preferences}
-    places = {key: _beside(name, beside) for key, name in named.items() if name is not None}
-    return {key: path for key, path in places.items() if Path(path).exists()}
+    """The tokenizer, where it lies beside the file."""
+    name = settings.measuring.loading.tokenizer
+    path = None if name is None else _beside(name, beside)
+    return {} if path is None or not Path(path).exists() else {"tokenizer": path}
 
 
 def _beside(path: str, folder: Path) -> str:
@@ -162,9 +166,9 @@ def _beside(path: str, folder: Path) -> str:
     return str(whole)
 
 
-def _text(source: str, beside: Path, label: str) -> str:
-    """A text that exists beside the file as a full path; what cannot be a path as it is."""
-    if source == BUILT_IN_TEXT:
+def _place(source: str, what: str, built_in: str | None, beside: Path, label: str) -> str:
+    """A text, or preference pairs, that exist beside the file as a full path; what cannot be a path as it is."""
+    if source == built_in:
         return source
     if source == "-":
         raise SettingError(f"{label}: a survey goes on after an interruption, and standard input (-) is read once")
@@ -172,9 +176,8 @@ def _text(source: str, beside: Path, label: str) -> str:
     if Path(path).exists():
         return path
     if source.startswith((".", "~", "/")) or source.lower().endswith(FILES) or "/" not in source:
-        raise SettingError(
-            f"{label}: no text at {path}; expected a path that exists, {BUILT_IN_TEXT}, or a datasets id owner/name"
-        )
+        expected = ", ".join(["a path that exists", *([built_in] if built_in else [])])
+        raise SettingError(f"{label}: no {what} at {path}; expected {expected}, or a datasets id owner/name")
     return source
 
 

@@ -72,10 +72,10 @@ def survey(
         _check(entry)
     run = SurveyRun(out, entries, str(models) if named else source, progress, say, how)
     run.check_folder(force)
-    run.read_texts(chosen)
-    run.resolve(chosen)
     with using(engine or how.engine, how.workers, how.gpus_per_worker) as running:
-        run.ask_devices(running)
+        run.ask_devices(running, chosen)
+        run.read_inputs(chosen)
+        run.resolve(chosen)
         run.recall(chosen)
         run.check_overwriting(chosen, force)
         run.do(chosen, running, force)
