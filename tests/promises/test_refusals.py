@@ -234,7 +234,7 @@ def test_labels_that_do_not_fit_are_refused_before_anything_is_captured(models: 
 
 @pytest.mark.parametrize("settings", [{"m": 10**8}, {"reference_sets": 10**6}, {"m": 10**6, "memory": "1GB"}])
 def test_more_points_than_memory_holds_are_refused(settings: dict[str, Any], models: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"reference points of width .* use fewer --points or --reference-sets"):
+    with pytest.raises(SettingError, match=r"reference points of width .* use a smaller m, or fewer reference_sets"):
         measure(models / "tiny", tokens=3000, capture=tmp_path / "cap", **{"m": 10**5, **settings})
     assert not (tmp_path / "cap").exists()
 
@@ -298,7 +298,7 @@ def test_parts_of_a_dataset_are_refused_of_what_is_none(tmp_path: Path) -> None:
     for settings, message in (
         ({"split": "test"}, "split 'test' is of a dataset, and"),
         ({"config": "en"}, "config 'en' is of a dataset"),
-        ({"revision": "v1"}, "revision 'v1' is of a dataset"),
+        ({"revision": "v1"}, "text_revision 'v1' is of a dataset"),
         ({"column": "body"}, "column 'body': .*a.txt is plain text and has no columns"),
         ({"column": "body", "limit": 1}, "is plain text and has no columns"),
     ):

@@ -390,6 +390,35 @@ def test_what_no_model_of_a_survey_can_be_asked_ends_it_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("verb", "given", "message"),
+    [
+        ("measure", {"text_revision": "v1"}, "{} 'v1' is of a dataset"),
+        ("measure", {"column": "x"}, "{} 'x': "),
+        ("measure", {"revision": "main"}, "{} 'main': "),
+        ("bound", {"config": "x"}, "{} 'x' is of a dataset"),
+    ],
+)
+def test_readers_name_a_setting_as_the_caller_does(verb: str, given: Any, message: str, tmp_path: Path) -> None:
+    (tmp_path / "column").mkdir()  # a folder of that name stays what it is
+    (text := tmp_path / "column/config.txt").write_text("a text of some words " * 50)
+    ((name, value),) = given.items()
+    work = {
+        "measure": lambda: infoplane.measure(GOLDEN / "model", text, **given),
+        "bound": lambda: infoplane.bound(text, str(GOLDEN / "model"), **given),
+    }
+    with pytest.raises(SettingError, match=re.escape(said := message.format(name))):
+        work[verb]()
+    option = "--" + name.replace("_", "-")
+    arguments = {
+        "measure": ["measure", GOLDEN / "model", "--text", text],
+        "bound": ["bound", text, "--tokenizer", GOLDEN / "model"],
+    }
+    result = call(*arguments[verb], option, value, "--out", tmp_path / "out")
+    assert isinstance(result.exception, SettingError) and message.format(option) in str(result.exception)
+    assert said not in str(result.exception).replace(option, "") and "column/--" not in str(result.exception)
+
+
 def test_pairs_that_cannot_be_read_end_a_survey_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n')
     (tmp_path / "s.toml").write_text(f'[[model]]\npath = "{GOLDEN / "model"}"\npreferences = "p.jsonl"\n')

@@ -14,7 +14,7 @@ import typer
 
 from infoplane.cli.terminal import STATED
 from infoplane.engines import WorkSettings
-from infoplane.errors import SettingError
+from infoplane.errors import InfoplaneError, SettingError
 from infoplane.given_settings import check_given
 from infoplane.setting_kinds import Value
 from infoplane.setting_spelling import KEYS, OPTIONS, as_text
@@ -56,8 +56,9 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
                 stated |= {*values_of_file}
             chosen = {name: read_options(kind, given[name], stated) for name, kind in kinds.items()}
             return function(**chosen, **values)  # type: ignore[call-arg, arg-type]
-        except SettingError as error:
-            raise SettingError(_as_options(error, *kinds.values())) from None
+        except InfoplaneError as error:
+            error.args = (_as_options(error, *kinds.values()),)
+            raise
 
     command.kinds = tuple(kinds.values())  # type: ignore[attr-defined]  # for what is said of unknown options
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -115,12 +116,14 @@ def _fill_in(given: Mapping[str, dict[str, object]], values: Mapping[str, Value]
                 of_kind[name] = values[name]
 
 
-def _as_options(error: SettingError, *kinds: type[Settings]) -> str:
+def _as_options(error: InfoplaneError, *kinds: type[Settings]) -> str:
     """What an error says, with options in the place of the keywords that it names."""
     options = {name: setting.option for kind in kinds for name, setting in kind.settings().items()}
-    options |= {"documents": "--text", "preferences": "--preferences", "labels": "--label"}
+    options |= {"documents": "--text", "preferences": "--preferences", "labels": "--label", "table": "--steps"}
     names = "|".join(re.escape(name) for name in error.settings if name in options)
-    return re.sub(rf"\b({names})\b", lambda found: options[found[1]], str(error)) if names else str(error)
+    # a word of a path or in quotes is no keyword
+    word = rf"(?<![\w/'\"-])({names})(?![\w/'\"-]|\.\w)"
+    return re.sub(word, lambda found: options[found[1]], str(error)) if names else str(error)
 
 
 def without_engine(work: WorkSettings) -> WorkSettings:
