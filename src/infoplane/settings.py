@@ -37,6 +37,8 @@ class Declared:
         decides: whether it decides a number.
         option: on the command line, where not the name with dashes; and its short form.
         key: in files, where not the name.
+        with_pairs: whether it means something where preference pairs are read in place of a text.
+        chooses_text: whether it decides which text is read.
     """
 
     kind: Kind
@@ -46,6 +48,8 @@ class Declared:
     option: str | None
     short: str | None
     key: str | None
+    with_pairs: bool
+    chooses_text: bool
 
 
 def setting(
@@ -58,9 +62,11 @@ def setting(
     option: str | None = None,
     short: str | None = None,
     key: str | None = None,
+    with_pairs: bool = True,
+    chooses_text: bool = False,
 ) -> T:
     """Declare a setting: the value of a field of a `Settings` dataclass. See `Declared`."""
-    declared = Declared(kind, meaning, group, decides, option, short, key)
+    declared = Declared(kind, meaning, group, decides, option, short, key, with_pairs, chooses_text)
     made: T = dataclasses.field(default=default, metadata={_DECLARED: declared})
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -16,9 +17,11 @@ from paths import GOLDEN, ROOT
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane.analysis.surveys import read_survey
+from infoplane.analysis.surveys import read_survey, text_key
+from infoplane.analysis.surveys.survey_file import parse_survey
 from infoplane.cli import app
 from infoplane.errors import SettingError, TextError
+from infoplane.measurement import refuse_with_pairs
 from infoplane.settings import Settings
 
 VERBS: dict[str, type[Settings]] = {
@@ -425,6 +428,39 @@ def test_pairs_that_cannot_be_read_end_a_survey_before_any_work(tmp_path: Path) 
     result = call("survey", tmp_path / "s.toml", "--out", tmp_path / "out")
     assert isinstance(result.exception, TextError), result.exception
     assert not (tmp_path / "out").exists()
+
+
+OTHERS: dict[str, Any] = {
+    "text": "a/b", "column": "x", "split": "x", "config": "x", "text_revision": "x", "streaming": False, "limit": 3,
+    "bytes": 3000, "seed": 1, "context": 64, "include_first": True, "min_window": 9, "text_labels": ("char:2",),
+    "bound": True, "loss": True, "m": 8, "orders": (1,),
+}  # fmt: skip
+"""Values other than by default."""
+
+
+def test_entries_read_one_text_where_what_chooses_it_is_the_same() -> None:
+    (entry,) = parse_survey('[[model]]\nid = "a/b"', "x", Path())
+
+    def chooses(name: str) -> bool:
+        other = dataclasses.replace(entry, settings=entry.settings.but({name: OTHERS[name]}))
+        return text_key(other) != text_key(entry)
+
+    chosen = {"text", "column", "split", "config", "text_revision", "streaming", "limit", "bytes", "seed"}
+    assert {name for name in OTHERS if chooses(name)} == chosen
+
+
+def test_what_means_nothing_for_pairs_is_refused_with_them() -> None:
+    def is_refused(name: str) -> bool:
+        try:
+            refuse_with_pairs(infoplane.MeasureSettings.of({name: OTHERS[name]}))
+        except SettingError as error:
+            return error.settings == (name, "preferences")
+        return False
+
+    alone = {"column", "bytes", "include_first", "min_window", "text_labels", "bound"}
+    assert {name for name in OTHERS if name != "text" and is_refused(name)} == alone
+    with pytest.raises(SettingError, match="without until_se"):
+        refuse_with_pairs(infoplane.MeasureSettings.of({"until_se": 0.1}))
 
 
 def test_contradictions_are_refused_before_an_engine_is_started(monkeypatch: pytest.MonkeyPatch) -> None:

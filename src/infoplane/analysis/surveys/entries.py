@@ -67,9 +67,8 @@ def read_entry_text(entry: Entry) -> Text:
 
 def text_key(entry: Entry) -> str:
     """What decides the text of an entry: entries with one key read the same."""
-    s = entry.settings
-    windows = s.measuring.windows
-    return files.canonical_json([s.source.text, s.measuring.reading.flat(), windows.bytes, windows.seed])
+    declared, values = entry.settings.settings(), entry.settings.flat()
+    return files.canonical_json({name: values[name] for name, one in declared.items() if one.declared.chooses_text})
 
 
 @dataclass(frozen=True)
