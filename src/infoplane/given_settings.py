@@ -20,7 +20,7 @@ def check_given(
     kinds: Sequence[type[Settings]],
     label: str = "",
     spelling: Spelling = KEYWORDS,
-    hint: str = "",
+    hint: str = "see docs/settings.md for what can be set",
 ) -> dict[str, Value]:
     """The values of settings that were given, each of its kind.
 
@@ -46,7 +46,7 @@ def check_given(
     return {known[name].name: known[name].checked(value, spelling, label) for name, value in given.items()}
 
 
-def not_known(name: str, known: Mapping[str, Setting | None], kinds: Sequence[type[Settings]], hint: str = "") -> str:
+def not_known(name: str, known: Mapping[str, Setting | None], kinds: Sequence[type[Settings]], hint: str) -> str:
     """What is said of a name that no setting has here.
 
     Args:

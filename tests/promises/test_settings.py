@@ -158,6 +158,7 @@ def test_a_budget_on_the_command_line_stands_for_that_of_the_file(tmp_path: Path
     [
         ({"ordres": (1,)}, "unknown setting 'ordres'; near names: orders"),
         ({"points": 8}, "unknown setting 'points'; near names: m"),
+        ({"zzz": 8}, "unknown setting 'zzz'; see docs/settings.md for what can be set"),
         ({"text": "x"}, "text cannot be set here: it is the argument documents"),
         ({"keep_captures": True}, "keep_captures cannot be set here: a measurement keeps one"),
         ({"tokens": 100, "bytes": 1000}, "tokens and bytes are two budgets: set one of them"),
@@ -322,6 +323,11 @@ def test_the_command_line_says_why_too(arguments: list[str], message: str, tmp_p
         (["survey", "x", "--up-to", "abc"], "--up-to abc: expected a number above 0"),
         (["measure", "x", "--tokens"], "--tokens has no value: write one after it; see infoplane measure --help"),
         (["measure", "x", "--loss=1"], "--loss takes no value: write it alone; see infoplane measure --help"),
+        (
+            ["measure", "x", "--loss", "yes"],
+            "unexpected 'yes': flags take no value, and a name with spaces stands in quotes; see infoplane "
+            "measure --help",
+        ),
         (["mesure", "x"], "unknown command 'mesure'; near names: measure, survey"),
         (["--zzz"], "unknown setting '--zzz'; see infoplane --help"),
         (["survey"], "missing argument 'SURVEY'; see infoplane survey --help"),
@@ -379,8 +385,8 @@ def test_settings_of_another_kind_are_refused() -> None:
         ('preferences = "p.json"\ntext = "t.txt"', "preferences are measured without text: leave one"),
         ('chat_template = "yes"', "chat_template says how preferences are read: give some, or leave it out"),
         ('text_labels = ["wurd"]', "text label 'wurd' is not known"),
-        ('layers = ["blok.0"]', "layers = ['blok.0']: expected layers of embed, block.0, block.1, ... and final_norm"),
-        ('device = "warp"', "device 'warp' cannot be used: "),
+        ('layers = ["blok.0"]', "layers = ['blok.0']: expected a list of layers, such as embed, block.0, block.1"),
+        ('device = "warp"', "device 'warp' cannot be used: there is none of that name; expected auto, cpu, or"),
         ('preferences = "missing.jsonl"', "no preference pairs at "),
     ],
 )

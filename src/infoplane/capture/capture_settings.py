@@ -23,7 +23,7 @@ class CaptureSettings(Settings):
 
     layers: tuple[str, ...] | None = setting(
         None,
-        Kind(_are_layers, "layers of embed, block.0, block.1, ... and final_norm", str, several=True),
+        Kind(_are_layers, "a list of layers, such as embed, block.0, block.1 and final_norm", str, several=True),
         "Layers to read, such as embed,block.3,final_norm; all by default.",
         group=GROUP,
     )

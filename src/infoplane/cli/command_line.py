@@ -97,6 +97,8 @@ def _said(error: Any, command: Any, commands: Iterable[str]) -> str:
     if found := re.match("No such command '(.*?)'", str(error)):
         near = difflib.get_close_matches(found[1], [*commands], n=3)
         return f"unknown command {found[1]!r}; " + (f"near names: {', '.join(near)}" if near else hint)
+    if found := re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", str(error), re.DOTALL):
+        return f"unexpected {found[1]!r}: flags take no value, and a name with spaces stands in quotes; {hint}"
     said = error.format_message().rstrip(".")
     return f"{said[:1].lower()}{said[1:]}; {hint}"
 
