@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,7 +161,7 @@ class SurveyRun:
                 continue
             if stored is None:
                 continue
-            differs = differences((stored.provenance.get("survey") or {}).get("decides"), key)
+            differs = differences(_decided(stored), key)
             elsewhere = {"versions", "device", *(["dtype"] if entry.settings.measuring.loading.dtype == "auto" else [])}
             if not differs:
                 self.found[entry.name] = stored
@@ -178,7 +178,7 @@ class SurveyRun:
             if not (results / MEASUREMENT_NAME).exists():
                 continue
             stored = self._stored(entry)
-            then = None if stored is None else (stored.provenance.get("survey") or {}).get("decides")
+            then = None if stored is None else _decided(stored)
             differs = differences(then, self.keys[entry.name])
             how = (
                 f"made otherwise (different: {', '.join(differs)})"
@@ -274,6 +274,12 @@ class SurveyRun:
 
 def _text_of(stored: Measurement | None) -> str:
     return "" if stored is None else stored.origin.text.sha256 or ""
+
+
+def _decided(stored: Measurement) -> Mapping[str, Json] | None:
+    """What decided the numbers of a stored measurement; None where it is not of a survey."""
+    record: Mapping[str, Mapping[str, Json]] = stored.provenance.get("survey") or {}
+    return record.get("decides")
 
 
 def _free() -> None:
