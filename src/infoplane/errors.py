@@ -11,7 +11,15 @@ from numbers import Integral
 
 
 class InfoplaneError(Exception):
-    """Base class of every error that infoplane raises on purpose."""
+    """Base class of every error that infoplane raises on purpose.
+
+    Attributes:
+        settings: keywords that the message names; the command line writes their options in the place of those.
+    """
+
+    def __init__(self, message: str = "", *, settings: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.settings = tuple(settings)
 
 
 class TextError(InfoplaneError):
@@ -43,15 +51,7 @@ class ScoreError(InfoplaneError):
 
 
 class SettingError(InfoplaneError, ValueError):
-    """An argument is outside what it can be, or contradicts another.
-
-    Attributes:
-        settings: keywords that the message names; the command line writes their options in the place of those.
-    """
-
-    def __init__(self, message: str = "", *, settings: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.settings = tuple(settings)
+    """An argument is outside what it can be, or contradicts another."""
 
 
 def check_whole(name: str, value: object, least: int) -> int:

@@ -8,7 +8,6 @@ such as `measure`, takes several such dataclasses: their sum is a `Settings` too
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, TypeVar, get_type_hints
 
 from infoplane.errors import SettingError
+from infoplane.given_settings import check_given
 from infoplane.setting_kinds import Kind, Value
 from infoplane.setting_spelling import KEYWORDS, Spelling
 
@@ -37,6 +37,8 @@ class Declared:
         decides: whether it decides a number.
         option: on the command line, where not the name with dashes; and its short form.
         key: in files, where not the name.
+        with_pairs: whether it means something where preference pairs are read in place of a text.
+        chooses_text: whether it decides which text is read.
     """
 
     kind: Kind
@@ -46,6 +48,8 @@ class Declared:
     option: str | None
     short: str | None
     key: str | None
+    with_pairs: bool
+    chooses_text: bool
 
 
 def setting(
@@ -58,9 +62,11 @@ def setting(
     option: str | None = None,
     short: str | None = None,
     key: str | None = None,
+    with_pairs: bool = True,
+    chooses_text: bool = False,
 ) -> T:
     """Declare a setting: the value of a field of a `Settings` dataclass. See `Declared`."""
-    declared = Declared(kind, meaning, group, decides, option, short, key)
+    declared = Declared(kind, meaning, group, decides, option, short, key, with_pairs, chooses_text)
     made: T = dataclasses.field(default=default, metadata={_DECLARED: declared})
     return made
 
@@ -90,6 +96,11 @@ class Setting:
     def key(self) -> str:
         """In files."""
         return self.declared.key or self.name
+
+    @property
+    def words(self) -> set[str]:
+        """Its names in Python, in files and on the command line, all as keys are written."""
+        return {self.name, self.key, self.option.removeprefix("--").replace("-", "_")}
 
     def _plain(self, value: object) -> object:
         """A whole number of any library as int."""
@@ -159,7 +170,7 @@ class Settings:
         Raises:
             SettingError: as for `of`.
         """
-        values = check_given(given, self.settings().values(), self.refused, label)
+        values = check_given(given, (type(self),), label)
         try:
             return self.replaced(values)
         except SettingError as error:
@@ -223,8 +234,7 @@ def apart(given: Mapping[str, object], first: A, second: B) -> tuple[A, B]:
     Raises:
         SettingError: as for `Settings.but`.
     """
-    known = [*first.settings().values(), *second.settings().values()]
-    values = check_given(given, known, {**first.refused, **second.refused})
+    values = check_given(given, (type(first), type(second)))
     return first.replaced(values), second.replaced(values)
 
 
@@ -265,51 +275,3 @@ def _all(cls: type[Settings]) -> dict[str, Setting]:
                 settings[name] = dataclasses.replace(setting_of_part, default=values[name])
         _ALL[cls] = {name: setting_of_part for name, setting_of_part in settings.items() if name not in cls.refused}
     return _ALL[cls]
-
-
-def check_given(
-    given: Mapping[str, object],
-    settings: Iterable[Setting],
-    refused: Mapping[str, str] = MappingProxyType({}),
-    label: str = "",
-    spelling: Spelling = KEYWORDS,
-    otherwise: str = "",
-) -> dict[str, Value]:
-    """The values of settings that were given, each of its kind.
-
-    Args:
-        given: values by the names that settings have where they were given.
-        settings: those that there are.
-        refused: those that cannot be asked here, and why.
-        label: what messages begin with.
-        spelling: of the place where they were given.
-        otherwise: what to do where no name is near.
-
-    Returns:
-        Values by keyword.
-
-    Raises:
-        SettingError: a name that no setting has, with near ones; one that cannot be asked here; or a value that it
-            cannot have.
-    """
-    label = f"{label}: " if label else ""
-    known = {spelling.name(setting): setting for setting in settings}
-    for name in given:
-        if name in refused:
-            raise SettingError(f"{label}{name} cannot be set here: {refused[name]}")
-    refuse_unknown(given, known, label.removesuffix(": "), otherwise)
-    return {known[name].name: known[name].checked(value, spelling, label) for name, value in given.items()}
-
-
-def refuse_unknown(given: Iterable[str], known: Iterable[str], label: str = "", otherwise: str = "") -> None:
-    """Refuse names that there are not, with near ones.
-
-    Raises:
-        SettingError: there is such a name.
-    """
-    names = list(known)
-    for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3)
-            hint = f"near names: {', '.join(near)}" if near else otherwise
-            raise SettingError(f"{label}{': ' if label else ''}unknown setting {name!r}{'; ' if hint else ''}{hint}")

@@ -55,7 +55,7 @@ def test_a_model_that_does_not_fit_its_device_is_said(tmp_path: Path, monkeypatc
 
     save_tiny(tmp_path)
     monkeypatch.setattr(torch.nn.Module, "to", full)
-    with pytest.raises(ModelError, match=r"not enough memory to load .*; try --dtype bfloat16 or --device-map auto"):
+    with pytest.raises(ModelError, match=r"not enough memory to load .*; try dtype bfloat16 or device_map auto"):
         load_model(tmp_path, dtype="float32")
 
 

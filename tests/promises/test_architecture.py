@@ -16,11 +16,13 @@ import pytest
 import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
-BELOW = ("errors", "setting_kinds", "setting_spelling", "settings")
+BELOW = ("errors", "setting_kinds", "setting_spelling", "setting_names", "given_settings", "settings")
 ARROWS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "setting_kinds": (),
     "setting_spelling": (),
+    "setting_names": (),
+    "given_settings": (),
     "settings": (),
     "storage": (),
     "uncertainty": (),
@@ -51,7 +53,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "report.comparison": ("analysis.comparison", "report.parts"),
     "report.forecasting": ("analysis.forecasting", "report.parts"),
 }  # fmt: skip
-"""The rooms in the order of the flow, and what each may import from; all may import from the first four."""
+"""The rooms in the order of the flow, and what each may import from; all may import from the first six."""
 ABOVE = ("cli", "infoplane")
 """What sees everything: the commands, and the names that the package lifts."""
 

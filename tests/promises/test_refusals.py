@@ -234,7 +234,7 @@ def test_labels_that_do_not_fit_are_refused_before_anything_is_captured(models: 
 
 @pytest.mark.parametrize("settings", [{"m": 10**8}, {"reference_sets": 10**6}, {"m": 10**6, "memory": "1GB"}])
 def test_more_points_than_memory_holds_are_refused(settings: dict[str, Any], models: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"reference points of width .* use fewer --points or --reference-sets"):
+    with pytest.raises(SettingError, match=r"reference points of width .* use a smaller m, or fewer reference_sets"):
         measure(models / "tiny", tokens=3000, capture=tmp_path / "cap", **{"m": 10**5, **settings})
     assert not (tmp_path / "cap").exists()
 
@@ -247,7 +247,7 @@ def test_points_that_just_fit_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None
         sizing.draw_points(64, 100, 0, "exact", 3)
 
 
-@pytest.mark.parametrize("settings", [{"layers": ["x"]}, {"m": 10**8}, {"memory": "1MB"}])
+@pytest.mark.parametrize("settings", [{"layers": ["block.77"]}, {"m": 10**8}, {"memory": "1MB"}])
 def test_a_setting_that_no_checkpoint_has_is_found_at_the_first(
     settings: dict[str, Any], models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +260,19 @@ def test_a_setting_that_no_checkpoint_has_is_found_at_the_first(
     monkeypatch.setattr("infoplane.models.load_model", counted)
     with pytest.raises(InfoplaneError):
         trace(models / "run", out=tmp_path, tokens=3000, context=64, orders=(1,), **settings)
-    assert len(loaded) == 1
+    assert len(loaded) == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("settings", [{"layers": ["block.77"]}, {"m": 10**8}, {"memory": "1MB"}])
+def test_what_a_model_cannot_be_asked_leaves_nothing(settings: dict[str, Any], models: Path, tmp_path: Path) -> None:
+    given = [word for name, value in settings.items() for word in (f"--{'points' if name == 'm' else name}", value)]
+    words = [one if isinstance(one, str) else ",".join(one) if isinstance(one, list) else str(one) for one in given]
+    small = [word for word in SMALL if word not in ("--points", "16")]
+    for place in ("--out", "--capture"):
+        refusal("measure", str(models / "tiny"), *small, *words, "--json", place, str(tmp_path / "x"))
+    with pytest.raises(SettingError):
+        measure(models / "tiny", capture=tmp_path / "x", tokens=3000, context=64, orders=(1,), **settings)
+    assert not list(tmp_path.iterdir())
 
 
 def test_numbers_of_other_kinds_are_numbers(models: Path) -> None:
@@ -286,7 +298,7 @@ def test_parts_of_a_dataset_are_refused_of_what_is_none(tmp_path: Path) -> None:
     for settings, message in (
         ({"split": "test"}, "split 'test' is of a dataset, and"),
         ({"config": "en"}, "config 'en' is of a dataset"),
-        ({"revision": "v1"}, "revision 'v1' is of a dataset"),
+        ({"revision": "v1"}, "text_revision 'v1' is of a dataset"),
         ({"column": "body"}, "column 'body': .*a.txt is plain text and has no columns"),
         ({"column": "body", "limit": 1}, "is plain text and has no columns"),
     ):

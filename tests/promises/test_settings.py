@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -16,9 +17,11 @@ from paths import GOLDEN, ROOT
 from typer.testing import CliRunner
 
 import infoplane
-from infoplane.analysis.surveys import read_survey
+from infoplane.analysis.surveys import read_survey, text_key
+from infoplane.analysis.surveys.survey_file import parse_survey
 from infoplane.cli import app
-from infoplane.errors import SettingError
+from infoplane.errors import SettingError, TextError
+from infoplane.measurement import refuse_with_pairs
 from infoplane.settings import Settings
 
 VERBS: dict[str, type[Settings]] = {
@@ -67,7 +70,7 @@ def test_each_setting_of_a_survey_can_stand_in_its_file(tmp_path: Path) -> None:
     for one in infoplane.SurveySettings.settings().values():
         examples: dict[type, Any] = {int: 1000, float: 1.0, str: "auto", bool: True}
         value = one.default if one.default is not None else examples[one.declared.kind.one]
-        value = "4GB" if one.name == "memory" else ("auto",) if one.name == "layers" else value
+        value = {"memory": "4GB", "layers": ("embed",), "preferences": "owner/name"}.get(one.name, value)
         shown = json.dumps(list(value) if isinstance(value, tuple) else value)
         (tmp_path / "s.toml").write_text(f'[defaults]\n{one.key} = {shown}\n[[model]]\nid = "smollm2-135m"\n')
         (entry,) = read_survey(tmp_path / "s.toml")
@@ -154,7 +157,9 @@ def test_a_budget_on_the_command_line_stands_for_that_of_the_file(tmp_path: Path
     ("given", "message"),
     [
         ({"ordres": (1,)}, "unknown setting 'ordres'; near names: orders"),
-        ({"points": 8}, "unknown setting 'points'; near names: points_seed"),
+        ({"points": 8}, "unknown setting 'points'; near names: m"),
+        ({"zzz": 8}, "unknown setting 'zzz'; see docs/settings.md for what can be set"),
+        ({"text": "x"}, "text cannot be set here: it is the argument documents"),
         ({"keep_captures": True}, "keep_captures cannot be set here: a measurement keeps one"),
         ({"tokens": 100, "bytes": 1000}, "tokens and bytes are two budgets: set one of them"),
         ({"until_order": 1}, "until_order says which order until_se judges: set until_se too"),
@@ -246,6 +251,37 @@ def test_what_means_nothing_somewhere_is_refused_with_why(verb: str, given: Any,
         work[verb]()
 
 
+def reasons() -> list[tuple[str, str, str]]:
+    """(key, verb, reason) of each setting that cannot be asked of a verb, as the docs have them."""
+    text = (ROOT / "docs/settings.md").read_text("utf-8")
+    whys = dict(re.findall(r"- \*\*(\w)\*\* (.*)\.", text))
+    rows = [row.split(" | ") for row in re.findall(r"\| (`.*)", text)]
+    cells = [(row[0].strip("`"), verb, row[at]) for row in rows for at, verb in enumerate(VERBS, start=3)]
+    return [(key, verb, whys[cell]) for key, verb, cell in cells if cell in whys]
+
+
+@pytest.mark.parametrize(("key", "verb", "why"), reasons())
+def test_what_cannot_be_asked_somewhere_is_refused_with_the_reason_of_the_docs(
+    key: str, verb: str, why: str, tmp_path: Path
+) -> None:
+    said = f"{key} cannot be set here: {why}"
+    (tmp_path / "s.toml").write_text(f'[defaults]\n{key} = 1\n[[model]]\nid = "smollm2-135m"\n')
+    (tmp_path / "run.toml").write_text(f"{key} = 1\n")
+    file = ["--settings", tmp_path / "run.toml"]
+    commands = {
+        "measure": ["measure", "x", *file],
+        "trace": ["trace", "x", *file],
+        "survey": ["survey", tmp_path / "s.toml"],
+        "bound": ["bound", "c4-sample", "--tokenizer", "x", *file],
+    }
+    if verb in commands:
+        result = call(*commands[verb], "--out", tmp_path / "out")
+        assert isinstance(result.exception, SettingError) and said in str(result.exception), result.output
+    with pytest.raises(SettingError, match=re.escape(said)):
+        VERBS[verb].of({key: 1})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -253,6 +289,14 @@ def test_what_means_nothing_somewhere_is_refused_with_why(verb: str, given: Any,
         (["trace", "x", "--random-init"], "--random-init cannot be set here: a trace is of trained checkpoints"),
         (["bound", "x", "--text", "y"], "--text cannot be set here: it is the argument documents"),
         (["measure", "x", "--keep-captures"], "--keep-captures cannot be set here: a measurement keeps one where"),
+        (["measure", "x", "--symbols", "2"], "--symbols cannot be set here: it says how the bound of a text is fitted"),
+        (["bound", "x", "--no-controls"], "--no-controls cannot be set here: the bound is of a text: no model is run"),
+        (["survey", "x", "--points", "8"], "--points cannot be set here: write it in the survey file, under"),
+        (["survey", "x", "--revision", "8"], "--revision cannot be set here: it is of one model"),
+        (["measure", "x", "--tokns", "8"], "unknown setting '--tokns'; near names: --tokens, --tokenizer"),
+        (["measure", "x", "--zzz"], "unknown setting '--zzz'; see infoplane measure --help"),
+        (["compare", "x", "--tokens", "8"], "unknown setting '--tokens'; see infoplane compare --help"),
+        (["measure", "x", "--estimators", "plugin"], "unknown setting '--estimators'; near names: --estimator"),
         (["measure", "x", "--workers", "2"], "--workers = 2: all is done in this process; set --engine to ray"),
         (["measure", "x", "--orders", ""], "--orders '': expected some of 1, 2, 3, 4"),
         (["measure", "x", "--baseline", "random-init", "--random-init"], "leave --random-init out"),
@@ -264,6 +308,38 @@ def test_the_command_line_says_why_too(arguments: list[str], message: str, tmp_p
     result = call(*arguments)
     assert isinstance(result.exception, SettingError) and message in str(result.exception), result.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["measure", "x", "--tokens", "abc"], "--tokens abc: expected a whole number, 8 or more"),
+        (["measure", "x", "--tokens", "3.5"], "--tokens 3.5: expected a whole number, 8 or more"),
+        (["measure", "x", "--threads="], "--threads '': expected a whole number, 1 or more"),
+        (["measure", "x", "-m", "x"], "--points x: expected a whole number, 2 or more"),
+        (["trace", "x", "--gpus-per-worker", "x"], "--gpus-per-worker x: expected a number above 0"),
+        (["measure", "x", "--until-se", "nan"], "--until-se nan: expected a number above 0"),
+        (["measure", "x", "--unit", "bit"], "--unit bit: expected one of efficiency, bits, nats"),
+        (["survey", "x", "--up-to", "abc"], "--up-to abc: expected a number above 0"),
+        (["measure", "x", "--tokens"], "--tokens has no value: write one after it; see infoplane measure --help"),
+        (["measure", "x", "--loss=1"], "--loss takes no value: write it alone; see infoplane measure --help"),
+        (
+            ["measure", "x", "--loss", "yes"],
+            "unexpected 'yes': flags take no value, and a name with spaces stands in quotes; see infoplane "
+            "measure --help",
+        ),
+        (["mesure", "x"], "unknown command 'mesure'; near names: measure, survey"),
+        (["--zzz"], "unknown setting '--zzz'; see infoplane --help"),
+        (["survey"], "missing argument 'SURVEY'; see infoplane survey --help"),
+    ],
+)
+def test_what_the_command_line_cannot_read_is_said_as_all_else_is(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments)
+    assert isinstance(result.exception, SettingError) and str(result.exception) == message
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -309,6 +385,9 @@ def test_settings_of_another_kind_are_refused() -> None:
         ('preferences = "p.json"\ntext = "t.txt"', "preferences are measured without text: leave one"),
         ('chat_template = "yes"', "chat_template says how preferences are read: give some, or leave it out"),
         ('text_labels = ["wurd"]', "text label 'wurd' is not known"),
+        ('layers = ["blok.0"]', "layers = ['blok.0']: expected a list of layers, such as embed, block.0, block.1"),
+        ('device = "warp"', "device 'warp' cannot be used: there is none of that name; expected auto, cpu, or"),
+        ('preferences = "missing.jsonl"', "no preference pairs at "),
     ],
 )
 def test_what_no_model_of_a_survey_can_be_asked_ends_it_before_any_work(
@@ -318,6 +397,76 @@ def test_what_no_model_of_a_survey_can_be_asked_ends_it_before_any_work(
     result = call("survey", tmp_path / "s.toml", "--out", tmp_path / "out")
     assert isinstance(result.exception, SettingError) and message in str(result.exception), result.exception
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "message"),
+    [
+        ("measure", {"text_revision": "v1"}, "{} 'v1' is of a dataset"),
+        ("measure", {"column": "x"}, "{} 'x': "),
+        ("measure", {"revision": "main"}, "{} 'main': "),
+        ("bound", {"config": "x"}, "{} 'x' is of a dataset"),
+    ],
+)
+def test_readers_name_a_setting_as_the_caller_does(verb: str, given: Any, message: str, tmp_path: Path) -> None:
+    (tmp_path / "column").mkdir()  # a folder of that name stays what it is
+    (text := tmp_path / "column/config.txt").write_text("a text of some words " * 50)
+    ((name, value),) = given.items()
+    work = {
+        "measure": lambda: infoplane.measure(GOLDEN / "model", text, **given),
+        "bound": lambda: infoplane.bound(text, str(GOLDEN / "model"), **given),
+    }
+    with pytest.raises(SettingError, match=re.escape(said := message.format(name))):
+        work[verb]()
+    option = "--" + name.replace("_", "-")
+    arguments = {
+        "measure": ["measure", GOLDEN / "model", "--text", text],
+        "bound": ["bound", text, "--tokenizer", GOLDEN / "model"],
+    }
+    result = call(*arguments[verb], option, value, "--out", tmp_path / "out")
+    assert isinstance(result.exception, SettingError) and message.format(option) in str(result.exception)
+    assert said not in str(result.exception).replace(option, "") and "column/--" not in str(result.exception)
+
+
+def test_pairs_that_cannot_be_read_end_a_survey_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n')
+    (tmp_path / "s.toml").write_text(f'[[model]]\npath = "{GOLDEN / "model"}"\npreferences = "p.jsonl"\n')
+    result = call("survey", tmp_path / "s.toml", "--out", tmp_path / "out")
+    assert isinstance(result.exception, TextError), result.exception
+    assert not (tmp_path / "out").exists()
+
+
+OTHERS: dict[str, Any] = {
+    "text": "a/b", "column": "x", "split": "x", "config": "x", "text_revision": "x", "streaming": False, "limit": 3,
+    "bytes": 3000, "seed": 1, "context": 64, "include_first": True, "min_window": 9, "text_labels": ("char:2",),
+    "bound": True, "loss": True, "m": 8, "orders": (1,),
+}  # fmt: skip
+"""Values other than by default."""
+
+
+def test_entries_read_one_text_where_what_chooses_it_is_the_same() -> None:
+    (entry,) = parse_survey('[[model]]\nid = "a/b"', "x", Path())
+
+    def chooses(name: str) -> bool:
+        other = dataclasses.replace(entry, settings=entry.settings.but({name: OTHERS[name]}))
+        return text_key(other) != text_key(entry)
+
+    chosen = {"text", "column", "split", "config", "text_revision", "streaming", "limit", "bytes", "seed"}
+    assert {name for name in OTHERS if chooses(name)} == chosen
+
+
+def test_what_means_nothing_for_pairs_is_refused_with_them() -> None:
+    def is_refused(name: str) -> bool:
+        try:
+            refuse_with_pairs(infoplane.MeasureSettings.of({name: OTHERS[name]}))
+        except SettingError as error:
+            return error.settings == (name, "preferences")
+        return False
+
+    alone = {"column", "bytes", "include_first", "min_window", "text_labels", "bound"}
+    assert {name for name in OTHERS if name != "text" and is_refused(name)} == alone
+    with pytest.raises(SettingError, match="without until_se"):
+        refuse_with_pairs(infoplane.MeasureSettings.of({"until_se": 0.1}))
 
 
 def test_contradictions_are_refused_before_an_engine_is_started(monkeypatch: pytest.MonkeyPatch) -> None:

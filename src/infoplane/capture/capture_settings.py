@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from infoplane.setting_kinds import flag, names
+from infoplane.setting_kinds import Kind, flag, names
 from infoplane.settings import Settings, setting
 
 GROUP = "Model"
+_LAYER = re.compile(r"embed|block\.(0|[1-9][0-9]*)|final_norm")
+
+
+def _are_layers(value: object) -> bool:
+    words = names("")
+    return words.fits(value) and isinstance(value, tuple) and all(_LAYER.fullmatch(str(each)) for each in value)
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,9 @@ class CaptureSettings(Settings):
     """Which layers are read, and whether the loss of the same text is."""
 
     layers: tuple[str, ...] | None = setting(
-        None, names("names of layers"), "Layers to read, such as embed,block.3,final_norm; all by default.", group=GROUP
+        None,
+        Kind(_are_layers, "a list of layers, such as embed, block.0, block.1 and final_norm", str, several=True),
+        "Layers to read, such as embed,block.3,final_norm; all by default.",
+        group=GROUP,
     )
     loss: bool = setting(False, flag(), "Next-token loss and bits per byte of the text too.", group=GROUP)

@@ -192,7 +192,8 @@ def _store(
         document = windows.documents[int(windows.position_document[row])]
         raise ModelError(
             f"NaN or infinity in layer {name} on document {document!r}: no number can be trusted; check the weights, "
-            "or try --dtype float32"
+            "or try dtype float32",
+            settings=("dtype",),
         )
     host = assigned.to("cpu").numpy()
     for s in range(sets):
@@ -260,7 +261,8 @@ class _Reader:
         if d != self.points[0].d:
             raise ModelError(
                 f"layer {name} is {d} wide, the reference points {self.points[0].d}: they must agree; leave that layer "
-                "out with --layers"
+                "out of layers",
+                settings=("layers",),
             )
         if device not in self._directions:
             stacked = np.concatenate([p.directions / p.eps for p in self.points])
@@ -286,5 +288,7 @@ def _loss(
         lost = torch.nn.functional.cross_entropy(logits, target[i : i + step].to(logits.device), reduction="none")
         np.add.at(sums, window[i : i + step], lost.double().cpu().numpy())
     if not np.isfinite(sums).all():
-        raise ModelError("the next-token loss is NaN or infinite: check the weights, or try --dtype float32")
+        raise ModelError(
+            "the next-token loss is NaN or infinite: check the weights, or try dtype float32", settings=("dtype",)
+        )
     return sums

@@ -158,6 +158,7 @@ def capturing(
                 f"memory = {spoken_size(budget)} is too little to capture windows of {longest} tokens{batches}: at "
                 f"least {spoken_size(least)} are needed beyond the model's weights ({spoken_size(fixed)} for "
                 f"libraries, tokens{' and the loss' if loss else ''}, {spoken_size(least - fixed)} for states and "
-                "assignments); allow more, or use a shorter --context, fewer --layers or --reference-sets"
+                "assignments); allow more, or use a shorter context, fewer layers or reference_sets",
+                settings=("memory", "context", "layers", "reference_sets"),
             )
     return Capturing(batch, shard)

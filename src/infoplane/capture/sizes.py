@@ -108,6 +108,7 @@ def draw_points(
         which, how = ("1 set" if sets == 1 else f"{sets:,} sets"), ("are free" if memory is None else "may be held")
         raise SettingError(
             f"{which} of {m:,} reference points of width {width} take {spoken_size(needed)}, and {spoken_size(there)} "
-            f"{how}: use fewer --points or --reference-sets"
+            f"{how}: use a smaller m, or fewer reference_sets",
+            settings=("m", "reference_sets"),
         )
     return [ReferencePoints.make(width, m, points_seed + r, calibration) for r in range(sets)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import os
+import re
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +28,7 @@ from infoplane.cli.survey_command import survey
 from infoplane.cli.terminal import say, show_what_cannot_be_encoded
 from infoplane.cli.trace_command import trace
 from infoplane.errors import InfoplaneError, SettingError
+from infoplane.given_settings import not_known
 
 _GOES_ON = ("measure", "trace", "survey")
 """Commands that keep what they have done, and go on from there."""
@@ -41,9 +45,14 @@ def _stop(*_: object) -> None:
 class _Commands(TyperGroup):
     """The commands; one that is interrupted says how to go on."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _in_our_words(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _in_our_words(ctx):
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             name = ctx.invoked_subcommand
             nothing = "nothing was written; repeat the command to begin again"
@@ -55,18 +64,43 @@ class _Commands(TyperGroup):
             stopped = isinstance(error, _Stopped)
             say(f"infoplane: {'stopped' if stopped else 'interrupted'}: {nothing}", err=True)
             raise typer.Exit(143 if stopped else 130) from None
-        except Exception as error:
-            if (why := _refused(error)) is not None:
-                raise SettingError(why) from None
+
+
+@contextlib.contextmanager
+def _in_our_words(ctx: Any) -> Iterator[None]:
+    """Errors of usage are said as all others are.
+
+    Raises:
+        SettingError: in the place of what typer would have said.
+    """
+    try:
+        yield
+    except Exception as error:
+        names = {kind.__name__ for kind in type(error).__mro__}  # by name: typer may bring its own copy of click
+        if "UsageError" not in names or "NoArgsIsHelpError" in names:
             raise
+        command = ctx.command.commands.get(ctx.invoked_subcommand, ctx.command)
+        raise SettingError(_said(error, command, ctx.command.commands)) from None
 
 
-def _refused(error: Exception) -> str | None:
-    """Why an option that the command line does not know cannot be asked of this command, where others have it."""
+def _said(error: Any, command: Any, commands: Iterable[str]) -> str:
+    hint = f"see infoplane {'' if command.name == 'infoplane' else f'{command.name} '}--help"
     option = getattr(error, "option_name", None)
-    command = getattr(getattr(error, "ctx", None), "command", None)
-    why = getattr(getattr(command, "callback", None), "refused", {}).get(option)
-    return None if why is None else f"{option} cannot be set here: {why}"
+    if type(error).__name__ == "NoSuchOption":
+        kinds = getattr(command.callback, "kinds", ())
+        settings = {one.option: one for kind in kinds for one in kind.settings().values()}
+        known = {name: settings.get(name) for one in command.params for name in one.opts if name.startswith("--")}
+        return not_known(str(option), known, kinds, hint)
+    if type(error).__name__ == "BadOptionUsage":
+        what = "takes no value: write it alone" if "not take" in str(error) else "has no value: write one after it"
+        return f"{option} {what}; {hint}"
+    if found := re.match("No such command '(.*?)'", str(error)):
+        near = difflib.get_close_matches(found[1], [*commands], n=3)
+        return f"unknown command {found[1]!r}; " + (f"near names: {', '.join(near)}" if near else hint)
+    if found := re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", str(error), re.DOTALL):
+        return f"unexpected {found[1]!r}: flags take no value, and a name with spaces stands in quotes; {hint}"
+    said = error.format_message().rstrip(".")
+    return f"{said[:1].lower()}{said[1:]}; {hint}"
 
 
 app = typer.Typer(

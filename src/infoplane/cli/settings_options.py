@@ -14,10 +14,11 @@ import typer
 
 from infoplane.cli.terminal import STATED
 from infoplane.engines import WorkSettings
-from infoplane.errors import SettingError
+from infoplane.errors import InfoplaneError, SettingError
+from infoplane.given_settings import check_given
 from infoplane.setting_kinds import Value
 from infoplane.setting_spelling import KEYS, OPTIONS, as_text
-from infoplane.settings import Setting, Settings, check_given
+from infoplane.settings import Setting, Settings
 from infoplane.storage import JSON, parse_toml, read_text, reason
 
 P = ParamSpec("P")
@@ -55,13 +56,11 @@ def with_settings(function: Callable[P, R]) -> Callable[..., R]:
                 stated |= {*values_of_file}
             chosen = {name: read_options(kind, given[name], stated) for name, kind in kinds.items()}
             return function(**chosen, **values)  # type: ignore[call-arg, arg-type]
-        except SettingError as error:
-            raise SettingError(_as_options(error, *kinds.values())) from None
+        except InfoplaneError as error:
+            error.args = (_as_options(error, *kinds.values()),)
+            raise
 
-    # what the command line says of options that other commands have
-    command.refused = {  # type: ignore[attr-defined]
-        "--" + name.replace("_", "-"): why for kind in kinds.values() for name, why in kind.refused.items()
-    }
+    command.kinds = tuple(kinds.values())  # type: ignore[attr-defined]  # for what is said of unknown options
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
@@ -94,9 +93,7 @@ def read_settings_file(path: Path, kinds: Mapping[str, type[Settings]]) -> dict[
         content = parse_toml(read_text(path, times=JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"--settings {path} cannot be read: {reason(error)}; expected TOML in UTF-8") from None
-    refused = {name: why for kind in kinds.values() for name, why in kind.refused.items()}
-    settings = [setting for kind in kinds.values() for setting in kind.settings().values()]
-    values = check_given(content, settings, refused, str(path), KEYS, otherwise="see --help for what can be set")
+    values = check_given(content, tuple(kinds.values()), str(path), KEYS, "see --help for what can be set")
     try:
         for kind in kinds.values():  # what contradicts itself within the file
             kind.of({name: value for name, value in values.items() if name in kind.settings()})
@@ -119,12 +116,14 @@ def _fill_in(given: Mapping[str, dict[str, object]], values: Mapping[str, Value]
                 of_kind[name] = values[name]
 
 
-def _as_options(error: SettingError, *kinds: type[Settings]) -> str:
+def _as_options(error: InfoplaneError, *kinds: type[Settings]) -> str:
     """What an error says, with options in the place of the keywords that it names."""
     options = {name: setting.option for kind in kinds for name, setting in kind.settings().items()}
-    options |= {"documents": "--text", "preferences": "--preferences", "labels": "--label"}
+    options |= {"documents": "--text", "preferences": "--preferences", "labels": "--label", "table": "--steps"}
     names = "|".join(re.escape(name) for name in error.settings if name in options)
-    return re.sub(rf"\b({names})\b", lambda found: options[found[1]], str(error)) if names else str(error)
+    # a word of a path or in quotes is no keyword
+    word = rf"(?<![\w/'\"-])({names})(?![\w/'\"-]|\.\w)"
+    return re.sub(word, lambda found: options[found[1]], str(error)) if names else str(error)
 
 
 def without_engine(work: WorkSettings) -> WorkSettings:
@@ -145,13 +144,13 @@ def read_options(kind: type[Settings], given: Mapping[str, object], stated: Coll
     """
     declared = kind.settings()
     parsed = {declared[name].option: _parsed(declared[name], value) for name, value in given.items()}
-    values = check_given(parsed, declared.values(), kind.refused, spelling=OPTIONS)
+    values = check_given(parsed, (kind,), spelling=OPTIONS)
     return kind.of({name: value for name, value in values.items() if name in stated or value != declared[name].default})
 
 
 def _parsed(setting: Setting, value: object) -> object:
-    """The words of a list, and what cannot be read as it stands: that is of no kind."""
-    if not setting.declared.kind.several or not isinstance(value, str):
+    """The value that words stand for, and words that cannot be read as they stand: those are of no kind."""
+    if not isinstance(value, str):
         return value
     try:
         return setting.declared.kind.parsed(value)
@@ -160,14 +159,17 @@ def _parsed(setting: Setting, value: object) -> object:
 
 
 def _parameter(setting: Setting) -> inspect.Parameter:
-    declared = setting.declared
-    kind: Any = str if declared.kind.several else declared.kind.one
-    names = [setting.option] if declared.kind.one is not bool else [f"{setting.option}/--no-{setting.option[2:]}"]
+    """The option of a setting. All but flags are read as words, which `Setting.checked` then reads as in Python."""
+    declared, one, default = setting.declared, setting.declared.kind.one, setting.default
+    names = [setting.option] if one is not bool else [f"{setting.option}/--no-{setting.option[2:]}"]
     if declared.short:
         names.append(declared.short)
-    option = typer.Option(*names, help=declared.meaning, rich_help_panel=declared.group)
+    shown = f"<{one.__name__}>" if one in (int, float) and not declared.kind.several else None
+    option = typer.Option(*names, help=declared.meaning, rich_help_panel=declared.group, metavar=shown)
+    kind = bool if one is bool else str
     read: Any = kind | None if setting.optional else kind
-    default = as_text(setting.default) if declared.kind.several and setting.default is not None else setting.default
+    if kind is str and default is not None:
+        default = as_text(default)
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[read, option]
     )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infoplane.analysis.surveys import RunSettings
 from infoplane.cli import options as o
 from infoplane.cli.settings_options import with_settings, without_engine
-from infoplane.cli.terminal import bars, console, quiet, say, short, tell
-from infoplane.engines import WorkSettings, using
+from infoplane.cli.terminal import amount_of, bars, console, quiet, say, short, tell
+from infoplane.engines import using
 from infoplane.errors import SettingError
 from infoplane.storage import reach_location
 
@@ -36,8 +37,8 @@ def survey(
         typer.Option(help="Globs of ids, names or families, comma-separated or repeated.", rich_help_panel="Survey"),
     ] = None,
     up_to: Annotated[
-        float | None,
-        typer.Option(help="Models of at most so many billion parameters.", rich_help_panel="Survey"),
+        str | None,
+        typer.Option(help="Models of at most so many billion parameters.", metavar="<float>", rich_help_panel="Survey"),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="What it would cost; nothing is run.", rich_help_panel="Survey")
@@ -54,7 +55,7 @@ def survey(
         bool, typer.Option("--show", help="Print a survey that ships, to make your own.", rich_help_panel="Survey")
     ] = False,
     *,
-    work: WorkSettings,
+    work: RunSettings,
     as_json: o.AsJson = False,
     force: Annotated[
         bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)
@@ -75,10 +76,11 @@ def survey(
             )
         say(ready_text(source).rstrip("\n"), lines=True)
         return
+    most = None if up_to is None else amount_of(up_to, "--up-to")
     entries = read_survey(source)
     globs = ",".join(only) if only else None
     if dry_run:
-        _dry_run(choose(entries, globs, up_to), throughput, as_json)
+        _dry_run(choose(entries, globs, most), throughput, as_json)
         return
     if throughput is not None:
         raise SettingError("--throughput is for --dry-run: set both")
@@ -91,7 +93,7 @@ def survey(
             entries,
             out=folder,
             only=globs,
-            up_to=up_to,
+            up_to=most,
             force=force,
             work=without_engine(work),
             engine=running,
@@ -105,7 +107,7 @@ def survey(
         _summary(result)
     for name in ("survey.json", "survey.parquet", "survey.lock.json"):
         say(f"Wrote {folder / name}", err=as_json)
-    chosen = {entry.name for entry in choose(entries, globs, up_to)}
+    chosen = {entry.name for entry in choose(entries, globs, most)}
     if failed := [model for model in result.failures if model.name in chosen]:
         names = ", ".join(model.id for model in failed)
         say(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)

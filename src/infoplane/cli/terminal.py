@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from infoplane.errors import SettingError
+from infoplane.setting_kinds import amount
 from infoplane.storage import is_address, reach_location
 
 if TYPE_CHECKING:
@@ -140,6 +141,22 @@ def numbers(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in words(text))
     except ValueError:
         raise SettingError(f"--orders {text!r}: expected whole numbers such as 1,2,3,4") from None
+
+
+def amount_of(text: str, option: str) -> float:
+    """A number above 0.
+
+    Raises:
+        SettingError: it is none.
+    """
+    kind = amount()
+    with contextlib.suppress(ValueError):
+        if kind.fits(number := float(text)):
+            return number
+    raise SettingError(f"{option} {text or _EMPTY}: expected {kind.words}")
+
+
+_EMPTY = "''"
 
 
 def pair(text: str, option: str = "--label", form: str = "name=file") -> tuple[str, str]:

@@ -246,7 +246,7 @@ class Record:
         n = int(counts[0])
         rows = [self._estimate("loss", "model", sums / counts, "nats/token", n=n)]
         if not (sizes > 0).all():
-            name = (w.provenance.get("tokenizer") or {}).get("name") or "given"
+            name = w.tokenizer_name or "given"
             self.warnings.append(
                 f"bits per byte are left out: the tokenizer {name} has no offsets, and its tokens do not decode to the "
                 "text that they were made of, so their bytes are not known"

@@ -37,6 +37,7 @@ class InputSettings(Settings):
         "or Parquet.",
         group="Text",
         decides=False,
+        chooses_text=True,
     )
     preferences: str | None = setting(
         None,
@@ -67,6 +68,7 @@ class QuestionSettings(Settings):
         "Labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8; word, char "
         "and byte are word:1, char:4 and byte:4.",
         group=GROUP,
+        with_pairs=False,
     )
     unit: str = setting("efficiency", one_of(*UNITS), "efficiency, bits or nats.", group=GROUP)
     controls: bool = setting(
@@ -76,7 +78,11 @@ class QuestionSettings(Settings):
         group=GROUP,
     )
     bound: bool = setting(
-        False, flag(), "The frontier of the text too, and the model's place against it: minutes more.", group=GROUP
+        False,
+        flag(),
+        "The frontier of the text too, and the model's place against it: minutes more.",
+        group=GROUP,
+        with_pairs=False,
     )
 
 
@@ -90,6 +96,7 @@ class PrecisionSettings(Settings):
         "Read until the standard errors of complexity and expressivity of the whole model (corrected) are at most "
         "this, in few stages of growing budgets, of 262144 tokens or the budget at most.",
         group="Text",
+        with_pairs=False,
     )
     until_order: int | None = setting(None, whole(1), "The order judged; the lowest asked.", group="Text")
 
@@ -119,6 +126,7 @@ class MeasureSettings(Settings):
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
+            "text": "it is the argument documents",
             "revisions": "a measurement is of one model: name it with revision, or use trace",
             "keep_captures": "a measurement keeps one where capture names a folder",
         }
@@ -129,9 +137,6 @@ class MeasureSettings(Settings):
         """Those settings, other than by default, that say how a capture is made."""
         questions = {*QuestionSettings.settings()}
         return {name: value for name, value in self.other_than_default().items() if name not in questions}
-
-
-_NOT_OF_PAIRS = ("column", "bytes", "include_first", "min_window", "until_se", "text_labels", "bound")
 
 
 def refuse_with_pairs(settings: MeasureSettings, labels: bool = False, documents: str = "") -> None:
@@ -145,7 +150,8 @@ def refuse_with_pairs(settings: MeasureSettings, labels: bool = False, documents
     Raises:
         SettingError: one was given.
     """
-    given = [name for name in settings.other_than_default() if name in _NOT_OF_PAIRS]
+    declared = settings.settings()
+    given = [name for name in settings.other_than_default() if not declared[name].declared.with_pairs]
     given = [*([documents] if documents else []), *(["labels"] if labels else []), *given]
     if given:
         raise SettingError(

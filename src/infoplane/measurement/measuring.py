@@ -17,9 +17,9 @@ from infoplane.measurement.measure_settings import MeasureSettings
 from infoplane.measurement.read_until import outcome, places, read_until
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.steps import Asking, capture_model, check_questions, cut, read_input, wanted_of
-from infoplane.models import AskFacts, ModelSource, Source, TokenizerSource
+from infoplane.models import AskFacts, ModelSource, Source, TokenizerSource, select_names
 from infoplane.settings import apart, settings_or
-from infoplane.storage import Json, reach_location, temporary, to_path, working_folders
+from infoplane.storage import Json, reach_location, temporary, to_path
 from infoplane.text import BUILT_IN, Text, TextSource, label_column
 from infoplane.text.pairs import Pairs, PairSource
 
@@ -136,6 +136,7 @@ def _measured(
         with asking.engine.group(source, name="the model", gpus=True) as models:
             facts = models.ask(AskFacts(), "the model")
             facts.check_loss(chosen.capturing.loss)
+            select_names(facts.layers, chosen.capturing.layers)  # refuses those that the model has not
             if progress is not None:
                 progress("loading", 1, 1)
             loaded = time.monotonic()
@@ -211,8 +212,7 @@ class _Capturing:
 @contextlib.contextmanager
 def _folder(capture: str | Path | None) -> Iterator[Path]:
     if capture is not None:
-        folder = to_path(capture)
-        yield working_folders.make(folder) if working_folders.is_beside(folder) else folder
+        yield to_path(capture)
         return
     with temporary() as folder:
         yield folder

@@ -23,11 +23,12 @@ def few_documents(windows: Windows, documents: int) -> list[str]:
 
 def of_the_text(windows: Windows) -> list[str]:
     """That a text ended before its budget, or that files of its folder were left out."""
-    text, warnings = windows.provenance.get("text") or {}, list[str]()
-    unit, read = ("bytes", text["bytes"]) if "bytes" in text else ("tokens", windows.provenance)
-    if read.get("ended"):
-        most, there = (read["budget"], read["read"]) if unit == "bytes" else (read["token_budget"], read["tokens"])
-        warnings.append(f"the text ends after {there:,} {unit}, of {most:,} to be read")
+    text, warnings = windows.source, list[str]()
+    budget = text.get("bytes")
+    if budget is not None and budget.get("ended"):
+        warnings.append(f"the text ends after {budget['read']:,} bytes, of {budget['budget']:,} to be read")
+    elif budget is None and (p := windows.provenance).get("ended"):
+        warnings.append(f"the text ends after {p['tokens']:,} tokens, of {p['token_budget']:,} to be read")
     if skipped := text.get("skipped"):
         warnings.append(_skipped(skipped))
     return warnings
@@ -52,7 +53,7 @@ def doubt_of(row: Estimate, m: int, scale: float) -> str | None:
 
 def _more_documents(windows: Windows) -> str:
     """What to do about too few documents."""
-    if len(windows.documents) == 1 and str((windows.provenance.get("text") or {}).get("kind")) in _ONE_DOCUMENT:
+    if len(windows.documents) == 1 and windows.source.get("kind") in _ONE_DOCUMENT:
         return "a plain text is one document: give a folder of files, or a row of JSONL for each"
     return "read more"
 

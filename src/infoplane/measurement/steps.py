@@ -22,6 +22,7 @@ from infoplane.measurement.preference_information import with_preferences
 from infoplane.measurement.read_until import MOST, Wanted, enough_documents
 from infoplane.measurement.results import Measurement
 from infoplane.models import select_names
+from infoplane.storage import working_folders
 from infoplane.text import BUILT_IN, Text, TextSource, Tokenizer, Unit, fitting_context, text_of, windows_of
 from infoplane.text.pairs import Pairs, PairSource, is_of_pairs, make_pair_windows, read_pairs
 
@@ -130,6 +131,8 @@ def capture_model(
     layers, code, loss = select_names(facts.layers, settings.capturing.layers), settings.code, settings.capturing.loss
     points = draw_points(facts.width, code.m, code.points_seed, code.calibration, code.reference_sets, work.memory)
     sizes = capture_sizes(facts, windows, points, len(layers), loss, work.memory, work.batch)
+    if working_folders.is_beside(folder):
+        working_folders.make(folder)  # now that nothing is refused any more
     return capture_with(
         models, folder, facts, windows, points, layers, loss=loss, force=force, progress=progress, **sizes
     )

@@ -115,7 +115,8 @@ def find_checkpoints(
         step_and_tokens = placed[name]
         if step_and_tokens is None:
             raise SettingError(
-                f"{name!r} tells no training step: give --steps, a table with the columns name,step,tokens"
+                f"{name!r} tells no training step: give table, whose columns are name,step,tokens",
+                settings=("table",),
             )
         step, tokens, stage = step_and_tokens
         if path.is_dir():
@@ -126,7 +127,8 @@ def find_checkpoints(
     for a, b in itertools.pairwise(checkpoints):
         if a.order == b.order:
             raise SettingError(
-                f"{a.name!r} and {b.name!r} are of one step, {a.step}: choose one of them with --revisions"
+                f"{a.name!r} and {b.name!r} are of one step, {a.step}: choose one of them with revisions",
+                settings=("revisions",),
             )
     if len(checkpoints) < 2:
         have = f"only {checkpoints[0].name!r} fits" if checkpoints else "none fits"
@@ -154,7 +156,8 @@ def _running_steps(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
                 raise SettingError(
                     f"{before.name!r} and {c.name!r} are ingredients {before.stage[1]} and {c.stage[1]} of stage "
                     f"{c.stage[0]}: branches that begin at the same weights, not one run; choose one of them with "
-                    f"--revisions, such as 'stage1-*,stage{c.stage[0]}-ingredient{before.stage[1]}-*'"
+                    f"revisions, such as 'stage1-*,stage{c.stage[0]}-ingredient{before.stage[1]}-*'",
+                    settings=("revisions",),
                 )
             steps = last.step if c.step <= last.step else 0
             tokens = last.tokens if last.tokens and c.tokens and c.tokens <= last.tokens else 0

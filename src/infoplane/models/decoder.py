@@ -64,7 +64,7 @@ class Facts:
         """
         largest, rows = int(windows.tokens.max(initial=0)), self.embedding_rows
         if largest >= rows:
-            name = (windows.provenance.get("tokenizer") or {}).get("name")
+            name = windows.tokenizer_name
             raise ModelError(
                 f"the text holds the token id {largest}, and the model's embedding has {rows} rows: ids up to "
                 f"{rows - 1} were expected. The tokenizer{f' {name}' if name else ''} is not that of the model: leave "

@@ -39,5 +39,9 @@ def find_device(device: str) -> torch.device:
             raise RuntimeError("it holds no numbers")
         torch.empty(0, device=named)
     except (RuntimeError, AssertionError) as error:
-        raise SettingError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+        why = str(error).splitlines()[0]
+        why = "there is none of that name" if why.startswith("Expected one of") else why  # all that torch knows of
+        raise SettingError(
+            f"device {device!r} cannot be used: {why}; expected auto, cpu, or what is here of cuda, cuda:1 and mps"
+        ) from None
     return named

@@ -26,7 +26,10 @@ def as_model_error(name: str, expected: str = "the folder or hub id of a decoder
         raise
     except Exception as error:  # the loaders raise OSError, ValueError, KeyError, SafetensorError and more
         if out_of_memory(error):
-            raise ModelError(f"not enough memory to load {name}; try --dtype bfloat16 or --device-map auto") from None
+            raise ModelError(
+                f"not enough memory to load {name}; try dtype bfloat16 or device_map auto",
+                settings=("dtype", "device_map"),
+            ) from None
         reason = " ".join(str(error).split())[:400] or type(error).__name__
         if "above report" in reason:  # which is not shown
             reason = (

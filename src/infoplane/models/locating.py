@@ -99,7 +99,9 @@ def locate(source: str | Path, revision: str | None, allow_pickle: bool, random_
             revision = base_revision(adapter)  # of the base that it was trained on
     if revision is not None and path.exists():
         raise SettingError(
-            f"revision {revision!r}: {source} lies on this machine and has no revisions; leave it out, or name a hub id"
+            f"revision {revision!r}: {source} lies on this machine and has no revisions; leave it out, or name a hub "
+            "id",
+            settings=("revision",),
         )
     name = str(path) if adapter or path.exists() else str(source)
     if path.suffix.lower() == ".gguf":

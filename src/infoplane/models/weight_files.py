@@ -125,7 +125,8 @@ def refuse_pickle(paths: Iterable[Path | str], source: object, allowed: bool) ->
         if not str(path).endswith((".safetensors", ".safetensors.index.json")) and not allowed:
             raise ModelError(
                 f"{source} holds its weights as pickle ({Path(path).name}), which can run code: convert them to "
-                "safetensors, or name --allow-pickle if you trust their source"
+                "safetensors, or name allow_pickle if you trust their source",
+                settings=("allow_pickle",),
             )
 
 

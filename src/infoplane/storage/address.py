@@ -150,27 +150,24 @@ def is_address(given: object) -> bool:
     return match is not None and match["scheme"].lower() != "file"
 
 
-def to_path(given: str | Path | Address) -> Path:
-    """A folder or a file: a path, or for an address what does as much of a path as is asked of results.
+def address_of(given: str | Path | Address) -> Address | None:
+    """The address that is meant; None where it is a path of this machine.
 
     Raises:
         SettingError: an address of a storage that is not known, or whose package is not installed.
     """
     if isinstance(given, Address):
-        return cast(Path, given)
+        return given
     match = _ADDRESS.fullmatch(str(given))
-    if match is None:
-        return Path(given)
-    scheme, rest = match["scheme"].lower(), match["rest"].rstrip("/")
-    if scheme == "file":
-        return Path("/" + rest)
+    if match is None or match["scheme"].lower() == "file":
+        return None
     if strange := STRANGE.search(str(given)):
         raise SettingError(
             f"{str(given)!r} holds {strange[0]!r}, which storages take for a pattern or a chain of addresses; expected "
             "one address with a plain name, such as s3://bucket/folder"
         )
     root = "/" if match["slashes"] == "///" else ""  # a `Path` has one slash left, whatever there was
-    made = Address(f"{scheme}://{root}{rest}")
+    made = Address(f"{match['scheme'].lower()}://{root}{match['rest'].rstrip('/')}")
     try:
         made.storage  # noqa: B018 (imports the package of the storage)
     except Exception as error:
@@ -178,4 +175,16 @@ def to_path(given: str | Path | Address) -> Path:
             f"{str(given)!r} cannot be used: {str(error) or type(error).__name__}; expected a folder, or an address "
             "that fsspec knows: install infoplane[remote] and the package of the storage (s3fs, gcsfs, adlfs)"
         ) from None
-    return cast(Path, made)
+    return made
+
+
+def to_path(given: str | Path | Address) -> Path:
+    """A folder or a file: a path, or for an address what does as much of a path as is asked of results.
+
+    Raises:
+        SettingError: as for `address_of`.
+    """
+    if (address := address_of(given)) is not None:
+        return cast(Path, address)  # it is none, but the rooms that hold results take either
+    match = _ADDRESS.fullmatch(str(given))
+    return Path(str(given)) if match is None else Path("/" + match["rest"].rstrip("/"))

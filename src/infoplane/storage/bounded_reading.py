@@ -79,7 +79,7 @@ class Bounded:
                 errno.EFBIG,
                 f"it holds more than {spoken_size(self.limit)}, which {self._takes} half of the memory that is free: "
                 "divide "
-                "it, or give JSONL or Parquet and take a part with --limit",
+                "it, or give JSONL or Parquet and limit the documents",
             )
         return data
 

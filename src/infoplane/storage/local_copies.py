@@ -10,9 +10,8 @@ import hashlib
 import shutil
 import threading
 from pathlib import Path
-from typing import cast
 
-from infoplane.storage.address import Address, is_address, reaching, to_path
+from infoplane.storage.address import Address, address_of, reaching
 from infoplane.storage.temporary_folders import new_folder
 
 _COPIES = "infoplane-copies-"
@@ -73,7 +72,8 @@ def local_copy(path: Path, fresh: bool = False) -> Path:
     Raises:
         OSError: it is not there, or cannot be read.
     """
-    return _copies.of(cast(Address, to_path(path)), fresh) if is_address(path) else path
+    address = address_of(path)
+    return path if address is None else _copies.of(address, fresh)
 
 
 def forget_copies(path: Path | Address | None = None) -> None:

@@ -11,10 +11,9 @@ import errno
 import os
 import uuid
 from pathlib import Path, PurePosixPath
-from typing import cast
 
 from infoplane.errors import ResultError, SettingError
-from infoplane.storage.address import STRANGE, Address, is_address, reaching, to_path
+from infoplane.storage.address import STRANGE, Address, address_of, is_address, reaching, to_path
 from infoplane.storage.local_copies import forget_copies
 
 _WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "r2", "memory")
@@ -82,7 +81,8 @@ def put(path: Path, content: bytes, new: bool = False) -> None:
         FileExistsError: there is one, and `new` is set. Of two that write at once one gets it where the storage knows
             of such writes (S3, GCS, Azure); elsewhere all that is done is to look.
     """
-    address = cast(Address, to_path(path))
+    address = address_of(path)
+    assert address is not None  # files of this machine are written by `atomic_files`
     forget_copies(path)
     if new and address.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

@@ -109,5 +109,5 @@ def working(folder: Path, kept: bool) -> Iterator[Path]:
         with temporary() as made:
             yield made / folder.name
     else:
-        yield (made := make(beside(folder)))
-        discard(made)
+        yield beside(folder)  # made once it is needed
+        discard(beside(folder))

@@ -243,7 +243,9 @@ def prefix_of(tokenizer: Tokenizer, add_bos: bool | None) -> npt.NDArray[np.int6
         prefix = []
     elif add_bos and not prefix:
         if tokenizer.bos_token_id is None:
-            raise SettingError("the tokenizer has no BOS token to put before a window; leave --add-bos out")
+            raise SettingError(
+                "the tokenizer has no BOS token to put before a window; leave add_bos out", settings=("add_bos",)
+            )
         prefix = [tokenizer.bos_token_id]
     return np.array(prefix, dtype=np.int64)
 

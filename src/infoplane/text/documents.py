@@ -124,7 +124,10 @@ def read_text(
     text = _gather(pairs, record)
     cut_short = record["kind"] == "folder" and limit is not None  # the rest of it may have columns
     if column is not None and text.provenance["column"] is None and not cut_short:
-        raise SettingError(f"column {column!r}: {record['source']} is plain text and has no columns; leave it out")
+        raise SettingError(
+            f"column {column!r}: {record['source']} is plain text and has no columns; leave it out",
+            settings=("column",),
+        )
     return text
 
 
@@ -134,11 +137,16 @@ def refuse_parts(source: str, split: str, config: str | None, revision: str | No
     Raises:
         SettingError: one was named.
     """
-    for name, value in (("split", None if split == "train" else split), ("config", config), ("revision", revision)):
+    for name, value in (
+        ("split", None if split == "train" else split),
+        ("config", config),
+        ("text_revision", revision),
+    ):
         if value is not None:
             raise SettingError(
                 f"{name} {value!r} is of a dataset, and {source} is none (owner/name, or a folder that datasets "
-                "knows): leave it out"
+                "knows): leave it out",
+                settings=(name,),
             )
 
 
@@ -162,8 +170,9 @@ def _gather(pairs: Pairs, record: SourceRecord) -> Text:
         if held > may:
             raise TextError(
                 f"{record['source']} holds more than may be held: {spoken_size(held)} in {len(documents):,} documents "
-                f"so far, and {spoken_size(may)} is half of the memory that is free; take fewer with --limit, or give "
-                "a part of it"
+                f"so far, and {spoken_size(may)} is half of the memory that is free; take fewer with limit, or give "
+                "a part of it",
+                settings=("limit",),
             )
         _absorb(digest, name, encoded)
         documents.append(Document(name, text))

@@ -28,12 +28,16 @@ class ReadSettings(Settings):
         word(),
         "Column of the text; the first there is of text, content, document, raw_content, body.",
         group=GROUP,
+        with_pairs=False,
+        chooses_text=True,
     )
-    split: str = setting("train", word(), "Split of a dataset.", group=GROUP)
-    config: str | None = setting(None, word(), "Configuration of a dataset.", group=GROUP)
-    text_revision: str | None = setting(None, word(), "Version of a dataset.", group=GROUP)
-    streaming: bool = setting(True, flag(), "Stream a dataset, in place of downloading it first.", group=GROUP)
-    limit: int | None = setting(None, whole(1), "Documents to take at most.", group=GROUP)
+    split: str = setting("train", word(), "Split of a dataset.", group=GROUP, chooses_text=True)
+    config: str | None = setting(None, word(), "Configuration of a dataset.", group=GROUP, chooses_text=True)
+    text_revision: str | None = setting(None, word(), "Version of a dataset.", group=GROUP, chooses_text=True)
+    streaming: bool = setting(
+        True, flag(), "Stream a dataset, in place of downloading it first.", group=GROUP, chooses_text=True
+    )
+    limit: int | None = setting(None, whole(1), "Documents to take at most.", group=GROUP, chooses_text=True)
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,25 @@ class WindowSettings(Settings):
 
     tokens: int | None = setting(None, whole(MIN_WINDOW), "Budget of tokens (32768).", group=GROUP)
     bytes: int | None = setting(
-        None, whole(MIN_BYTES), "Budget of bytes instead: the same text for every tokenizer.", group=GROUP
+        None,
+        whole(MIN_BYTES),
+        "Budget of bytes instead: the same text for every tokenizer.",
+        group=GROUP,
+        with_pairs=False,
+        chooses_text=True,
     )
     context: int = setting(CONTEXT, whole(MIN_WINDOW), "Longest window, in tokens.", group=GROUP)
-    seed: int = setting(0, whole(0), "Which documents are read.", group=GROUP)
+    seed: int = setting(0, whole(0), "Which documents are read.", group=GROUP, chooses_text=True)
     add_bos: bool | None = setting(
         None, flag(), "A BOS before each window; by default as its tokenizer does.", group=GROUP
     )
     include_special: bool = setting(False, flag(), "Measure special tokens of the text too.", group=GROUP)
-    include_first: bool = setting(False, flag(), "Measure the first token of a window too.", group=GROUP)
-    min_window: int = setting(MIN_WINDOW, whole(1), "Shorter pieces of a text are left out.", group=GROUP)
+    include_first: bool = setting(
+        False, flag(), "Measure the first token of a window too.", group=GROUP, with_pairs=False
+    )
+    min_window: int = setting(
+        MIN_WINDOW, whole(1), "Shorter pieces of a text are left out.", group=GROUP, with_pairs=False
+    )
 
     def replaced(self, given: Mapping[str, object]) -> WindowSettings:
         """A budget that is given stands for the other one, which was there before."""

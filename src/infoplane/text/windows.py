@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from infoplane.text.source_record import SourceRecord
 from infoplane.uncertainty import blocks_for_errors
 
 IntArray = npt.NDArray[np.int64]
@@ -88,8 +89,19 @@ class Windows:
         Blocks are of balanced size; but where the text was cut to a budget of bytes documents are dealt in turn, so
         that the blocks, and with them paired differences, are the same whatever the tokenizer.
         """
-        in_turn = "bytes" in (self.provenance.get("text") or {})
-        return blocks_for_errors(self.document_positions, in_turn=in_turn)
+        return blocks_for_errors(self.document_positions, in_turn="bytes" in self.source)
+
+    @property
+    def source(self) -> SourceRecord:
+        """What the provenance says of the text; nothing where the windows were made without one."""
+        record: SourceRecord | None = self.provenance.get("text")
+        return record or {}
+
+    @property
+    def tokenizer_name(self) -> str | None:
+        """What the provenance calls the tokenizer."""
+        record: Mapping[str, str | None] = self.provenance.get("tokenizer") or {}
+        return record.get("name")
 
     @property
     def row_starts(self) -> IntArray:

@@ -73,7 +73,7 @@ def test_what_cannot_be_traced_is_said(tmp_path: Path) -> None:
     place = folders(tmp_path / "run", "step1", "step10", "main")
     with pytest.raises(SettingError, match=r"no checkpoint 'step11'; near names: step1, step10"):
         c.find_checkpoints(place, "step1,step11")
-    with pytest.raises(SettingError, match=r"'main' tells no training step: give --steps"):
+    with pytest.raises(SettingError, match=r"'main' tells no training step: give table, whose columns are"):
         c.find_checkpoints(place, "*")
     with pytest.raises(
         ModelError, match=r"at least two checkpoints .*only 'step1' fits; there are main, step1, step10"

@@ -79,7 +79,7 @@ def correlations(
             shrunk = _shrunk(cases, feature, score)
             rows += [replace(_of(sample, feature, score, m, seed, draws), reliability=shrunk) for m in METHODS]
     if all(row.n == 0 for row in rows):
-        raise ResultError(rows[0].warning if rows else "no feature and score to correlate: name some")
+        raise ResultError(str(rows[0].warning) if rows else "no feature and score to correlate: name some")
     adjusted = []
     for method in METHODS:
         mine = [row for row in rows if row.method == method]

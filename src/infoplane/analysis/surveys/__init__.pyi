@@ -14,5 +14,6 @@ from .record import Survey as Survey
 from .survey_file import Entry as Entry
 from .survey_file import read_survey as read_survey
 from .survey_file import ready_text as ready_text
+from .survey_settings import RunSettings as RunSettings
 from .survey_settings import SurveySettings as SurveySettings
 from .surveying import survey as survey

@@ -16,6 +16,7 @@ from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.analysis.surveys.survey_settings import SurveySettings
 from infoplane.errors import SettingError
 from infoplane.measurement import MeasureSettings
+from infoplane.setting_kinds import amount
 from infoplane.storage import atomic_files as files
 from infoplane.storage import deciding_versions
 from infoplane.text import Text, text_of
@@ -42,6 +43,8 @@ def choose(entries: Sequence[Entry], only: str | None = None, up_to: float | Non
                 raise SettingError(f"--only {glob!r} fits no model of the survey; it has {there}")
         chosen = tuple(entry for entry in entries if any(_fits(entry, glob) for glob in globs))
     if up_to is not None:
+        if not (kind := amount()).fits(up_to):
+            raise SettingError(f"up_to = {up_to!r}: expected {kind.words}")
         untold = [entry.id for entry in chosen if "parameters_b" not in entry.facts]
         if untold:
             raise SettingError(f"--up-to {up_to:g}: the survey does not tell parameters_b of {', '.join(untold[:5])}")
@@ -64,9 +67,8 @@ def read_entry_text(entry: Entry) -> Text:
 
 def text_key(entry: Entry) -> str:
     """What decides the text of an entry: entries with one key read the same."""
-    s = entry.settings
-    windows = s.measuring.windows
-    return files.canonical_json([s.source.text, s.measuring.reading.flat(), windows.bytes, windows.seed])
+    declared, values = entry.settings.settings(), entry.settings.flat()
+    return files.canonical_json({name: values[name] for name, one in declared.items() if one.declared.chooses_text})
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from infoplane.analysis.surveys.survey_settings import ModelFacts, SurveySettings
 from infoplane.errors import SettingError
+from infoplane.given_settings import check_given, refuse_unknown
 from infoplane.models import BUILT_IN as BUILT_IN_MODEL
 from infoplane.setting_spelling import KEYS
-from infoplane.settings import check_given, refuse_unknown
 from infoplane.storage import JSON, parse_toml, read_text
 from infoplane.storage import atomic_files as files
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text import FILES
 
-_OTHERWISE = "see docs/survey.md for what can be set"
+_HINT = "see docs/survey.md for what can be set"
 READY = ("open-families",)
 """Surveys that ship with the package."""
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
@@ -114,7 +114,7 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
     if not isinstance(models, list) or not models or not all(isinstance(m, dict) for m in models):
         raise SettingError(f'{label} lists no model: write [[model]] and under it id = "owner/name", once for each')
     usual, where = SurveySettings(), f"{label}, [defaults]"
-    values = check_given(defaults, usual.settings().values(), SurveySettings.refused, where, KEYS, otherwise=_OTHERWISE)
+    values = check_given(defaults, (SurveySettings,), where, KEYS, _HINT)
     base = usual.but(values, where)
     entries = [_entry(m, base, f"{label}, model {i}", beside) for i, m in enumerate(models, start=1)]
     _each_once(entries, label)
@@ -124,9 +124,7 @@ def parse_survey(content: str, label: str, beside: Path) -> tuple[Entry, ...]:
 def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside: Path) -> Entry:
     label += f" ({table.get('id', table.get('path', 'no id'))})"
     of_settings, of_facts = base.settings(), ModelFacts.settings()
-    refused = {name: why for name, why in SurveySettings.refused.items() if name not in of_facts}
-    known = [*of_settings.values(), *of_facts.values()]
-    given = check_given(table, known, refused, label, KEYS, otherwise=_OTHERWISE)
+    given = check_given(table, (SurveySettings, ModelFacts), label, KEYS, _HINT)
     facts = ModelFacts.of({name: value for name, value in given.items() if name in of_facts})
     settings = base.but({name: value for name, value in given.items() if name in of_settings}, label)
     if facts.id is None and facts.path is None:
@@ -139,7 +137,11 @@ def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside
         if facts.revision is not None:
             raise SettingError(f"{label}: a path has no revision; leave it out")
     name = facts.id or Path(path or "").name or "model"
-    settings = settings.but({"text": _text(settings.source.text, beside, label), **_near(settings, beside)})
+    source, pairs = settings.source, settings.source.preferences
+    found = {"text": _place(source.text, "text", BUILT_IN_TEXT, beside, label)}
+    if pairs is not None:
+        found["preferences"] = _place(pairs, "preference pairs", None, beside, label)
+    settings = settings.but({**found, **_near(settings, beside)})
     folder = facts.name or _folder(name, facts.revision)
     if not _NAME.fullmatch(folder):
         raise SettingError(
@@ -149,10 +151,10 @@ def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside
 
 
 def _near(settings: SurveySettings, beside: Path) -> dict[str, str]:
-    """The tokenizer and the pairs, where they lie beside the file."""
-    named = {"tokenizer": settings.measuring.loading.tokenizer, "preferences": settings.source.preferences}
-    places = {key: _beside(name, beside) for key, name in named.items() if name is not None}
-    return {key: path for key, path in places.items() if Path(path).exists()}
+    """The tokenizer, where it lies beside the file."""
+    name = settings.measuring.loading.tokenizer
+    path = None if name is None else _beside(name, beside)
+    return {} if path is None or not Path(path).exists() else {"tokenizer": path}
 
 
 def _beside(path: str, folder: Path) -> str:
@@ -164,9 +166,9 @@ def _beside(path: str, folder: Path) -> str:
     return str(whole)
 
 
-def _text(source: str, beside: Path, label: str) -> str:
-    """A text that exists beside the file as a full path; what cannot be a path as it is."""
-    if source == BUILT_IN_TEXT:
+def _place(source: str, what: str, built_in: str | None, beside: Path, label: str) -> str:
+    """A text, or preference pairs, that exist beside the file as a full path; what cannot be a path as it is."""
+    if source == built_in:
         return source
     if source == "-":
         raise SettingError(f"{label}: a survey goes on after an interruption, and standard input (-) is read once")
@@ -174,9 +176,8 @@ def _text(source: str, beside: Path, label: str) -> str:
     if Path(path).exists():
         return path
     if source.startswith((".", "~", "/")) or source.lower().endswith(FILES) or "/" not in source:
-        raise SettingError(
-            f"{label}: no text at {path}; expected a path that exists, {BUILT_IN_TEXT}, or a datasets id owner/name"
-        )
+        expected = ", ".join(["a path that exists", *([built_in] if built_in else [])])
+        raise SettingError(f"{label}: no {what} at {path}; expected {expected}, or a datasets id owner/name")
     return source
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +24,11 @@ from infoplane.analysis.surveys.record import JSON_NAME, Survey, Surveyed, liste
 from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.analysis.surveys.worker import Devices, Measuring, Todo
 from infoplane.engines import Engine, Held, Piece, Progress, WorkSettings, lasting
-from infoplane.errors import InfoplaneError, ResultError, spoken
+from infoplane.errors import InfoplaneError, ResultError, SettingError, spoken
 from infoplane.measurement import JSON_NAME as MEASUREMENT_NAME
 from infoplane.measurement import Measurement
 from infoplane.storage import Json, check_free, check_kind, deciding_versions, differences
+from infoplane.storage import atomic_files as files
 from infoplane.text import Text
 
 if TYPE_CHECKING:
@@ -83,14 +84,15 @@ class SurveyRun:
             )
         self.failed = {name: failure for name, failure in failed.items() if name in ours}
 
-    def read_texts(self, chosen: Sequence[Entry]) -> None:
-        """Read each text once."""
+    def read_inputs(self, chosen: Sequence[Entry]) -> None:
+        """Read each text, and each source of pairs, once."""
         for entry in chosen:
             key = text_key(entry)
             if key not in self.texts:
                 if self.progress is not None:
                     self.progress("reading", len(self.texts), len(self.texts) + 1)
                 self.texts[key] = read_entry_text(entry)
+            self._pairs(entry)
 
     def resolve(self, chosen: Sequence[Entry]) -> None:
         """Lock what is not locked yet; say where the hub has moved on since; refuse local weights that changed."""
@@ -116,18 +118,26 @@ class SurveyRun:
         if not hub.reachable:
             self.say("the hub cannot be reached: what is locked or in its cache here is used")
 
-    def ask_devices(self, engine: Engine) -> None:
-        """Learn what the devices named are where the models will run, which need not be here."""
+    def ask_devices(self, engine: Engine, chosen: Sequence[Entry]) -> None:
+        """Learn what the devices named are where the models will run, which need not be here.
+
+        Raises:
+            SettingError: one of a chosen model cannot be used.
+        """
         names = sorted({entry.settings.measuring.loading.device for entry in self.entries})
         if engine.sends:
             with engine.group(Held(None), name="the devices", gpus=True, fresh=True) as group:
                 self.devices = dict(zip(names, group.ask(Devices(tuple(names)), "the devices"), strict=True))
         else:
             self.devices = {name: device_of(name) for name in names}
+        for entry in chosen:
+            if problem := self.devices[entry.settings.measuring.loading.device].problem:
+                raise SettingError(f"{entry.name}: {problem}")
 
     def _pairs(self, entry: Entry) -> str | None:
         """What vouches for the pairs of an entry, read once."""
-        source = str(entry.settings.source.preferences)
+        s = entry.settings
+        source = files.canonical_json([s.source.preferences, s.measuring.reading.flat()])
         if source not in self.pairs:
             self.pairs[source] = pairs_key(read_entry_pairs(entry))
         return self.pairs[source]
@@ -151,7 +161,7 @@ class SurveyRun:
                 continue
             if stored is None:
                 continue
-            differs = differences((stored.provenance.get("survey") or {}).get("decides"), key)
+            differs = differences(_decided(stored), key)
             elsewhere = {"versions", "device", *(["dtype"] if entry.settings.measuring.loading.dtype == "auto" else [])}
             if not differs:
                 self.found[entry.name] = stored
@@ -168,7 +178,7 @@ class SurveyRun:
             if not (results / MEASUREMENT_NAME).exists():
                 continue
             stored = self._stored(entry)
-            then = None if stored is None else (stored.provenance.get("survey") or {}).get("decides")
+            then = None if stored is None else _decided(stored)
             differs = differences(then, self.keys[entry.name])
             how = (
                 f"made otherwise (different: {', '.join(differs)})"
@@ -264,6 +274,12 @@ class SurveyRun:
 
 def _text_of(stored: Measurement | None) -> str:
     return "" if stored is None else stored.origin.text.sha256 or ""
+
+
+def _decided(stored: Measurement) -> Mapping[str, Json] | None:
+    """What decided the numbers of a stored measurement; None where it is not of a survey."""
+    record: Mapping[str, Mapping[str, Json]] = stored.provenance.get("survey") or {}
+    return record.get("decides")
 
 
 def _free() -> None:

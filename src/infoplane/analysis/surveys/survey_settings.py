@@ -59,6 +59,27 @@ class SurveySettings(Settings):
     otherwise: ClassVar[str] = MeasureSettings.otherwise
 
 
+_IN_THE_FILE = "write it in the survey file, under [defaults] or a [[model]]"
+
+
+@dataclass(frozen=True)
+class RunSettings(WorkSettings):
+    """What a whole survey is asked beside its file: where the work is done."""
+
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            **{one: why for one, why in SurveySettings.refused.items() if why != _OF_THE_RUN},
+            **{
+                word: _IN_THE_FILE
+                for name, one in SurveySettings.settings().items()
+                if name not in WorkSettings.settings()
+                for word in one.words
+            },
+        }
+    )
+    otherwise: ClassVar[str] = SurveySettings.otherwise
+
+
 @dataclass(frozen=True)
 class ModelFacts(Settings):
     """What a `[[model]]` says beside settings: which it is, and what is known of it."""

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.analysis.surveys.entries import (
-    choose,
-)
+from infoplane.analysis.surveys.entries import choose
 from infoplane.analysis.surveys.record import Survey
 from infoplane.analysis.surveys.survey_file import Entry, read_survey
 from infoplane.analysis.surveys.survey_run import SurveyRun
+from infoplane.analysis.surveys.survey_settings import RunSettings
 from infoplane.engines import Engine, Progress, WorkSettings, using
 from infoplane.errors import SettingError
+from infoplane.given_settings import check_given
 from infoplane.measurement import check_questions
 from infoplane.settings import settings_or
 from infoplane.storage import reach_location
@@ -64,7 +64,7 @@ def survey(
         ResultError: the folder holds other results, and not `force`.
     """
     out = reach_location(out, "out")
-    how = settings_or(work, WorkSettings, "work").but(flat)
+    how = settings_or(work, WorkSettings, "work").but(check_given(flat, (RunSettings,)))
     named = isinstance(models, str | Path)
     entries = read_survey(models) if isinstance(models, str | Path) else tuple(models)
     chosen = choose(entries, only, up_to)
@@ -72,10 +72,10 @@ def survey(
         _check(entry)
     run = SurveyRun(out, entries, str(models) if named else source, progress, say, how)
     run.check_folder(force)
-    run.read_texts(chosen)
-    run.resolve(chosen)
     with using(engine or how.engine, how.workers, how.gpus_per_worker) as running:
-        run.ask_devices(running)
+        run.ask_devices(running, chosen)
+        run.read_inputs(chosen)
+        run.resolve(chosen)
         run.recall(chosen)
         run.check_overwriting(chosen, force)
         run.do(chosen, running, force)

@@ -34,6 +34,7 @@ class TraceSettings(Settings):
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
+            "text": "it is the argument documents",
             "revision": "revisions says which checkpoints are measured",
             "random_init": "a trace is of trained checkpoints: step 0 is the untrained model, where it is kept",
             "until_se": _ONE_TEXT,

@@ -17,7 +17,7 @@ from infoplane.bottleneck import Bound, Frontier, orders_with_bound, stored_or_f
 from infoplane.engines import Advance, Held, Local, Progress, WorkSettings, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
 from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, cut
-from infoplane.models import Checkpoint, gaps
+from infoplane.models import Checkpoint, gaps, select_names
 from infoplane.storage import Json, is_address, is_damaged, versions, working
 from infoplane.storage import atomic_files as files
 from infoplane.text import tokenizer_hash
@@ -172,6 +172,7 @@ class Run:
         assert model.tokenizer is not None  # it was loaded by its name
         words = tokenizer_hash(model.tokenizer)
         if self.learned is None:
+            select_names(model.facts.layers, self.settings.capturing.layers)  # refuses those that no checkpoint has
             windows = cut(read, model.tokenizer, self.settings, model.max_context)
             self.learned = Learned(windows, like, words)
         for name in _SAME:

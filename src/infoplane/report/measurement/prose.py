@@ -55,7 +55,7 @@ def headline(view: View) -> list[str]:
 def _place(view: View) -> list[str]:
     """Where the model stands against the frontier of the text, for each order that has one."""
     sentences = []
-    for f in view.measurement.provenance.get("bound") or ():
+    for f in view.frontiers:
         k = f["order"]
         if f["positions"] != "seen" or f["target"] != 1:
             continue

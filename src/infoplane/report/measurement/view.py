@@ -7,7 +7,7 @@ None, and the page leaves out what it would have said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -118,20 +118,27 @@ class View:
         return tuple(layer for layer in self.layers if layer.kind == "block")
 
     @cached_property
+    def frontiers(self) -> Sequence[Mapping[str, Any]]:
+        """Summaries of the text's frontiers, where they were fitted."""
+        summaries: Sequence[Mapping[str, Any]] = self.measurement.provenance.get("bound") or ()
+        return summaries
+
+    def _of_first_order(self) -> Mapping[str, Any]:
+        """That of the first order and all positions; nothing where it was not fitted."""
+        wanted = (self.first_order, 1, "all")
+        return next((f for f in self.frontiers if (f["order"], f["target"], f["positions"]) == wanted), {})
+
+    @cached_property
     def frontier(self) -> list[dict[str, float]]:
         """Corners of the text's frontier of the first order, where it was fitted, in the unit of the view."""
-        for f in self.measurement.provenance.get("bound") or ():
-            if (f["order"], f["target"], f["positions"]) == (self.first_order, 1, "all"):
-                return [{"x": x, "y": y} for x, y in f["hull"]]
-        return []
+        return [{"x": x, "y": y} for x, y in self._of_first_order().get("hull", ())]
 
     @cached_property
     def saturation(self) -> tuple[float, float] | None:
         """Lower and upper estimate of what the first order's tokens tell of the next one, in the unit of the view."""
-        for f in self.measurement.provenance.get("bound") or ():
-            if (f["order"], f["target"], f["positions"]) == (self.first_order, 1, "all") and f.get("saturation"):
-                low, high = f["saturation"]
-                return low, high
+        if ends := self._of_first_order().get("saturation"):
+            low, high = ends
+            return low, high
         return None
 
     @property

@@ -76,7 +76,8 @@ def formats(tokenizer: Tokenizer, choice: str) -> tuple[Format, Format]:
     if choice == "yes" and not has:
         raise SettingError(
             f"the tokenizer {getattr(tokenizer, 'name_or_path', '') or 'given'} has no chat template: name one that "
-            f"has, with --tokenizer, or write conversations plainly ({PLAIN}) with --chat-template no"
+            f"has, or write conversations plainly ({PLAIN}) with chat_template no",
+            settings=("chat_template",),
         )
     if has and choice != "no":
         _refuse_powers(tokenizer)
@@ -103,14 +104,16 @@ def write(pair: Pair, answer: Sequence[Message], format: Format) -> Written:
     except TimeoutError as error:
         raise TextError(
             f"{pair.name}: the chat template loops over its messages: {error}; write the pairs plainly with "
-            "--chat-template no, or name another tokenizer"
+            "chat_template no, or name another tokenizer",
+            settings=("chat_template",),
         ) from None
     except Exception as error:  # a template is a program, with errors of its own
         raise TextError(f"{pair.name}: the chat template refuses its messages: {reason(error)}") from None
     if not text.startswith(prompt):
         raise TextError(
             f"{pair.name}: the chat template writes the prompt differently when the answer follows, so where the "
-            "answer begins is not known; write the pairs plainly with --chat-template no"
+            "answer begins is not known; write the pairs plainly with chat_template no",
+            settings=("chat_template",),
         )
     position, spans = len(prompt), []
     for message in answer:
@@ -118,7 +121,8 @@ def write(pair: Pair, answer: Sequence[Message], format: Format) -> Written:
         if content is None:
             raise TextError(
                 f"{pair.name}: the chat template rewrites the answer, so it cannot be found in the text; write the "
-                "pairs plainly with --chat-template no"
+                "pairs plainly with chat_template no",
+                settings=("chat_template",),
             )
         start = text.find(content, position)
         position = start + len(content)
@@ -141,8 +145,9 @@ def _refuse_powers(tokenizer: Tokenizer) -> None:
             if any((kind, value) == ("operator", "**") for _, kind, value in Environment().lex(str(template))):
                 raise SettingError(
                     f"the chat template of {getattr(tokenizer, 'name_or_path', '') or 'the tokenizer'} computes powers "
-                    "(**), which no template needs: write the pairs plainly with --chat-template no, or name another "
-                    "tokenizer"
+                    "(**), which no template needs: write the pairs plainly with chat_template no, or name another "
+                    "tokenizer",
+                    settings=("chat_template",),
                 )
 
 

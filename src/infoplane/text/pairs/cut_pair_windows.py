@@ -81,7 +81,8 @@ def make_pair_windows(
     if not read:
         raise TextError(
             f"none of the {len(pairs)} preference pairs leaves room for an answer in {context} tokens ({cut.full} "
-            "prompts fill it): give a longer --context, or --prompt-truncate to cut prompts from the left"
+            "prompts fill it): give a longer context, or prompt_truncate to cut prompts from the left",
+            settings=("context", "prompt_truncate"),
         )
     read.sort(key=lambda one: one[0])  # pairs and names follow the source, not the draw
     sizes = np.array([[len(a.positions) for a in answers] for _, answers in read])
