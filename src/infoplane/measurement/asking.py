@@ -16,8 +16,9 @@ from infoplane.errors import SettingError
 from infoplane.information import ESTIMATORS, THINNED
 from infoplane.measurement.estimate_rows import Record
 from infoplane.measurement.measure_settings import UNITS, WEIGHTS
+from infoplane.measurement.plan import Plan
 from infoplane.measurement.questions import Question, Questions, check_orders
-from infoplane.measurement.reduction import Answers, Plan, Target, answer, settings, targets_of
+from infoplane.measurement.reduction import Answers, Target, answer, settings, targets_of
 from infoplane.measurement.results import Measurement
 from infoplane.text import Column, Unit, Windows
 

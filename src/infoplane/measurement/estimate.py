@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
@@ -18,6 +19,8 @@ class Controls(TypedDict, total=False):
     control_permuted_error: float | None
     control_shifted: float | None
     control_shifted_error: float | None
+    control_halved: float | None
+    control_halved_error: float | None
 
 
 class _Described(Controls, total=False):
@@ -79,9 +82,13 @@ class Estimate:
         correction_error: how far the value would move if labels that are rare were not quite like those that are
             frequent, which the correction takes for granted (see docs/estimator.md). The sign is kept, because that of
             a difference is the difference; None: the estimator takes nothing for granted.
-        interval: 95 %, of both errors together; None where there is no standard error.
+        interval: 95 %, of both errors together, and of `control_halved` where a correction left more than twice its
+            error; None where there is no standard error.
         control_permuted, control_shifted: the same estimate with labels permuted over positions, and
             with another document's labels; 0 is expected. `*_error` are their standard errors.
+        control_halved: the mean of the estimates from two halves of the documents, less that from all; 0 is expected
+            where no bias is left, and about the bias where some is: also where information is not 0. Its standard
+            error counts that the halves are parts of the whole.
         reference_error: standard deviation over independent sets of reference points; None: unknown.
         unit: `efficiency` (nats divided by log m), `bits`, `ratio`, `nats/token`, `bits/byte`.
         n: positions that the estimate stands on.
@@ -108,6 +115,8 @@ class Estimate:
     control_permuted_error: float | None = None
     control_shifted: float | None = None
     control_shifted_error: float | None = None
+    control_halved: float | None = None
+    control_halved_error: float | None = None
     reference_error: float | None = None
     n: int | None = None
     position_set: str | None = None
@@ -130,12 +139,19 @@ class Estimate:
         )
 
 
-def with_correction_error(rows: Sequence[Estimate], moved: Sequence[Estimate]) -> list[Estimate]:
-    """The rows, with what the correction takes for granted in their intervals; `moved` are those without it."""
-    others = {replace(row, estimator=None).key: row.value for row in moved}
+def with_correction_error(rows: Sequence[Estimate], moved: Sequence[Estimate] | None = None) -> list[Estimate]:
+    """The rows, with all that a correction may have left in their intervals.
+
+    Args:
+        rows: of one correction.
+        moved: the same without what the correction takes for granted; None where it takes nothing.
+    """
+    others = {replace(row, estimator=None).key: row.value for row in moved or ()}
     told = []
     for row in rows:
-        shift = others.get(replace(row, estimator=None).key, row.value) - row.value
-        _, interval = error_and_interval(row.value, np.array(row.replicates), shift)
+        shift = None if moved is None else others.get(replace(row, estimator=None).key, row.value) - row.value
+        halved, error = row.control_halved or 0.0, row.control_halved_error or 0.0
+        left = halved if abs(halved) > 2 * error else 0.0
+        _, interval = error_and_interval(row.value, np.array(row.replicates), math.hypot(shift or 0.0, left))
         told.append(replace(row, correction_error=shift, interval=interval))
     return told

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from infoplane.capture import Capture
 from infoplane.information import ESTIMATORS, LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale, without
-from infoplane.measurement.estimate import Described, Estimate, with_correction_error
-from infoplane.measurement.questions import SIDES, Question, Questions
+from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error
+from infoplane.measurement.questions import HALVES, SIDES, Question, Questions
 from infoplane.measurement.reading_warnings import doubt_of, few_documents, of_the_text
 from infoplane.measurement.reduction import Answers
 from infoplane.measurement.results import Measurement
@@ -87,8 +87,9 @@ class Record:
                 for name in sets:
                     rows += self._marginal_rows(layer, s, estimator, name)
                 told = self._rows_of_labels(layer, s, estimator, sets)
-                if estimator == THINNED and s == 0:
-                    told = with_correction_error(told, self._rows_of_labels(layer, s, LESS_THINNED, sets))
+                if estimator != PLUGIN and s == 0:
+                    moved = self._rows_of_labels(layer, s, LESS_THINNED, sets) if estimator == THINNED else None
+                    told = with_correction_error(told, moved)
                 rows += told
         return rows
 
@@ -146,15 +147,7 @@ class Record:
                     f"documents, so {estimator} says nothing"
                 )
             return []
-        of_controls = dict[str, tuple[float, float | None]]()
-        for kind in ("permuted", "shifted"):
-            controlled = s == 0 and estimator in self.estimators
-            columns = self._information(layer, s, estimator, weight, q, kind) if controlled else None
-            if columns is not None:
-                error = standard_error_of(columns[1:] * self.scale) if len(columns) > 1 else None
-                of_controls[kind] = float(columns[0] * self.scale), error
-        permuted, permuted_error = of_controls.get("permuted", (None, None))
-        shifted, shifted_error = of_controls.get("shifted", (None, None))
+        controls = self._controls(value, layer, estimator, weight, q) if s == 0 and estimator in self.estimators else {}
         row = self._estimate(
             quantity,
             layer,
@@ -166,13 +159,27 @@ class Record:
             position_set=q.position_set,
             repeated_mass=self.repeated[q],
             n=len(self.questions.position_sets[q.position_set]),
-            control_permuted=permuted,
-            control_permuted_error=permuted_error,
-            control_shifted=shifted,
-            control_shifted_error=shifted_error,
+            **controls,
         )
         row = replace(row, estimator=estimator)
         return [replace(row, warning=doubt_of(row, self.capture.m, self.scale))]
+
+    def _controls(self, value: Floats, layer: str, estimator: str, weight: str, q: Question) -> Controls:
+        permuted, shifted, *halves = (
+            self._information(layer, 0, estimator, weight, q, kind) for kind in ("permuted", "shifted", *HALVES)
+        )
+        halved = None if halves[0] is None or halves[1] is None else (halves[0] + halves[1]) / 2 - value
+        (a, a_error), (b, b_error), (c, c_error) = map(self._control, (permuted, shifted, halved))
+        return {
+            "control_permuted": a, "control_permuted_error": a_error, "control_shifted": b,
+            "control_shifted_error": b_error, "control_halved": c, "control_halved_error": c_error,
+        }  # fmt: skip
+
+    def _control(self, columns: Floats | None) -> tuple[float | None, float | None]:
+        if columns is None:
+            return None, None
+        error = standard_error_of(columns[1:] * self.scale) if len(columns) > 1 else None
+        return float(columns[0] * self.scale), error
 
     def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
         rows: list[Estimate] = []

@@ -19,6 +19,8 @@ from infoplane.text import MAX_ORDER, Column, Labels, NGrams, TextLabels, Unit, 
 Ints = npt.NDArray[np.int32]
 SIDES = {"input": "complexity", "output": "expressivity"}
 """The two sides of a position, and what the information about each is called."""
+HALVES = ("half 0", "half 1")
+"""Kinds of a question: the same labels at the positions of one half of the documents."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Questions:
         orders: n-gram orders.
         columns: label columns of the user, by name.
         texts: labels of the text, such as `word` and `char:4`.
-        controls: whether permuted and shifted labels are asked too.
+        controls: whether permuted and shifted labels, and halves of the documents, are asked too.
 
     Raises:
         SettingError: an order out of range, or a position set without positions.
@@ -116,11 +118,23 @@ class Questions:
         positions = int(q.position_set.removeprefix("P_"))
         return (self._grams.input if q.side == "input" else self._grams.output)(q.order, positions)
 
-    def variants(self, q: Question) -> Iterator[tuple[str, Labels]]:
-        """`value`, and `permuted` and `shifted` where controls are wanted and can be made, with their labels."""
+    def variants(self, q: Question, block_of_document: Ints | None) -> Iterator[tuple[str, Labels]]:
+        """`value`, and where controls are wanted and can be made `HALVES`, `permuted` and `shifted`; with their labels.
+
+        A half is every other block of documents; without blocks there are none.
+        """
         labels = self.labels(q)
         yield "value", labels
         if q.own and self.controls:
+            if block_of_document is not None:
+                for half, kind in enumerate(HALVES):
+                    some = self.half(labels.rows, block_of_document, half)
+                    yield kind, Labels(labels.rows[some], labels.codes[some])
             yield "permuted", permuted(labels, 0)
             if (moved := shifted(labels, self.document)) is not None:
                 yield "shifted", moved
+
+    def half(self, rows: Ints, block_of_document: Ints, half: int) -> npt.NDArray[np.bool_]:
+        """Which of the rows are in a half of the documents."""
+        inside: npt.NDArray[np.bool_] = block_of_document[self.document[rows]] % 2 == half
+        return inside

@@ -1,6 +1,6 @@
 """Asking every layer: the one pass over a capture's assignments.
 
-Whole-number work is done once per set of labels and used for every layer. Layers are read one after the other, by a
+What is asked is settled before, in `plan`. Layers are read one after the other, by a
 few threads, and each is worked on a few columns at a time. As many sets of labels as the memory holds (see
 `infoplane.capture.memory_plan`) are asked in one visit to a layer; a long text takes more visits, not more memory.
 """
@@ -13,15 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
-
 from infoplane.capture import Capture, Reduction, reduction
 from infoplane.engines import Advance
 from infoplane.information import (
     Adding,
     Columns,
-    Grouping,
     Information,
     Marginal,
     NullCurve,
@@ -29,15 +25,13 @@ from infoplane.information import (
     Sample,
     Shape,
     Summing,
-    Tally,
     Term,
-    Thinning,
     informations,
     shape_of,
 )
-from infoplane.measurement.questions import Question, Questions
+from infoplane.measurement.plan import Job, Plan, families, sample_of
+from infoplane.measurement.questions import Question
 from infoplane.storage import budget_of
-from infoplane.uncertainty import MIN_DOCUMENTS
 
 Target = tuple[str, int]
 """A layer and a reference set."""
@@ -62,125 +56,7 @@ class _Profile:
 
     curve: NullCurve
     marginals: Mapping[str, Marginal]
-    shapes: dict[Question, Shape] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One set of labels, with what is settled about it before any layer is read.
-
-    `along` is where its rows stand among those of the same labels at their own positions, if they do; `thinning` is
-    there where that estimate is wanted: what it shows holds for the controls of the question too.
-    """
-
-    question: Question
-    kind: str
-    grouping: Grouping
-    tallies: Mapping[str, Tally]
-    along: npt.NDArray[np.int32] | None
-    thinning: Thinning | None = None
-
-    @property
-    def leads(self) -> bool:
-        """Whether the same labels at other positions can go along."""
-        return self.question.own and self.kind == "value"
-
-    def nbytes(self, layers: int) -> int:
-        """Bytes held for it, with its sums in so many layers."""
-        counts = self.grouping.nbytes + sum(t.nbytes for t in self.tallies.values())
-        counts += 0 if self.along is None else self.along.nbytes
-        counts += 0 if self.thinning is None else self.thinning.nbytes
-        return counts + layers * Summing.nbytes_of(self.grouping)
-
-
-class Plan:
-    """What is settled before any layer is read, for all captures of the same windows.
-
-    Args:
-        questions: about the windows.
-        block_of_document: (D,) for error bars, None for none.
-        weights: of `frequency` and `uniform`.
-        thinned: whether the estimate of that name is wanted.
-    """
-
-    def __init__(
-        self,
-        questions: Questions,
-        block_of_document: npt.NDArray[np.int32] | None,
-        weights: Sequence[str],
-        thinned: bool = False,
-    ) -> None:
-        self.questions, self.weights, self.thinned = questions, weights, thinned
-        self.blocks = {
-            name: block_of_document if len(np.unique(questions.document[rows])) >= MIN_DOCUMENTS else None
-            for name, rows in questions.position_sets.items()
-        }
-        self.samples = {
-            name: Sample.of(rows, questions.document, self.blocks[name])
-            for name, rows in questions.position_sets.items()
-        }
-        self.repeated: dict[Question, float] = {}
-        self._only: list[_Job] | None = None
-
-    def __len__(self) -> int:
-        """Sets of labels asked, controls that cannot be made included."""
-        return sum(3 if q.own and self.questions.controls else 1 for q in self.questions.all)
-
-    def rounds(self, most: int, layers: int) -> Iterator[list[_Job]]:
-        """Jobs that fit `most` bytes together, asked of so many layers at once; one at least. Kept, if all fit."""
-        if self._only is not None:
-            yield self._only
-            return
-        jobs: list[_Job] = []
-        held, first = 0, True
-        for job in self._jobs():
-            size = job.nbytes(layers)
-            if jobs and held + size > most:
-                yield jobs
-                jobs, held, first = [], 0, False
-            jobs.append(job)
-            held += size
-        self._only = jobs if first else None
-        yield jobs
-
-    def _jobs(self) -> Iterator[_Job]:
-        own = {_labels_of(q): i for i, q in enumerate(self.questions.all) if q.own}
-        leader: _Job | None = None
-        # the same labels at positions that are not their own come after those at their own, to go along with them
-        for question in sorted(self.questions.all, key=lambda q: own.get(_labels_of(q), len(own))):
-            for kind, labels in self.questions.variants(question):
-                grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
-                if kind == "value":
-                    self.repeated[question] = grouping.repeated_mass
-                weights = [w for w in self.weights if w == "frequency" or question.own]
-                along = None
-                if leader is not None and not question.own and _labels_of(question) == _labels_of(leader.question):
-                    along = grouping.among(leader.grouping)
-                thinning = Thinning.of(grouping) if self.thinned and kind == "value" else None
-                job = _Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, along, thinning)
-                _ = grouping.several_label, grouping.label_starts_in_rows  # made now, so that threads only read
-                leader = job if job.leads else leader
-                yield job
-
-
-def _labels_of(question: Question) -> tuple[str, int | None]:
-    """Which labels a question is about, on whatever positions."""
-    return question.side, question.order
-
-
-def _families(jobs: Sequence[_Job]) -> list[list[int]]:
-    """Which jobs are gone through together: the first leads, the others go along."""
-    families: list[list[int]] = []
-    leaders: dict[tuple[str, int | None], list[int]] = {}
-    for i, job in enumerate(jobs):
-        labels = _labels_of(job.question)
-        if job.along is not None and labels in leaders:
-            leaders[labels].append(i)
-            continue
-        families.append([i])
-        if job.leads:
-            leaders[labels] = families[-1]
-    return families
+    shapes: dict[tuple[Question, str], Shape] = field(default_factory=dict)
 
 
 def targets_of(capture: Capture) -> list[Target]:
@@ -246,7 +122,7 @@ class _Pass:
     def go(self, targets: Sequence[Target]) -> Answers:
         for jobs in self.plan.rounds(self.settings.held, self.settings.layers):
 
-            def visit(target: Target, jobs: Sequence[_Job] = jobs) -> None:
+            def visit(target: Target, jobs: Sequence[Job] = jobs) -> None:
                 self._visit(target, jobs)
 
             for _ in self._each(visit, targets):
@@ -266,7 +142,7 @@ class _Pass:
             return Rows.of(self.capture.read(*target))
         return Rows.reading(lambda columns: self.capture.read(*target, columns), *self.shape)
 
-    def _visit(self, target: Target, jobs: Sequence[_Job]) -> None:
+    def _visit(self, target: Target, jobs: Sequence[Job]) -> None:
         errors = target[1] == 0  # one reference set carries the error bars of the text, and the controls
         jobs = [job for job in jobs if errors or job.kind == "value"]
         profile = self.profiles.get(target)
@@ -274,34 +150,35 @@ class _Pass:
             return
         rows = self._rows(target)
         summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies, job.along) for job in jobs]
-        families = [[summings[i] for i in family] for family in _families(jobs)]
-        adding = {} if profile else {name: self._adding(sample, errors) for name, sample in self.plan.samples.items()}
+        together = [[summings[i] for i in family] for family in families(jobs)]
+        samples = {**self.plan.samples, **(self.plan.halves if errors else {})}
+        adding = {} if profile else {name: self._adding(sample, errors) for name, sample in samples.items()}
         with ThreadPoolExecutor(self.settings.threads) as pool:
             run = map if self.settings.threads == 1 else pool.map
             for columns, x in rows.pieces():
                 for one in adding.values():
                     one.add(x)
-                for _ in run(partial(_add, columns, x), families):
+                for _ in run(partial(_add, columns, x), together):
                     pass
-            del x, families
+            del x, together
         if profile is None:
             profile = self.profiles[target] = self._profile(rows, adding)
-            for name, marginal in profile.marginals.items():
-                self.answers.marginals[(*target, name)] = marginal
+            for name in self.plan.samples:
+                self.answers.marginals[(*target, name)] = profile.marginals[name]
         names = [(job.question, job.kind, weight) for job in jobs for weight in job.tallies]
         found = informations(profile.curve, self._terms(rows, jobs, summings, profile))
         for about, information in zip(names, found, strict=True):
             self.answers.informations[(*target, *about)] = information
 
-    def _terms(self, rows: Rows, jobs: Sequence[_Job], summings: list[Summing], profile: _Profile) -> Iterator[Term]:
+    def _terms(self, rows: Rows, jobs: Sequence[Job], summings: list[Summing], profile: _Profile) -> Iterator[Term]:
         """What is asked of a layer, one after the other, so that sums go as they are used."""
         for job in jobs:
             sums = summings.pop(0).done()
-            marginal = profile.marginals[job.question.position_set]
+            marginal = profile.marginals[sample_of(job.question.position_set, job.kind)]
             if job.thinning is not None:
                 shape = shape_of(rows, job.thinning, job.grouping, sums, marginal, profile.curve)
-                profile.shapes[job.question] = shape
-            learned = profile.shapes[job.question] if self.plan.thinned else None
+                profile.shapes[job.question, job.kind] = shape
+            learned = profile.shapes.get((job.question, job.kind)) or profile.shapes.get((job.question, "value"))
             for tally in job.tallies.values():
                 yield tally, sums, marginal, learned
 

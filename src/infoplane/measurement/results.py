@@ -258,6 +258,8 @@ _FLOATS: Sequence[str] = (
     "control_permuted_error",
     "control_shifted",
     "control_shifted_error",
+    "control_halved",
+    "control_halved_error",
     "reference_error",
     "repeated_mass",
 )

@@ -34,6 +34,8 @@ def difference_of(row: Estimate, other: Estimate) -> Estimate:
         control_permuted_error=None,
         control_shifted=_minus(row.control_shifted, other.control_shifted),
         control_shifted_error=None,
+        control_halved=_minus(row.control_halved, other.control_halved),
+        control_halved_error=None,
         reference_error=None,
         n=row.n,
         warning=row.warning or other.warning,
