@@ -31,7 +31,8 @@ class Windows:
         is_position: (T,) bool, True where the hidden state is measured. BOS, the first position of
             a window (an attention sink) and special tokens are not, unless asked for.
         byte_count: (W,) int64, UTF-8 bytes of the tokens of the window that have a predecessor in
-            it: the bytes that the next-token loss of the window is paid for; 0 where they are not known.
+            it: the bytes that the next-token loss of the window is paid for, of a character that the window divides
+            those it holds (see `infoplane.text.token_bytes`); 0 where they are not known.
         documents: names of the documents, in the order of the text.
         provenance: what decided the windows (source, text hash, tokenizer, context, budget, seed).
         text: (B,) uint8, the UTF-8 text of all windows one after the other; None where the tokenizer does not tell
