@@ -50,7 +50,8 @@ def make_windows(
         add_bos: put the tokens that the tokenizer itself puts before a text at the head of every
             window; None does as the tokenizer does.
         include_special: special tokens that stand in the text are positions too.
-        include_first: the first token of a window is a position too, an inserted BOS included.
+        include_first: the first token of a window is a position too: the BOS where there is one, after which the
+            text's first token is a position in any case.
         min_window: shorter pieces are left out: their states have hardly any context.
 
     Raises:

@@ -50,7 +50,9 @@ class WindowSettings(Settings):
         None, flag(), "A BOS before each window; by default as its tokenizer does.", group=GROUP
     )
     include_special: bool = setting(False, flag(), "Measure special tokens of the text too.", group=GROUP)
-    include_first: bool = setting(False, flag(), "Measure the first token of a window too.", group=GROUP)
+    include_first: bool = setting(
+        False, flag(), "Measure the first token of a window too: the BOS, where there is one.", group=GROUP
+    )
     min_window: int = setting(MIN_WINDOW, whole(1), "Shorter pieces of a text are left out.", group=GROUP)
 
     def replaced(self, given: Mapping[str, object]) -> WindowSettings:
