@@ -1,4 +1,4 @@
-r"""The information between a label X and the code Z', with its delete-one-block values.
+r"""The information between a label X and the code Z', with its replicates over blocks of documents.
 
 With n_x occurrences of label x, p_x their mean assignment and h_x their mean entropy, and the ceiling
 `C = H(Z') - mean_i H(a_i)`, every estimate here has one form:

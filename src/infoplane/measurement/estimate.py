@@ -68,8 +68,8 @@ class Estimate:
         weight: `frequency` or `uniform`, how labels are weighted.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
         value: the estimate, in `unit`.
-        standard_error, interval: delete-a-group jackknife over blocks of documents; the interval is
-            95 %. None where there are too few documents.
+        standard_error, interval: infinitesimal jackknife over blocks of documents (see
+            `infoplane.uncertainty.document_jackknife`); the interval is 95 %. None where there are too few documents.
         control_permuted, control_shifted: the same estimate with labels permuted over positions, and
             with another document's labels; 0 is expected. `*_error` are their standard errors.
         reference_error: standard deviation over independent sets of reference points; None: unknown.
@@ -79,8 +79,8 @@ class Estimate:
             and `matched` (see `infoplane.measurement.preference_information`).
         repeated_mass: share of those positions whose label occurs more than once.
         warning: why the value should not be trusted, where it should not.
-        replicates: B values, each with the share of one block of documents withdrawn (see
-            `infoplane.uncertainty.document_jackknife`); empty where there are too few documents.
+        replicates: B values, each with the share of one block of documents withdrawn; empty where there are too few
+            documents.
     """
 
     quantity: str
