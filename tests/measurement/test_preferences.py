@@ -488,7 +488,7 @@ def test_without_a_template_conversations_are_written_plainly_and_that_is_said(t
 
 
 def test_windows_of_a_text_have_no_preference(model: Model) -> None:
-    windows = make_windows(read_text(["some text that is long enough"] * 2), model.tokenizer)
+    windows = make_windows(read_text(["some text that is long enough"]), model.tokenizer)
     with pytest.raises(LabelError, match="of a text, not of preference pairs"):
         PairRows.of(windows)
     with pytest.raises(SettingError, match="4 or more"):

@@ -193,6 +193,19 @@ def test_files_of_a_folder_that_are_left_out_are_said(tmp_path: Path) -> None:
     ]
 
 
+def test_copies_of_documents_are_said() -> None:
+    texts = [f"document {i} has a few words, and a few more of them" for i in range(45)]
+    asked: dict[str, Any] = {"tokenizer": byte_tokenizer(), "tokens": 3000, "context": 64, "orders": (1,), "m": 16}
+    model = tiny_model()
+    alone, found = (infoplane.measure(model, documents, **asked) for documents in (texts, [*texts, *texts, texts[0]]))
+    said = [warning for warning in found.provenance["warnings"] if warning not in alone.provenance["warnings"]]
+    assert said == [
+        "copies of documents, letter by letter, were left out (46): a model has the same states on them, so they would "
+        "only make errors too small"
+    ]
+    assert list(found) == list(alone) and found.get("complexity", order=1).standard_error is not None
+
+
 # ---------------------------------------------------------------------- scores
 
 

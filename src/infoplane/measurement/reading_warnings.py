@@ -22,12 +22,17 @@ def few_documents(windows: Windows, documents: int) -> list[str]:
 
 
 def of_the_text(windows: Windows) -> list[str]:
-    """That a text ended before its budget, or that files of its folder were left out."""
+    """That a text ended before its budget, or that copies of documents, or files of its folder, were left out."""
     text, warnings = windows.provenance.get("text") or {}, list[str]()
     unit, read = ("bytes", text["bytes"]) if "bytes" in text else ("tokens", windows.provenance)
     if read.get("ended"):
         most, there = (read["budget"], read["read"]) if unit == "bytes" else (read["token_budget"], read["tokens"])
         warnings.append(f"the text ends after {there:,} {unit}, of {most:,} to be read")
+    if copies := text.get("copies"):
+        warnings.append(
+            f"copies of documents, letter by letter, were left out ({copies:,}): a model has the same states on them, "
+            "so they would only make errors too small"
+        )
     if skipped := text.get("skipped"):
         warnings.append(_skipped(skipped))
     return warnings
