@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = {
         "good": ["".join(draw.choice(list("abcd efgh"), 60)) for _ in range(60)],
         "one": ["".join(draw.choice(list("abcd efgh"), 600))],
-        "same": ["a" * 60] * 60,
+        "same": ["a" * n for n in range(20, 80)],
     }
     for name, lines in texts.items():
         (place / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": line}) for line in lines))

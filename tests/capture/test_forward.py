@@ -149,6 +149,7 @@ def test_bos_is_inserted_where_the_tokenizer_does_and_is_no_position() -> None:
     first = windows.starts[:-1]
     assert (windows.tokens[first] == 0).all() and not windows.is_text[first].any()
     assert not windows.is_position[first].any() and windows.is_position[first + 1].all()
+    assert _windows(bos=True, include_first=True).is_position.all()
     assert (windows.byte_count == windows.lengths - 1).all()
     assert windows.lengths.max() == 24
     assert not (_windows(bos=True, add_bos=False).tokens == 0).any()

@@ -221,7 +221,9 @@ def test_the_rows_of_a_measurement() -> None:
         correction = of("moved")[0] - values[0] if one.estimator == "thinned-curve" else 0.0
         if one.quantity != "ceiling":
             close(one.correction_error or 0.0, correction, m)
-        close(one.interval, slow.interval(values[0], values[1:], correction), m)
+        halved, error = one.control_halved or 0.0, one.control_halved_error or 0.0
+        seen = halved if abs(halved) > 2 * error and one.estimator != "plugin" else 0.0
+        close(one.interval, slow.interval(values[0], values[1:], math.hypot(correction, seen)), m)
 
     own = {(side, k): asked(side, k, k) for side in ("input", "output") for k in (1, 2)}
     beta = {key: slow.beta_of(question, curves[0]) for key, question in own.items()}
@@ -251,6 +253,14 @@ def test_the_rows_of_a_measurement() -> None:
             one = row("complexity", estimator, order=1)
             close(getattr(one, f"control_{control}"), values[0], m)
             close(getattr(one, f"control_{control}_error"), slow.standard_error(values[1:]), m)
+    halves = [np.where(block[document] % 2 == half, labels, -1) for half in (0, 1)]
+    parts = [slow.Question(rows[0], part, document, block, least=0) for part in halves]
+    first, last = (three(part, slow.beta_of(part, curves[0])) for part in parts)
+    for estimator in ("plugin", "null-curve", "thinned-curve"):
+        one = row("complexity", estimator, order=1)
+        drift = (first[estimator] + last[estimator]) / 2 - value["input", 1][estimator]
+        close(one.control_halved, drift[0], m)
+        close(one.control_halved_error, slow.standard_error(drift[1:]), m)
     second = asked("input", 1, 1, s=1)
     for estimator, values in three(second, slow.beta_of(second, curves[1]), 1).items():
         if estimator == "moved":

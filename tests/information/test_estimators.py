@@ -60,6 +60,28 @@ def test_replicates_are_the_delete_one_block_estimates_where_labels_are_frequent
         assert replicates.std() == pytest.approx(np.std(deleted), rel=0.1), name
 
 
+@pytest.mark.parametrize("common", [0, 40])
+def test_labels_of_one_document_have_errors_under_uniform_weights(common: int) -> None:
+    """Their mean does not hang on what the document weighs: the error was 0 with no other labels, and too small."""
+    fixed = np.random.default_rng(5)
+    table = np.exp(2 * fixed.standard_normal((30, 12)))
+    table /= table.sum(1, keepdims=True)
+    of_common = fixed.dirichlet(np.full(30, 0.5), common)
+    plugin, errors = [], []
+    for seed in range(60):
+        r = np.random.default_rng(seed)
+        mixture = np.vstack((of_common, r.dirichlet(np.full(30, 0.5), 64)))  # a label of each document's own
+        documents = np.repeat(np.arange(64), 20 + 30 * (common > 0)).astype(np.int32)
+        labels = common + documents
+        others = np.arange(len(labels)) % 50 >= 20
+        labels[others] = r.integers(common, size=others.sum()) if common else labels[others]
+        row = (r.random(len(labels))[:, None] > np.cumsum(mixture[labels], 1)).sum(1).clip(0, 29)
+        found = estimate(table[row].astype(np.float16), labels, documents, "uniform")
+        plugin.append(found.plugin[0])
+        errors.append(standard_error_of(found.plugin[1:]))
+    assert np.mean(errors) == pytest.approx(np.std(plugin, ddof=1), rel=0.25)  # the spread is known to 9 %
+
+
 def test_shares_add_up_to_the_whole() -> None:
     """Without what labels in two blocks lend each other, withdrawn shares are all there is."""
     a, labels, document = Channel(k=80).draw(0, 50, 9)

@@ -1,4 +1,4 @@
-"""Reference points and the soft assignment: one definition on two backends, fixed by the seed alone."""
+"""Reference points and the soft assignment: one definition on two backends, fixed by seed, number and width."""
 
 import math
 
@@ -54,13 +54,21 @@ def test_entropy_is_differentiable_and_agrees_across_backends() -> None:
     assert soft_entropy(z, points).item() == pytest.approx(-(p * np.log(p)).sum() / math.log(9), rel=1e-12)
 
 
-def test_the_seed_alone_fixes_the_points() -> None:
+def test_seed_number_and_width_fix_the_points() -> None:
     a, b = ReferencePoints.make(32, seed=1), ReferencePoints.make(32, seed=1)
     assert a == b and a.hash == b.hash and hash(a) == hash(b)
     assert a != ReferencePoints.make(32, seed=2)
     np.testing.assert_allclose(np.linalg.norm(a.directions, axis=1), 1, rtol=1e-14)
     with pytest.raises(ValueError, match="read-only"):
         a.directions[0, 0] = 1
+
+
+def test_sets_of_another_number_or_width_share_nothing() -> None:
+    """Else what fewer points say, or points of a narrower model, would not be independent of what others say."""
+    sets = {(m, d): ReferencePoints.make(d, m, seed=1).directions for m, d in ((50, 64), (100, 64), (50, 32))}
+    few, many, narrow = sets.values()
+    assert np.abs(few @ many.T).max() < 0.9
+    assert np.abs((few[:, :32] / np.linalg.norm(few[:, :32], axis=1, keepdims=True)) @ narrow.T).max() < 0.9
 
 
 def test_the_points_are_not_what_a_model_seeded_alike_starts_from() -> None:

@@ -303,7 +303,9 @@ def test_settings_that_cannot_be_are_refused_before_the_model_is_loaded(tmp_path
 
 
 def test_too_few_usable_documents_are_found_after_the_first_stage(model: Model) -> None:
-    documents = ["tiny"] * 30 + [f"document {i} is long enough for a window of its own" for i in range(30)]
+    documents = [f"no {i}" for i in range(30)] + [
+        f"document {i} is long enough for a window of its own" for i in range(30)
+    ]
     with pytest.raises(TextError, match=r"order 1: \d+ documents were read, 40 are needed"):
         run.measure(model, documents, until_se=0.002, **SMALL)
 

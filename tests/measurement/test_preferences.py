@@ -228,6 +228,18 @@ def test_what_does_not_fit_the_context_is_left_out_or_cut_and_counted() -> None:
     assert cutter.decode(first).endswith("</>\n<assistant>rrrr") and len(first) == 36  # the prompt's last 32 tokens
 
 
+@pytest.mark.parametrize("bos", [False, True])
+def test_windows_of_pairs_are_paid_for_the_bytes_they_hold(bos: bool) -> None:
+    """Those of a prompt that was cut from the left were counted after an inserted BOS, and characters as wholes."""
+    rows = [{"question": "東京" * n, "chosen": "タワー" * 40, "rejected": "é🗼" * 9} for n in (2, 60)]
+    for context in (199, 200, 201):
+        windows = make_pair_windows(
+            read_pairs(rows), tokenizer(None, bos), context=context, chat_template="no", prompt_truncate=True
+        )
+        assert windows.provenance["pairs"]["prompts_truncated"] == 1 and windows.provenance["bos"] == [0] * bos
+        assert (windows.byte_count == windows.lengths - 1).all()  # a byte a token
+
+
 # ---------------------------------------------------------------------- controls
 
 
@@ -476,7 +488,7 @@ def test_without_a_template_conversations_are_written_plainly_and_that_is_said(t
 
 
 def test_windows_of_a_text_have_no_preference(model: Model) -> None:
-    windows = make_windows(read_text(["some text that is long enough"] * 2), model.tokenizer)
+    windows = make_windows(read_text(["some text that is long enough"]), model.tokenizer)
     with pytest.raises(LabelError, match="of a text, not of preference pairs"):
         PairRows.of(windows)
     with pytest.raises(SettingError, match="4 or more"):

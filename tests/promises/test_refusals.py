@@ -364,7 +364,7 @@ def test_a_survey_takes_only_several_times(tmp_path: Path) -> None:
 
 
 def documents(sizes: list[int]) -> Text:
-    return read_text(["x" * size for size in sizes])
+    return read_text([f"{i:x<{size}}" for i, size in enumerate(sizes)])
 
 
 def test_short_documents_are_read_until_the_budget_is_reached() -> None:

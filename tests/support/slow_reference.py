@@ -34,7 +34,7 @@ def generator(seed: int | Sequence[int]) -> np.random.Generator:
 
 
 def reference_points(m: int, d: int, seed: int) -> np.ndarray:
-    w = generator(seed).standard_normal((m, d))
+    w = generator([seed, m, d]).standard_normal((m, d))
     return w / np.sqrt((w**2).sum(1, keepdims=True))
 
 
@@ -199,12 +199,13 @@ class Question:
         documents: np.ndarray,
         block_of_document: np.ndarray | None,
         uniform: bool = False,
+        least: int = LEAST_DOCUMENTS,
     ) -> None:
         self.uniform = uniform
         self.sample = np.flatnonzero(labels >= 0)
         touched = np.unique(documents[self.sample])
         self.block = None
-        if block_of_document is not None and len(touched) >= LEAST_DOCUMENTS:
+        if block_of_document is not None and len(touched) >= least:
             self.block = block_of_document[documents]
         self.B = 0 if self.block is None else int(block_of_document.max()) + 1
         self.x, self.h, self.documents = rows, entropy(rows), documents
@@ -285,19 +286,24 @@ class Question:
         if L == 0:
             empty = np.full(1 + self.B, np.nan)
             return empty, empty, empty
-        u = np.repeat(np.mean([one.p for one in self.kept], axis=0)[None], 1 + self.B, axis=0)
-        h = np.full(1 + self.B, np.mean([one.h for one in self.kept]))
+        n = np.full(1 + self.B, float(L))
+        u = np.repeat(np.sum([one.p for one in self.kept], axis=0)[None], 1 + self.B, axis=0)
+        h = np.full(1 + self.B, np.sum([one.h for one in self.kept]))
         residual = {g: np.zeros(self.x.shape[1]) for one in self.labels if one.n >= 2 for g in one.of_document}
         for one in self.kept:
+            stays = one.kind != SOLO
             for b, r in one.of_block.items():
-                u[1 + b] -= (self.x[r].sum(0) - len(r) * one.p) / one.n / L
-                h[1 + b] -= (self.h[r].sum() - len(r) * one.h) / one.n / L
+                n[1 + b] -= not stays
+                u[1 + b] -= (self.x[r].sum(0) - stays * len(r) * one.p) / one.n
+                h[1 + b] -= (self.h[r].sum() - stays * len(r) * one.h) / one.n
             for g, r in one.of_document.items():
-                residual[g] += (self.x[r] - one.p).sum(0) / (L * one.n)
+                residual[g] += (self.x[r] - (one.p if stays else u[0] / L)).sum(0) / (L * one.n)
         G = len(residual)
         variance = G / (G - 1) * sum(v**2 for v in residual.values()) if G > 1 else 0 * u[0]
-        plain = entropy(u) - h
-        return plain, plain + half_variance_over(variance, u[0]), np.full(1 + self.B, float(L))
+        n = np.maximum(n, 1)
+        u /= n[:, None]
+        plain = entropy(u) - h / n
+        return plain, plain + half_variance_over(variance, u[0]), n
 
     # ------------------------------------------------------------ 8 and 10: what classes add up to
 
@@ -308,7 +314,10 @@ class Question:
             mass += 1 if self.uniform else one.n
             gap += one.G / one.n if self.uniform else one.G
             for b, share in one.share.items():
-                if self.uniform:
+                if self.uniform and one.kind == SOLO:
+                    mass[1 + b] -= 1
+                    gap[1 + b] -= share / one.n
+                elif self.uniform:
                     gap[1 + b] -= (share - one.n_in(b) * one.G / one.n) / one.n
                 else:
                     mass[1 + b] -= one.n_in(b)

@@ -41,6 +41,20 @@ def test_files_of_every_kind_hold_the_same_documents(tmp_path: Path) -> None:
     assert texts(tmp_path / "e.txt") == ["ein Dokument\nmit zwei Zeilen"]
 
 
+def test_a_document_that_occurs_again_is_read_once_and_counted(tmp_path: Path) -> None:
+    """Each copy was one more independent unit of the errors."""
+    rows = ["one", "two", "one", "  ", "two ", "one", "three"]
+    found = read_text(rows)
+    assert [d.name for d in found.documents] == ["document:1", "document:2", "document:5", "document:7"]
+    assert found.provenance["copies"] == 2 and found.provenance["documents"] == 4 and found.provenance["empty"] == 1
+    assert read_text(["one", "two", "two ", "three"]).provenance["copies"] == 0
+    for name, text in (("a", "one"), ("b", "two"), ("c", "one")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert [d.name for d in read_text(tmp_path).documents] == ["a.txt", "b.txt"]
+    stream = (row for row in ["one"] * 100 + ["two"] * 100 + ["three"])  # a limit is of documents that differ
+    assert [d.text for d in read_text(stream, limit=2).documents] == ["one", "two"] and next(stream) == "two"
+
+
 def test_a_folder_is_read_in_order_and_pictures_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("second")
     (tmp_path / "a.txt").write_text("first")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import transformers as t
 from tiny import byte_tokenizer, tiny_model
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 import infoplane
 from infoplane.analysis.scores.score_files import read_scores
 from infoplane.errors import ScoreError, TextError
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text
-from infoplane.text.token_bytes import bytes_by_decoding
+from infoplane.text.token_bytes import bytes_by_decoding, bytes_by_offsets
 
 TEXTS = [
     "Zwölf Boxkämpfer – 東京タワー 🗼 العربية é\u0301 over  it all\n again" * 2,
@@ -34,6 +34,17 @@ def byte_fallback() -> Any:
     return t.PreTrainedTokenizerFast(tokenizer_object=backend)
 
 
+def merged_bytes(*merges: tuple[str, str]) -> Any:
+    """Bytes, some of which are merged: tokens that hold a part of a character, and what stands before it or after."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: i for i, piece in enumerate([*alphabet, *(a + b for a, b in merges)])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.post_processor = processors.ByteLevel(trim_offsets=True)  # as most have it: offsets leave spaces out
+    backend.decoder = decoders.ByteLevel()
+    return t.PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
 class Slow:
     """A tokenizer without offsets around another one."""
 
@@ -44,6 +55,9 @@ class Slow:
     def __call__(self, text: str, **more: Any) -> Any:
         more.pop("return_offsets_mapping", None)
         return self.inner(text.lower() if self.changed else text, **more)
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> Any:
+        return self.inner.convert_ids_to_tokens(ids)
 
     def decode(self, ids: list[int], **more: Any) -> str:
         return str(self.inner.decode(ids, **more)).strip() or self.inner.decode(ids, **more)  # as SentencePiece does
@@ -63,9 +77,46 @@ def test_bytes_of_windows_are_those_of_the_text(make: Any) -> None:
     first = [len(read.encode()) for read in TEXTS]
     # the first token of a window has nothing before it, and is not paid for: one byte, or the space put before a text
     assert abs(int(windows.byte_count.sum()) - sum(first)) <= 2 * len(TEXTS)
-    cut = make_windows(read_text(TEXTS), tokenizer, tokens=4000, context=16)
-    lost = len(cut) * 5  # of each window's first token, and of a character that a cut divides
-    assert sum(first) - lost <= int(cut.byte_count.sum()) <= sum(first)
+
+
+def bytes_of(token: str) -> int:
+    """Bytes of a token as its vocabulary writes it, in the vocabularies of these tests."""
+    return 1 if token.startswith("<0x") else len(token)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        t.ByT5Tokenizer,
+        byte_fallback,
+        byte_tokenizer,
+        lambda: byte_tokenizer(bos=True),
+        lambda: Slow(byte_tokenizer()),
+        lambda: merged_bytes(("æ", "Ŀ"), ("Ġ", "æ"), ("Ħ", "×")),
+        lambda: Slow(merged_bytes(("æ", "Ŀ"), ("Ġ", "æ"))),
+    ],
+)
+def test_a_window_cut_inside_a_character_is_paid_for_the_bytes_it_holds(make: Any) -> None:
+    """The whole character went to its first token, or with slow tokenizers to its last."""
+    tokenizer, text = make(), "東京タワー 東タ é東 " * 20
+    for context in (5, 7, 16):
+        w = make_windows(read_text([text]), tokenizer, tokens=4000, context=context, min_window=4)
+        paid = w.is_text.copy()
+        paid[w.starts[:-1]] = False
+        pieces = tokenizer.convert_ids_to_tokens(w.tokens.tolist())
+        size = np.where(paid, [bytes_of(piece) for piece in pieces], 0)
+        assert w.byte_count.tolist() == np.add.reduceat(size, w.starts[:-1]).tolist()
+        if w.text is not None:  # of which labels are made: whole characters, whatever is cut
+            assert w.text.tobytes().decode() and w.ends[-1] == len(w.text)
+
+
+def test_a_character_that_its_tokens_do_not_spell_goes_to_the_first_of_them() -> None:
+    changing = byte_tokenizer()
+    changing.backend_tokenizer.normalizer = normalizers.Replace("タ", "東")
+    ids = np.array(changing("aタb")["input_ids"])
+    offsets = np.array([(0, 1), (1, 2), (1, 2), (1, 2), (2, 3)])
+    assert bytes_by_offsets("aタb", ids, offsets, changing).tolist() == [0, 1, 4, 4, 4, 5]
+    assert bytes_by_offsets("a東b", ids, offsets, changing).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_bytes_are_withheld_where_tokens_do_not_decode_to_the_text(tmp_path: Path) -> None:
@@ -140,6 +191,19 @@ def test_files_of_a_folder_that_are_left_out_are_said(tmp_path: Path) -> None:
         "2 files of the folder are no text and were left out: more.jsonl.zst (unpack them, or pack them as .gz, to "
         "have them read)"
     ]
+
+
+def test_copies_of_documents_are_said() -> None:
+    texts = [f"document {i} has a few words, and a few more of them" for i in range(45)]
+    asked: dict[str, Any] = {"tokenizer": byte_tokenizer(), "tokens": 3000, "context": 64, "orders": (1,), "m": 16}
+    model = tiny_model()
+    alone, found = (infoplane.measure(model, documents, **asked) for documents in (texts, [*texts, *texts, texts[0]]))
+    said = [warning for warning in found.provenance["warnings"] if warning not in alone.provenance["warnings"]]
+    assert said == [
+        "copies of documents, letter by letter, were left out (46): a model has the same states on them, so they would "
+        "only make errors too small"
+    ]
+    assert list(found) == list(alone) and found.get("complexity", order=1).standard_error is not None
 
 
 # ---------------------------------------------------------------------- scores

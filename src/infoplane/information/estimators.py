@@ -1,4 +1,4 @@
-r"""The information between a label X and the code Z', with its delete-one-block values.
+r"""The information between a label X and the code Z', with its replicates over blocks of documents.
 
 With n_x occurrences of label x, p_x their mean assignment and h_x their mean entropy, and the ceiling
 `C = H(Z') - mean_i H(a_i)`, every estimate here has one form:
@@ -26,7 +26,8 @@ n = 1..4, where most wide n-grams are.
 (see `infoplane.information.thinning`): `E` in place of `delta(b)`, in every class.
 
 `uniform` weights give each label of at least `MIN_COUNT` occurrences the weight 1/L in place of n_x / N, in H(Z') and
-the ceiling too; the bias of that H(Z') follows from the variance of the weighted mean over documents.
+the ceiling too; the bias of that H(Z') follows from the variance of the weighted mean over documents. Replicates hold
+the weights, but for labels of one document, which go with it (see `infoplane.information.uniform_mean`).
 
 Replicates withdraw each block's share of n_x (H(p_x) - h_x) from its label's class, and its rows from the class's
 mass; classes, n* and the curve are held (see `infoplane.uncertainty.document_jackknife`, where the shares of labels in
@@ -46,7 +47,7 @@ from infoplane.information.label_groups import Grouping
 from infoplane.information.label_sums import LabelSums, Summing
 from infoplane.information.marginal_entropy import Marginal, NullCurve, entropy_bias, solve_excess
 from infoplane.information.thinning import Shape, Thinning, fit_shape
-from infoplane.information.uniform_mean import MIN_COUNT
+from infoplane.information.uniform_mean import MIN_COUNT, counted_labels, of_one_document
 from infoplane.uncertainty import partner_weight
 
 PLUGIN, NULL_CURVE, THINNED = "plugin", "null-curve", "thinned-curve"
@@ -145,13 +146,17 @@ class Tally:
         kind = np.clip(np.searchsorted(_EDGES, n, side="right") - 1, 0, _CLASSES - 1)
         kind = np.where(g.label_documents >= 2, kind, _SOLO)
         self.kind = np.where(n >= MIN_COUNT, kind, _LEFT_OUT) if self.uniform else kind
-        self.labels = int(np.count_nonzero(self.kind != _LEFT_OUT))
+        self.labels = counted_labels(g)
+        # of a label's weight, where a block of it is withdrawn
+        self.kept = np.where(of_one_document(g), 0.0, 1.0)[g.pair_label] if self.uniform else np.ones(1)
         weights = np.ones_like(n) if self.uniform else n
         each = 1 / n if self.uniform else np.ones_like(n)
         self.even = self._of_labels(each)
         self.clustered = self._of_labels(each * g.label_square / n)
         self.mass = np.repeat(self._of_labels(weights)[:, None], 1 + g.blocks, axis=1)
-        if not self.uniform:
+        if self.uniform:
+            self.mass[_SOLO] += self.labels - self.labels[0]
+        else:
             self.mass[_SOLO, 0] += len(g.single_block)
             self.mass[:, 1:] = self.mass[:, :1]
             if g.blocks:
@@ -204,8 +209,8 @@ class Tally:
         if not len(sums.share):
             return total
         share = self.shares(sums.share)
-        if self.uniform:  # the label keeps its weight and loses only what its mean is made of
-            share = (share - g.pair_n * gap[g.pair_label]) / n[g.pair_label]
+        if self.uniform:  # a label that keeps its weight loses only what its mean is made of
+            share = (share - self.kept * g.pair_n * gap[g.pair_label]) / n[g.pair_label]
         return np.hstack((total, total - self._of_pairs(share)))
 
     def row_entropy(self, sums: LabelSums) -> Floats:
@@ -214,9 +219,9 @@ class Tally:
         mean = sums.row_entropy / g.label_n
         total = self._of_labels(mean).sum(keepdims=True)
         if len(sums.share):
-            moved = (g.pair_n * mean[g.pair_label] - sums.pair_entropy) / g.label_n[g.pair_label]
+            moved = (self.kept * g.pair_n * mean[g.pair_label] - sums.pair_entropy) / g.label_n[g.pair_label]
             total = np.concatenate((total, total + self._of_pairs(moved).sum(0)))
-        mean_entropy: Floats = total / self.labels
+        mean_entropy: Floats = total / np.maximum(self.labels[: len(total)], 1)
         return mean_entropy
 
 
@@ -248,7 +253,7 @@ class _Terms:
     def __init__(self, tally: Tally, sums: LabelSums, marginal: Marginal, shape: Shape | None) -> None:
         self.tally, self.rho, self.shape = tally, sums.rho, shape
         self.d = self.log_n = np.zeros((0, 1))
-        self.possible = tally.labels > 0 or not tally.uniform
+        self.possible = tally.labels[0] > 0 or not tally.uniform
         if not self.possible:
             return
         self.ceiling, self.total = marginal.ceiling, marginal.n
@@ -256,7 +261,7 @@ class _Terms:
         if tally.uniform:
             assert sums.uniform is not None
             u = sums.uniform
-            self.total = np.full(len(u.mean), float(tally.labels))
+            self.total = np.maximum(tally.labels[: len(u.mean)], 1)
             self.ceiling = -negative_entropy(u.mean) - tally.row_entropy(sums)
             self.ceiling_corrected = self.ceiling + entropy_bias(u.variance, u.mean[0])
         self.gap = tally.gaps(sums)

@@ -1,8 +1,9 @@
 """Reference points: m directions on the unit sphere and the temperature that goes with them.
 
 The directions are rows of standard normals divided by their norms, which is the uniform distribution on the sphere.
-They come from NumPy's PCG64 on the CPU in float64, from `(seed, m, d)` alone, and are only then moved and cast: one
-seed gives one set of points on every device and backend. Of one seed and d, fewer points are the first of more.
+They come from NumPy's PCG64 on the CPU in float64, from `(seed, m, d)` alone, and are only then moved and cast: these
+three give one set of points on every device and backend. All three seed the generator, so sets that differ in any of
+them are independent: points of one seed would else be the first of more.
 PyTorch's generator is not used, because a model initialised after `torch.manual_seed(0)` draws the same numbers first.
 """
 
@@ -50,7 +51,7 @@ class ReferencePoints:
         """
         seed = check_whole("seed", seed, 0)
         eps = temperature(m, d, calibration)
-        normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((m, d))
+        normal = np.random.Generator(np.random.PCG64([seed, m, d])).standard_normal((m, d))
         return cls(d, m, seed, calibration, eps, _frozen(normal))
 
     @classmethod

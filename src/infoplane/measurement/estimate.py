@@ -96,8 +96,8 @@ class Estimate:
             and `matched` (see `infoplane.measurement.preference_information`).
         repeated_mass: share of those positions whose label occurs more than once.
         warning: why the value should not be trusted, where it should not.
-        replicates: B values, each with the share of one block of documents withdrawn (see
-            `infoplane.uncertainty.document_jackknife`); empty where there are too few documents.
+        replicates: B values, each with the share of one block of documents withdrawn; empty where there are too few
+            documents.
     """
 
     quantity: str

@@ -42,7 +42,7 @@ class Record:
         answers: of all its layers.
         questions: what was asked of it.
         repeated: of each question the share of positions whose label recurs.
-        blocks: of documents, which the replicates leave out; None where there are too few documents.
+        blocks: of documents, whose shares the replicates withdraw; None where there are too few documents.
         estimators, weights, unit: of the rows, in their order.
     """
 

@@ -22,13 +22,18 @@ def few_documents(windows: Windows, documents: int) -> list[str]:
 
 
 def of_the_text(windows: Windows) -> list[str]:
-    """That a text ended before its budget, or that files of its folder were left out."""
+    """That a text ended before its budget, or that copies of documents, or files of its folder, were left out."""
     text, warnings = windows.source, list[str]()
     budget = text.get("bytes")
     if budget is not None and budget.get("ended"):
         warnings.append(f"the text ends after {budget['read']:,} bytes, of {budget['budget']:,} to be read")
     elif budget is None and (p := windows.provenance).get("ended"):
         warnings.append(f"the text ends after {p['tokens']:,} tokens, of {p['token_budget']:,} to be read")
+    if copies := text.get("copies"):
+        warnings.append(
+            f"copies of documents, letter by letter, were left out ({copies:,}): a model has the same states on them, "
+            "so they would only make errors too small"
+        )
     if skipped := text.get("skipped"):
         warnings.append(_skipped(skipped))
     return warnings

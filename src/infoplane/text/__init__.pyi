@@ -36,6 +36,7 @@ from .text_settings import MIN_WINDOW as MIN_WINDOW
 from .text_settings import TOKENS as TOKENS
 from .text_settings import ReadSettings as ReadSettings
 from .text_settings import WindowSettings as WindowSettings
+from .token_bytes import bytes_by_offsets as bytes_by_offsets
 from .tokenizer_protocol import Tokenizer as Tokenizer
 from .windows import Windows as Windows
 from .word_labels import TextLabels as TextLabels

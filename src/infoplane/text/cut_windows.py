@@ -18,7 +18,7 @@ import numpy.typing as npt
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.text.documents import Text
 from infoplane.text.text_settings import CONTEXT, MIN_WINDOW, TOKENS
-from infoplane.text.token_bytes import bytes_by_decoding, bytes_by_offsets
+from infoplane.text.token_bytes import bytes_by_decoding, bytes_by_offsets, whole_characters
 from infoplane.text.tokenizer_protocol import Tokenizer
 from infoplane.text.windows import Windows
 
@@ -50,7 +50,8 @@ def make_windows(
         add_bos: put the tokens that the tokenizer itself puts before a text at the head of every
             window; None does as the tokenizer does.
         include_special: special tokens that stand in the text are positions too.
-        include_first: the first token of a window is a position too, an inserted BOS included.
+        include_first: the first token of a window is a position too: the BOS where there is one, after which the
+            text's first token is a position in any case.
         min_window: shorter pieces are left out: their states have hardly any context.
 
     Raises:
@@ -185,15 +186,19 @@ def _encoded(
 def _text(
     pieces: list[tuple[int, int, int]], read: list[str], before: list[npt.NDArray[np.int64]], prefix: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The text of windows in bytes, and the bytes of it up to the end of each token."""
-    raw = {k: read[k].encode("utf-8", "surrogatepass") for k in {k for k, _, _ in pieces}}
+    """The text of windows in bytes, and the bytes of it up to the end of each token.
+
+    Characters are whole here, since labels of the text are made of them: one belongs to the token that begins it.
+    """
+    raw = {k: np.frombuffer(read[k].encode("utf-8", "surrogatepass"), np.uint8) for k in {k for k, _, _ in pieces}}
+    whole = {k: whole_characters(raw[k], before[k]) for k in raw}
     parts, ends, held = [], [], 0
     for k, a, b in pieces:
-        first, last = int(before[k][a]), int(before[k][b])
+        first, last = int(whole[k][a]), int(whole[k][b])
         parts.append(raw[k][first:last])
-        ends.append(held + np.concatenate((np.zeros(prefix, np.int64), before[k][a + 1 : b + 1] - first)))
+        ends.append(held + np.concatenate((np.zeros(prefix, np.int64), whole[k][a + 1 : b + 1] - first)))
         held += last - first
-    return np.frombuffer(b"".join(parts), np.uint8), np.concatenate(ends)
+    return np.concatenate(parts), np.concatenate(ends)
 
 
 def tokenizer_facts(tokenizer: Tokenizer) -> dict[str, str]:
@@ -251,15 +256,14 @@ def prefix_of(tokenizer: Tokenizer, add_bos: bool | None) -> npt.NDArray[np.int6
 
 
 def _encode(text: str, tokenizer: Tokenizer) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
-    """Token ids, and for every boundary between tokens the UTF-8 bytes before it, where they are known: (n,), (n + "
-    "1,)."""
+    """Token ids (n,), and for every boundary of tokens the UTF-8 bytes before it (n + 1,), where they are known."""
     fast = bool(getattr(tokenizer, "is_fast", False))
     out = tokenizer(
         text, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=fast, verbose=False
     )
-    ids = np.array(out["input_ids"], dtype=np.int64)
     if fast:
-        return ids, bytes_by_offsets(text, np.array([end for _, end in out["offset_mapping"]], dtype=np.int64))
+        return _located(text, out["input_ids"], out["offset_mapping"], tokenizer)
+    ids = np.array(out["input_ids"], dtype=np.int64)
     return ids, bytes_by_decoding(text, ids, tokenizer)
 
 
@@ -271,9 +275,16 @@ def _encode_many(
         texts, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=True, verbose=False
     )
     return [
-        (np.array(ids, dtype=np.int64), bytes_by_offsets(text, np.array([b for _, b in offsets], dtype=np.int64)))
+        _located(text, ids, offsets, tokenizer)
         for text, ids, offsets in zip(texts, out["input_ids"], out["offset_mapping"], strict=True)
     ]
+
+
+def _located(
+    text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], tokenizer: Tokenizer
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    tokens = np.array(ids, dtype=np.int64)
+    return tokens, bytes_by_offsets(text, tokens, np.array(offsets, dtype=np.int64).reshape(-1, 2), tokenizer)
 
 
 def water_level(sizes: npt.NDArray[np.int64], tokens: int, min_window: int) -> npt.NDArray[np.int64]:

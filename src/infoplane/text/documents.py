@@ -2,7 +2,9 @@
 
 A document is the unit of every error bar, so what counts as one is fixed here: a plain text file is one document,
 a row of a table (JSONL, JSON, CSV, Parquet, a dataset) is one document. Names are relative to the source, so that the
-same text in another place is the same text. Empty documents say nothing and are left out, but counted.
+same text in another place is the same text. Empty documents say nothing and are left out, but counted. So are copies,
+letter by letter, of a document that was read: a model has the same states on them, so they would only make errors too
+small. Those that are too short for a window would not be read anyway, and longer ones seldom come about by chance.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ class Text:
     Attributes:
         documents: the documents that hold more than white space.
         provenance: where they come from, JSON values only: `source`, `kind`, `column`, `split`, `config`,
-            `revision`, `choice` (which documents were taken), `limit`, `documents` and `empty` (their numbers),
-            `skipped` (files of a folder that are not text) and `sha256` over names and texts.
+            `revision`, `choice` (which documents were taken), `limit`, `documents` (their number), `empty` and
+            `copies` (left out), `skipped` (files of a folder that are not text) and `sha256` over names and texts.
     """
 
     documents: tuple[Document, ...]
@@ -81,7 +83,8 @@ def read_text(
             raw_content, body.
         split, config, revision: which part of a dataset, and which version.
         streaming: read a dataset as a stream instead of downloading it first.
-        limit: documents to take: the first of a file, folder or iterable, a choice by `seed` from a dataset.
+        limit: documents to take, copies not counted: the first of a file, folder or iterable, a choice by `seed` from a
+            dataset.
             From a hub dataset that is streamed, 10,000 unless said otherwise.
         seed: which documents of a dataset, when there is a limit.
         stdin: what `-` reads, the standard input by default.
@@ -154,10 +157,14 @@ def _gather(pairs: Pairs, record: SourceRecord) -> Text:
     """Take documents until the limit is reached; the rest of a long source is never read."""
     documents: list[Document] = []
     digest = hashlib.sha256()
-    empty, held, may = 0, 0, most_bytes()
+    seen = set[str]()  # holds no text of its own: the documents do
+    empty, copies, held, may = 0, 0, 0, most_bytes()
     for name, text in pairs:
         if not text.strip():
             empty += 1
+            continue
+        if text in seen:
+            copies += 1
             continue
         try:
             encoded = text.encode()
@@ -176,13 +183,14 @@ def _gather(pairs: Pairs, record: SourceRecord) -> Text:
             )
         _absorb(digest, name, encoded)
         documents.append(Document(name, text))
+        seen.add(text)
         if len(documents) == record["limit"]:
             break
     if not documents:
         what = "its one document is" if empty == 1 else f"its {empty} documents are"
         why = f"{what} empty, or white space only" if empty else "it is empty"
         raise TextError(f"no text in {record['source']}: {why}; give at least one document")
-    record |= {"documents": len(documents), "empty": empty, "sha256": digest.hexdigest()}
+    record |= {"documents": len(documents), "empty": empty, "copies": copies, "sha256": digest.hexdigest()}
     return Text(tuple(documents), record)
 
 

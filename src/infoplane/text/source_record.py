@@ -18,8 +18,8 @@ class SourceRecord(TypedDict, total=False):
     """A source, as it was named and as it turned out to be.
 
     `kind` is the kind of source, `choice` which documents were taken, `skipped` the files of a folder that are not
-    text, `documents`, `empty`, `pairs`, `standard` and `identical` are counts, `sha256` the hash of what was kept.
-    `bytes` is there where the text was cut to a budget of them.
+    text, `documents`, `empty`, `copies`, `pairs`, `standard` and `identical` are counts, `sha256` the hash of what was
+    kept. `bytes` is there where the text was cut to a budget of them.
     """
 
     source: str
@@ -33,6 +33,7 @@ class SourceRecord(TypedDict, total=False):
     skipped: list[str]
     documents: int
     empty: int
+    copies: int
     pairs: int
     standard: int
     identical: int

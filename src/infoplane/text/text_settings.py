@@ -60,7 +60,11 @@ class WindowSettings(Settings):
     )
     include_special: bool = setting(False, flag(), "Measure special tokens of the text too.", group=GROUP)
     include_first: bool = setting(
-        False, flag(), "Measure the first token of a window too.", group=GROUP, with_pairs=False
+        False,
+        flag(),
+        "Measure the first token of a window too: the BOS, where there is one.",
+        group=GROUP,
+        with_pairs=False,
     )
     min_window: int = setting(
         MIN_WINDOW, whole(1), "Shorter pieces of a text are left out.", group=GROUP, with_pairs=False

@@ -29,10 +29,11 @@ class Windows:
         starts: (W + 1,) int64; window w is `tokens[starts[w]:starts[w + 1]]`.
         document: (W,) int32, the document each window comes from, an index into `documents`.
         is_text: (T,) bool, False where a BOS was inserted that the text does not hold.
-        is_position: (T,) bool, True where the hidden state is measured. BOS, the first position of
-            a window (an attention sink) and special tokens are not, unless asked for.
+        is_position: (T,) bool, True where the hidden state is measured. An inserted BOS, special tokens, and the
+            first token of a window that has no BOS before it (an attention sink) are not, unless asked for.
         byte_count: (W,) int64, UTF-8 bytes of the tokens of the window that have a predecessor in
-            it: the bytes that the next-token loss of the window is paid for; 0 where they are not known.
+            it: the bytes that the next-token loss of the window is paid for, of a character that the window divides
+            those it holds (see `infoplane.text.token_bytes`); 0 where they are not known.
         documents: names of the documents, in the order of the text.
         provenance: what decided the windows (source, text hash, tokenizer, context, budget, seed).
         text: (B,) uint8, the UTF-8 text of all windows one after the other; None where the tokenizer does not tell

@@ -63,14 +63,16 @@ def test_a_budget_of_bytes_is_spread_over_documents_and_cuts_no_character(seed: 
 
 
 def test_a_small_budget_takes_fewer_documents_by_seed_and_a_large_one_all() -> None:
-    documents = [Document(f"d{i}", "é" * 1_000) for i in range(50)]
+    documents = [Document(f"d{i}", "é" * (1_000 + i)) for i in range(50)]
     text = read_text(documents)
     few = limit_bytes(text, 10 * MIN_BYTES)
     assert len(few) == 10 and {len(d.text.encode()) for d in few.documents} == {MIN_BYTES}
     assert [d.name for d in few.documents] != [d.name for d in limit_bytes(text, 10 * MIN_BYTES, seed=1).documents]
     assert few == limit_bytes(text, 10 * MIN_BYTES)
     assert limit_bytes(text, 10**9).documents == text.documents
-    short = read_text(["é"] * 1_000)  # each is less than is worth reading of a long one, and all are read
+    short = read_text(
+        [chr(0x100 + i) for i in range(1_000)]
+    )  # each is less than is worth reading of a long one, and all are read
     assert limit_bytes(short, 2_000).documents == short.documents
     for wrong in (0, MIN_BYTES - 1, 2_000.0, True):
         with pytest.raises(SettingError, match=r"bytes = .*: expected a whole number, 256 or more"):

@@ -86,7 +86,7 @@ def test_phase_and_stall_follow_the_complexity() -> None:
     full = rows.detach().clone()
     monitor = Monitor(model, byte_tokenizer(), **SMALL)
     phases = []
-    for i, part in enumerate([0.01, 0.05, 0.3, 1, 1, 1, 1, 0.3, 0.05]):
+    for i, part in enumerate([0.01, 0.03, 0.1, 1, 1, 1, 1, 0.1, 0.03]):
         with torch.no_grad():
             rows.copy_(part * full + (1 - part) * full.mean(0))
         phases.append(monitor.probe(2**i)["infoplane/model/phase"])

@@ -35,7 +35,7 @@ class TraceKeywords(TypedDict, total=False):
     include_special: bool
     """Measure special tokens of the text too."""
     include_first: bool
-    """Measure the first token of a window too."""
+    """Measure the first token of a window too: the BOS, where there is one."""
     min_window: int
     """Shorter pieces of a text are left out."""
     chat_template: str

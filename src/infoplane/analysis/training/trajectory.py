@@ -1,7 +1,8 @@
 r"""Trajectories: the measurements of one training run, checkpoint by checkpoint.
 
 All checkpoints are measured on the same windows with the same reference points, so their differences are paired:
-with `r_tb` the replicate of checkpoint t without block b (see `infoplane.uncertainty.document_jackknife`),
+with `r_tb` the value of checkpoint t with the share of block b withdrawn (see
+`infoplane.uncertainty.document_jackknife`),
 
     SE(v_s - v_t)^2 = (B - 1) / B * sum_b (r_sb - r_tb - mean)^2,
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import SettingError, TextError, check_whole
-from infoplane.text import CONTEXT, MIN_DEPTH, TOKENS, Tokenizer, Windows, prefix_of, tokenizer_facts
+from infoplane.text import CONTEXT, MIN_DEPTH, TOKENS, Tokenizer, Windows, bytes_by_offsets, prefix_of, tokenizer_facts
 from infoplane.text.pairs.chat_templates import PLAIN, Format, Written, formats, write
 from infoplane.text.pairs.preference_pairs import Pair, Pairs
 
@@ -181,18 +181,18 @@ def _level(sizes: npt.NDArray[np.int64], tokens: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """One window in the making: ids, which of them are positions, and the UTF-8 bytes up to the end of each."""
+    """One window in the making: ids, which of them are positions, and the UTF-8 bytes of each, 0 of an inserted BOS."""
 
     ids: npt.NDArray[np.int64]
     positions: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
     inserted: int
 
     def to(self, level: int) -> _Answer:
         """Up to the answer's first `level` positions."""
         positions = self.positions[:level]
         last = int(positions[-1]) + 1
-        return _Answer(self.ids[:last], positions, self.ends[:last], self.inserted)
+        return _Answer(self.ids[:last], positions, self.sizes[:last], self.inserted)
 
     def within(self, context: int) -> _Answer:
         """Up to `context` tokens."""
@@ -202,11 +202,11 @@ class _Answer:
     def shortened(self, tokens: int) -> _Answer:
         """Without the first tokens after an inserted BOS."""
         keep = np.r_[0 : self.inserted, self.inserted + tokens : len(self.ids)]
-        return _Answer(self.ids[keep], self.positions - tokens, self.ends[keep], self.inserted)
+        return _Answer(self.ids[keep], self.positions - tokens, self.sizes[keep], self.inserted)
 
     def bytes_paid(self) -> int:
         """Bytes of the tokens that have one before them."""
-        return int(self.ends[-1] - (0 if self.inserted else self.ends[0]))
+        return int(self.sizes[1:].sum())
 
 
 class _Cut:
@@ -259,13 +259,11 @@ class _Cut:
             inside |= (offsets[:, 0] >= first) & (offsets[:, 1] <= last) & (offsets[:, 1] > offsets[:, 0])
         inside &= ~np.isin(ids, self.special)
         positions = np.flatnonzero(inside) + len(prefix)
-        # the end of a token closes it: white space that no token covers is paid for by the next one
-        width = [len(c.encode()) for c in written.text]
-        ends = np.concatenate(([0], np.cumsum(width)))[np.maximum.accumulate(offsets[:, 1])]
+        sizes = np.diff(bytes_by_offsets(written.text, ids, offsets, self.tokenizer))
         return _Answer(
             np.concatenate((prefix, ids)),
             positions[positions > 0],  # the first token of a window is a sink
-            np.concatenate((np.zeros(len(prefix), np.int64), ends)),
+            np.concatenate((np.zeros(len(prefix), np.int64), sizes)),
             len(prefix),
         )
 
