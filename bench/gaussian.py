@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
-from channels import GAUSSIAN, GaussianChannel, estimate
+from channels import GAUSSIAN, HELD_OUT, GaussianChannel, estimate
 
 from infoplane.information.estimators import LESS_THINNED
 from infoplane.uncertainty.document_jackknife import error_and_interval
@@ -24,7 +24,7 @@ def main() -> None:
     print("bias, spread / mean standard error in nats, share of 95 % intervals that hold the truth\n")
     print("| channel | truth | plugin | null-curve | thinned-curve |")
     print("|---|---|---|---|---|")
-    for name, (shape, positions) in GAUSSIAN.items():
+    for name, (shape, positions) in (GAUSSIAN | HELD_OUT).items():
         if len(sys.argv) > 2 and not any(part in name for part in sys.argv[2:]):
             continue
         channel = GaussianChannel(**shape, draws=20_000 if shape.get("k", 300) * shape.get("d", 12) < 40_000 else 4_000)

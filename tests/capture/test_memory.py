@@ -191,8 +191,8 @@ def test_labels_that_go_along_with_others_get_the_sums_of_their_own(
 ) -> None:
     together = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
     went: list[int] = []
-    families = answers._families
-    monkeypatch.setattr(answers, "_families", lambda jobs: went.extend(map(len, families(jobs))) or families(jobs))
+    families = answers.families
+    monkeypatch.setattr(answers, "families", lambda jobs: went.extend(map(len, families(jobs))) or families(jobs))
     for name, value in (("assignments._NEAR", 0), ("assignments._GATHER", 2000), ("label_sums._PAIRS", 100)):
         monkeypatch.setattr(f"infoplane.information.{name}", value)
     far = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))

@@ -76,7 +76,7 @@ REPLACED = [
     (ask, "infoplane.information.label_sums._PAIRS"),
     (ask, "infoplane.information.label_groups.Grouping.among"),
     (ask, "infoplane.measurement.reduction.settings"),
-    (ask, "infoplane.measurement.reduction._families"),
+    (ask, "infoplane.measurement.reduction.families"),
     (measure, "infoplane.capture.forward_pass.assign_windows"),
     (measure, "infoplane.measurement.steps.capture_with"),
     (measure, "infoplane.measurement.measuring.Source"),

@@ -68,7 +68,7 @@ def test_a_parquet_that_holds_more_than_memory_is_read_by_limit_or_refused(categ
     assert bomb.stat().st_size < 1000
     few = "from infoplane.text.documents import read_text; import sys; print(len(read_text(sys.argv[1], limit=5)))"
     read = limited(few, bomb, gib=2)
-    assert read.stdout.strip() == "5", read.stderr
+    assert read.stdout.strip() == "1", read.stderr  # five were read, and are copies of one
     code = (
         "import infoplane.text.documents as t, sys; t.most_bytes = lambda: 200_000_000;"
         "from infoplane.cli import main; sys.argv = ['infoplane', 'measure', 'x/y', '--text', sys.argv[1]]; main()"

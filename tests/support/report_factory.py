@@ -79,6 +79,8 @@ def _layer(maker: _Maker, layer: str, depth: float, estimator: str) -> None:
             "control_permuted_error": 0.0007 + 0.0006 * k,
             "control_shifted": 1.4 * off + 0.0008 * float(maker.random.standard_normal()),
             "control_shifted_error": 0.0009 + 0.0007 * k,
+            "control_halved": 0.5 * off,
+            "control_halved_error": 0.001 + 0.0007 * k,
         }
         labelled = {**at, **controls, "repeated_mass": REPEATED[k], "warning": warning}
         maker.add("entropy", value=entropy / wobble**0.9, error=0.0008, **at)

@@ -350,7 +350,8 @@ class Question:
             n_star = 1 / min(max(inverse, 1e-12), 1 - 1e-9)
             u = curve.excess(D / C, n_star)
             if beta is not None:
-                u = u + u * (1 - u) * sum(of / (n_star + kappa) for of, kappa in zip(beta, KAPPAS, strict=True))
+                v = np.clip(u, -1, 2)
+                u = u + v * (1 - v) * sum(of / (n_star + kappa) for of, kappa in zip(beta, KAPPAS, strict=True))
             masses.append(M)
             excesses.append(C * u)
         total = sum(M * E for M, E in zip(masses, excesses, strict=True))

@@ -37,6 +37,7 @@ def show(measurement: Measurement) -> None:
         **({"SE, points": lambda row: row.reference_error} if any(r.reference_error is not None for r in rows) else {}),
         "permuted": lambda row: row.control_permuted,
         "shifted": lambda row: row.control_shifted,
+        "halved": lambda row: row.control_halved,
     }
     shown = Table(title=f"Whole model ({settings['unit']})", title_justify="left")
     for name in (*texts, *figures, ""):

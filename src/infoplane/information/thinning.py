@@ -53,6 +53,7 @@ _BETA, _DELTA = 10.0, 0.02  # how large they are expected to be: standard deviat
 _KAPPAS = np.array([2, 3, 4, 5, 6.5, 8, 10, 13, 16, 20, 25, 32, 40, 60, 90, 130, 200])
 _BANDS = np.array([48, 144, 432])  # independent rows of a label, where a new band begins
 _BAND_LABELS = 6
+_U = -1.0, 2.0  # a replicate whose ceiling is nearly 0 has any E0 / C, and the square of it
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Shape:
             n: independent rows, of the same shape as `e`, or (classes, 1).
         """
         beta = self.beta if self.beta.shape[1] == e.shape[1] else self.beta[:, :1]
-        better: Floats = e + e * (1 - e) * (beta[:, None] / (n + _KAPPAS[:, None, None])).sum(0)
+        u = np.clip(e, *_U)
+        better: Floats = e + u * (1 - u) * (beta[:, None] / (n + _KAPPAS[:, None, None])).sum(0)
         return better
 
 

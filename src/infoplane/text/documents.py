@@ -83,7 +83,7 @@ def read_text(
             raw_content, body.
         split, config, revision: which part of a dataset, and which version.
         streaming: read a dataset as a stream instead of downloading it first.
-        limit: documents to take, copies not counted: the first of a file, folder or iterable, a choice by `seed` from a
+        limit: documents to read, copies counted: the first of a file, folder or iterable, a choice by `seed` from a
             dataset.
             From a hub dataset that is streamed, 10,000 unless said otherwise.
         seed: which documents of a dataset, when there is a limit.
@@ -153,38 +153,41 @@ def refuse_parts(source: str, split: str, config: str | None, revision: str | No
             )
 
 
+def _encoded(name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise TextError(
+            f"{name}: character {error.start} is half of a surrogate pair, which no text holds: the document was "
+            "cut or wrongly decoded before it came here"
+        ) from None
+
+
 def _gather(pairs: Pairs, record: SourceRecord) -> Text:
     """Take documents until the limit is reached; the rest of a long source is never read."""
     documents: list[Document] = []
     digest = hashlib.sha256()
     seen = set[str]()  # holds no text of its own: the documents do
-    empty, copies, held, may = 0, 0, 0, most_bytes()
+    empty, copies, read, may = 0, 0, 0, most_bytes()
     for name, text in pairs:
         if not text.strip():
             empty += 1
             continue
-        if text in seen:
-            copies += 1
-            continue
-        try:
-            encoded = text.encode()
-        except UnicodeEncodeError as error:
+        read += sys.getsizeof(text)  # copies too: a small file may hold any number of them
+        if read > may:
             raise TextError(
-                f"{name}: character {error.start} is half of a surrogate pair, which no text holds: the document was "
-                "cut or wrongly decoded before it came here"
-            ) from None
-        held += sys.getsizeof(text)
-        if held > may:
-            raise TextError(
-                f"{record['source']} holds more than may be held: {spoken_size(held)} in {len(documents):,} documents "
-                f"so far, and {spoken_size(may)} is half of the memory that is free; take fewer with limit, or give "
-                "a part of it",
+                f"{record['source']} holds more than may be held: {spoken_size(read)} in {len(documents) + copies:,} "
+                f"documents so far, and {spoken_size(may)} is half of the memory that is free; take fewer with limit, "
+                "or give a part of it",
                 settings=("limit",),
             )
-        _absorb(digest, name, encoded)
-        documents.append(Document(name, text))
-        seen.add(text)
-        if len(documents) == record["limit"]:
+        if text in seen:
+            copies += 1
+        else:
+            _absorb(digest, name, _encoded(name, text))
+            documents.append(Document(name, text))
+            seen.add(text)
+        if len(documents) + copies == record["limit"]:
             break
     if not documents:
         what = "its one document is" if empty == 1 else f"its {empty} documents are"

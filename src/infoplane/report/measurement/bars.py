@@ -18,9 +18,9 @@ from infoplane.report.parts import Datum, theme, words
 
 WIDTH = 720
 SIDES = {"input": "about what was read (input side)", "output": "about what comes next (output side)"}
-KINDS = ("estimate", "labels permuted", "labels of another document")
-KIND_COLOURS = ("#0072b2", "#e69f00", "#d55e00")
-KIND_SHAPES = ("circle", "triangle-up", "square")
+KINDS = ("estimate", "labels permuted", "labels of another document", "halves of the documents, less all")
+KIND_COLOURS = ("#0072b2", "#e69f00", "#d55e00", "#009e73")
+KIND_SHAPES = ("circle", "triangle-up", "square", "diamond")
 
 
 # ---------------------------------------------------------------------- shares
@@ -133,7 +133,7 @@ def _controls(view: View, quantity: str) -> ChartType | None:
     )
     x = alt.X("order:N", title="order", axis=alt.Axis(labelAngle=0))
     offset = alt.XOffset("kind:N", sort=list(KINDS))
-    legend = alt.Legend(orient="top", direction="horizontal", symbolOpacity=1)
+    legend = alt.Legend(orient="top", direction="horizontal", columns=2, symbolOpacity=1)
     colours = alt.Scale(domain=list(KINDS), range=list(KIND_COLOURS))
     shapes = alt.Scale(domain=list(KINDS), range=list(KIND_SHAPES))
     colour = alt.Color("kind:N", title="", scale=colours, legend=legend)
@@ -170,6 +170,7 @@ def _triple(row: Estimate, order: int, layer: str) -> list[Control]:
     for kind, value, error in (
         (KINDS[1], row.control_permuted, row.control_permuted_error),
         (KINDS[2], row.control_shifted, row.control_shifted_error),
+        (KINDS[3], row.control_halved, row.control_halved_error),
     ):
         if value is not None:
             triples.append((kind, value, value - 2 * (error or 0.0), value + 2 * (error or 0.0)))

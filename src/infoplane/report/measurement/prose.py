@@ -202,6 +202,7 @@ def control_verdicts(view: View) -> list[str]:
             for value, error in (
                 (row.control_permuted, row.control_permuted_error),
                 (row.control_shifted, row.control_shifted_error),
+                (row.control_halved, row.control_halved_error),
             ):
                 if value is None:
                     continue

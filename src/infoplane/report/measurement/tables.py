@@ -36,6 +36,7 @@ def _row_table(estimates: Sequence[Estimate], weighted: bool) -> str:
         "value": [words.plain(r) for r in estimates],
         "control: permuted": [words.control(r.control_permuted, r.control_permuted_error) for r in estimates],
         "control: shifted": [words.control(r.control_shifted, r.control_shifted_error) for r in estimates],
+        "control: halved": [words.control(r.control_halved, r.control_halved_error) for r in estimates],
         "repeated mass": [words.percent(r.repeated_mass) for r in estimates],
         "reference error": [words.control(r.reference_error, None) for r in estimates],
         "n": [words.MISSING if r.n is None else f"{r.n:,}" for r in estimates],
@@ -119,9 +120,10 @@ def _order_table(view: View, estimator: str | None, weight: str | None, order: i
             row = find(quantity, layer, k)
             cells.append(words.control(row.control_permuted, row.control_permuted_error) if row else words.MISSING)
             cells.append(words.control(row.control_shifted, row.control_shifted_error) if row else words.MISSING)
+            cells.append(words.control(row.control_halved, row.control_halved_error) if row else words.MISSING)
         rows.append([layer, *cells])
     header = ["layer", *(title for title, _, _ in columns)]
-    header += [f"{title}, {kind}" for title, _, _ in controlled for kind in ("permuted", "shifted")]
+    header += [f"{title}, {kind}" for title, _, _ in controlled for kind in ("permuted", "shifted", "halved")]
     return _without_empty(header, rows)
 
 

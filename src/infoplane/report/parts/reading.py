@@ -60,13 +60,16 @@ READINGS = {
     ),
     "controls": Reading(
         "Controls: what can be trusted",
-        "Estimates by order beside the same estimates on permuted labels and on labels of another document.",
+        "Estimates by order beside their controls: permuted labels, labels of another document, and halves of the "
+        "documents.",
         "Beside each estimate stands the same computation on labels that tell nothing: permuted over "
-        "positions, and taken from another document. Both should lie on the zero line. Large marks are "
+        "positions, and taken from another document. The third control is the mean of the estimates from two halves "
+        "of the documents, less that from all. All three should lie on the zero line. Large marks are "
         "the whole model with twice the standard error (the estimate with its 95 % interval); small ticks "
         "are single blocks.",
         "Do not subtract a control from an estimate: the bias is not the same for labels that do mean "
-        "something. Where a control leaves zero, take differences of its size for noise.",
+        "something. Where a control leaves zero, take differences of its size for noise. Where halves do, the "
+        "estimate still falls or rises with more text: measure more.",
     ),
     "labels": Reading(
         "Information about other labels",
