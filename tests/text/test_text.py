@@ -51,7 +51,9 @@ def test_a_document_that_occurs_again_is_read_once_and_counted(tmp_path: Path) -
     for name, text in (("a", "one"), ("b", "two"), ("c", "one")):
         (tmp_path / f"{name}.txt").write_text(text)
     assert [d.name for d in read_text(tmp_path).documents] == ["a.txt", "b.txt"]
-    stream = (row for row in ["one"] * 100 + ["two"] * 100 + ["three"])  # a limit counts copies, so that it bounds what is read
+    stream = (
+        row for row in ["one"] * 100 + ["two"] * 100 + ["three"]
+    )  # a limit counts copies, so that it bounds what is read
     assert [d.text for d in read_text(stream, limit=150).documents] == ["one", "two"]
     assert sum(row == "two" for row in stream) == 50
 

@@ -15,6 +15,7 @@ from .measure_settings import refuse_with_pairs as refuse_with_pairs
 from .measure_settings import refuse_without_pairs as refuse_without_pairs
 from .measuring import measure as measure
 from .members import Member as Member
+from .members import refuse_other_estimators as refuse_other_estimators
 from .origin import Origin as Origin
 from .preference_information import QUANTITIES as QUANTITIES
 from .results import JSON_NAME as JSON_NAME

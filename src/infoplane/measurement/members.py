@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from infoplane.errors import ResultError
 from infoplane.measurement.results import Measurement
 
 
@@ -25,3 +27,25 @@ class Member:
     def parameters(self) -> int | None:
         """Number of parameters."""
         return self.measurement.origin.model.parameters
+
+
+def refuse_other_estimators(measurements: Mapping[str, Measurement]) -> None:
+    """Refuse measurements whose figures are by different estimators, by their resolved ids.
+
+    Args:
+        measurements: by the names that the message has.
+
+    Raises:
+        ResultError: the first estimator of two of them differs.
+    """
+    first = {
+        name: settings.estimators[0]
+        for name, measurement in measurements.items()
+        if (settings := measurement.origin.settings).estimators
+    }
+    if len(set(first.values())) > 1:
+        listed = ", ".join(f"{name} by {estimator}" for name, estimator in first.items())
+        raise ResultError(
+            f"the measurements are by different estimators, which do not compare ({listed}): measure again, or ask "
+            "their captures again, with one --estimator"
+        )

@@ -265,3 +265,19 @@ def test_models_of_three_tokenizers_and_widths_compare_by_the_defaults_of_a_surv
         assert row["standard_error"] > 0 and row["reference_error"] == "counted" and row["low"] < row["high"]
     page = (out / "report.html").read_text("utf-8")
     assert "word:1" in page and list((out / "figures").glob("*.svg"))
+
+
+def test_figures_of_different_estimators_are_not_compared() -> None:
+    from infoplane.analysis.forecasting import join
+
+    place = Path(__file__).parents[2] / "promises/golden"
+    old, new = (
+        infoplane.measure_capture(infoplane.open_capture(place / name), orders=(1,), estimators=(estimator, "plugin"))
+        for name, estimator in (("capture-8", "null-curve"), ("capture-64", "corrected"))
+    )
+    said = r"by different estimators, which do not compare \(a by null-curve, b by thinned-curve\)"
+    with pytest.raises(ResultError, match=said):
+        compare([Member("a", None, old), Member("b", None, new)])
+    told = [{"model": "a"}, {"model": "b"}]
+    with pytest.raises(ResultError, match=said):
+        join([old, new], infoplane.Scores.of([]), told=told)

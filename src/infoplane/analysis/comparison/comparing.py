@@ -23,7 +23,7 @@ import polars as pl
 from infoplane.analysis.comparison.comparison import _DIFFERENCE, _MEMBER, _VALUE, Comparison
 from infoplane.analysis.comparison.fairness import fair, positions_of
 from infoplane.errors import ResultError
-from infoplane.measurement import Estimate, Measurement, Member
+from infoplane.measurement import Estimate, Measurement, Member, refuse_other_estimators
 from infoplane.storage import Json
 from infoplane.uncertainty import interval_of, standard_error_of
 
@@ -40,8 +40,8 @@ def compare(members: Sequence[Member]) -> Comparison:
         members: two or more; differences are from the first.
 
     Raises:
-        ResultError: fewer than two, two of one name, a difference instead of a measurement, another unit, or no
-            quantity that all of them have.
+        ResultError: fewer than two, two of one name, a difference instead of a measurement, another unit or
+            estimator, or no quantity that all of them have.
     """
     _check(members)
     rows = {m.name: _rows(m.measurement) for m in members}
@@ -85,6 +85,7 @@ def _check(members: Sequence[Member]) -> None:
     if len(set(units.values())) > 1:
         listed = ", ".join(f"{name} in {unit}" for name, unit in units.items())
         raise ResultError(f"the measurements are in different units ({listed}): measure again with one --unit")
+    refuse_other_estimators({m.name: m.measurement for m in members})
 
 
 def _rows(measurement: Measurement) -> dict[tuple[str, str | None, str | None], Estimate]:

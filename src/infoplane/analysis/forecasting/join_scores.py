@@ -18,7 +18,7 @@ import polars as pl
 
 from infoplane.analysis.scores import Measured, Scores, Unmatched, family_of, match_models, model_facts
 from infoplane.errors import ScoreError
-from infoplane.measurement import Measurement, figures_by_column
+from infoplane.measurement import Measurement, figures_by_column, refuse_other_estimators
 
 FACTS = ("training_tokens_t", "flops_1e21")
 
@@ -49,12 +49,14 @@ def join(measurements: Sequence[Measurement], scores: Scores, *, told: Sequence[
 
     Raises:
         ScoreError: no model matched, or two measurements are of one model.
+        ResultError: measurements are by different estimators.
     """
     known = list(told) or [{}] * len(measurements)
     models = [_measured(m, t) for m, t in zip(measurements, known, strict=True)]
     names = [_spoken(m) for m in models]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ScoreError(f"{twice[0]} was measured twice: name one of its measurements")
+    refuse_other_estimators(dict(zip(names, measurements, strict=True)))
     matching = match_models(models, scores).refuse_none()
     published = model_facts()
     rows, notes = [], []
