@@ -32,7 +32,7 @@ def main() -> None:
     document = (np.arange(POSITIONS) // 40).astype(np.int32)
     blocks = [name for name in capture.layers if name.startswith("block.")]
     print("bias; spread / mean standard error in nats\n")
-    print("| layer | labels | width | truth, nats | plugin | corrected | thinned |")
+    print("| layer | labels | width | truth, nats | plugin | null-curve | thinned-curve |")
     print("|---|---|---|---|---|---|---|")
     for layer in ("embed", blocks[len(blocks) // 6], blocks[len(blocks) // 2], blocks[-1]):
         a = capture.read(layer).astype(np.float64)
