@@ -18,7 +18,7 @@ from infoplane.report.parts import Datum, theme, words
 
 WIDTH = 720
 SIDES = {"input": "about what was read (input side)", "output": "about what comes next (output side)"}
-KINDS = ("estimate", "labels permuted", "labels of another document", "halves of the documents, less all")
+KINDS = ("estimate", "labels permuted", "labels of another document", "halves, less all")
 KIND_COLOURS = ("#0072b2", "#e69f00", "#d55e00", "#009e73")
 KIND_SHAPES = ("circle", "triangle-up", "square", "diamond")
 

@@ -108,7 +108,7 @@ GLOSSARY = (
         "share",
         "what one more token of width adds, on one common set of positions; with the residual, the ceiling.",
     ),
-    ("controls", "the same estimate with labels that tell nothing; 0 is expected."),
+    ("controls", "the same estimate with labels that tell nothing, and of halves less all; 0 is expected."),
     (
         "repeated mass",
         "share of positions whose label occurs more than once. Low: little to estimate from.",
