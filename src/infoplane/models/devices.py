@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infoplane.errors import SettingError
+from infoplane.models.loader_errors import needed_package
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,9 @@ def find_device(device: str) -> torch.device:
 
     Raises:
         SettingError: there is no such device, or it holds no numbers.
+        ModelError: torch is not installed.
     """
+    needed_package("torch")
     import torch
 
     if device == "auto":
