@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from common import Setting, Table, asked, both, spearman
+from infoplane.information.estimators import ESTIMATORS
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.results import Measurement
@@ -104,8 +105,8 @@ def _hard(s: Sample, z: np.ndarray) -> np.ndarray:
 
 
 def _coded(a: np.ndarray, x: np.ndarray, document: np.ndarray) -> tuple[float, float]:
-    told = estimate(a.astype(np.float16), x, document)
-    return float(told.plugin[0]), float(told.null_curve[0])
+    told = estimate(a.astype(np.float16), x, document, thinned=True)
+    return float(told.plugin[0]), float(told.thinned[0])
 
 
 def layers(setting: Setting) -> list[Table]:
@@ -157,7 +158,8 @@ def _ask_columns(states: States, column: np.ndarray) -> Measurement:
 def _soft_values(kind: str, found: Measurement, layer: str) -> dict[str, float]:
     return {
         f"{kind} {name}": float(found.get("information", layer=layer, side="label:top", estimator=resolved).value)
-        for name, resolved in (("plugin", "plugin"), ("corrected", "null-curve"))
+        for name, resolved in ESTIMATORS.items()
+        if name != "null-curve"
     }
 
 

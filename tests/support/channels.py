@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from infoplane.information.assignments import Rows
-from infoplane.information.estimators import information
+from infoplane.information.estimators import LESS_THINNED, information
 from infoplane.information.label_groups import Grouping
 from infoplane.information.marginal_entropy import Marginal, NullCurve
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.text.ngram_labels import Labels
 from infoplane.uncertainty.document_blocks import assign_blocks
-from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
+from infoplane.uncertainty.document_jackknife import error_and_interval
 
 
 class Channel:
@@ -185,10 +185,10 @@ def covered(name: str, draws: int) -> tuple[float, Any]:
     channel = Channel(**shape)
     rows = []
     for seed in range(draws):
-        found = estimate(*channel.draw(seed, documents, length))
-        error = standard_error_of(found.null_curve[1:])
-        low, high = interval_of(found.null_curve[0], error, 32)
-        rows.append((found.plugin[0], found.null_curve[0], error, low <= channel.truth <= high))
+        found = estimate(*channel.draw(seed, documents, length), thinned=True)
+        value, correction = found.thinned, found.by(LESS_THINNED)[0] - found.thinned[0]
+        error, (low, high) = error_and_interval(value[0], value[1:], correction)
+        rows.append((found.plugin[0], value[0], error, low <= channel.truth <= high))
     return channel.truth, np.array(rows, dtype=float)
 
 
