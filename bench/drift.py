@@ -2,7 +2,7 @@
 
     python bench/drift.py [FOLDER FOR CAPTURES]
 
-First table: 8k to 131k tokens of the built-in model and text. Second: from the largest, quarters of the positions at
+First table: 2k to 131k tokens of the built-in model and text. Second: from the largest, quarters of the positions at
 random, then the first 110 tokens of each window and later ones, as many of each.
 """
 
@@ -20,25 +20,28 @@ from infoplane.measurement.measuring import measure
 from infoplane.models.loading import load_model
 from infoplane.text.ngram_labels import NGrams
 
-SIZES = (8_192, 32_768, 131_072)
+SIZES = (2_048, 8_192, 32_768, 131_072)
 DEPTH = 110
+ESTIMATORS = ("plugin", "corrected", "null-curve")
 
 
 def main(folder: Path) -> None:
     model = load_model()
-    print("| tokens | quantity | order | `plugin` | `corrected` | standard error | 95 % interval |")
-    print("|---|---|---|---|---|---|---|")
+    print("| tokens | quantity | order | `plugin` | `null-curve` | `corrected` | standard error | 95 % interval |")
+    print("|---|---|---|---|---|---|---|---|")
     for tokens in SIZES:
-        found = measure(model, tokens=tokens, orders=(1, 2), capture=folder / f"c{tokens}")
+        found = measure(model, tokens=tokens, orders=(1, 2), estimators=ESTIMATORS, capture=folder / f"c{tokens}")
         for quantity, order in (
             ("complexity", 1), ("expressivity", 1), ("optimality", 1), ("complexity", 2), ("expressivity", 2)
         ):  # fmt: skip
             own = {"order": order, "position_set": f"P_{order}"}
-            row, plugin = found.get(quantity, **own), found.get(quantity, estimator="plugin", **own)
-            (low, high), error = row.interval, row.standard_error
+            row, plugin, null = (found.get(quantity, estimator=e, **own) for e in ("corrected", "plugin", "null-curve"))
+            errors = "| "  # too few documents for any
+            if row.interval is not None:
+                errors = f"{row.standard_error:.4f} | {row.interval[0]:.4f} to {row.interval[1]:.4f}"
             print(
-                f"| {tokens:,} | {quantity} | {order} | {plugin.value:.4f} | {row.value:.4f} | {error:.4f} "
-                f"| {low:.4f} to {high:.4f} |",
+                f"| {tokens:,} | {quantity} | {order} | {plugin.value:.4f} | {null.value:.4f} | {row.value:.4f} "
+                f"| {errors} |",
                 flush=True,
             )
     print()
@@ -62,19 +65,19 @@ def by_depth(folder: Path) -> None:
         codes = np.full(len(token), -1)
         codes[labels.rows] = labels.codes
         columns |= {f"{name}|{side}": np.where(part, codes, -1) for name, part in parts.items()}
-    found = measure_capture(capture, orders=(1,), labels=columns)
-    print("| positions | n | complexity | expressivity | `plugin` complexity | `plugin` expressivity |")
+    found = measure_capture(capture, orders=(1,), labels=columns, estimators=ESTIMATORS)
+    print("| positions | n | | `corrected` | `null-curve` | `plugin` |")
     print("|---|---|---|---|---|---|")
     for name in parts:
-        x, y = (found.get("information", side=f"label:{name}|{q}") for q in ("complexity", "expressivity"))
-        p = [
-            found.get("information", side=f"label:{name}|{q}", estimator="plugin").value
-            for q in ("complexity", "expressivity")
-        ]
-        print(
-            f"| {name} | {x.n:,} | {x.value:.4f} ± {x.standard_error:.4f} | {y.value:.4f} ± {y.standard_error:.4f} "
-            f"| {p[0]:.4f} | {p[1]:.4f} |"
-        )
+        for quantity in ("complexity", "expressivity"):
+            row, plugin, null = (
+                found.get("information", side=f"label:{name}|{quantity}", estimator=e)
+                for e in ("corrected", "plugin", "null-curve")
+            )
+            print(
+                f"| {name} | {row.n:,} | {quantity} | {row.value:.4f} ± {row.standard_error:.4f} | {null.value:.4f} "
+                f"| {plugin.value:.4f} |"
+            )
 
 
 if __name__ == "__main__":

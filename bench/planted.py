@@ -2,7 +2,8 @@
 
 python bench/planted.py CAPTURE [draws]
 
-The rows of a layer are the population. Each label has a row as its anchor and a Zipf weight, and a row gets a label
+The rows of a layer are the population. Each label has a row as its anchor and a weight: Zipf, or as often as the
+n-grams of the text itself occur, of order 1 or 2 (then every fourth row is the population), and a row gets a label
 with a probability that falls with its squared Hellinger distance from the anchor, over `width`; so E[a | x] and the
 truth are exact. Rows are drawn from the population at random, 16,000 for each draw, and dealt to documents of 40 at
 random: drawn so they are independent, and their own documents would say that they are not.
@@ -19,17 +20,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from channels import estimate
 
 import infoplane
+from infoplane.text.ngram_labels import NGrams
 from infoplane.uncertainty.document_jackknife import standard_error_of
 
 POSITIONS = 16_000
 LABELS = ((300, 0.01), (300, 0.05), (1000, 0.01), (1000, 0.05), (3000, 0.01))
 """How many, and how wide they spread."""
+ORDERS = ((1, 0.01), (1, 0.05), (2, 0.01), (2, 0.05))
+"""Of which order the n-grams are whose frequencies the labels have, and how wide they spread."""
 
 
 def main() -> None:
     capture = infoplane.open_capture(sys.argv[1])
     draws = int(sys.argv[2]) if len(sys.argv) > 2 else 6
-    document = (np.arange(POSITIONS) // 40).astype(np.int32)
     blocks = [name for name in capture.layers if name.startswith("block.")]
     print("bias; spread / mean standard error in nats\n")
     print("| layer | labels | width | truth, nats | plugin | null-curve | thinned-curve |")
@@ -37,32 +40,43 @@ def main() -> None:
     for layer in ("embed", blocks[len(blocks) // 6], blocks[len(blocks) // 2], blocks[-1]):
         a = capture.read(layer).astype(np.float64)
         a /= a.sum(1, keepdims=True)
-        for count, width in LABELS:
-            chance = chances(a, count, width)
-            mean = (chance.T.astype(np.float64) @ a) / chance.sum(0)[:, None]
-            frequency = chance.mean(0, dtype=np.float64)
-            truth = float(_entropy(frequency @ mean) - frequency @ _entropy(mean))
-            ends, found = chance.cumsum(1), []
-            for seed in range(draws):
-                r = np.random.default_rng([seed, count])
-                rows = r.integers(len(a), size=POSITIONS)
-                labels = (ends[rows] < r.random(POSITIONS)[:, None] * ends[rows, -1:]).sum(1).clip(0, count - 1)
-                one = estimate(a[rows].astype(np.float16), labels, document, thinned=True)
-                both = [v for x in (one.null_curve, one.thinned) for v in (x[0], standard_error_of(x[1:]))]
-                found.append([one.plugin[0], *both])
-            x = np.array(found)
-            cells = [f"{x[:, 0].mean() / truth - 1:+.1%}"]
-            cells += [
-                f"{x[:, i].mean() / truth - 1:+.1%}; {x[:, i].std(ddof=1):.4f} / {x[:, i + 1].mean():.4f}"
-                for i in (1, 3)
-            ]
-            print(f"| {layer} | {count:,} | {width} | {truth:.4f} | {' | '.join(cells)} |", flush=True)
+        grams = NGrams(capture.windows, 2)
+        cases = [(f"{count:,}", 1 / (np.arange(count) + 2.7), width, a) for count, width in LABELS]
+        for order, width in ORDERS:
+            weight = np.sort(np.bincount(grams.input(order).codes).astype(float))[::-1]
+            cases.append((f"{len(weight):,}, as n-grams of order {order}", weight, width, a[::4]))
+        for name, weight, width, population in cases:
+            one_case(layer, name, weight, width, population, draws)
 
 
-def chances(a: np.ndarray, count: int, width: float) -> np.ndarray:
+def one_case(layer: str, name: str, weight: np.ndarray, width: float, a: np.ndarray, draws: int) -> None:
+    document = (np.arange(POSITIONS) // 40).astype(np.int32)
+    count = len(weight)
+    chance = chances(a, weight, width)
+    mean = (chance.T.astype(np.float64) @ a) / chance.sum(0)[:, None]
+    frequency = chance.mean(0, dtype=np.float64)
+    truth = float(_entropy(frequency @ mean) - frequency @ _entropy(mean))
+    ends, found = chance.cumsum(1), []
+    for seed in range(draws):
+        r = np.random.default_rng([seed, count])
+        rows = r.integers(len(a), size=POSITIONS)
+        labels = (ends[rows] < r.random(POSITIONS)[:, None] * ends[rows, -1:]).sum(1).clip(0, count - 1)
+        one = estimate(a[rows].astype(np.float16), labels, document, thinned=True)
+        both = [v for x in (one.null_curve, one.thinned) for v in (x[0], standard_error_of(x[1:]))]
+        found.append([one.plugin[0], *both])
+    x = np.array(found)
+    cells = [f"{x[:, 0].mean() / truth - 1:+.1%}"]
+    cells += [
+        f"{x[:, i].mean() / truth - 1:+.1%}; {x[:, i].std(ddof=1):.4f} / {x[:, i + 1].mean():.4f}" for i in (1, 3)
+    ]
+    print(f"| {layer} | {name} | {width} | {truth:.4f} | {' | '.join(cells)} |", flush=True)
+
+
+def chances(a: np.ndarray, weight: np.ndarray, width: float) -> np.ndarray:
     """(N, labels) probability of each label for each row (N, m)."""
-    anchors = np.random.default_rng([count, 7]).choice(len(a), count, replace=False)
-    root, weight = np.sqrt(a), 1 / (np.arange(count) + 2.7)
+    count = len(weight)
+    anchors = np.random.default_rng([count, 7]).choice(len(a), count, replace=count > len(a))
+    root = np.sqrt(a)
     chance = np.empty((len(a), count), np.float32)
     for i in range(0, len(a), 4096):
         log = (root[i : i + 4096] @ root[anchors].T - 1) / width

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import compare
+import entropies
 import settings
 import truth
 from common import Setting, Table, markdown
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[Setting], list[Table]]] = {
     "channels": truth.channels,
     "mixtures": truth.mixtures,
     "coverage": truth.coverage,
+    "entropies": entropies.entropies,
     **settings.SECTIONS,
     "orders": compare.orders,
     "known": compare.known,

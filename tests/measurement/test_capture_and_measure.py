@@ -94,6 +94,7 @@ def test_the_record_holds_what_it_promises(captured: Any, tmp_path: Path) -> Non
     }  # fmt: skip
     row = found.get("complexity", order=1)
     assert row.estimator == "thinned-curve" and row.interval and row.control_permuted is not None
+    assert found.get("complexity", order=1, estimator="corrected") is row
     assert row.interval[0] < row.value < row.interval[1] and row.reference_error is None
     assert found.get("expressivity", order=1, position_set="P_3").n == found.get("complexity", order=3).n
     blocks = [found.get("complexity", f"block.{i}", order=1).value for i in range(3)]

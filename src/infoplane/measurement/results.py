@@ -71,10 +71,15 @@ class Measurement:
         return iter(self.estimates)
 
     def select(self, **fields: Unpack[EstimateFields]) -> tuple[Estimate, ...]:
-        """Rows whose fields equal those given: `select(quantity="complexity", layer="model")`."""
+        """Rows whose fields equal those given: `select(quantity="complexity", layer="model")`.
+
+        `estimator="corrected"` means the one that this measurement calls so.
+        """
         known = {f.name for f in dataclasses.fields(Estimate)}
         if unknown := sorted(set(fields) - known):
             raise ResultError(f"unknown field {unknown[0]!r}; a row has: {', '.join(sorted(known))}")
+        if fields.get("estimator") == "corrected":
+            fields["estimator"] = self.origin.settings.corrected
         return tuple(row for row in self.estimates if all(getattr(row, name) == want for name, want in fields.items()))
 
     def get(self, quantity: str, layer: str = "model", **fields: Unpack[RowFields]) -> Estimate:
