@@ -53,7 +53,8 @@ def one_case(layer: str, name: str, weight: np.ndarray, width: float, a: np.ndar
     document = (np.arange(POSITIONS) // 40).astype(np.int32)
     count = len(weight)
     chance = chances(a, weight, width)
-    mean = (chance.T.astype(np.float64) @ a) / chance.sum(0)[:, None]
+    total = np.maximum(chance.sum(0, dtype=np.float64), 1e-300)  # some labels are drawn by no row
+    mean = (chance.T.astype(np.float64) @ a) / total[:, None]
     frequency = chance.mean(0, dtype=np.float64)
     truth = float(_entropy(frequency @ mean) - frequency @ _entropy(mean))
     ends, found = chance.cumsum(1), []

@@ -49,7 +49,7 @@ def simulated(draws: int) -> None:
                 fields = {"position_set": sample, "estimator": PLUGIN_CENTRED if plugin else CENTRED}
                 row = rows.get(quantity, **fields)
                 low, high = row.interval
-                jackknife = interval_of(row.value, standard_error_of(row.replicates), len(row.replicates))
+                jackknife = interval_of(row.value, standard_error_of(row.replicates), len(row.replicates) - 1)
                 at = truth[quantity, sample, plugin]
                 found[quantity, sample, plugin].append(
                     (row.value, row.standard_error, low <= at <= high, jackknife[0] <= at <= jackknife[1])
@@ -77,7 +77,7 @@ def real(folder: Path, draws: int, layers: int) -> None:
             others = pick.choice(np.delete(np.arange(draws), r), SWAPS, replace=False)
             row = centred(quantity, "model", value, points[others], unit="nats")
             low, high = row.interval
-            jackknife = interval_of(value[0], standard_error_of(value[1:]), len(value) - 1)
+            jackknife = interval_of(value[0], standard_error_of(value[1:]), len(value) - 2)
             found.append((row.value, row.standard_error, low <= 0 <= high, jackknife[0] <= 0 <= jackknife[1]))
         print(_line((quantity, sample, plugin), 0.0, np.array(found, dtype=float)))
         true = asked.value(blocks, 0, quantity, sample, "value", plugin)

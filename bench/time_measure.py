@@ -1,8 +1,8 @@
 """Time of capture, and of capture and measurement, as multiples of the bare forward pass; and the peer's.
 
-    python bench/time_measure.py smollm2-135m --dtype float32 --rounds 3 --peer
+    python bench/time_measure.py smollm2-135m --dtype float32 --rounds 5 --peer
 
-Bare pass: the same windows, batches, dtype and threads, without hooks or LM head. The peer is `LLMInferrer` of
+The default protocol: several sets of reference points, orders 1 and 2, errors, controls. Bare pass: the same windows, batches, dtype and threads, without hooks or LM head. The peer is `LLMInferrer` of
 soft-entropy 0.1.5 on the same model and windows, orders 1 to 3 (it has no order 4, errors or controls). All are
 run in turn, and the median over rounds of each round's ratio is reported.
 """
@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, batches
+from infoplane.capture.sizes import plan_points
 from infoplane.capture.writer import write_capture
-from infoplane.information.reference_points import ReferencePoints
 from infoplane.measurement.asking import measure_capture
 from infoplane.models.decoder import Model
 from infoplane.models.loading import load_model
@@ -33,15 +33,20 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="smollm2-135m")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--tokens", type=int, default=32_768)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sets", type=int, help="reference sets; as by default, if not named")
+    parser.add_argument("--orders", default="1,2")
     parser.add_argument("--peer", action="store_true")
     given = parser.parse_args()
     model = load_model(given.model, dtype=given.dtype)
     windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=given.tokens)
-    points, layers = [ReferencePoints.make(model.width)], model.layers
+    layers = model.layers
+    points = plan_points(model.width, 100, 0, "exact", [layer.name for layer in layers], given.sets)
+    orders = tuple(map(int, given.orders.split(",")))
     real, run = int(windows.starts[-1]), sum((b - a) * int(windows.lengths[a:b].max()) for a, b in _batches(windows))
     print(
-        f"{model.provenance['dtype']}, {real} tokens, {run / real - 1:.1%} padding, {torch.get_num_threads()} threads"
+        f"{model.provenance['dtype']}, {real} tokens, {run / real - 1:.1%} padding, {torch.get_num_threads()} threads, "
+        f"{points.sets} reference sets, orders {given.orders}"
     )
 
     def bare() -> None:
@@ -58,7 +63,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             capture = write_capture(folder, model, windows, points, layers)
             captured = time.perf_counter()
-            measure_capture(capture)
+            measure_capture(capture, orders=orders)
         done = time.perf_counter()
         if given.peer:
             peer_results(model, windows)

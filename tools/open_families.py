@@ -103,7 +103,6 @@ bytes = 600000            # the same text for every tokenizer: 300 documents of 
 context = 512
 orders = [1, 2]
 estimators = ["corrected", "plugin"]
-reference_sets = 5        # models of different width: their error of the reference points is measured
 dtype = "bfloat16"
 loss = true               # bits per byte of the same text, which every forecast must beat
 """

@@ -17,7 +17,8 @@ import numpy as np
 from corpus import ROOT
 from infoplane.analysis.training.phases import Phases, claim
 from infoplane.analysis.training.seeds import Seeds, grouped
-from infoplane.analysis.training.trajectory import Series, Trajectory
+from infoplane.analysis.training.series import Series
+from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.errors import ResultError
 from infoplane.report.training.several_page import write_several_report
 from infoplane.storage import atomic_files as files

@@ -65,7 +65,7 @@ def test_underscores_standard_input_and_the_untrained_twin(folder: Path, tmp_pat
     mine, twin = (json.loads((tmp_path / p / "measurement.json").read_text()) for p in ("out", "out/baseline"))
     assert twin["provenance"]["model"]["random_init"] and not mine["provenance"]["model"].get("random_init")
     assert mine["provenance"]["windows_hash"] == twin["provenance"]["windows_hash"]
-    assert mine["estimates"][0]["reference_error"] is not None
+    assert mine["estimates"][0]["points_error"] is not None
     assert mine["provenance"]["text"]["kind"] == "stdin jsonl"
 
 

@@ -6,6 +6,7 @@ Values and all their replicates, to 1e-10 of log m; what is left is rounding.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -191,82 +192,110 @@ def test_the_rows_of_a_measurement() -> None:
     found = infoplane.measure_capture(
         capture, orders=(1, 2), estimators=("plugin", "null-curve", "corrected"), unit="nats"
     )
-    layer, w, m = "block.2", capture.windows, capture.m
+    layers, w, m = ("block.0", "block.2"), capture.windows, capture.m
+    assert capture.sets == 2 and not capture.shared_points
     document, block = w.position_document, slow.blocks_of(w.position_document)
     text = w.tokens, w.token_window, w.is_text, w.is_position
-    rows = [slow.rows_of(capture.read(layer, s)) for s in range(2)]
+    rows = {(layer, s): slow.rows_of(capture.read(layer, s)) for layer in layers for s in range(2)}
     p_1 = [slow.gram_labels(*text, "input", 1, at=at) >= 0 for at in (1, 2)]
     assert p_1[0].sum() > p_1[1].sum() > 2000
-    curves = [slow.NullCurve(x[p_1[0]]) for x in rows]
+    curves = {key: slow.NullCurve(x[p_1[0]]) for key, x in rows.items()}
 
-    def asked(side: str, order: int, at: int, s: int = 0) -> Any:
-        return slow.Question(rows[s], slow.gram_labels(*text, side, order, at=at), document, block)
-
-    def three(question: Any, beta: Any, s: int = 0) -> Any:
-        values = question.plugin(), question.corrected(curves[s]), question.corrected(curves[s], beta)
+    def three(question: Any, beta: Any, key: Any) -> Any:
+        values = question.plugin(), question.corrected(curves[key]), question.corrected(curves[key], beta)
         moved = values[2] + 0.2 * (values[1] - values[2])
         return dict(zip(("plugin", "null-curve", "thinned-curve", "moved"), (*values, moved), strict=True))
 
-    def row(quantity: str, estimator: str, **fields: Any) -> Any:
+    def asked(key: Any, labels: Any, **more: Any) -> Any:
+        return slow.Question(rows[key], labels, document, block, **more)
+
+    def of_layers(of_set: Any) -> Any:
+        """By layer, and by estimator where there is one: figures over sets; the model is the mean of its blocks."""
+        figures = {layer: slow.over_sets(layer, [of_set((layer, s)) for s in range(2)]) for layer in layers}
+        return {**figures, "model": slow.combined([(0.5, figures[layer]) for layer in layers])}
+
+    @cache
+    def values_of(side: str, order: int, at: int, key: Any) -> Any:
+        question = asked(key, slow.gram_labels(*text, side, order, at=at))
+        return three(question, slow.beta_of(question, curves[key]), key)
+
+    def information(side: str, order: int, at: int, estimator: str) -> Any:
+        return of_layers(lambda key: values_of(side, order, at, key)[estimator])
+
+    def row(quantity: str, estimator: str, layer: str, **fields: Any) -> Any:
         # several rows of a quantity and order differ in their position set
         rows_found = [r for r in found if (r.quantity, r.layer, r.estimator) == (quantity, layer, estimator)]
         (one,) = [r for r in rows_found if all(getattr(r, k) == v for k, v in fields.items())]
         return one
 
-    def agrees(one: Any, of: Any) -> None:
-        values = of(one.estimator)
-        close(one.value, values[0], m)
-        close(one.replicates, values[1:], m)
-        close(one.standard_error, slow.standard_error(values[1:]), m)
-        correction = of("moved")[0] - values[0] if one.estimator == "thinned-curve" else 0.0
-        if one.quantity != "ceiling":
-            close(one.correction_error or 0.0, correction, m)
-        halved, error = one.control_halved or 0.0, one.control_halved_error or 0.0
-        seen = halved if abs(halved) > 2 * error and one.estimator != "plugin" else 0.0
-        close(one.interval, slow.interval(values[0], values[1:], math.hypot(correction, seen)), m)
+    def agrees(quantity: str, estimator: str, of: Any, **fields: Any) -> None:
+        figures = of(estimator)
+        moved = of("moved") if estimator == "thinned-curve" else figures
+        for layer in (*layers, "model"):
+            one, figure = row(quantity, estimator, layer, **fields), figures[layer]
+            close(one.value, figure.columns[0], m)
+            close(one.replicates, figure.columns[1:], m)
+            errors = one.standard_error, one.points_error, one.total_error
+            close(errors, figure.errors()[:3], m)
+            assert one.degrees_of_freedom == pytest.approx(figure.errors()[3], rel=1e-6)
+            correction = moved[layer].columns[0] - figure.columns[0]
+            if quantity != "ceiling":
+                close(one.correction_error or 0.0, correction, m)
+            halved, error = one.control_halved or 0.0, one.control_halved_error or 0.0
+            seen = halved if abs(halved) > 2 * error and estimator != "plugin" else 0.0
+            close(one.interval, figure.interval(correction, seen), m)
 
-    own = {(side, k): asked(side, k, k) for side in ("input", "output") for k in (1, 2)}
-    beta = {key: slow.beta_of(question, curves[0]) for key, question in own.items()}
-    value = {key: three(question, beta[key]) for key, question in own.items()}
-    at_wider = {side: asked(side, 1, 2) for side in ("input", "output")}
-    common = {side: three(question, slow.beta_of(question, curves[0])) for side, question in at_wider.items()}
     for estimator in ("plugin", "null-curve", "thinned-curve"):
-        for (side, k), by in value.items():
-            quantity = {"input": "complexity", "output": "expressivity"}[side]
-            agrees(row(quantity, estimator, order=k, position_set=f"P_{k}"), by.get)
-        agrees(row("expressivity", estimator, order=1, position_set="P_2"), common["output"].get)
-        agrees(row("optimality", estimator, order=2), lambda name: value["output", 2][name] / value["input", 2][name])
-        plain, corrected, _ = own["input", 2].ceilings
-        C = plain if estimator == "plugin" else corrected
-        agrees(row("ceiling", estimator, position_set="P_2"), lambda _, C=C: C)
+        for side, quantity in (("input", "complexity"), ("output", "expressivity")):
+            for k in (1, 2):
+                agrees(
+                    quantity, estimator, lambda e, s=side, k=k: information(s, k, k, e), order=k, position_set=f"P_{k}"
+                )
+        agrees("expressivity", estimator, lambda e: information("output", 1, 2, e), order=1, position_set="P_2")
+
+        def optimality(e: str) -> Any:
+            y, x = information("output", 2, 2, e), information("input", 2, 2, e)
+            return {layer: slow.ratio(y[layer], x[layer]) for layer in y}
+
+        agrees("optimality", estimator, optimality, order=2)
+
+        def ceiling(e: str) -> Any:
+            labels = slow.gram_labels(*text, "input", 2, at=2)
+            return of_layers(lambda key: asked(key, labels).ceilings[0 if e == "plugin" else 1])
+
+        agrees("ceiling", estimator, ceiling, position_set="P_2")
         for side in ("input", "output"):
-            first, both = common[side], value[side, 2]
-            agrees(row("share", estimator, side=side, order=1), first.get)
-            agrees(row("share", estimator, side=side, order=2), lambda n, f=first, b=both: b[n] - f[n])
-            agrees(row("share", estimator, side=side, order=None), lambda n, b=both, C=C: C - b[n])
+            agrees("share", estimator, lambda e, s=side: information(s, 1, 2, e), side=side, order=1)
+
+            def less(a: Any, b: Any) -> Any:
+                return {layer: slow.combined([(1, a[layer]), (-1, b[layer])]) for layer in a}
+
+            def second(e: str, s: str = side) -> Any:
+                return less(information(s, 2, 2, e), information(s, 1, 2, e))
+
+            def rest(e: str, s: str = side) -> Any:
+                return less(ceiling(e), information(s, 2, 2, e))
+
+            agrees("share", estimator, second, side=side, order=2)
+            agrees("share", estimator, rest, side=side, order=None)
+    # controls are those of the first set
+    key = "block.2", 0
     labels = slow.gram_labels(*text, "input", 1, at=1)
+    beta = slow.beta_of(asked(key, labels), curves[key])
     for control, moved in (("permuted", slow.permuted(labels)), ("shifted", slow.shifted(labels, document))):
-        question = slow.Question(rows[0], moved, document, block)
-        for estimator, values in three(question, beta["input", 1]).items():
+        for estimator, values in three(asked(key, moved), beta, key).items():
             if estimator == "moved":
                 continue
-            one = row("complexity", estimator, order=1)
+            one = row("complexity", estimator, "block.2", order=1)
             close(getattr(one, f"control_{control}"), values[0], m)
             close(getattr(one, f"control_{control}_error"), slow.standard_error(values[1:]), m)
-    halves = [np.where(block[document] % 2 == half, labels, -1) for half in (0, 1)]
-    parts = [slow.Question(rows[0], part, document, block, least=0) for part in halves]
-    first, last = (three(part, slow.beta_of(part, curves[0])) for part in parts)
+    halves = [asked(key, np.where(block[document] % 2 == half, labels, -1), least=0) for half in (0, 1)]
+    first, last = (three(part, slow.beta_of(part, curves[key]), key) for part in halves)
     for estimator in ("plugin", "null-curve", "thinned-curve"):
-        one = row("complexity", estimator, order=1)
-        drift = (first[estimator] + last[estimator]) / 2 - value["input", 1][estimator]
+        one = row("complexity", estimator, "block.2", order=1)
+        drift = (first[estimator] + last[estimator]) / 2 - values_of("input", 1, 1, key)[estimator]
         close(one.control_halved, drift[0], m)
         close(one.control_halved_error, slow.standard_error(drift[1:]), m)
-    second = asked("input", 1, 1, s=1)
-    for estimator, values in three(second, slow.beta_of(second, curves[1]), 1).items():
-        if estimator == "moved":
-            continue
-        spread = np.std([value["input", 1][estimator][0], values[0]], ddof=1)
-        close(row("complexity", estimator, order=1).reference_error, spread, m)
 
 
 # ---- before any estimate

@@ -235,7 +235,7 @@ def test_intervals_cover_the_truth() -> None:
     inside = 0
     for seed in range(200):
         found = estimate(*channel.draw(seed, 64, 40))
-        low, high = interval_of(found.null_curve[0], standard_error_of(found.null_curve[1:]), 32)
+        low, high = interval_of(found.null_curve[0], standard_error_of(found.null_curve[1:]), 31)
         inside += low <= channel.truth <= high
     assert 0.91 <= inside / 200 <= 0.99
 

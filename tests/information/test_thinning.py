@@ -125,7 +125,7 @@ def test_intervals_count_what_the_correction_takes_for_granted() -> None:
         )
         assert row.correction_error == pytest.approx(0.2 * (before.value - row.value), rel=1e-9)
         assert before.correction_error is None
-        half = stdtrit(31, 0.975) * math.hypot(row.standard_error, row.correction_error)
+        half = stdtrit(row.degrees_of_freedom, 0.975) * math.hypot(row.total_error, row.correction_error)
         assert row.interval == pytest.approx((row.value - half, row.value + half), abs=1e-12)
     x, y, ratio = (
         both.get(quantity, "block.2", order=1, position_set="P_1", estimator=THINNED)

@@ -87,7 +87,9 @@ def test_adding_orders_layers_labels_and_estimators_changes_no_other_number(
 
 
 def test_the_record_holds_what_it_promises(captured: Any, tmp_path: Path) -> None:
-    found = measure_capture(captured, weights=("frequency", "uniform"))
+    found = measure_capture(
+        captured, orders=(1, 2, 3, 4), estimators=("corrected", "plugin"), weights=("frequency", "uniform")
+    )
     assert {r.quantity for r in found} >= {
         "entropy", "ceiling", "complexity", "expressivity", "optimality", "share", "loss", "bits_per_byte",
         "mean_ratio_optimality",
@@ -95,7 +97,8 @@ def test_the_record_holds_what_it_promises(captured: Any, tmp_path: Path) -> Non
     row = found.get("complexity", order=1)
     assert row.estimator == "thinned-curve" and row.interval and row.control_permuted is not None
     assert found.get("complexity", order=1, estimator="corrected") is row
-    assert row.interval[0] < row.value < row.interval[1] and row.reference_error is None
+    assert row.interval[0] < row.value < row.interval[1] and row.points_error is None
+    assert row.total_error == row.standard_error
     assert found.get("expressivity", order=1, position_set="P_3").n == found.get("complexity", order=3).n
     blocks = [found.get("complexity", f"block.{i}", order=1).value for i in range(3)]
     assert row.value == pytest.approx(np.mean(blocks))
@@ -144,7 +147,7 @@ def test_a_layer_that_keeps_nothing_has_no_optimality(captured: Any) -> None:
     held["block.0/0"] = np.full_like(held["block.0/0"], 1 / captured.m)
     sums, counts = captured.loss()
     kept = dataclasses.replace(captured, folder=None, held={**held, "loss_sum": sums, "loss_count": counts})
-    found = measure_capture(kept, orders=(1,))
+    found = measure_capture(kept, orders=(1,), estimators=("corrected", "plugin"))
     assert abs(found.get("complexity", "block.0", estimator="plugin").value) < 1e-9
     assert not found.select(quantity="optimality", layer="block.0") and found.select(
         quantity="optimality", layer="embed"
@@ -160,8 +163,9 @@ def test_reference_sets_give_their_error(tmp_path: Path, model: Model, windows: 
         one = write_capture(tmp_path / f"s{s}", model, windows, [ReferencePoints.make(32, 16, s)], model.layers)
         singles.append(measure_capture(one, orders=(1,)).get("complexity", order=1).value)
     row = found.get("complexity", order=1)
-    assert row.value == pytest.approx(singles[0], abs=1e-6)
-    assert row.reference_error == pytest.approx(np.std(singles, ddof=1), rel=1e-3)
+    assert row.value == pytest.approx(np.mean(singles), abs=1e-6)
+    assert row.points_error == pytest.approx(np.std(singles, ddof=1) / 3**0.5, rel=1e-3)
+    assert row.total_error > row.standard_error and row.degrees_of_freedom < 31
 
 
 def test_columns_of_the_user(captured: Any, windows: Any) -> None:
@@ -306,7 +310,7 @@ def test_captures_of_another_run_are_never_used(tmp_path: Path, model: Model, wi
         capture(tmp_path / "c", other, windows)
     capture(tmp_path / "c", other, windows, force=True)
     assert manifest.read_bytes() == told
-    manifest.write_text(manifest.read_text().replace("infoplane/capture/1", "infoplane/capture/9"))
+    manifest.write_text(manifest.read_text().replace("infoplane/capture/2", "infoplane/capture/9"))
     with pytest.raises(CaptureError, match="schema 'infoplane/capture/9'"):
         open_capture(tmp_path / "c")
     with pytest.raises(CaptureError, match="no capture at"):

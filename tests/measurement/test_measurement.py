@@ -30,7 +30,7 @@ def _measurement(shift: float = 0.0, **provenance: str) -> Measurement:
                     weight="frequency",
                     estimator=estimator,
                     standard_error=error,
-                    interval=interval_of(value, error, 32),
+                    interval=interval_of(value, error, 31),
                     n=1000,
                     position_set=f"P_{order}",
                     repeated_mass=0.5,
@@ -95,7 +95,7 @@ def test_what_is_not_a_measurement_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="not a readable measurement"):
         Measurement.load(path)
     path.write_text(json.dumps({"schema": "infoplane/measurement/99"}))
-    with pytest.raises(ResultError, match="this version reads 'infoplane/measurement/3'"):
+    with pytest.raises(ResultError, match="this version reads 'infoplane/measurement/4'"):
         Measurement.load(path)
     _measurement().save(tmp_path)
     (tmp_path / "measurement.parquet").write_bytes(b"not parquet")

@@ -177,11 +177,11 @@ def test_a_record_that_points_elsewhere_is_refused(place: Any, tmp_path: Path) -
     (out / "link").symlink_to(tmp_path)
     point = {"name": "a", "step": 1, "tokens": None, "problem": None, "measurement": place}
     (out / "trajectory.json").write_text(
-        json.dumps({"schema": "infoplane/trajectory/1", "provenance": {}, "points": [point]})
+        json.dumps({"schema": "infoplane/trajectory/2", "provenance": {}, "points": [point]})
     )
     model = {"name": "a", "id": "a", "revision": None, "facts": {}, "measurement": place}
     (out / "survey.json").write_text(
-        json.dumps({"schema": "infoplane/survey/1", "provenance": {}, "models": [model], "failures": []})
+        json.dumps({"schema": "infoplane/survey/2", "provenance": {}, "models": [model], "failures": []})
     )
     for load in (Trajectory.load, Survey.load):
         with pytest.raises(ResultError):

@@ -240,11 +240,18 @@ def test_more_points_than_memory_holds_are_refused(settings: dict[str, Any], mod
 
 
 def test_points_that_just_fit_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = 100 * 64 * (24 + 3 * 12)
-    assert len(sizing.draw_points(64, 100, 0, "exact", 3, needed)) == 3
+    layers, needed = ("embed", "block.0"), 100 * 64 * (32 + 3 * 2 * 4)
+    assert sizing.plan_points(64, 100, 0, "exact", layers, 3, memory=needed).sets == 3
     monkeypatch.setattr(sizing, "free_memory", lambda: needed - 1)
-    with pytest.raises(SettingError, match="375 KiB, and 375 KiB are free"):
-        sizing.draw_points(64, 100, 0, "exact", 3)
+    with pytest.raises(SettingError, match=r"3 sets of 100 .* for each of 2 layers take 350 KiB, and 350 KiB are free"):
+        sizing.plan_points(64, 100, 0, "exact", layers, 3)
+    assert sizing.plan_points(64, 100, 0, "exact", layers, 3, shared=True).draw("embed") == ""
+
+
+@pytest.mark.parametrize(("blocks", "sets"), [(0, 16), (1, 16), (2, 8), (7, 3), (8, 2), (30, 2), (80, 2)])
+def test_few_blocks_have_more_sets(blocks: int, sets: int) -> None:
+    layers = ["embed", *(f"block.{i}" for i in range(blocks)), "final_norm"]
+    assert sizing.plan_points(64, 100, 0, "exact", layers).sets == sets
 
 
 @pytest.mark.parametrize("settings", [{"layers": ["block.77"]}, {"m": 10**8}, {"memory": "1MB"}])
@@ -406,8 +413,8 @@ def test_the_table_tells_rows_apart(models: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.exception
     found = Measurement.load(tmp_path / "out")
     for row in (r for r in found.select(layer="model", quantity="complexity") if r.position_set in ("P_1", "word:1")):
-        assert row.reference_error is not None
-        cells = [row.weight or "", f"{row.value:.4f}", f"{row.reference_error:.4f}"]
+        assert row.points_error is not None
+        cells = [row.weight or "", f"{row.value:.4f}", f"{row.points_error:.4f}"]
         lines = [line for line in result.output.splitlines() if all(cell in line for cell in cells)]
         assert any(("word:1" in line) is (row.position_set == "word:1") for line in lines), cells
 

@@ -35,7 +35,8 @@ class _Maker:
         more.setdefault("unit", "efficiency")
         more.setdefault("weight", "frequency")
         row = Estimate(
-            quantity, layer, value, standard_error=se, interval=interval_of(value, se, JACKKNIFE),
+            quantity, layer, value, standard_error=se, points_error=se / 2, total_error=se,
+            degrees_of_freedom=JACKKNIFE - 1, interval=interval_of(value, se, JACKKNIFE - 1),
             replicates=replicates, **more,
         )  # fmt: skip
         self.rows.append(row)

@@ -542,3 +542,51 @@ def standard_error(replicates: np.ndarray) -> float:
 def interval(value: float, replicates: np.ndarray, correction: float = 0.0) -> tuple[float, float]:
     half = special.stdtrit(len(replicates) - 1, 0.975) * np.sqrt(standard_error(replicates) ** 2 + correction**2)
     return value - half, value + half
+
+
+class Figure:
+    """A figure over reference sets: (1 + B,) its columns, and (R, 1 + B) what each set of a draw contributes."""
+
+    def __init__(self, columns: np.ndarray, draws: dict[str, np.ndarray]) -> None:
+        self.columns, self.draws = columns, draws
+
+    def errors(self) -> tuple[float, float, float, float]:
+        """Of the text, of the points, of both, and the degrees of freedom of that."""
+        text = standard_error(self.columns[1:])
+        v, both = [], 0.0
+        for u in self.draws.values():
+            R = len(u)
+            v.append(sum((u[r, 0] - u[:, 0].mean()) ** 2 for r in range(R)) / (R - 1) / R)
+            deviation = [u[r, 1:] - u[:, 1:].mean(0) for r in range(R)]
+            both += sum(standard_error(d) ** 2 for d in deviation) / (R - 1) / R
+        f = min(len(u) for u in self.draws.values()) - 1
+        q = sum(f * each**2 / (f + 2) for each in v)
+        of_points = min(max(f * (sum(v) ** 2 - 2 * q / f) / q, f), f * len(v)) if q else f * len(v)
+        net = max(0.0, sum(v) - both)
+        total = text**2 + net
+        degrees = total**2 / (text**4 / (len(self.columns) - 2) + (sum(v) if net else 0.0) ** 2 / of_points)
+        return text, np.sqrt(sum(v)), np.sqrt(total), degrees
+
+    def interval(self, *more: float) -> tuple[float, float]:
+        *_, total, degrees = self.errors()
+        half = special.stdtrit(degrees, 0.975) * np.sqrt(total**2 + sum(c**2 for c in more))
+        return self.columns[0] - half, self.columns[0] + half
+
+
+def over_sets(draw: str, sets: Sequence[np.ndarray]) -> Figure:
+    """Of one layer, from the (1 + B,) of each set."""
+    return Figure(sum(sets) / len(sets), {draw: np.array(sets)})
+
+
+def combined(parts: Sequence[tuple[float, Figure]], columns: np.ndarray | None = None) -> Figure:
+    """The sum of figures, each times its factor; `columns` where they are not that sum."""
+    draws: dict[str, np.ndarray] = {}
+    for factor, figure in parts:
+        for name, u in figure.draws.items():
+            draws[name] = draws.get(name, 0) + factor * u
+    return Figure(sum(f * figure.columns for f, figure in parts) if columns is None else columns, draws)
+
+
+def ratio(y: Figure, x: Figure) -> Figure:
+    r, below = y.columns / x.columns, x.columns[0]
+    return combined([(1 / below, y), (-r[0] / below, x)], r)

@@ -18,7 +18,7 @@ def test_the_interval_of_a_mean_covers_as_it_says() -> None:
     covered = 0
     for _ in range(2_000):
         x = rng.normal(size=32)
-        low, high = interval_of(x.mean(), standard_error_of((x.sum() - x) / 31), 32)
+        low, high = interval_of(x.mean(), standard_error_of((x.sum() - x) / 31), 31)
         covered += low < 0 < high
     assert 0.93 < covered / 2_000 < 0.97
 
@@ -41,7 +41,7 @@ def test_pairs_of_rows_are_counted_once(single: float) -> None:
         error = standard_error_of(value - 32 / 31 * (part * of_block + alone))
         said.append(error**2)
         deleted.append(standard_error_of(value - 32 / 31 * (of_block + alone)) ** 2)
-        low, high = interval_of(value, error, 32)
+        low, high = interval_of(value, error, 31)
         inside += low < 0 < high
     assert np.mean(said) == pytest.approx(truth, rel=0.08)
     assert 0.93 < inside / 2_000 < 0.97

@@ -24,7 +24,7 @@ from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
 
-SCHEMA = "infoplane/capture/1"
+SCHEMA = "infoplane/capture/2"
 MANIFEST, WINDOWS = "manifest.json", "windows.safetensors"
 ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
 
@@ -254,7 +254,7 @@ def _forms(manifest: Manifest, windows: Windows, number: int) -> dict[str, tuple
     rows, points = windows.row_starts, manifest["points"]
     n = int(rows[last] - rows[first])
     forms: dict[str, tuple[str, tuple[int, ...]]] = {
-        f"{layer}/{s}": ("<f2", (n, p["m"])) for layer in manifest["layers"] for s, p in enumerate(points)
+        f"{layer}/{s}": ("<f2", (n, points["m"])) for layer in manifest["layers"] for s in range(points["sets"])
     }
     more = {"loss_sum": ("<f8", (last - first,)), "loss_count": ("<i8", (last - first,))} if manifest["loss"] else {}
     return {**forms, **more}

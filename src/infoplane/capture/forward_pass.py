@@ -2,7 +2,7 @@
 
 Windows are padded on the right and no attention mask is passed: in a causal model nothing that follows a
 token reaches its state, so what stands there does not matter, and the fast attention kernels stay in use.
-Every set of reference points of one width is multiplied in a single matrix product. States of half precision
+All sets of reference points of a layer are multiplied in a single matrix product. States of half precision
 are taken to float32 first; assignments leave the device as float16. The head is run only for the loss, in pieces.
 Where memory runs out a batch is halved and run again, and so are the windows that are left; what was computed stays.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import ModelError, SettingError
-from infoplane.information import ReferencePoints
+from infoplane.information import PointSets, ReferencePoints, as_sets
 from infoplane.models import Layer, evaluating, out_of_memory, state_in
 from infoplane.text import Windows
 
@@ -79,7 +79,7 @@ def batches(lengths: npt.NDArray[np.int64], max_tokens: int) -> Iterator[tuple[i
 def assign_windows(
     model: Model,
     windows: Windows,
-    points: Sequence[ReferencePoints],
+    points: PointSets | Sequence[ReferencePoints],
     *,
     layers: Sequence[Layer],
     first: int,
@@ -103,10 +103,10 @@ def assign_windows(
     import torch
 
     size = max_batch_tokens if isinstance(max_batch_tokens, BatchSize) else BatchSize(max_batch_tokens)
-    rows = windows.row_starts
-    n, m = int(rows[last] - rows[first]), points[0].m
+    rows, points = windows.row_starts, as_sets(points)
+    n, m = int(rows[last] - rows[first]), points.m
     out: dict[str, npt.NDArray[np.generic]] = {
-        f"{layer.name}/{s}": np.empty((n, m), np.float16) for layer in layers for s in range(len(points))
+        f"{layer.name}/{s}": np.empty((n, m), np.float16) for layer in layers for s in range(points.sets)
     }
     if loss:
         out["loss_sum"] = np.zeros(last - first)
@@ -126,7 +126,7 @@ def assign_windows(
                 states = model.run(torch.from_numpy(ids).to(model.device))
                 where = slice(int(rows[a] - rows[first]), int(rows[b] - rows[first]))
                 for layer in layers:
-                    _store(reader.found.pop(layer.name), layer.name, len(points), out, where, windows, a, b)
+                    _store(reader.found.pop(layer.name), layer.name, points.sets, out, where, windows, a, b)
                 if loss:
                     sums = _loss(model, states, ids, windows, a, b)
                     out["loss_sum"][a - first : b - first] = sums
@@ -204,13 +204,13 @@ def _store(
 class _Reader:
     """Hooks that turn states into assignments while the model runs."""
 
-    points: Sequence[ReferencePoints]
+    points: PointSets
     model: Model
 
     def __post_init__(self) -> None:
         self.found: dict[str, torch.Tensor] = {}
         self.keep: torch.Tensor | None = None
-        self._directions: dict[torch.device, torch.Tensor] = {}
+        self._directions: dict[tuple[str, torch.device], torch.Tensor] = {}
 
     @contextlib.contextmanager
     def reading(self, layers: Sequence[Layer]) -> Iterator[None]:
@@ -252,22 +252,24 @@ class _Reader:
             flat = flat.float()
         directions = self._on(flat.device, flat.shape[-1], flat.dtype, name)
         norm = torch.linalg.vector_norm(flat, dim=-1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
-        logits = (flat @ directions).div_(norm).view(len(flat), len(self.points), -1)
+        logits = (flat @ directions).div_(norm).view(len(flat), self.points.sets, -1)
         self.found[name] = torch.softmax(logits, dim=-1).half().transpose(0, 1)
 
     def _on(self, device: torch.device, d: int, dtype: torch.dtype, name: str) -> torch.Tensor:
         import torch
 
-        if d != self.points[0].d:
+        if d != self.points.d:
             raise ModelError(
-                f"layer {name} is {d} wide, the reference points {self.points[0].d}: they must agree; leave that layer "
+                f"layer {name} is {d} wide, the reference points {self.points.d}: they must agree; leave that layer "
                 "out of layers",
                 settings=("layers",),
             )
-        if device not in self._directions:
-            stacked = np.concatenate([p.directions / p.eps for p in self.points])
-            self._directions[device] = torch.from_numpy(np.ascontiguousarray(stacked.T)).to(device, dtype)
-        return self._directions[device]
+        key = self.points.draw(name), device
+        if key not in self._directions:
+            sets = [self.points.at(name, number) for number in range(self.points.sets)]
+            stacked = np.concatenate([p.directions / p.eps for p in sets])
+            self._directions[key] = torch.from_numpy(np.ascontiguousarray(stacked.T)).to(device, dtype)
+        return self._directions[key]
 
 
 def _loss(

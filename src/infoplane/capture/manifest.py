@@ -7,13 +7,18 @@ from typing import Any, TypedDict
 
 
 class PointsRecord(TypedDict):
-    """One set of reference points: m points in d dimensions, their temperature and their hash."""
+    """The reference points: of each set m in d dimensions, their temperature, and the hash of all.
+
+    `shared` says whether all layers have the same.
+    """
 
     seed: int | None
     m: int
     d: int
     calibration: str
     eps: float
+    sets: int
+    shared: bool
     hash: str
 
 
@@ -32,7 +37,7 @@ class Manifest(TypedDict):
     documents: list[str]
     text: str
     layers: list[str]
-    points: list[PointsRecord]
+    points: PointsRecord
     loss: bool
     warnings: list[str]
     shards: list[list[int]]

@@ -15,7 +15,7 @@ from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
-    from infoplane.information import ReferencePoints
+    from infoplane.information import PointSets
     from infoplane.models import Facts
 
 
@@ -36,7 +36,7 @@ def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, i
 def manifest_of(
     model: Facts,
     windows: Windows,
-    points: Sequence[ReferencePoints],
+    points: PointSets,
     layers: Sequence[str],
     loss: bool,
     shard_tokens: int,
@@ -48,13 +48,13 @@ def manifest_of(
         model, windows, points, layers, loss: what decides its numbers.
         shard_tokens, batch_tokens: sizes of shards and batches.
     """
-    named = list(layers)
+    named, points_hash = list(layers), points.hash(layers)
     decides = {
         "schema": SCHEMA,
         # where a model was found does not decide its numbers, if a hash says which one it is
         "model": {k: v for k, v in model.provenance.items() if k not in _location_keys(model.provenance)},
         "windows_hash": windows.hash,
-        "points": [p.hash for p in points],
+        "points": points_hash,
         "layers": named,
         "loss": loss,
         "versions": versions("torch", "transformers"),
@@ -68,10 +68,16 @@ def manifest_of(
         "documents": list(windows.documents),
         "text": content(text_arrays(windows)),
         "layers": named,
-        "points": [
-            {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
-            for p in points
-        ],
+        "points": {
+            "seed": points.seed,
+            "m": points.m,
+            "d": points.d,
+            "calibration": points.calibration,
+            "eps": points.eps,
+            "sets": points.sets,
+            "shared": points.shared,
+            "hash": points_hash,
+        },
         "loss": loss,
         "warnings": list(model.warnings),
         "shards": [list(s) for s in plan_shards(windows, shard_tokens)],

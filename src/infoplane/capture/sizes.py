@@ -9,7 +9,7 @@ from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.memory_plan import capturing, reduction
 from infoplane.capture.new_manifest import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole
-from infoplane.information import ReferencePoints, check_calibration
+from infoplane.information import PointSets, check_calibration
 from infoplane.storage import free_memory, parse_size, spoken_size
 from infoplane.text import MIN_WINDOW
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from infoplane.models import Facts
     from infoplane.text import Windows
 
-_DRAWN, _HELD = 3 * 8, 8 + 4  # bytes of a number of a set that is drawn, and of one that is kept and cast
+_DRAWN, _HELD = 4 * 8, 4  # bytes of a number of a set that is drawn, and of one that is kept on the device
+_DRAWS = 16  # of reference points, in all blocks together
 
 
 def capture_sizes(
     facts: Facts,
     windows: Windows,
-    points: Sequence[ReferencePoints],
+    points: PointSets,
     layers: int,
     loss: bool,
     memory: int | str | None,
@@ -43,7 +44,7 @@ def capture_sizes(
         tokens=len(windows.tokens),
         longest=int(windows.lengths.max()),
         width=width,
-        stored=layers * len(points) * points[0].m,
+        stored=layers * points.sets * points.m,
         loss=loss,
         batch=batch or MAX_BATCH_TOKENS,
         shard=SHARD_TOKENS,
@@ -54,7 +55,7 @@ def capture_sizes(
         stated=True,
         tokens=len(windows.tokens),
         positions=windows.n_positions,
-        m=points[0].m,
+        m=points.m,
         documents=len(windows.documents),
         sets=1,
         threads=1,
@@ -95,20 +96,51 @@ def check_sizes(
         BatchSize(batch)
 
 
-def draw_points(
-    width: int, m: int, points_seed: int, calibration: str, sets: int = 1, memory: int | str | None = None
-) -> list[ReferencePoints]:
-    """Sets of reference points; set r is drawn with points_seed + r.
+def sets_for(blocks: int) -> int:
+    """How many sets of reference points make the error of a model's mean over so many blocks small and known.
+
+    16 draws in all, and at least 2 of each layer: the error of the points falls with their number, however they are
+    spread over layers and sets (docs/estimator.md, "Reference points").
+    """
+    return max(2, -(-_DRAWS // max(blocks, 1)))
+
+
+def plan_points(
+    width: int,
+    m: int,
+    points_seed: int,
+    calibration: str,
+    layers: Sequence[str],
+    sets: int | None = None,
+    shared: bool = False,
+    memory: int | str | None = None,
+) -> PointSets:
+    """The reference points of layers, none of them drawn yet.
+
+    Args:
+        width, m, points_seed, calibration, shared: see `PointSets`.
+        layers: names of those that are read.
+        sets: of each layer; by default as `sets_for` says, of the blocks among them.
+        memory: that may be held; what is free by default.
 
     Raises:
         SettingError: more points than the memory that is stated, or free, can hold.
     """
-    needed, there = m * width * (_DRAWN + sets * _HELD), free_memory() if memory is None else parse_size(memory)
+    if sets is None:
+        sets = sets_for(sum(name.startswith("block.") for name in layers))
+    draws = sets if shared else sets * len(layers)
+    needed, there = m * width * (_DRAWN + draws * _HELD), free_memory() if memory is None else parse_size(memory)
     if needed > there:
-        which, how = ("1 set" if sets == 1 else f"{sets:,} sets"), ("are free" if memory is None else "may be held")
+        which = f"{_counted(sets, 'set')} of {m:,} reference points of width {width}"
+        which += "" if shared else f" for each of {_counted(len(layers), 'layer')}"
+        how = "are free" if memory is None else "may be held"
         raise SettingError(
-            f"{which} of {m:,} reference points of width {width} take {spoken_size(needed)}, and {spoken_size(there)} "
-            f"{how}: use a smaller m, or fewer reference_sets",
+            f"{which} take {spoken_size(needed)}, and {spoken_size(there)} {how}: use a smaller m, or fewer "
+            "reference_sets",
             settings=("m", "reference_sets"),
         )
-    return [ReferencePoints.make(width, m, points_seed + r, calibration) for r in range(sets)]
+    return PointSets.make(width, m, points_seed, calibration, sets, shared)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

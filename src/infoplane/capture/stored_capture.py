@@ -57,12 +57,21 @@ class Capture:
     @property
     def sets(self) -> int:
         """Number of reference sets."""
-        return len(self.manifest["points"])
+        return int(self.manifest["points"]["sets"])
+
+    @property
+    def shared_points(self) -> bool:
+        """Whether all layers have the same reference points."""
+        return bool(self.manifest["points"]["shared"])
+
+    def draw(self, layer: str) -> str:
+        """The name of a layer's draw of reference points; empty where all layers share one."""
+        return "" if self.shared_points else layer
 
     @property
     def m(self) -> int:
         """Number of reference points of a set."""
-        return int(self.manifest["points"][0]["m"])
+        return int(self.manifest["points"]["m"])
 
     @property
     def run_id(self) -> str:
@@ -123,7 +132,7 @@ def open_capture(folder: str | Path) -> Capture:
         )
         shards = len(manifest["shards"])
         edges = [edge for shard in manifest["shards"] for edge in shard]
-        if edges[1:-1:2] != edges[2::2] or edges[:1] + edges[-1:] != [0, len(windows)] or not manifest["points"]:
+        if edges[1:-1:2] != edges[2::2] or edges[:1] + edges[-1:] != [0, len(windows)]:
             raise ValueError("its shards are not all of its windows")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CaptureError(f"capture {folder} is damaged: {error!s:.300}; capture again with --force") from None

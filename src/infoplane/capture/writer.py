@@ -35,6 +35,7 @@ from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
 from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
+from infoplane.information import PointSets, as_sets
 from infoplane.storage import atomic_files as files
 from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
@@ -49,7 +50,7 @@ def write_capture(
     folder: str | Path,
     model: Model,
     windows: Windows,
-    points: Sequence[ReferencePoints],
+    points: PointSets | Sequence[ReferencePoints],
     layers: Sequence[Layer],
     *,
     loss: bool = False,
@@ -88,7 +89,7 @@ def capture_with(
     folder: str | Path,
     facts: Facts,
     windows: Windows,
-    points: Sequence[ReferencePoints],
+    points: PointSets | Sequence[ReferencePoints],
     layers: Sequence[str],
     *,
     loss: bool = False,
@@ -108,7 +109,7 @@ def capture_with(
     from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
-    folder = to_path(folder)
+    folder, points = to_path(folder), as_sets(points)
     facts.check_tokens(windows)
     loss, notes = facts.check_loss(loss)
     manifest = manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
@@ -133,7 +134,7 @@ def capture_with(
             advance(size)
         else:
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
-    writing = _Writing(folder.absolute(), manifest, windows, tuple(points), batch.asked)
+    writing = _Writing(folder.absolute(), manifest, windows, points, batch.asked)
     for i, tokens in models.each(writing, missing, advance):
         if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
             before, batch.tokens = batch.warning, tokens
@@ -192,7 +193,7 @@ class _Writing:
     folder: Path
     manifest: Manifest
     windows: Windows
-    points: tuple[ReferencePoints, ...]
+    points: PointSets
     batch_tokens: int
 
     def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
@@ -242,7 +243,7 @@ class _Writing:
 def hold_capture(
     model: Model,
     windows: Windows,
-    points: Sequence[ReferencePoints],
+    points: PointSets | Sequence[ReferencePoints],
     layers: Sequence[Layer],
     *,
     loss: bool = False,
@@ -256,7 +257,7 @@ def hold_capture(
 
     model.check_tokens(windows)
     loss, notes = model.facts.check_loss(loss)
-    size, to = BatchSize(), len(windows)
+    size, to, points = BatchSize(), len(windows), as_sets(points)
     held = assign_windows(model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
     manifest = manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS, size.asked)

@@ -34,7 +34,7 @@ def show(measurement: Measurement) -> None:
     figures: dict[str, Callable[[Estimate], float | None]] = {
         "value": lambda row: row.value,
         "± 95 %": lambda row: (row.interval[1] - row.interval[0]) / 2 if row.interval else None,
-        **({"SE, points": lambda row: row.reference_error} if any(r.reference_error is not None for r in rows) else {}),
+        **({"SE, points": lambda row: row.points_error} if any(r.points_error is not None for r in rows) else {}),
         "permuted": lambda row: row.control_permuted,
         "shifted": lambda row: row.control_shifted,
         "halved": lambda row: row.control_halved,

@@ -32,12 +32,16 @@ WIDTH = 64
 """Columns of a layer that are worked on at a time, at most."""
 _CHUNK = 1024  # rows worked on at a time: what fits the cache of one core
 _GATHER, _GATHER_NEAR = 1 << 18, 1 << 19  # numbers of rows that are added up at a time
+_KEPT = 32 << 20  # bytes of float64 of a layer that is decoded once and kept
 _NEAR = 16 << 20  # bytes of float64 that a cache holds: so small columns are decoded once, and gathered as they are
 
 
 def negative_entropy(x: Floats) -> Floats:
     """sum_j x_j log x_j over the last axis; 0 log 0 is 0."""
-    total: Floats = np.einsum("...j,...j->...", x, np.log(np.maximum(x, TINY)))
+    if x.ndim == 2 and len(x) > _CHUNK:  # in pieces that stay in a cache; new memory for all costs more than logarithms
+        return np.concatenate([negative_entropy(x[i : i + _CHUNK]) for i in range(0, len(x), _CHUNK)])
+    log = np.maximum(x, TINY)
+    total: Floats = np.einsum("...j,...j->...", x, np.log(log, out=log))
     return total
 
 
@@ -72,12 +76,12 @@ def _units(n: int) -> tuple[Floats, Ints]:
     return np.ones(n), np.arange(n, dtype=np.int32)
 
 
-def decode(a: Halves) -> Floats:
+def decode(a: Halves, out: Floats | None = None) -> Floats:
     """float16 as float64, looked up: exact, and several times faster than NumPy's own conversion of small numbers.
 
     No arithmetic on their bits: halves below 6e-5 would be subnormal then, 20 ns each on some processors.
     """
-    out, bits = np.empty(a.shape), a.view(np.uint16)
+    out, bits = np.empty(a.shape) if out is None else out, a.view(np.uint16)
     for i in range(0, len(a), _CHUNK):  # the places in the table are whole numbers of 8 bytes: some at a time
         _halves().take(bits[i : i + _CHUNK], mode="clip", out=out[i : i + _CHUNK])
     return out
@@ -141,8 +145,12 @@ class Columns:
     cuts: tuple[slice, ...]
 
     @classmethod
-    def of(cls, a: Halves, scale: Floats) -> Columns:
-        a, cuts = np.ascontiguousarray(a), tuple(_pieces(a.shape[1]))
+    def of(cls, a: Halves, scale: Floats, x: Floats | None = None) -> Columns:
+        """From what was captured; `x` where it is decoded already."""
+        cuts = tuple(_pieces(a.shape[1]))
+        if x is not None:
+            return cls(a, scale, x, cuts)
+        a = np.ascontiguousarray(a)
         return cls(a, scale, decode(a) * scale[:, None] if _is_near(len(a)) else None, cuts)
 
     @property
@@ -159,13 +167,6 @@ class Columns:
         if self.x is not None:
             return Loaded(self.x, rows, None)
         return Loaded(decode(self.a.take(rows, axis=0)), None, self.scale.take(rows))
-
-    def gather(self, rows: Ints) -> Floats:
-        """(n, w) float64 of the rows named."""
-        loaded = self.load(rows)
-        if loaded.factors is None:
-            return loaded.x.take(rows, axis=0)
-        return loaded.x * loaded.factors[:, None]
 
     def sums(self, rows: Ints, starts: Ints) -> Floats:
         """(runs, w): sums of the rows named over the runs that begin at `starts` (runs + 1,)."""
@@ -210,6 +211,7 @@ class Rows:
         scale: (N,) what brings a row to sum 1 after its rounding to float16.
         metric: (m,) 1 / p_j of all rows, in which products of rows are taken; 0 where p_j is 0.
         of_rows: (N, 2) `entropy` and `square` of each row, side by side since they are wanted together.
+        decoded: the pieces of columns as float64, rows summing to 1, of a layer so small that they are kept.
     """
 
     read: Callable[[slice], Halves]
@@ -218,6 +220,7 @@ class Rows:
     scale: Floats
     metric: Floats
     of_rows: Floats
+    decoded: tuple[Floats, ...] = ()
 
     @classmethod
     def of(cls, a: Halves) -> Rows:
@@ -230,27 +233,34 @@ class Rows:
         total, of_rows, metric = np.zeros(n), np.zeros((n, 2)), np.zeros(m)
         entropy, square = of_rows.T
         parts = [slice(i, min(i + _CHUNK, n)) for i in range(0, n, _CHUNK)]
+        kept: list[Floats] = []
+        keep = whole and _is_near(n) and 8 * m * n <= _KEPT
         for columns in _pieces(m):
             a = read(columns)
+            if keep:
+                kept.append(np.empty((n, columns.stop - columns.start)))
             for part in parts:
-                x = decode(a[part])
+                x = decode(a[part], kept[-1][part] if keep else None)
                 total[part] += x.sum(1)
                 entropy[part] -= negative_entropy(x)
         scale = 1 / total
         entropy *= scale
         entropy -= np.log(scale)
-        for columns in _pieces(m):
-            a, mass = read(columns), np.zeros(columns.stop - columns.start)
+        for i, columns in enumerate(_pieces(m)):
+            held = kept[i] if keep else None
+            a = read(columns) if held is None else np.empty(0, np.float16)
+            mass = np.zeros(columns.stop - columns.start)
             for part in parts:
-                mass += scale[part] @ decode(a[part])
+                mass += scale[part] @ (decode(a[part]) if held is None else held[part])
             metric[columns] = np.divide(n, mass, out=np.zeros_like(mass), where=mass > 0)
             for part in parts:
-                x = decode(a[part])
-                x *= x
-                square[part] += x @ metric[columns]
+                x = decode(a[part]) if held is None else held[part]
+                square[part] += np.square(x) @ metric[columns]
+            if held is not None:
+                held *= scale[:, None]
         square *= scale
         square *= scale
-        return cls(read, whole, m, scale, metric, of_rows)
+        return cls(read, whole, m, scale, metric, of_rows, tuple(kept))
 
     @property
     def entropy(self) -> Floats:
@@ -265,15 +275,20 @@ class Rows:
     def get(self, rows: Ints) -> Floats:
         """(len(rows), m) float64, rows summing to 1."""
         out = np.empty((len(rows), self.m))
-        for columns, x in self.pieces():
-            out[:, columns] = x.gather(rows)
+        if self.decoded:
+            for columns, x in zip(_pieces(self.m), self.decoded, strict=True):
+                out[:, columns] = x.take(rows, axis=0)
+            return out
+        scale = self.scale.take(rows)[:, None]
+        for columns in [slice(0, self.m)] if self.whole else _pieces(self.m):
+            np.multiply(decode(self.read(columns).take(rows, axis=0)), scale, out=out[:, columns])
         return out
 
     def pieces(self) -> Iterator[tuple[slice, Columns]]:
         """All rows, some columns at a time; all of them where a row that is far away is gathered once for all."""
         at_once = self.whole and not _is_near(len(self.scale))
-        for columns in [slice(0, self.m)] if at_once else _pieces(self.m):
-            yield columns, Columns.of(self.read(columns), self.scale)
+        for i, columns in enumerate([slice(0, self.m)] if at_once else _pieces(self.m)):
+            yield columns, Columns.of(self.read(columns), self.scale, self.decoded[i] if self.decoded else None)
 
 
 def _is_near(n: int) -> bool:

@@ -10,7 +10,8 @@ PyTorch's generator is not used, because a model initialised after `torch.manual
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -77,6 +78,85 @@ class ReferencePoints:
         digest = hashlib.sha256(np.ascontiguousarray(self.directions, dtype="<f8").tobytes())
         digest.update(np.float64(self.eps).astype("<f8").tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class PointSets:
+    """The reference points of all layers of a model: several sets, each layer's its own unless they are shared.
+
+    Attributes:
+        d, m: dimension and number of the points of a set.
+        seed: what they are drawn from; None for points that were given.
+        calibration, eps: as of `ReferencePoints`.
+        sets: R, how many sets each layer has.
+        shared: whether all layers have the same.
+        given: those that were given, one a set; empty for points that are drawn.
+    """
+
+    d: int
+    m: int
+    seed: int | None
+    calibration: str
+    eps: float
+    sets: int
+    shared: bool = False
+    given: tuple[ReferencePoints, ...] = ()
+
+    @classmethod
+    def make(
+        cls, d: int, m: int = 100, seed: int = 0, calibration: str = "exact", sets: int = 1, shared: bool = False
+    ) -> PointSets:
+        """Sets to be drawn.
+
+        Raises:
+            SettingError: as for `ReferencePoints.make`, or no set.
+        """
+        seed, sets = check_whole("seed", seed, 0), check_whole("sets", sets, 1)
+        return cls(d, m, seed, calibration, temperature(m, d, calibration), sets, shared)
+
+    @classmethod
+    def of(cls, points: Sequence[ReferencePoints]) -> PointSets:
+        """Points that are there, one set after the other, shared by all layers."""
+        first, seed = points[0], points[0].seed if len(points) == 1 else None
+        return cls(first.d, first.m, seed, first.calibration, first.eps, len(points), True, tuple(points))
+
+    def at(self, layer: str, number: int) -> ReferencePoints:
+        """The points of a layer and a set; drawn anew each time."""
+        if self.given:
+            return self.given[number]
+        assert self.seed is not None
+        if self.shared and number == 0:
+            return ReferencePoints.make(self.d, self.m, self.seed, self.calibration)
+        entropy = [self.seed, number, 0 if self.shared else _number_of(layer), self.m, self.d]
+        normal = np.random.Generator(np.random.PCG64(entropy)).standard_normal((self.m, self.d))
+        return ReferencePoints(self.d, self.m, self.seed, self.calibration, self.eps, _frozen(normal))
+
+    def draw(self, layer: str) -> str:
+        """The name of a layer's draw: layers of one name have the same points."""
+        return "" if self.shared else layer
+
+    def hash(self, layers: Iterable[str]) -> str:
+        """SHA-256 over the hashes of all points of the layers named, in order; of the sets themselves, if shared."""
+        names = [""] if self.shared else list(layers)
+        digest = hashlib.sha256()
+        for name in names:
+            for number in range(self.sets):
+                digest.update(f"{name}/{number}:{self.at(name, number).hash};".encode())
+        return digest.hexdigest()
+
+    def some(self, sets: int) -> PointSets:
+        """The first sets of these."""
+        return replace(self, sets=sets, given=self.given[:sets])
+
+
+def as_sets(points: PointSets | Sequence[ReferencePoints]) -> PointSets:
+    """Sets of points; those that are there are shared by all layers."""
+    return points if isinstance(points, PointSets) else PointSets.of(points)
+
+
+def _number_of(layer: str) -> int:
+    """A name as a whole number: its bytes."""
+    return int.from_bytes(layer.encode(), "little")
 
 
 def _frozen(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

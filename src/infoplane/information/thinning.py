@@ -163,7 +163,7 @@ class Thinning:
         shape = len(self.labels), max(self.blocks, 1)
         total, count = (np.zeros((len(self.levels), shape[0], 1 + self.blocks)) for _ in range(2))
         for i, level in enumerate(self.levels):
-            x, h = ((v[level.first] + v[level.first + 1]) / 2 for v in (x, h))
+            x, h = (_halved(v, level.first) for v in (x, h))
             cell = level.label * shape[1] + level.block
             for out, values in ((total, -negative_entropy(x) - h), (count, None)):
                 parts = np.bincount(cell, values, minlength=shape[0] * shape[1]).reshape(shape)
@@ -175,6 +175,14 @@ class Thinning:
     def sizes(self) -> npt.NDArray[np.float64]:
         """(levels,) rows of a block."""
         return np.array([level.k for level in self.levels], dtype=np.float64)
+
+
+def _halved(values: Floats, first: Ints) -> Floats:
+    """The means of entries (or rows) and their next ones."""
+    out: Floats = values.take(first, axis=0)
+    out += values.take(first + 1, axis=0)
+    out *= 0.5
+    return out
 
 
 def fit_shape(e_thinned: Floats, sizes: Floats, count: Floats, e_whole: Floats, n: Floats, moved: Floats) -> Shape:
@@ -210,14 +218,13 @@ def fit_shape(e_thinned: Floats, sizes: Floats, count: Floats, e_whole: Floats, 
     ys = np.column_stack([y, y[:, None] - np.einsum("cf,cfb->cb", weight, moved[level])])  # (cells, 1 + B)
     deltas = np.where(band[:, None] == np.unique(band), s[:, None], 0.0)
     prior = np.diag([_BETA**-2, *[_DELTA**-2] * deltas.shape[1]])
-    beta, misfit = np.empty((2, len(_KAPPAS), ys.shape[1]))
-    for i, kappa in enumerate(_KAPPAS):
-        x = s / (k + kappa) - s_whole * (weight @ (1 / (n + kappa)))
-        design = np.column_stack([x, deltas])
-        normal = design.T @ (precision[:, None] * design) + prior
-        fitted = np.linalg.solve(normal, design.T * precision) @ ys  # beta and the deltas, (1 + bands, 1 + B)
-        beta[i] = fitted[0]
-        misfit[i] = precision @ (ys - design @ fitted) ** 2 + np.diag(prior) @ fitted**2
+    kappa = np.array(_KAPPAS)[:, None]
+    x = s / (k + kappa) - s_whole * (weight @ (1 / (n[:, None] + kappa.T))).T  # (kappas, cells)
+    design = np.concatenate((x[..., None], np.broadcast_to(deltas, (len(kappa), *deltas.shape))), axis=2)
+    weighted = design.transpose(0, 2, 1) * precision
+    fitted = np.linalg.solve(weighted @ design + prior, weighted) @ ys  # beta and the deltas, (kappas, 1 + bands, 1 + B)
+    beta = fitted[:, 0]
+    misfit = precision @ (ys - design @ fitted) ** 2 + np.diag(prior) @ fitted**2
     odds = np.exp((misfit.min(0) - misfit) / 2)
     return Shape(beta * odds / odds.sum(0))
 

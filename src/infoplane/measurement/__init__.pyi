@@ -18,14 +18,17 @@ from .members import Member as Member
 from .members import refuse_other_estimators as refuse_other_estimators
 from .origin import Origin as Origin
 from .preference_information import QUANTITIES as QUANTITIES
+from .protocols import refuse_other_protocols as refuse_other_protocols
 from .results import JSON_NAME as JSON_NAME
 from .results import SCHEMA as SCHEMA
 from .results import TABLE_NAME as TABLE_NAME
 from .results import Measurement as Measurement
+from .row_differences import difference_of as difference_of
 from .steps import Asking as Asking
 from .steps import capture_model as capture_model
 from .steps import check_questions as check_questions
 from .steps import cut as cut
+from .steps import points_of as points_of
 from .steps import read_input as read_input
 from .tokens_needed import WANTED as WANTED
 from .tokens_needed import costs as costs

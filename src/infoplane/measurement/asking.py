@@ -26,8 +26,8 @@ from infoplane.text import Column, Unit, Windows
 def measure_capture(
     capture: Capture,
     *,
-    orders: Sequence[int] = (1, 2, 3, 4),
-    estimators: Sequence[str] = ("corrected", "plugin"),
+    orders: Sequence[int] = (1, 2),
+    estimators: Sequence[str] = ("corrected",),
     weights: Sequence[str] = ("frequency",),
     labels: Mapping[str, Column] | None = None,
     text_labels: Sequence[str] = (),

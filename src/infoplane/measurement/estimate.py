@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-import numpy as np
+from infoplane.information import Floats
+from infoplane.uncertainty import Errors, PointsPart, errors_of
 
-from infoplane.uncertainty import error_and_interval
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Controls(TypedDict, total=False):
@@ -30,7 +31,6 @@ class _Described(Controls, total=False):
     position_set: str | None
     repeated_mass: float | None
     warning: str | None
-    reference_error: float | None
 
 
 class Described(_Described, total=False):
@@ -39,12 +39,21 @@ class Described(_Described, total=False):
     order: int | None
 
 
+class MadeFields(Described, total=False):
+    """The same, and the estimator."""
+
+    estimator: str | None
+
+
 class OtherFields(_Described, total=False):
     """Fields of an estimate but its quantity, layer, order and value."""
 
     unit: str
     estimator: str | None
     standard_error: float | None
+    points_error: float | None
+    total_error: float | None
+    degrees_of_freedom: float | None
     interval: tuple[float, float] | None
     correction_error: float | None
 
@@ -76,20 +85,23 @@ class Estimate:
         order: width of the n-gram labels, 1 to 4.
         weight: `frequency` or `uniform`, how labels are weighted.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
-        value: the estimate, in `unit`.
+        value: the estimate, in `unit`: the mean over sets of reference points, and of ratios the ratio of the means.
         standard_error: of the text, from the replicates, by the jackknife over blocks of documents; None where there
             are too few of these.
+        points_error: of the reference points: the standard deviation that other points would give the value, on this
+            text; None where there is a single set, so that it is not known.
+        total_error, degrees_of_freedom: of both together (`infoplane.uncertainty.drawn_points`), and from how many
+            degrees of freedom it is known; of the text alone where `points_error` is None.
         correction_error: how far the value would move if labels that are rare were not quite like those that are
             frequent, which the correction takes for granted (see docs/estimator.md). The sign is kept, because that of
             a difference is the difference; None: the estimator takes nothing for granted.
-        interval: 95 %, of both errors together, and of `control_halved` where a correction left more than twice its
-            error; None where there is no standard error.
+        interval: 95 %, of `total_error`, `correction_error`, and of `control_halved` where a correction left more than
+            twice its error; None where there is no standard error.
         control_permuted, control_shifted: the same estimate with labels permuted over positions, and
             with another document's labels; 0 is expected. `*_error` are their standard errors.
         control_halved: the mean of the estimates from two halves of the documents, less that from all; 0 is expected
             where no bias is left, and about the bias where some is: also where information is not 0. Its standard
             error counts that the halves are parts of the whole.
-        reference_error: standard deviation over independent sets of reference points; None: unknown.
         unit: `efficiency` (nats divided by log m), `bits`, `ratio`, `nats/token`, `bits/byte`.
         n: positions that the estimate stands on.
         position_set: `P_k`, positions whose input and output n-grams of order k both exist; of pairs `answers`
@@ -98,6 +110,7 @@ class Estimate:
         warning: why the value should not be trusted, where it should not.
         replicates: B values, each with the share of one block of documents withdrawn; empty where there are too few
             documents.
+        points: what each set of reference points contributes; None of what hangs on no points.
     """
 
     quantity: str
@@ -109,6 +122,9 @@ class Estimate:
     weight: str | None = None
     estimator: str | None = None
     standard_error: float | None = None
+    points_error: float | None = None
+    total_error: float | None = None
+    degrees_of_freedom: float | None = None
     interval: tuple[float, float] | None = None
     correction_error: float | None = None
     control_permuted: float | None = None
@@ -117,12 +133,51 @@ class Estimate:
     control_shifted_error: float | None = None
     control_halved: float | None = None
     control_halved_error: float | None = None
-    reference_error: float | None = None
     n: int | None = None
     position_set: str | None = None
     repeated_mass: float | None = None
     warning: str | None = None
     replicates: tuple[float, ...] = field(default=(), repr=False)
+    points: PointsPart | None = field(default=None, repr=False, hash=False)
+
+    @classmethod
+    def made(
+        cls,
+        quantity: str,
+        layer: str,
+        columns: Floats,
+        unit: str,
+        points: PointsPart | None = None,
+        **fields: Unpack[MadeFields],
+    ) -> Estimate:
+        """A row with its errors.
+
+        Args:
+            quantity, layer, unit: of it.
+            columns: (1 + B,) value and replicates; (1,) without.
+            points: what each set of reference points contributes.
+            **fields: more of it.
+        """
+        value, replicates = float(columns[0]), columns[1:]
+        return cls(
+            quantity, layer, value, unit, replicates=tuple(replicates.tolist()), points=points, **fields
+        ).with_errors(errors_of(replicates, points))
+
+    def with_errors(self, errors: Errors, *more: float) -> Estimate:
+        """The same with these errors, and further ones in its interval."""
+        return replace(
+            self,
+            standard_error=errors.text,
+            points_error=errors.points,
+            total_error=errors.total,
+            degrees_of_freedom=errors.degrees,
+            interval=errors.interval(self.value, *more),
+        )
+
+    @property
+    def errors(self) -> Errors:
+        """Those of text and points."""
+        return Errors(self.standard_error, self.points_error, self.total_error, self.degrees_of_freedom)
 
     @property
     def key(self) -> tuple[str | int | None, ...]:
@@ -152,6 +207,6 @@ def with_correction_error(rows: Sequence[Estimate], moved: Sequence[Estimate] | 
         shift = None if moved is None else others.get(replace(row, estimator=None).key, row.value) - row.value
         halved, error = row.control_halved or 0.0, row.control_halved_error or 0.0
         left = halved if abs(halved) > 2 * error else 0.0
-        _, interval = error_and_interval(row.value, np.array(row.replicates), math.hypot(shift or 0.0, left))
+        interval = row.errors.interval(row.value, shift or 0.0, left)
         told.append(replace(row, correction_error=shift, interval=interval))
     return told

@@ -16,15 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.capture import Capture
-from infoplane.information import ESTIMATORS, LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale, without
+from infoplane.information import ESTIMATORS, LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale
 from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error
+from infoplane.measurement.loss_rows import loss_rows
 from infoplane.measurement.questions import HALVES, SIDES, Question, Questions
 from infoplane.measurement.reading_warnings import doubt_of, few_documents, of_the_text
 from infoplane.measurement.reduction import Answers
 from infoplane.measurement.results import Measurement
+from infoplane.measurement.set_means import SetMean
 from infoplane.storage import Json, versions
 from infoplane.storage import atomic_files as files
-from infoplane.uncertainty import error_and_interval, standard_error_of
+from infoplane.uncertainty import standard_error_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -67,40 +69,35 @@ class Record:
 
     def measurement(self, started: float) -> Measurement:
         """The measurement; `started` is when asking began, by the monotonic clock."""
-        rows = self._rows(0)
-        if self.capture.sets > 1:
-            values: dict[tuple[str | int | None, ...], list[float]] = {}
-            for s in range(self.capture.sets):
-                for row in rows if s == 0 else self._rows(s):
-                    values.setdefault(row.key, []).append(row.value)
-            spread = {key: float(np.std(v, ddof=1)) for key, v in values.items() if len(v) == self.capture.sets}
-            rows = [replace(row, reference_error=spread.get(row.key)) for row in rows]
-        rows += self._loss_rows()
+        rows = self._rows()
+        losses, more = loss_rows(self.capture, self.blocks)
+        rows += losses
+        self.warnings += more
         return Measurement(tuple(rows), self._provenance(time.monotonic() - started))
 
-    def _rows(self, s: int) -> list[Estimate]:
+    def _rows(self) -> list[Estimate]:
         layers = list(self.capture.layers)
         rows: list[Estimate] = []
         for layer in [*layers, "model"]:
             for estimator in self.estimators:
                 sets = {f"P_{k}": k for k in self.questions.orders} | self.questions.of_texts
                 for name in sets:
-                    rows += self._marginal_rows(layer, s, estimator, name)
-                told = self._rows_of_labels(layer, s, estimator, sets)
-                if estimator != PLUGIN and s == 0:
-                    moved = self._rows_of_labels(layer, s, LESS_THINNED, sets) if estimator == THINNED else None
+                    rows += self._marginal_rows(layer, estimator, name)
+                told = self._rows_of_labels(layer, estimator, sets)
+                if estimator != PLUGIN:
+                    moved = self._rows_of_labels(layer, LESS_THINNED, sets) if estimator == THINNED else None
                     told = with_correction_error(told, moved)
                 rows += told
         return rows
 
-    def _rows_of_labels(self, layer: str, s: int, estimator: str, sets: Mapping[str, int]) -> list[Estimate]:
+    def _rows_of_labels(self, layer: str, estimator: str, sets: Mapping[str, int]) -> list[Estimate]:
         rows: list[Estimate] = []
         for weight in self.weights:
             for name, k in sets.items():
-                rows += self._order_rows(layer, s, estimator, weight, k, name)
+                rows += self._order_rows(layer, estimator, weight, k, name)
             for q in self.questions.of_columns:
-                rows += self._information_rows("information", layer, s, estimator, weight, q)
-        return rows + self._share_rows(layer, s, estimator)
+                rows += self._information_rows("information", layer, estimator, weight, q)
+        return rows + self._share_rows(layer, estimator)
 
     def _mean_over(self, layer: str) -> list[str]:
         """The layers that a row is the mean of: itself, or all blocks for `model`."""
@@ -108,50 +105,68 @@ class Record:
             return [layer]
         return [name for name in self.capture.layers if name.startswith("block.")]
 
-    def _mean(self, layer: str, of: Callable[[str], Floats | None]) -> Floats | None:
-        columns = [of(name) for name in self._mean_over(layer)]
-        some = [f for f in columns if f is not None]
-        return np.mean(some, axis=0) if columns and len(some) == len(columns) else None
+    def _mean(self, layer: str, of: Callable[[str], SetMean | None]) -> SetMean | None:
+        """The mean over the layers of a row; None where one of them has no value."""
+        figures = [of(name) for name in self._mean_over(layer)]
+        some = [figure for figure in figures if figure is not None]
+        return SetMean.over(some) if figures and len(some) == len(figures) else None
 
-    def _marginal(self, layer: str, s: int, estimator: str, position_set: str, what: str) -> Floats | None:
+    def _over_sets(self, layer: str, of: Callable[[int], Floats | None]) -> SetMean | None:
+        """Of one layer, the mean over sets; None where one of them has no value."""
+        sets = [of(s) for s in range(self.capture.sets)]
+        some = [columns for columns in sets if columns is not None]
+        return SetMean.of_layer(self.capture.draw(layer), some) if len(some) == len(sets) else None
+
+    def _marginal(self, layer: str, estimator: str, position_set: str, what: str) -> SetMean | None:
         name = what if estimator == PLUGIN else f"{what}_corrected"
-        return self._mean(layer, lambda one: getattr(self.answers.marginals[one, s, position_set], name))
 
-    def _information(
+        def of_layer(one: str) -> SetMean | None:
+            return self._over_sets(one, lambda s: getattr(self.answers.marginals[one, s, position_set], name))
+
+        return self._mean(layer, of_layer)
+
+    def _of_set(
         self, layer: str, s: int, estimator: str, weight: str, q: Question, kind: str = "value"
     ) -> Floats | None:
-        def of(one: str) -> Floats | None:
-            information = self.answers.informations.get((one, s, q, kind, weight))
-            return None if information is None else information.by(estimator)
+        information = self.answers.informations.get((layer, s, q, kind, weight))
+        return None if information is None else information.by(estimator)
 
-        return self._mean(layer, of)
+    def _information(self, layer: str, estimator: str, weight: str, q: Question) -> SetMean | None:
+        def of_layer(one: str) -> SetMean | None:
+            return self._over_sets(one, lambda s: self._of_set(one, s, estimator, weight, q))
 
-    def _marginal_rows(self, layer: str, s: int, estimator: str, position_set: str) -> list[Estimate]:
+        return self._mean(layer, of_layer)
+
+    def _in_first_set(self, layer: str, estimator: str, weight: str, q: Question, kind: str) -> Floats | None:
+        """(1 + B,) of the first set alone, which has the controls."""
+        each = [self._of_set(one, 0, estimator, weight, q, kind) for one in self._mean_over(layer)]
+        some = [columns for columns in each if columns is not None]
+        return np.mean(some, axis=0) if each and len(some) == len(each) else None
+
+    def _marginal_rows(self, layer: str, estimator: str, position_set: str) -> list[Estimate]:
         rows = []
         n = len(self.questions.position_sets[position_set])
         for what in ("entropy", "ceiling"):
-            value = self._marginal(layer, s, estimator, position_set, what)
+            value = self._marginal(layer, estimator, position_set, what)
             if value is not None:
-                row = self._estimate(what, layer, value * self.scale, self.unit, position_set=position_set, n=n)
+                row = self._estimate(what, layer, value.times(self.scale), self.unit, position_set=position_set, n=n)
                 rows.append(replace(row, estimator=estimator))
         return rows
 
-    def _information_rows(
-        self, quantity: str, layer: str, s: int, estimator: str, weight: str, q: Question
-    ) -> list[Estimate]:
-        value = self._information(layer, s, estimator, weight, q)
+    def _information_rows(self, quantity: str, layer: str, estimator: str, weight: str, q: Question) -> list[Estimate]:
+        value = self._information(layer, estimator, weight, q)
         if value is None:
-            if s == 0 and layer == "model" and self._mean_over("model") and estimator in self.estimators:
+            if layer == "model" and self._mean_over("model") and estimator in self.estimators:
                 self.warnings.append(
                     f"{quantity} of {q.side}{'' if q.order is None else f', {q.position_set}'}: no label occurs in two "
                     f"documents, so {estimator} says nothing"
                 )
             return []
-        controls = self._controls(value, layer, estimator, weight, q) if s == 0 and estimator in self.estimators else {}
+        controls = self._controls(layer, estimator, weight, q) if estimator in self.estimators else {}
         row = self._estimate(
             quantity,
             layer,
-            value * self.scale,
+            value.times(self.scale),
             self.unit,
             side=q.side,
             order=q.order,
@@ -164,11 +179,14 @@ class Record:
         row = replace(row, estimator=estimator)
         return [replace(row, warning=doubt_of(row, self.capture.m, self.scale))]
 
-    def _controls(self, value: Floats, layer: str, estimator: str, weight: str, q: Question) -> Controls:
-        permuted, shifted, *halves = (
-            self._information(layer, 0, estimator, weight, q, kind) for kind in ("permuted", "shifted", *HALVES)
+    def _controls(self, layer: str, estimator: str, weight: str, q: Question) -> Controls:
+        """Those of the first set: they are about labels and documents, and say of every set the same."""
+        value, permuted, shifted, *halves = (
+            self._in_first_set(layer, estimator, weight, q, kind) for kind in ("value", "permuted", "shifted", *HALVES)
         )
-        halved = None if halves[0] is None or halves[1] is None else (halves[0] + halves[1]) / 2 - value
+        halved = None
+        if halves[0] is not None and halves[1] is not None and value is not None:
+            halved = (halves[0] + halves[1]) / 2 - value
         (a, a_error), (b, b_error), (c, c_error) = map(self._control, (permuted, shifted, halved))
         return {
             "control_permuted": a, "control_permuted_error": a_error, "control_shifted": b,
@@ -181,18 +199,18 @@ class Record:
         error = standard_error_of(columns[1:] * self.scale) if len(columns) > 1 else None
         return float(columns[0] * self.scale), error
 
-    def _order_rows(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
+    def _order_rows(self, layer: str, estimator: str, weight: str, k: int, name: str) -> list[Estimate]:
         rows: list[Estimate] = []
-        by_side: dict[str, Floats | None] = {}
+        by_side: dict[str, SetMean | None] = {}
         for side, quantity in SIDES.items():
             q = Question(side, k, name, own=True)
-            rows += self._information_rows(quantity, layer, s, estimator, weight, q)
-            by_side[side] = self._information(layer, s, estimator, weight, q)
+            rows += self._information_rows(quantity, layer, estimator, weight, q)
+            by_side[side] = self._information(layer, estimator, weight, q)
         if k > 1 and weight == "frequency" and name == f"P_{k}":
             next_token = self.questions.of("output", 1, k)
-            rows += self._information_rows("expressivity", layer, s, estimator, weight, next_token)
+            rows += self._information_rows("expressivity", layer, estimator, weight, next_token)
         x, y = by_side["input"], by_side["output"]
-        if s == 0 and x is not None and not self._is_there(x) and layer not in self.empty:
+        if x is not None and not self._is_there(x) and layer not in self.empty:
             self.empty.append(layer)
         if x is not None and y is not None and self._is_there(x):
             more: Described = {"order": k, "weight": weight, "position_set": name, "n": rows[0].n}
@@ -201,80 +219,47 @@ class Record:
             ratio = self._estimate("optimality", layer, y / x, "ratio", **more)
             rows.append(replace(ratio, warning=doubt, estimator=estimator, repeated_mass=mass))
             if layer == "model":
-                each = self._mean(layer, lambda one: self._ratio(one, s, estimator, weight, k, name))
+                each = self._mean(layer, lambda one: self._ratio(one, estimator, weight, k, name))
                 if each is not None:
                     mean = self._estimate("mean_ratio_optimality", layer, each, "ratio", **more)
                     rows.append(replace(mean, estimator=estimator))
         return rows
 
-    def _ratio(self, layer: str, s: int, estimator: str, weight: str, k: int, name: str) -> Floats | None:
-        x, y = (self._information(layer, s, estimator, weight, Question(side, k, name, True)) for side in SIDES)
+    def _ratio(self, layer: str, estimator: str, weight: str, k: int, name: str) -> SetMean | None:
+        x, y = (self._information(layer, estimator, weight, Question(side, k, name, True)) for side in SIDES)
         return None if x is None or y is None or not self._is_there(x) else y / x
 
-    def _is_there(self, information: Floats) -> bool:
+    def _is_there(self, information: SetMean) -> bool:
         """Whether an information (nats) is more than rounding leaves of none, so that it can be divided by."""
-        return bool((np.abs(information) > _ROUNDING * math.log(self.capture.m)).all())
+        return bool((np.abs(information.columns) > _ROUNDING * math.log(self.capture.m)).all())
 
-    def _share_rows(self, layer: str, s: int, estimator: str) -> list[Estimate]:
+    def _share_rows(self, layer: str, estimator: str) -> list[Estimate]:
         """What each order adds to the one before, on the common positions; then what no order explains."""
         widest = self.questions.orders[-1]
         position_set = f"P_{widest}"
-        ceiling = self._marginal(layer, s, estimator, position_set, "ceiling")
+        ceiling = self._marginal(layer, estimator, position_set, "ceiling")
         n = len(self.questions.position_sets[position_set])
-        if ceiling is None:
+        if ceiling is None or "frequency" not in self.weights:
             return []
         rows = []
         for side in SIDES:
-            before = np.zeros_like(ceiling)
+            before: SetMean | None = None
             more: Described = {"side": side, "weight": "frequency", "position_set": position_set, "n": n}
-            if "frequency" not in self.weights:
-                return []
             for j in range(1, widest + 1):
-                value = self._information(layer, s, estimator, "frequency", self.questions.of(side, j, widest))
+                value = self._information(layer, estimator, "frequency", self.questions.of(side, j, widest))
                 if value is None:
                     break
-                share = self._estimate("share", layer, (value - before) * self.scale, self.unit, **more)
+                added = value if before is None else value - before
+                share = self._estimate("share", layer, added.times(self.scale), self.unit, **more)
                 rows.append(replace(share, order=j))
                 before = value
             else:
-                rows.append(self._estimate("share", layer, (ceiling - before) * self.scale, self.unit, **more))
+                assert before is not None
+                rows.append(self._estimate("share", layer, (ceiling - before).times(self.scale), self.unit, **more))
         return [replace(row, estimator=estimator) for row in rows]
 
-    def _loss_rows(self) -> list[Estimate]:
-        loss = self.capture.loss()
-        if loss is None:
-            return []
-        w = self.capture.windows
-        count = 0 if self.blocks is None else int(self.blocks.max()) + 1
-        sums, counts, sizes = (
-            without(np.bincount(w.document, x, minlength=self.documents).astype(np.float64), self.blocks, count)
-            for x in (*loss, w.byte_count)
-        )
-        n = int(counts[0])
-        rows = [self._estimate("loss", "model", sums / counts, "nats/token", n=n)]
-        if not (sizes > 0).all():
-            name = w.tokenizer_name or "given"
-            self.warnings.append(
-                f"bits per byte are left out: the tokenizer {name} has no offsets, and its tokens do not decode to the "
-                "text that they were made of, so their bytes are not known"
-            )
-        else:
-            rows.append(self._estimate("bits_per_byte", "model", sums / math.log(2) / sizes, "bits/byte", n=n))
-        return rows
-
-    def _estimate(self, quantity: str, layer: str, columns: Floats, unit: str, **fields: Unpack[Described]) -> Estimate:
-        value, replicates = float(columns[0]), columns[1:]
-        error, interval = error_and_interval(value, replicates)
-        return Estimate(
-            quantity,
-            layer,
-            value,
-            unit,
-            standard_error=error,
-            interval=interval,
-            replicates=tuple(replicates.tolist()),
-            **fields,
-        )
+    def _estimate(self, quantity: str, layer: str, figure: SetMean, unit: str, **fields: Unpack[Described]) -> Estimate:
+        return Estimate.made(quantity, layer, figure.columns, unit, figure.points, **fields)
 
     # ------------------------------------------------------------------ provenance
 
@@ -288,7 +273,6 @@ class Record:
                 "nothing to divide by"
             )
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
-        points = manifest["points"]
         return {
             "model": manifest["model"],
             "dtype": manifest["model"].get("dtype"),
@@ -296,8 +280,8 @@ class Record:
             "windows": {k: v for k, v in w.provenance.items() if k != "text"},
             "windows_hash": manifest["windows_hash"],
             "blocks_hash": files.hash_of([self.documents, blocks.tolist()]),
-            "points": {**{k: points[0][k] for k in ("m", "d", "seed", "calibration", "eps")}, "sets": len(points)},
-            "points_hash": files.hash_of([p["hash"] for p in points]),
+            "points": dict[str, Json](manifest["points"].items()),  # type: ignore[arg-type]  # JSON, as it was read
+            "points_hash": manifest["points"]["hash"],
             "run_id": manifest["run_id"],
             "batch_tokens": manifest.get("batch_tokens"),
             "tokens": int(np.count_nonzero(w.is_text)),

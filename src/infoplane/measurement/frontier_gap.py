@@ -29,8 +29,8 @@ from infoplane.errors import SettingError
 from infoplane.information import THINNED, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
 from infoplane.measurement.estimate import Estimate
 from infoplane.measurement.results import Measurement
+from infoplane.measurement.set_means import SetMean
 from infoplane.text import Labels, NGrams
-from infoplane.uncertainty import error_and_interval
 
 QUANTITIES = ("projection_complexity", "projection", "frontier", "gap", "context_gain")
 """Of the projection of a code to the k-gram, in nats or their unit: see above."""
@@ -63,7 +63,8 @@ def with_bound(
     for number, layer in enumerate(capture.layers):
         if progress is not None:
             progress("placing", number, len(capture.layers))
-        placed.add(layer)
+        for s in range(capture.sets):
+            placed.add(layer, s)
     if progress is not None:
         progress("placing", len(capture.layers), len(capture.layers))
     rows: list[Estimate] = []
@@ -95,7 +96,7 @@ class _Placing:
 
     def __init__(self, capture: Capture, frontiers: Sequence[Frontier]) -> None:
         self.capture = capture
-        self.found: dict[tuple[str, int], tuple[Floats, ...] | None] = {}
+        self.found: dict[tuple[str, int, int], tuple[Floats, ...] | None] = {}
         windows = capture.windows
         half = halves(windows)
         blocks = windows.blocks
@@ -108,37 +109,40 @@ class _Placing:
         """The rows of `QUANTITIES` of a layer, or of the whole model: the mean over its blocks."""
         blocks = [name for name in self.capture.layers if name.startswith("block.")]
         layers = blocks if layer == "model" else [layer]
-        figures = [figure for name in layers if (figure := self.found[name, frontier.order]) is not None]
-        if not layers or len(figures) < len(layers):
+        sets = range(self.capture.sets)
+        figures = {
+            (name, s): figure
+            for name in layers
+            for s in sets
+            if (figure := self.found[name, s, frontier.order]) is not None
+        }
+        if not layers or len(figures) < len(layers) * len(sets):
             return []
         rows = []
         for i, quantity in enumerate(QUANTITIES):
-            columns = scale * np.mean([figure[i] for figure in figures], axis=0)
-            value, replicates = float(columns[0]), columns[1:]
-            error, interval = error_and_interval(value, replicates)
+            each = [SetMean.of_layer(self.capture.draw(name), [figures[name, s][i] for s in sets]) for name in layers]
+            mean = SetMean.over(each).times(scale)
             rows.append(
-                Estimate(
+                Estimate.made(
                     quantity,
                     layer,
-                    value,
+                    mean.columns,
                     unit,
+                    mean.points,
                     order=frontier.order,
                     weight="frequency",
                     estimator=THINNED,
-                    standard_error=error,
-                    interval=interval,
                     n=frontier.n,
                     position_set=f"P_{frontier.order} seen",
                     repeated_mass=frontier.seen,
-                    replicates=tuple(replicates.tolist()),
                 )
             )
         return rows
 
-    def add(self, layer: str) -> None:
-        rows = Rows.of(self.capture.read(layer))
+    def add(self, layer: str, s: int) -> None:
+        rows = Rows.of(self.capture.read(layer, s))
         for order in self.orders:
-            self.found[layer, order.frontier.order] = order.place(rows)
+            self.found[layer, s, order.frontier.order] = order.place(rows)
 
 
 class _Order:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from infoplane.capture import CaptureSettings
 from infoplane.errors import SettingError
 from infoplane.information import CodeSettings
+from infoplane.measurement.protocols import PAPER, PROTOCOLS, STANDARD
 from infoplane.models import LoadSettings
 from infoplane.setting_kinds import amount, flag, names, one_of, some_of, whole, word
 from infoplane.settings import Settings, setting
@@ -53,9 +54,9 @@ class InputSettings(Settings):
 class QuestionSettings(Settings):
     """What a capture is asked; see `measure_capture`."""
 
-    orders: tuple[int, ...] = setting(ORDERS, some_of(*ORDERS), "N-gram orders, of 1 to 4.", group=GROUP)
+    orders: tuple[int, ...] = setting((1, 2), some_of(*ORDERS), "N-gram orders, of 1 to 4.", group=GROUP)
     estimators: tuple[str, ...] = setting(
-        ("corrected", "plugin"),
+        ("corrected",),
         some_of(*ESTIMATOR_NAMES),
         "Of corrected, plugin and null-curve; the first named comes first.",
         group=GROUP,
@@ -109,8 +110,19 @@ class PrecisionSettings(Settings):
 
 @dataclass(frozen=True)
 class MeasureSettings(Settings):
-    """All that decides the numbers of a measurement, beside model and text."""
+    """All that decides the numbers of a measurement, beside model and text.
 
+    A protocol that is given brings its settings along (`infoplane.measurement.protocols`).
+    """
+
+    protocol: str = setting(
+        STANDARD,
+        one_of(*PROTOCOLS),
+        "standard, or paper for the published one: one set of points that all layers share, plugin, the temperature of "
+        "soft-entropy 0.1.5, windows of 128 tokens of which all are measured. Orders are as asked.",
+        group=GROUP,
+        with_pairs=False,
+    )
     reading: ReadSettings = field(default_factory=ReadSettings)
     windows: WindowSettings = field(default_factory=WindowSettings)
     precision: PrecisionSettings = field(default_factory=PrecisionSettings)
@@ -120,7 +132,22 @@ class MeasureSettings(Settings):
     code: CodeSettings = field(default_factory=CodeSettings)
     questions: QuestionSettings = field(default_factory=QuestionSettings)
 
+    def replaced(self, given: Mapping[str, object]) -> MeasureSettings:
+        """A protocol that is given stands for its settings, where these are not given too."""
+        protocol = given.get("protocol", self.protocol)
+        if isinstance(protocol, str) and protocol != self.protocol and protocol in PROTOCOLS:
+            given = {**PROTOCOLS[protocol], **given}
+        return super().replaced(given)
+
     def check(self) -> None:
+        if self.protocol == PAPER:
+            flat = self.flat()
+            if other := next((name for name, value in PROTOCOLS[PAPER].items() if flat[name] != value), None):
+                raise SettingError(
+                    f"the protocol paper has {_spoken(other, PROTOCOLS[PAPER][other])}, not "
+                    f"{_spoken(other, flat[other])}: leave {other} out, or the protocol",
+                    settings=(other, "protocol"),
+                )
         if self.windows.bytes is not None and self.precision.until_se is not None:
             raise SettingError("bytes is a budget by itself: leave until_se out", settings=("bytes", "until_se"))
 
@@ -135,8 +162,16 @@ class MeasureSettings(Settings):
 
     def of_captures(self) -> dict[str, object]:
         """Those settings, other than by default, that say how a capture is made."""
-        questions = {*QuestionSettings.settings()}
-        return {name: value for name, value in self.other_than_default().items() if name not in questions}
+        questions, own = {*QuestionSettings.settings(), "protocol"}, PROTOCOLS[self.protocol]
+        return {
+            name: value
+            for name, value in self.other_than_default().items()
+            if name not in questions and (name not in own or own[name] != value)
+        }
+
+
+def _spoken(name: str, value: object) -> str:
+    return f"{name} = {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def refuse_with_pairs(settings: MeasureSettings, labels: bool = False, documents: str = "") -> None:

@@ -71,7 +71,7 @@ class WindowsOrigin:
 
 @dataclass(frozen=True)
 class PointsOrigin:
-    """The reference points: how many, in how many dimensions, and their temperature."""
+    """The reference points: how many, in how many dimensions, their temperature, and whether layers share them."""
 
     m: int | None = None
     d: int | None = None
@@ -79,6 +79,23 @@ class PointsOrigin:
     calibration: str | None = None
     eps: float | None = None
     sets: int | None = None
+    shared: bool | None = None
+
+    @property
+    def draws(self) -> tuple[object, ...] | None:
+        """What decides the points of a layer and a set: equal ones are the same points; None where it is not known."""
+        if self.seed is None:
+            return None
+        return self.m, self.d, self.seed, self.calibration, self.shared
+
+
+@dataclass(frozen=True)
+class ProtocolOrigin:
+    """The protocol of a measurement: its name and version, and which settings are other than its own."""
+
+    name: str | None = None
+    version: int | None = None
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,12 +138,19 @@ class Origin:
     positions: int | None = None
     documents: int | None = None
     settings: QuestionsOrigin = field(default_factory=QuestionsOrigin)
+    protocol: ProtocolOrigin = field(default_factory=ProtocolOrigin)
     checkpoint: CheckpointOrigin = field(default_factory=CheckpointOrigin)
 
     @classmethod
     def of(cls, provenance: Mapping[str, Any]) -> Origin:
         """That of a record, whose types were checked when it was read."""
         return _of(cls, provenance)
+
+    def has_points_of(self, other: Origin) -> bool:
+        """Whether layers of one name, in sets of one number, have the same reference points as in another one."""
+        if self.points_hash is not None and self.points_hash == other.points_hash:
+            return True
+        return self.points.draws is not None and self.points.draws == other.points.draws
 
 
 def _of(kind: type[T], record: Mapping[str, Any]) -> T:

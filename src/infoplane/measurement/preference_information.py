@@ -47,10 +47,11 @@ from infoplane.information import (
 )
 from infoplane.measurement.estimate import Controls, Described, Estimate
 from infoplane.measurement.results import Measurement
+from infoplane.measurement.set_means import SetMean
 from infoplane.measurement.swap_control import centred
 from infoplane.text import Labels, permuted, shifted
 from infoplane.text.pairs import PairRows
-from infoplane.uncertainty import error_and_interval, standard_error_of
+from infoplane.uncertainty import standard_error_of
 
 SWAPS = 16
 PREFERENCE, GIVEN_TOKEN, OF_TOKEN = "preference", "preference_given_token", "token_preference"
@@ -139,13 +140,13 @@ class Asked:
                     yield quantity, sample, kind, joint if quantity == GIVEN_TOKEN else labels
 
     def add(self, layer: str, s: int = 0) -> None:
-        """Ask a layer; of further sets of reference points the value alone."""
+        """Ask a layer; of further sets of reference points all but the controls that they would only repeat."""
         rows = Rows.of(self.capture.read(layer, s))
         curve = NullCurve.of(rows, self.samples["answers"])
         marginals = {
             name: Marginal.of(rows, sample, self.of.pair, self.blocks) for name, sample in self.samples.items()
         }
-        sets = [key for key in self._sets if s == 0 or key[2] == "value"]
+        sets = [key for key in self._sets if s == 0 or key[2] not in ("permuted", "shifted")]
         for i in range(0, len(sets), _AT_ONCE):
             part = sets[i : i + _AT_ONCE]
             groupings = [Grouping.of(labels, self.of.pair, self.blocks) for *_, labels in part]
@@ -161,23 +162,25 @@ class Asked:
                 assert key.plugin is not None
                 self.found[layer, s, quantity, sample, kind] = key.plugin, key.null_curve
 
-    def value(
-        self, layers: Sequence[str], s: int, quantity: str, sample: str, kind: str, plugin: bool
-    ) -> Floats | None:
-        """(1 + B,) mean over layers, nats; None where the estimator cannot say."""
-        total = []
+    def value(self, layers: Sequence[str], quantity: str, sample: str, kind: str, plugin: bool) -> SetMean | None:
+        """The mean over layers and sets, nats; None where the estimator cannot say. Some kinds have the first set."""
+        each = []
         for layer in layers:
-            figure = self.found.get((layer, s, quantity, sample, kind))
-            value = None if figure is None else figure[0] if plugin else figure[1]
-            if value is None:
+            sets = [self._of_set(layer, s, quantity, sample, kind, plugin) for s in range(self.capture.sets)]
+            there = [columns for columns in sets if columns is not None]
+            if not there or (len(there) < len(sets) and kind not in ("permuted", "shifted")):
                 return None
-            if quantity == GIVEN_TOKEN:
-                of_token = self.found[layer, s, "token", "matched", "value"][0 if plugin else 1]
-                if of_token is None:
-                    return None
-                value = value - of_token
-            total.append(value)
-        return np.asarray(np.mean(total, axis=0)) if total else None
+            each.append(SetMean.of_layer(self.capture.draw(layer), there))
+        return SetMean.over(each) if each else None
+
+    def _of_set(self, layer: str, s: int, quantity: str, sample: str, kind: str, plugin: bool) -> Floats | None:
+        place = 0 if plugin else 1
+        figure = self.found.get((layer, s, quantity, sample, kind))
+        value = None if figure is None else figure[place]
+        if value is None or quantity != GIVEN_TOKEN:
+            return value
+        of_token = self.found[layer, s, "token", "matched", "value"][place]
+        return None if of_token is None else value - of_token
 
     def rows(self, unit: str) -> list[Estimate]:
         """The rows of all layers that were added, and of the mean over blocks."""
@@ -196,11 +199,15 @@ class Asked:
     def _figure(
         self, layer: str, layers: Sequence[str], quantity: str, sample: str, plugin: bool, scale: float, unit: str
     ) -> list[Estimate]:
-        def of(kind: str, s: int = 0) -> Floats | None:
-            columns = self.value(layers, s, quantity, sample, kind, plugin)
-            return None if columns is None else columns * scale
+        def over_sets(kind: str) -> SetMean | None:
+            figure = self.value(layers, quantity, sample, kind, plugin)
+            return None if figure is None else figure.times(scale)
 
-        value = of("value")
+        def of(kind: str) -> Floats | None:
+            figure = over_sets(kind)
+            return None if figure is None else figure.columns
+
+        value = over_sets("value")
         draws = [x for r in range(self.swaps) if (x := of(f"swap{r}")) is not None]
         if value is None or len(draws) < self.swaps:
             return []
@@ -235,25 +242,11 @@ class Asked:
         out = []
         if not plugin or quantity == GIVEN_TOKEN:
             of_controls = controls(float(swapped.mean()))
-            row = replace(centred(quantity, layer, value, swapped, unit, plugin, **more), **of_controls)
-            if self.capture.sets > 1:
-                sets = [x[0] for s in range(self.capture.sets) if (x := of("value", s)) is not None]
-                row = replace(row, reference_error=float(np.std(sets, ddof=1)))
-            out.append(row)
+            row = centred(quantity, layer, value.columns, swapped, unit, value.points, plugin, **more)
+            out.append(replace(row, **of_controls))
         if plugin:
-            error, interval = error_and_interval(float(value[0]), value[1:])
-            doubt = _PLUGIN_DOUBT if swapped.mean() > 0.1 * value[0] else None
-            row = Estimate(
-                quantity,
-                layer,
-                float(value[0]),
-                unit,
-                estimator=PLUGIN,
-                standard_error=error,
-                interval=interval,
-                replicates=tuple(value[1:].tolist()),
-                **more,
-            )
+            doubt = _PLUGIN_DOUBT if swapped.mean() > 0.1 * value.columns[0] else None
+            row = Estimate.made(quantity, layer, value.columns, unit, value.points, estimator=PLUGIN, **more)
             out.append(replace(row, warning=doubt, **controls()))
         return [*out, control_row]
 

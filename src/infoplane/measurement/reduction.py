@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from infoplane.capture import Capture, Reduction, reduction
@@ -22,7 +22,6 @@ from infoplane.information import (
     Marginal,
     NullCurve,
     Rows,
-    Sample,
     Shape,
     Summing,
     Term,
@@ -143,16 +142,16 @@ class _Pass:
         return Rows.reading(lambda columns: self.capture.read(*target, columns), *self.shape)
 
     def _visit(self, target: Target, jobs: Sequence[Job]) -> None:
-        errors = target[1] == 0  # one reference set carries the error bars of the text, and the controls
-        jobs = [job for job in jobs if errors or job.kind == "value"]
+        first = target[1] == 0  # one reference set carries the controls
+        jobs = [job for job in jobs if first or job.kind == "value"]
         profile = self.profiles.get(target)
         if profile is not None and not jobs:
             return
         rows = self._rows(target)
-        summings = [Summing(rows, job.grouping, errors, "uniform" in job.tallies, job.along) for job in jobs]
+        summings = [Summing(rows, job.grouping, True, "uniform" in job.tallies, job.along) for job in jobs]
         together = [[summings[i] for i in family] for family in families(jobs)]
-        samples = {**self.plan.samples, **(self.plan.halves if errors else {})}
-        adding = {} if profile else {name: self._adding(sample, errors) for name, sample in samples.items()}
+        samples = {**self.plan.samples, **(self.plan.halves if first else {})}
+        adding = {} if profile else {name: Adding(sample) for name, sample in samples.items()}
         with ThreadPoolExecutor(self.settings.threads) as pool:
             run = map if self.settings.threads == 1 else pool.map
             for columns, x in rows.pieces():
@@ -181,9 +180,6 @@ class _Pass:
             learned = profile.shapes.get((job.question, job.kind)) or profile.shapes.get((job.question, "value"))
             for tally in job.tallies.values():
                 yield tally, sums, marginal, learned
-
-    def _adding(self, sample: Sample, errors: bool) -> Adding:
-        return Adding(sample if errors else replace(sample, block=None, blocks=0))
 
     def _profile(self, rows: Rows, adding: Mapping[str, Adding]) -> _Profile:
         marginals = {name: one.done(rows.entropy) for name, one in adding.items()}

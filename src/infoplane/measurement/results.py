@@ -1,9 +1,9 @@
 """Measurement: tidy rows and where they come from.
 
 A value never travels alone: with it go its unit, sample size, standard error, interval, controls,
-estimator, order, position set, layer, side and reference error. A measurement is frozen; it is
+estimator, order, position set, layer, side and the errors of text and reference points. A measurement is frozen; it is
 written whole as `measurement.json` (rows and provenance) and `measurement.parquet` (the rows again,
-with the jackknife replicates that paired differences need).
+with what paired differences need: the jackknife replicates, and the part of each set of reference points).
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
 from infoplane.errors import ResultError
 from infoplane.measurement.estimate import Estimate, EstimateFields, RowFields
 from infoplane.measurement.origin import Origin, hints_of
+from infoplane.measurement.protocols import refuse_other_protocols
 from infoplane.measurement.row_differences import difference_of, difference_warnings
 from infoplane.storage import OBJECT, OBJECTS, Hint, Json, ResultFiles, check_schema, fields_of, read_parquet
 from infoplane.storage import atomic_files as files
+from infoplane.uncertainty import PointsPart
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    pass
-
-SCHEMA = "infoplane/measurement/3"
+SCHEMA = "infoplane/measurement/4"
 JSON_NAME = "measurement.json"
 TABLE_NAME = "measurement.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "measurement", "measure")
@@ -132,6 +132,9 @@ class Measurement:
             low, high = record.pop("interval") or (None, None)
             record["interval_low"], record["interval_high"] = low, high
             record["replicates"] = list(row.replicates)
+            by_draw = {} if record.pop("points") is None or row.points is None else row.points.by_draw
+            record["draws"], record["sets"] = list(by_draw), [list(u) for u in by_draw.values()]
+            record["points_and_text"] = None if row.points is None else row.points.shared_with_text
             records.append(record)
         return pl.DataFrame(records, schema=_TABLE_SCHEMA)
 
@@ -140,11 +143,12 @@ class Measurement:
     def minus(self, other: Measurement) -> Measurement:
         """Differences self - other on the same text, row by row, with paired errors.
 
-        The documents are shared, so the replicates are subtracted block by block: the error of a
-        difference is much smaller than the errors of the two values suggest.
+        The documents are shared, so the replicates are subtracted block by block, and where layers have the same
+        reference points what these contribute is subtracted set by set: the error of a difference is much smaller than
+        the errors of the two values suggest.
 
         Raises:
-            ResultError: the two were not measured on the same windows, blocks, or reference points.
+            ResultError: the two were not measured on the same windows or blocks, or by the same protocol.
         """
         for what in ("windows_hash", "blocks_hash"):
             mine, theirs = self.provenance.get(what), other.provenance.get(what)
@@ -153,16 +157,17 @@ class Measurement:
                     f"paired differences need the same text: {what} is {mine} here and {theirs} there; "
                     "measure both models with the same --text, --tokens, --context, --seed and tokenizer"
                 )
+        refuse_other_protocols({"the one": self, "the other": other})
         theirs_by_key = {row.key: row for row in other.estimates}
+        same_points = self.origin.has_points_of(other.origin)
         rows = []
         for row in self.estimates:
             match = theirs_by_key.get(row.key)
             if match is None:
                 continue
-            rows.append(difference_of(row, match))
+            rows.append(difference_of(row, match, same_points))
         if not rows:
             raise ResultError("the two measurements have no row in common: other orders or estimators")
-        same_points = self.provenance.get("points_hash") == other.provenance.get("points_hash")
         provenance = {
             "difference": True,
             "same_reference_points": same_points,
@@ -170,7 +175,7 @@ class Measurement:
             "blocks_hash": self.provenance["blocks_hash"],
             "minuend": dict(self.provenance),
             "subtrahend": dict(other.provenance),
-            "warnings": difference_warnings(self.provenance, other.provenance, same_points),
+            "warnings": difference_warnings(self, other),
         }
         return Measurement(tuple(rows), provenance)
 
@@ -181,7 +186,7 @@ class Measurement:
         rows = []
         for row in self.estimates:
             record = {f.name: getattr(row, f.name) for f in dataclasses.fields(Estimate)}
-            del record["replicates"]  # they live in the table
+            del record["replicates"], record["points"]  # they live in the table
             record["interval"] = list(row.interval) if row.interval else None
             rows.append(record)
         return {"schema": SCHEMA, "provenance": dict(self.provenance), "estimates": rows}
@@ -203,36 +208,59 @@ class Measurement:
         """
         with FILES.read(path) as (source, record):
             check_schema(record, _RECORD)
-            replicates = _read_replicates(source.parent / TABLE_NAME, len(record["estimates"]))
-            hints = fields_of(Estimate, "replicates")
+            kept = _read_table(source.parent / TABLE_NAME, len(record["estimates"]))
+            hints = fields_of(Estimate, "replicates", "points")
             rows = tuple(
                 Estimate(
                     **{
                         **check_schema(row, hints, "a row"),
                         "interval": tuple(row["interval"]) if row["interval"] else None,
                     },
-                    replicates=values,
+                    replicates=replicates,
+                    points=points,
                 )
-                for row, values in zip(record["estimates"], replicates, strict=True)
+                for row, (replicates, points) in zip(record["estimates"], kept, strict=True)
             )
             for row in rows:
                 check_schema([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
             return cls(rows, record["provenance"])
 
 
-def _read_replicates(path: Path, expected: int) -> list[tuple[float, ...]]:
+_Kept: TypeAlias = "tuple[tuple[float, ...], PointsPart | None]"
+
+
+def _read_table(path: Path, expected: int) -> list[_Kept]:
+    """Of each row the replicates, and what sets of reference points contribute."""
     if not path.exists():  # the JSON alone is a full record; only paired differences need more
-        return [()] * expected
+        return [((), None)] * expected
     try:
-        table = read_parquet(path, columns=["replicates"])
-        column = table["replicates"].cast(pl.List(pl.Float64)).to_list()
+        table = read_parquet(path, columns=["replicates", "draws", "sets", "points_and_text"])
+        replicates = table["replicates"].cast(pl.List(pl.Float64)).to_list()
+        draws = table["draws"].cast(pl.List(pl.String)).to_list()
+        sets = table["sets"].cast(pl.List(pl.List(pl.Float64))).to_list()
+        both = table["points_and_text"].cast(pl.Float64).to_list()
     except Exception as error:  # polars raises several families of exceptions for a bad file
         raise ResultError(f"{path} cannot be read: {files.reason(error)}; measure again, or remove the file") from None
-    if len(column) != expected:
-        raise ResultError(f"{path} holds {len(column)} rows, its measurement.json {expected}: measure again")
-    if not all(values is not None and all(map(_is_finite, values)) for values in column):
+    if len(replicates) != expected:
+        raise ResultError(f"{path} holds {len(replicates)} rows, its measurement.json {expected}: measure again")
+    return [_kept(path, *each) for each in zip(replicates, draws, sets, both, strict=True)]
+
+
+def _kept(
+    path: Path,
+    replicates: list[float] | None,
+    draws: list[str] | None,
+    sets: list[list[float]] | None,
+    both: float | None,
+) -> _Kept:
+    numbers = [replicates, *(sets or ()), [] if both is None else [both]]
+    if sets is None or draws is None or not all(v is not None and all(map(_is_finite, v)) for v in numbers):
         raise ResultError(f"{path} holds replicates that are no numbers: measure again")
-    return [tuple(values) for values in column]
+    if len(draws) != len(sets) or None in draws or not all(sets):
+        raise ResultError(f"{path} holds sets of reference points that are not those of its draws: measure again")
+    by_draw = {name: tuple(u) for name, u in zip(draws, sets, strict=True)}
+    points = PointsPart(by_draw, both or 0.0) if by_draw else None
+    return tuple(replicates or ()), points
 
 
 def _is_finite(value: float | None) -> bool:
@@ -256,6 +284,9 @@ _RECORD: Mapping[str, Hint] = {
 _FLOATS: Sequence[str] = (
     "value",
     "standard_error",
+    "points_error",
+    "total_error",
+    "degrees_of_freedom",
     "correction_error",
     "interval_low",
     "interval_high",
@@ -265,7 +296,6 @@ _FLOATS: Sequence[str] = (
     "control_shifted_error",
     "control_halved",
     "control_halved_error",
-    "reference_error",
     "repeated_mass",
 )
 _TABLE_SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -281,4 +311,7 @@ _TABLE_SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(_FLOATS, pl.Float64),
     "warning": pl.String,
     "replicates": pl.List(pl.Float64),
+    "draws": pl.List(pl.String),
+    "sets": pl.List(pl.List(pl.Float64)),
+    "points_and_text": pl.Float64,
 }

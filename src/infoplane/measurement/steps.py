@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.bottleneck import Frontier, bound_of, orders_with_bound
-from infoplane.capture import Capture, capture_sizes, capture_with, draw_points
+from infoplane.capture import Capture, capture_sizes, capture_with, plan_points
 from infoplane.engines import Engine, Group, Progress, WorkSettings
 from infoplane.errors import SettingError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.measure_settings import MeasureSettings, refuse_with_pairs, refuse_without_pairs
 from infoplane.measurement.preference_information import with_preferences
+from infoplane.measurement.protocols import PAPER, PROTOCOLS, VERSIONS
 from infoplane.measurement.read_until import MOST, Wanted, enough_documents
 from infoplane.measurement.results import Measurement
 from infoplane.models import select_names
-from infoplane.storage import working_folders
+from infoplane.storage import Json, working_folders
 from infoplane.text import BUILT_IN, Text, TextSource, Tokenizer, Unit, fitting_context, text_of, windows_of
 from infoplane.text.pairs import Pairs, PairSource, is_of_pairs, make_pair_windows, read_pairs
 
 if TYPE_CHECKING:
+    from infoplane.information import PointSets
     from infoplane.models import Facts, Model
     from infoplane.text import Column, Windows
 
@@ -112,6 +114,19 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
     )
 
 
+def points_of(
+    facts: Facts, layers: Sequence[str], settings: MeasureSettings, memory: int | str | None = None
+) -> PointSets:
+    """The reference points that layers of a model are read with.
+
+    Raises:
+        SettingError: more than the memory can hold.
+    """
+    code, width = settings.code, facts.width
+    sets, shared = code.reference_sets, code.shared_points
+    return plan_points(width, code.m, code.points_seed, code.calibration, layers, sets, shared, memory)
+
+
 def capture_model(
     models: Group[Model],
     facts: Facts,
@@ -128,14 +143,45 @@ def capture_model(
     Raises:
         CaptureError, ModelError, SettingError: as for `write_capture`.
     """
-    layers, code, loss = select_names(facts.layers, settings.capturing.layers), settings.code, settings.capturing.loss
-    points = draw_points(facts.width, code.m, code.points_seed, code.calibration, code.reference_sets, work.memory)
+    layers, loss = select_names(facts.layers, settings.capturing.layers), settings.capturing.loss
+    points = points_of(facts, layers, settings, work.memory)
     sizes = capture_sizes(facts, windows, points, len(layers), loss, work.memory, work.batch)
     if working_folders.is_beside(folder):
         working_folders.make(folder)  # now that nothing is refused any more
     return capture_with(
         models, folder, facts, windows, points, layers, loss=loss, force=force, progress=progress, **sizes
     )
+
+
+def protocol_of(settings: MeasureSettings, capture: Capture) -> dict[str, Json]:
+    """The protocol of a measurement, for its provenance: name, version, and which settings are not its own.
+
+    Raises:
+        SettingError: the capture was made by another one.
+    """
+    points, windows = capture.manifest["points"], capture.windows.provenance
+    made: dict[str, object] = {
+        "reference_sets": points["sets"],
+        "shared_points": points["shared"],
+        "calibration": points["calibration"],
+        "context": windows.get("context"),
+        "include_first": windows.get("include_first", False),
+        "include_special": windows.get("include_special", False),
+        "estimators": settings.questions.estimators,
+        "weights": settings.questions.weights,
+    }
+    own = PROTOCOLS[settings.protocol]
+    if own["reference_sets"] is None:
+        made["reference_sets"] = None if points["sets"] > 1 else 1
+    changed = sorted(name for name, value in own.items() if made[name] is not None and made[name] != value)
+    if settings.protocol == PAPER and changed:
+        name = changed[0]
+        raise SettingError(
+            f"the capture was made with {name} = {made[name]}, and the protocol paper has {own[name]}: capture the "
+            "model anew with that protocol, or leave it out",
+            settings=("protocol",),
+        )
+    return {"name": settings.protocol, "version": VERSIONS[settings.protocol], "changed": changed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +205,7 @@ class Asking:
             SettingError, LabelError: as for `measure_capture`.
         """
         q, of_pairs = self.settings.questions, is_of_pairs(capture.windows)
+        protocol_of(self.settings, capture)  # refuses a capture by another one
         if of_pairs:
             refuse_with_pairs(self.settings, bool(self.labels))
         measurement = measure_capture(
@@ -179,7 +226,8 @@ class Asking:
             measurement = with_preferences(measurement, capture, progress=self.progress)
         elif q.bound:
             measurement = self._placed(measurement, capture, frontiers)
-        return dataclasses.replace(measurement, provenance={**measurement.provenance, "asked": self.settings.record()})
+        more = {"protocol": protocol_of(self.settings, capture), "asked": self.settings.record()}
+        return dataclasses.replace(measurement, provenance={**measurement.provenance, **more})
 
     def _placed(
         self, measurement: Measurement, capture: Capture, frontiers: Sequence[Frontier] | None = None

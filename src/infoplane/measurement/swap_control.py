@@ -20,16 +20,18 @@ worked out here.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scipy.special import stdtrit
 
 from infoplane.information import Floats
 from infoplane.measurement.estimate import Described, Estimate
-from infoplane.uncertainty import standard_error_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from infoplane.uncertainty import PointsPart
 
 
 CENTRED, PLUGIN_CENTRED = "null-curve, swap-centred", "plugin, swap-centred"
@@ -42,6 +44,7 @@ def centred(
     value: Floats,
     swapped: Floats,
     unit: str,
+    points: PointsPart | None = None,
     plugin: bool = False,
     **fields: Unpack[Described],
 ) -> Estimate:
@@ -52,24 +55,17 @@ def centred(
         value: (1 + B,) the estimate and its replicates; (1,) where there are too few pairs for errors.
         swapped: (R,) the estimate after each swap.
         unit: of the values.
+        points: what each set of reference points contributes.
         plugin: whether it is the plug-in estimate.
         **fields: more of the row.
     """
     v = value - swapped.mean()
-    error, interval = None, None
-    if len(v) > 1:
-        error, interval = score_interval(float(v[0]), standard_error_of(v[1:]), swapped, len(v) - 1)
-    return Estimate(
-        quantity,
-        layer,
-        float(v[0]),
-        unit,
-        estimator=PLUGIN_CENTRED if plugin else CENTRED,
-        standard_error=error,
-        interval=interval,
-        replicates=tuple(v[1:].tolist()),
-        **fields,
-    )
+    row = Estimate.made(quantity, layer, v, unit, points, estimator=PLUGIN_CENTRED if plugin else CENTRED, **fields)
+    if row.standard_error is None or row.total_error is None:
+        return row
+    text, _ = score_interval(row.value, row.standard_error, swapped, len(v) - 1)
+    total, interval = score_interval(row.value, row.total_error, swapped, len(v) - 1)
+    return replace(row, standard_error=text, total_error=total, interval=interval)
 
 
 def score_interval(value: float, jackknife: float, swapped: Floats, blocks: int) -> tuple[float, tuple[float, float]]:
@@ -77,7 +73,7 @@ def score_interval(value: float, jackknife: float, swapped: Floats, blocks: int)
 
     Args:
         value: the estimate, less the mean of the swaps.
-        jackknife: its standard error by the jackknife.
+        jackknife: its standard error by the jackknife, with that of the reference points where they count.
         swapped: (R,) the swap draws.
         blocks: B of the jackknife.
     """

@@ -5,6 +5,12 @@ from .document_jackknife import error_and_interval as error_and_interval
 from .document_jackknife import interval_of as interval_of
 from .document_jackknife import partner_weight as partner_weight
 from .document_jackknife import standard_error_of as standard_error_of
+from .drawn_points import Errors as Errors
+from .drawn_points import PointsPart as PointsPart
+from .drawn_points import combined as combined
+from .drawn_points import errors_of as errors_of
+from .drawn_points import merged as merged
+from .drawn_points import points_part as points_part
 from .family_resampling import DRAWS as DRAWS
 from .family_resampling import MIN_FAMILIES as MIN_FAMILIES
 from .family_resampling import Floats as Floats

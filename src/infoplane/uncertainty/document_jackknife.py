@@ -55,9 +55,9 @@ def standard_error_of(replicates: npt.ArrayLike) -> float:
     return float(np.sqrt((len(values) - 1) * values.var()))
 
 
-def interval_of(value: float, standard_error: float, blocks: int, level: float = 0.95) -> tuple[float, float]:
-    """Student-t interval with `blocks - 1` degrees of freedom around `value`."""
-    half = float(stdtrit(blocks - 1, 0.5 + level / 2)) * standard_error
+def interval_of(value: float, standard_error: float, degrees: float, level: float = 0.95) -> tuple[float, float]:
+    """Student-t interval around `value`, with so many degrees of freedom: B - 1 for B blocks."""
+    half = float(stdtrit(degrees, 0.5 + level / 2)) * standard_error
     return value - half, value + half
 
 
@@ -72,4 +72,4 @@ def error_and_interval(
     if not len(replicates):
         return None, None
     error = standard_error_of(replicates)
-    return error, interval_of(value, math.hypot(error, correction), len(replicates))
+    return error, interval_of(value, math.hypot(error, correction), len(replicates) - 1)

@@ -26,6 +26,7 @@ from infoplane.measurement.results import Measurement
 from infoplane.report.comparison.page import render_comparison
 from infoplane.text.documents import Text, read_text
 from infoplane.uncertainty.document_jackknife import standard_error_of
+from infoplane.uncertainty.drawn_points import PointsPart
 
 SETTINGS: dict[str, Any] = {"tokens": 10**6, "context": 2048, "orders": (1,), "m": 10, "text_labels": ("word",)}
 
@@ -72,9 +73,10 @@ def test_of_one_tokenizer_everything_compares_and_errors_are_paired(found: dict[
     row = row_of(both, "bytes2", "complexity", "P_1")
     difference = found["bytes2"].minus(found["bytes"]).get("complexity", order=1)
     assert row["difference"] == pytest.approx(difference.value, abs=1e-15)
-    whole = math.hypot(difference.standard_error, difference.correction_error)
-    assert row["standard_error"] == pytest.approx(whole, rel=1e-12)
-    assert row["paired"] and row["reference_error"] == "shared points"
+    for error in ("standard_error", "points_error", "total_error"):
+        assert row[error] == pytest.approx(getattr(difference, error), rel=1e-12)
+    assert (row["low"], row["high"]) == difference.interval
+    assert row["paired"] and row["points"] == "paired"
 
 
 def test_between_tokenizers_words_compare_and_tokens_do_not(found: dict[str, Measurement]) -> None:
@@ -88,7 +90,7 @@ def test_between_tokenizers_words_compare_and_tokens_do_not(found: dict[str, Mea
     row = row_of(both, "merged", "expressivity", "word:1")
     assert row["paired"]
     error = standard_error_of(np.subtract(a.replicates, b.replicates))
-    assert row["standard_error"] == pytest.approx(math.hypot(error, a.correction_error - b.correction_error))
+    assert row["standard_error"] == pytest.approx(error)
     assert both.best_set == "word:1"
 
 
@@ -96,26 +98,48 @@ def test_where_blocks_differ_errors_add_up(found: dict[str, Measurement]) -> Non
     other = replace(found["bytes2"], provenance={**found["bytes2"].provenance, "blocks_hash": "another"})
     row = row_of(compare([*members(found, "bytes"), Member("x", None, other)]), "x", "complexity", "P_1")
     rows = [found[n].get("complexity", order=1) for n in ("bytes", "bytes2")]
-    errors = [error for one in rows for error in (one.standard_error, one.correction_error)]
+    errors = [one.standard_error for one in rows]
     assert not row["paired"] and row["standard_error"] == pytest.approx(math.hypot(*errors))
+    half = (row["high"] - row["low"]) / 2
+    assert half > 1.96 * math.hypot(row["total_error"], *(one.correction_error for one in rows))
 
 
 def test_the_error_of_points_is_counted_or_nothing_is_claimed(found: dict[str, Measurement]) -> None:
-    def wider(m: Measurement, points: str, error: float | None) -> Measurement:
-        model = {**m.provenance["model"], "width": 99}
-        rows = tuple(replace(r, reference_error=error, value=r.value + (5.0 if error is None else 0)) for r in m)
-        return Measurement(rows, {**m.provenance, "model": model, "points_hash": points})
+    def of_width(m: Measurement, width: int, more: float, single: bool = False) -> Measurement:
+        points = {**m.provenance["points"], "d": width, "sets": 1 if single else m.provenance["points"]["sets"]}
+        rows = [replace(r, value=r.value + more) for r in m]
+        if single:
+            rows = [
+                replace(r, points=r.points and PointsPart({k: u[:1] for k, u in r.points.by_draw.items()}))
+                for r in rows
+            ]
+        return Measurement(tuple(rows), {**m.provenance, "points": points, "points_hash": str(width)})
 
     plain = found["bytes"]
-    unknown = compare([Member("a", None, plain), Member("b", None, wider(plain, "other", None))])
+    alone = of_width(plain, 32, 5.0, single=True)
+    unknown = compare([Member("a", None, plain), Member("b", None, alone)])
     row = row_of(unknown, "b", "complexity", "P_1")
     assert row["difference"] == pytest.approx(5.0) and row["high"] < 5.1
-    assert not row["claimed"] and row["reference_error"] == "unknown"
-    assert any("share no reference points" in w for w in unknown.warnings)
-    one, two = (wider(plain, f"p{i}", e) for i, e in enumerate((0.03, 0.04)))
-    counted = row_of(compare([Member("a", None, one), Member("b", None, two)]), "b", "complexity", "P_1")
-    assert counted["standard_error"] == pytest.approx(0.05)  # the same replicates: nothing but the points
-    assert counted["reference_error"] == "counted"
+    assert not row["claimed"] and row["points"] == "unknown"
+    assert any("a single set of reference points" in w and w.startswith("b:") for w in unknown.warnings)
+    value = plain.get("complexity", order=1)
+    same, wider = (compare([Member("a", None, plain), Member("b", None, of_width(plain, d, 5.0))]) for d in (32, 99))
+    row = row_of(same, "b", "complexity", "P_1")
+    assert row["points"] == "paired" and row["claimed"] and row["points_error"] == pytest.approx(0, abs=1e-15)
+    row = row_of(wider, "b", "complexity", "P_1")
+    assert row["points"] == "added" and row["standard_error"] == pytest.approx(0, abs=1e-15)
+    assert row["total_error"] == pytest.approx(2**0.5 * value.points_error)
+
+
+def test_figures_of_different_protocols_are_not_compared(found: dict[str, Measurement]) -> None:
+    plain = found["bytes"]
+    other = Measurement(
+        plain.estimates, {**plain.provenance, "protocol": {"name": "paper", "version": 1, "changed": []}}
+    )
+    with pytest.raises(ResultError, match=r"different protocols, .*\(a by standard 1, b by paper 1\): measure again"):
+        compare([Member("a", None, plain), Member("b", None, other)])
+    with pytest.raises(ResultError, match="different protocols"):
+        plain.minus(other)
 
 
 def test_other_text_or_length_does_not_compare(found: dict[str, Measurement]) -> None:
@@ -262,7 +286,7 @@ def test_models_of_three_tokenizers_and_widths_compare_by_the_defaults_of_a_surv
     differences = found.differences.filter(pl.col("position_set") == "word:1", pl.col("quantity") == "complexity")
     assert differences.height == 2
     for row in differences.iter_rows(named=True):
-        assert row["standard_error"] > 0 and row["reference_error"] == "counted" and row["low"] < row["high"]
+        assert row["total_error"] > 0 and row["points"] == "added" and row["low"] < row["high"]
     page = (out / "report.html").read_text("utf-8")
     assert "word:1" in page and list((out / "figures").glob("*.svg"))
 

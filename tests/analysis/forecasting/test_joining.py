@@ -24,8 +24,8 @@ def measured(name: str, value: float, **model: Any) -> Measurement:
     of: dict[str, Any] = {"weight": "frequency", "estimator": "null-curve"}
     rows = (
         Estimate("optimality", "model", value, "ratio", order=1, position_set="P_1", standard_error=0.03,
-                 reference_error=0.04, **of),
-        Estimate("optimality", "model", value + 1, "ratio", order=1, position_set="word:1", standard_error=0.02, **of),
+                 points_error=0.04, total_error=0.05, **of),
+        Estimate("optimality", "model", value + 1, "ratio", order=1, position_set="word:1", total_error=0.02, **of),
         Estimate("expressivity", "model", 9.0, "efficiency", side="output", order=1, position_set="P_2", **of),
         Estimate("bits_per_byte", "model", 1 - value, "bits/byte"),
         Estimate("optimality", "block.0", 7.0, "ratio", order=1, position_set="P_1", **of),

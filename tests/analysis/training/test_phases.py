@@ -248,7 +248,7 @@ def test_seeds_are_checked() -> None:
         phases_of_seeds(GOOD, [GOOD])
     with pytest.raises(SettingError, match="losses of 1 runs, values of 2"):
         phases_of_seeds(GOOD, [GOOD, GOOD], losses=[GOOD])
-    with pytest.raises(SettingError, match=r"over \[2, 32\] blocks"):
+    with pytest.raises(SettingError, match=r"of \[2, 32\] columns"):
         phases_of_seeds(GOOD, [GOOD, GOOD], [np.ones((10, 2)), np.ones((10, 32))])
     with pytest.raises(SettingError, match=r"values have shape \(9,\)"):
         phases_of_seeds(GOOD, [GOOD, GOOD[:9]])

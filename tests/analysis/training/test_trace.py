@@ -186,7 +186,7 @@ def test_series_and_paired_differences(traced: Any) -> None:
     assert x.steps.tolist() == list(STEPS) and x.replicates.shape == (len(STEPS), 32)
     value, error, interval = x.difference(0, 6)
     direct = trajectory.points[6].measurement.minus(trajectory.points[0].measurement).get("complexity")
-    assert (value, error, interval) == (direct.value, direct.standard_error, direct.interval)
+    assert (value, error, interval) == (direct.value, direct.total_error, direct.interval)
     near = x.difference(0, 1)[1]
     assert near is not None and x.standard_errors is not None and near < x.standard_errors[0]  # the text cancels
     distance, y = trajectory.series("distance_to_diagonal"), trajectory.series("expressivity")
@@ -337,7 +337,7 @@ def test_trajectories_are_refused_when_they_are_not_ours(traced: Any, tmp_path: 
     shutil.copytree(traced[1], tmp_path / "t")
     path = tmp_path / "t/trajectory.json"
     text = path.read_text()
-    path.write_text(text.replace("trajectory/1", "trajectory/7"))
+    path.write_text(text.replace("trajectory/2", "trajectory/7"))
     with pytest.raises(ResultError, match="schema 'infoplane/trajectory/7'"):
         Trajectory.load(tmp_path / "t")
     path.write_text(text.replace("checkpoints/checkpoint-0", "../../elsewhere"))

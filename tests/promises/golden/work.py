@@ -65,8 +65,8 @@ def number(cell: str) -> float | str:
 def measured(record: dict) -> list:
     """The numbers of a measurement, with what names them."""
     names = ("quantity", "layer", "order", "position_set", "side", "weight", "estimator", "unit", "value", "n",
-             "standard_error", "interval", "control_permuted", "control_shifted", "reference_error", "repeated_mass",
-             "warning")  # fmt: skip
+             "standard_error", "interval", "control_permuted", "control_shifted", "points_error", "total_error",
+             "degrees_of_freedom", "repeated_mass", "warning")  # fmt: skip
     return [[row.get(name) for name in names] for row in record["estimates"]]
 
 
@@ -93,7 +93,7 @@ def numbers(work: Path) -> dict:
         for s in CAPTURES
     ]
     provenance = {"settings": {"orders": [1, 2], "unit": "efficiency"}, "gaps": []}
-    record = {"schema": "infoplane/trajectory/1", "provenance": provenance, "points": points}
+    record = {"schema": "infoplane/trajectory/2", "provenance": provenance, "points": points}
     (trace / "trajectory.json").write_text(json.dumps(record))
     found = named("Trajectory").load(trace)
     for quantity in ("complexity", "expressivity", "optimality", "entropy", "ceiling", "loss"):
@@ -117,7 +117,7 @@ def numbers(work: Path) -> dict:
          "status": "measured", "measurement": f"model-{s}"}
         for s in CAPTURES
     ]  # fmt: skip
-    record = {"schema": "infoplane/survey/1", "provenance": {}, "models": models, "failures": []}
+    record = {"schema": "infoplane/survey/2", "provenance": {}, "models": models, "failures": []}
     (survey / "survey.json").write_text(json.dumps(record))
     told["survey"] = named("Survey").load(survey).table().to_dicts()
     told["comparison"] = json.loads(run("compare", survey, "--json"))
@@ -148,7 +148,7 @@ def ids(work: Path) -> dict:
     run("measure", model, *common, "--loss", "--capture", work / "capture", "--out", work / "measured")
     manifest = json.loads((work / "capture/manifest.json").read_text())
     told["capture"] = {k: manifest[k] for k in ("run_id", "windows_hash", "text", "points", "layers", "shards")}
-    told["capture"]["points"] = [point["hash"] for point in told["capture"]["points"]]
+    told["capture"]["points"] = told["capture"]["points"]["hash"]
     record = json.loads((work / "measured/measurement.json").read_text())["provenance"]
     told["request"] = record["request"]
     told["run_id"] = record["run_id"]

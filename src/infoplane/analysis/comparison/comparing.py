@@ -8,24 +8,29 @@ their own tokens.
 
 The error of a difference a - b. Where the blocks of documents are the same, both share what the documents do, so
 replicates are subtracted block by block: `SE^2 = (B - 1) / B sum_b (d_b - mean d)^2`, with d_b = a_b - b_b. Elsewhere
-the two errors add up, which is more than it need be where texts overlap. Models of different width have different
-reference points, whose spread counts as well, `SE^2 + r_a^2 + r_b^2`; where it is unknown no difference is claimed.
+the two errors add up, which is more than it need be where texts overlap. So it is with reference points: layers of one
+name and width have the same ones, and what these contribute is subtracted set by set; that of others adds up. Where a
+model was measured with a single set it is unknown, and no difference is claimed.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import polars as pl
 
 from infoplane.analysis.comparison.comparison import _DIFFERENCE, _MEMBER, _VALUE, Comparison
 from infoplane.analysis.comparison.fairness import fair, positions_of
 from infoplane.errors import ResultError
-from infoplane.measurement import Estimate, Measurement, Member, refuse_other_estimators
+from infoplane.measurement import (
+    Estimate,
+    Measurement,
+    Member,
+    difference_of,
+    refuse_other_estimators,
+    refuse_other_protocols,
+)
 from infoplane.storage import Json
-from infoplane.uncertainty import interval_of, standard_error_of
 
 PREFERENCES = ("preference", "preference_given_token")
 QUANTITIES = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "information", *PREFERENCES)
@@ -85,6 +90,7 @@ def _check(members: Sequence[Member]) -> None:
     if len(set(units.values())) > 1:
         listed = ", ".join(f"{name} in {unit}" for name, unit in units.items())
         raise ResultError(f"the measurements are in different units ({listed}): measure again with one --unit")
+    refuse_other_protocols({m.name: m.measurement for m in members})
     refuse_other_estimators({m.name: m.measurement for m in members})
 
 
@@ -115,7 +121,8 @@ def _value(row: Estimate) -> dict[str, Json]:
         "standard_error": row.standard_error,
         "low": low,
         "high": high,
-        "reference_error": row.reference_error,
+        "points_error": row.points_error,
+        "total_error": row.total_error,
         "n": row.n,
         "warning": row.warning,
     }
@@ -123,35 +130,25 @@ def _value(row: Estimate) -> dict[str, Json]:
 
 def _difference(mine: Measurement, row: Estimate, theirs: Measurement, other: Estimate) -> dict[str, Json]:
     a, b = mine.origin, theirs.origin
-    value = row.value - other.value
     same_documents = a.blocks_hash == b.blocks_hash and a.text.sha256 == b.text.sha256
-    paired = same_documents and len(row.replicates) == len(other.replicates) > 0
-    if paired:
-        replicates = np.subtract(row.replicates, other.replicates)
-        error = math.hypot(standard_error_of(replicates), (row.correction_error or 0) - (other.correction_error or 0))
-    elif row.standard_error is None or other.standard_error is None:
-        error = None
-    else:
-        both = (row.standard_error, other.standard_error, row.correction_error or 0, other.correction_error or 0)
-        error = math.hypot(*both)
-    spread = (row.reference_error, other.reference_error)
-    same_points = a.points_hash == b.points_hash
-    known = None not in spread
-    if error is not None and known:
-        error = math.sqrt(error**2 + sum(r**2 for r in spread if r is not None))
-    low, high = (None, None) if error is None else interval_of(value, error, max(len(row.replicates), 2))
+    same_points = a.has_points_of(b)
+    difference = difference_of(row, other, same_points, same_documents)
+    low, high = difference.interval or (None, None)
+    known = difference.points_error is not None
     return {
         "quantity": row.quantity,
         "position_set": row.position_set,
         "side": row.side,
         "unit": row.unit,
-        "difference": value,
-        "standard_error": error,
+        "difference": difference.value,
+        "standard_error": difference.standard_error,
+        "points_error": difference.points_error,
+        "total_error": difference.total_error,
         "low": low,
         "high": high,
-        "paired": paired,
-        "reference_error": "counted" if known else "shared points" if same_points else "unknown",
-        "claimed": bool(low is not None and high is not None and (known or same_points) and (low > 0 or high < 0)),
+        "paired": bool(difference.replicates),
+        "points": ("paired" if same_points else "added") if known else "unknown",
+        "claimed": bool(low is not None and high is not None and known and (low > 0 or high < 0)),
     }
 
 
@@ -194,11 +191,9 @@ def _warnings(members: Sequence[Member]) -> list[str]:
     )
     estimators = {n: next(iter(o.settings.estimators), None) for n, o in origins.items()}
     differ("different estimators", estimators, "their figures do not compare")
-    widths = {n: o.model.width for n, o in origins.items()}
-    few = [n for n, o in origins.items() if (o.points.sets or 1) < 5]
-    if len(set(widths.values())) > 1 and few:
+    if single := [n for n, o in origins.items() if (o.points.sets or 1) < 2]:
         warnings.append(
-            "models of different width share no reference points, and the error of those is unknown for "
-            f"{', '.join(few)}: between widths no difference is claimed; measure with --reference-sets 5 or more"
+            f"{', '.join(single)}: measured with a single set of reference points, whose error is unknown: no "
+            "difference is claimed; leave --reference-sets out"
         )
     return warnings

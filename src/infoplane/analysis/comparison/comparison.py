@@ -11,7 +11,7 @@ import polars as pl
 from infoplane.analysis.comparison.fairness import kind_of_labels
 from infoplane.storage import OBJECTS, Hint, Json, ResultFiles, check_schema
 
-SCHEMA = "infoplane/comparison/1"
+SCHEMA = "infoplane/comparison/2"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "comparison", "compare", sealed=False)
 _RECORD: Mapping[str, Hint] = {
@@ -49,7 +49,8 @@ _VALUE = pl.Schema(
         "standard_error": pl.Float64,
         "low": pl.Float64,
         "high": pl.Float64,
-        "reference_error": pl.Float64,
+        "points_error": pl.Float64,
+        "total_error": pl.Float64,
         "n": pl.Int64,
         "warning": pl.String,
     }
@@ -64,10 +65,12 @@ _DIFFERENCE = pl.Schema(
         "unit": pl.String,
         "difference": pl.Float64,
         "standard_error": pl.Float64,
+        "points_error": pl.Float64,
+        "total_error": pl.Float64,
         "low": pl.Float64,
         "high": pl.Float64,
         "paired": pl.Boolean,
-        "reference_error": pl.String,
+        "points": pl.String,
         "claimed": pl.Boolean,
     }
 )
@@ -140,7 +143,7 @@ class Comparison:
                 cells = [row["name"], row["quantity"], row["position_set"], row["unit"], value]
                 check_schema(cells, tuple[str, str, str, str, float], "a row")
                 if "difference" in row:
-                    check_schema([row["from"], row["reference_error"]], tuple[str, str], "a difference")
+                    check_schema([row["from"], row["points"]], tuple[str, str], "a difference")
                 if (row["low"] is None) != (row["high"] is None):
                     raise ValueError(f"half an interval of {row['quantity']}")
             return cls(

@@ -95,9 +95,7 @@ def _figures(measurement: Measurement) -> dict[str, float]:
     row: dict[str, float] = {}
     for name, estimate in figures_by_column(measurement).items():
         row[name] = estimate.value
-        errors = [
-            e for e in (estimate.standard_error, estimate.correction_error, estimate.reference_error) if e is not None
-        ]
+        errors = [e for e in (estimate.total_error, estimate.correction_error) if e is not None]
         if errors:
             row[f"{name}_se"] = math.hypot(*errors)
     return row

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from infoplane.analysis.surveys.lock import Hub
 from infoplane.analysis.surveys.survey_file import Entry
+from infoplane.capture import sets_for
 from infoplane.errors import InfoplaneError, SettingError
 from infoplane.models import BUILT_IN, built_in
 from infoplane.text import Text, WindowSettings
@@ -114,8 +115,9 @@ def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
     parameters, told_by, download, download_is = _size(entry, hub)
     hours = measuring = capture = None
     if parameters:
-        sets, named_layers = s.code.reference_sets, s.capturing.layers
+        named_layers = s.capturing.layers
         layers = layers_of(parameters) if named_layers is None else len(named_layers)
+        sets = s.code.reference_sets or sets_for(layers - (2 if named_layers is None else 0))
         hours = tokens * 2 * parameters * (1 + CAPTURING + EACH_SET * (sets - 1)) / throughput / 3600
         measuring = tokens * layers * sets * MEASURING * len(s.questions.orders) / 2 / 3600
         capture = tokens * layers * sets * s.code.m * 2

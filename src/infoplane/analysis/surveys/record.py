@@ -2,8 +2,8 @@
 
 `survey.json` names the models and points to their measurements; `survey.parquet` has one row for each measured model,
 with the figures of the whole model as columns (`infoplane.measurement.columns`), to be compared, joined with scores and
-forecast from. `_error` is a column's standard error, `_reference_error` that of the reference points. Reading either
-needs no model.
+forecast from. `_error` is a column's error, of text and reference points together, `_points_error` that of the points
+alone. Reading either needs no model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import polars as pl
 from infoplane.measurement import Measurement, Member, figures_by_column
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, path_inside
 
-SCHEMA = "infoplane/survey/1"
+SCHEMA = "infoplane/survey/2"
 JSON_NAME, TABLE_NAME = "survey.json", "survey.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "survey", "survey", sealed=False)
 _DECIDE = ("infoplane", "torch", "transformers")
@@ -220,7 +220,7 @@ def _row(model: Surveyed, measurement: Measurement) -> dict[str, str | int | flo
     }
     for name, estimate in figures_by_column(measurement).items():
         row[name] = estimate.value
-        row[f"{name}_error"] = estimate.standard_error
-        if estimate.reference_error is not None:
-            row[f"{name}_reference_error"] = estimate.reference_error
+        row[f"{name}_error"] = estimate.total_error
+        if estimate.points_error is not None:
+            row[f"{name}_points_error"] = estimate.points_error
     return row

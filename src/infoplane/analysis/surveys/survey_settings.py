@@ -19,8 +19,8 @@ _ONE_TEXT = "each model would read another text, and they could not be compared:
 
 
 def _measuring() -> MeasureSettings:
-    """By default models of several tokenizers and widths compare: one text, labels of words, several sets of points."""
-    return MeasureSettings.of({"bytes": BYTES, "text_labels": ("word",), "reference_sets": 5})
+    """By default models of several tokenizers compare: one text, labels of words."""
+    return MeasureSettings.of({"bytes": BYTES, "text_labels": ("word",)})
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from .phases import find_phases as find_phases
 from .phases import phases_of_seeds as phases_of_seeds
 from .seeds import Seeds as Seeds
 from .seeds import grouped as grouped
+from .series import Series as Series
 from .trace_settings import TraceSettings as TraceSettings
 from .tracing import trace as trace
 from .trainer_callback import watch as watch
 from .trajectory import JSON_NAME as JSON_NAME
 from .trajectory import TABLE_NAME as TABLE_NAME
 from .trajectory import Point as Point
-from .trajectory import Series as Series
 from .trajectory import Trajectory as Trajectory

@@ -43,8 +43,11 @@ class MonitorKeywords(TypedDict, total=False):
     """Reference points."""
     points_seed: int
     """Seed of the points."""
-    reference_sets: int
-    """Independent sets of points; 5 or more give their error."""
+    reference_sets: int | None
+    """Independent sets of points of each layer. By default 16 by the number of blocks, rounded up, and at least 2; 1
+    leaves their error unknown."""
+    shared_points: bool
+    """The same points for all layers: steps between layers are sharper then, and the mean over them less so."""
     calibration: str
     """Temperature: exact, leading-order or amos-lower."""
     orders: Sequence[int]

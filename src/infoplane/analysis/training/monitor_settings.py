@@ -25,13 +25,14 @@ class MonitorSettings(Settings):
     reading: ReadSettings = field(default_factory=ReadSettings)
     windows: WindowSettings = field(default_factory=lambda: WindowSettings(tokens=4_096, context=128))
     capturing: CaptureSettings = field(default_factory=CaptureSettings)
-    code: CodeSettings = field(default_factory=CodeSettings)
+    code: CodeSettings = field(default_factory=lambda: CodeSettings(reference_sets=2))
     questions: QuestionSettings = field(
         default_factory=lambda: QuestionSettings(orders=(1,), estimators=("corrected",), controls=False)
     )
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
+            "protocol": "set points, sets and estimators each by itself",
             "bound": "it would take minutes: trace the checkpoints with it",
             "until_se": _FIXED,
             "until_order": _FIXED,

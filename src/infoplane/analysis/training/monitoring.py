@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.monitor_settings import MonitorSettings
-from infoplane.analysis.training.trajectory import DISTANCES, Point, Series, Trajectory
-from infoplane.capture import draw_points, hold_capture
+from infoplane.analysis.training.series import Series
+from infoplane.analysis.training.trajectory import DISTANCES, Point, Trajectory
+from infoplane.capture import hold_capture, plan_points
 from infoplane.errors import SettingError
 from infoplane.measurement import Asker
 from infoplane.models import find_structure, select_layers
@@ -76,8 +77,16 @@ class Monitor:
         self.model.check_tokens(self.windows)
         self.model.facts.check_loss(chosen.capturing.loss)
         code, q = chosen.code, chosen.questions
-        self.points = draw_points(self.model.width, code.m, code.points_seed, code.calibration, code.reference_sets)
         self.layers = select_layers(self.model.layers, chosen.capturing.layers)
+        self.points = plan_points(
+            self.model.width,
+            code.m,
+            code.points_seed,
+            code.calibration,
+            [layer.name for layer in self.layers],
+            code.reference_sets,
+            code.shared_points,
+        )
         self.order, self.loss = min(q.orders), chosen.capturing.loss
         self._asker = Asker(
             self.windows, q.orders, q.estimators, q.weights, unit=q.unit, controls=q.controls, text_labels=q.text_labels
@@ -107,7 +116,7 @@ class Monitor:
             tokens: training tokens seen.
 
         Returns:
-            What a tracker logs: `infoplane/model/complexity` and so on, `*_se` their standard errors,
+            What a tracker logs: `infoplane/model/complexity` and so on, `*_se` their errors,
             `infoplane/model/phase` (see `present_phase`), and complexity and expressivity of each layer read.
         """
         if self._probes and step <= self._probes[-1].step:
@@ -127,8 +136,8 @@ class Monitor:
             if own and row.quantity in wanted:
                 key = f"infoplane/{row.layer}/{row.quantity}"
                 logs[key] = row.value
-                if row.standard_error is not None and row.layer == "model":
-                    logs[f"{key}_se"] = row.standard_error
+                if row.total_error is not None and row.layer == "model":
+                    logs[f"{key}_se"] = row.total_error
         with contextlib.suppress(KeyError):
             logs["infoplane/model/distance_to_ceiling"] = (
                 logs["infoplane/model/ceiling"] - logs["infoplane/model/expressivity"]

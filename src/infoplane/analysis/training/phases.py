@@ -5,7 +5,8 @@ Over `x = log(1 + step)` the T values of one run are a trend, errors of the text
     v_t = f(x_t) + text_t + s w_t,    f continuous and piecewise linear with 0 to 3 knots.
 
 The text's covariance between checkpoints i and j is known from the jackknife, `(B - 1) / B * sum_b (r_ib - mean_i)
-(r_jb - mean_j)`; what moves all checkpoints alike cancels. The wandering w is not known. It is one of 21 kinds: level
+(r_jb - mean_j)`, and that of reference points from what sets contribute; what moves all checkpoints alike cancels. The
+wandering w is not known. It is one of 21 kinds: level
 AR(1) with 0, 0.5, 0.8 or 1 (a random walk), or AR(1) increments with 0.5; from checkpoint to checkpoint with variance
 (step gap)^g, g = -0.5, 0, 0.5 or 1 (1: a walk in steps, which over checkpoints spaced by logarithm is nearly all at the
 end); or independent with the outliers of a t of 3 degrees of freedom.
@@ -86,6 +87,7 @@ def find_phases(
     values: npt.ArrayLike,
     replicates: npt.ArrayLike | None = None,
     *,
+    points: npt.ArrayLike | None = None,
     level: float = 0.05,
     loss: npt.ArrayLike | None = None,
     seed: int = 0,
@@ -97,6 +99,8 @@ def find_phases(
         steps: (T,) training steps of the checkpoints, each once, growing; at least 8.
         values: (T,) the quantity.
         replicates: (T, B) its jackknife replicates over the same B blocks of documents; None: no error of the text.
+        points: (T, K) columns whose outer product is the covariance that reference points give the values
+            (`Series.of_points`).
         level: chance of a false phase that is accepted, for compression and for fitting each.
         loss: (T,) loss of the model on held-out text, to tell a run that has ended from one that goes on.
         seed: of the simulated runs.
@@ -105,7 +109,7 @@ def find_phases(
     Raises:
         SettingError: shapes, order or numbers are not as above.
     """
-    run = _checked(steps, values, replicates, loss, level, draws)
+    run = _checked(steps, values, replicates, points, loss, level, draws)
     return _phases_of([run], 0, level, seed, draws)
 
 
@@ -114,6 +118,7 @@ def phases_of_seeds(
     values: Sequence[npt.ArrayLike],
     replicates: Sequence[npt.ArrayLike] | None = None,
     *,
+    points: Sequence[npt.ArrayLike] | None = None,
     level: float = 0.05,
     losses: Sequence[npt.ArrayLike] | None = None,
     seed: int = 0,
@@ -128,6 +133,7 @@ def phases_of_seeds(
         steps: (T,) of the checkpoints, the same for every run.
         values: of 2 runs or more (T,) each.
         replicates: of each run (T, B), over the same blocks of the same documents.
+        points: of each run (T, K).
         losses: of each run (T,).
         level, seed, draws: as for `find_phases`.
 
@@ -135,10 +141,10 @@ def phases_of_seeds(
         SettingError: as for `find_phases`; or fewer than two runs, or not as many of one as of the other.
     """
     values, n = list(values), len(values)
-    replicates, losses = (None if given is None else list(given) for given in (replicates, losses))
+    replicates, points, losses = (None if given is None else list(given) for given in (replicates, points, losses))
     if n < 2:
         raise SettingError(f"{n} run: seeds are compared, so give two or more; find_phases() takes one run")
-    for name, given in {"replicates": replicates, "losses": losses}.items():
+    for name, given in {"replicates": replicates, "points": points, "losses": losses}.items():
         if given is not None and len(given) != n:
             raise SettingError(f"{name} of {len(given)} runs, values of {n}: expected one for each")
     runs = [
@@ -146,15 +152,19 @@ def phases_of_seeds(
             steps,
             values[i],
             None if replicates is None else replicates[i],
+            None if points is None else points[i],
             None if losses is None else losses[i],
             level,
             draws,
         )
         for i in range(n)
     ]
-    blocks = {run.text.shape[1] for run in runs}
-    if len(blocks) > 1:
-        raise SettingError(f"replicates over {sorted(blocks)} blocks: expected the same documents for every run")
+    columns = {run.text.shape[1] for run in runs}
+    if len(columns) > 1:
+        raise SettingError(
+            f"replicates and points of {sorted(columns)} columns: expected the same documents and reference points for "
+            "every run"
+        )
     return tuple(_phases_of(runs, i, level, seed, draws) for i in range(n))
 
 
@@ -192,11 +202,12 @@ def _checked(
     steps: npt.ArrayLike,
     values: npt.ArrayLike,
     replicates: npt.ArrayLike | None,
+    points: npt.ArrayLike | None,
     loss: npt.ArrayLike | None,
     level: float,
     draws: int,
 ) -> _Given:
-    given = {"steps": steps, "values": values, "replicates": replicates, "loss": loss}
+    given = {"steps": steps, "values": values, "replicates": replicates, "points": points, "loss": loss}
     arrays = {name: _array(name, raw, np.size(steps)) for name, raw in given.items() if raw is not None}
     step = arrays["steps"]
     _check_steps(step)
@@ -210,6 +221,8 @@ def _checked(
         raise SettingError("replicates have one block: expected two or more, or None where there is no error")
     rows = rows - rows.mean(0)  # a shift of all checkpoints alike
     root = np.sqrt((blocks - 1) / blocks) * (rows - rows.mean(1, keepdims=True)) if blocks else rows
+    of_points = arrays.get("points", np.zeros((len(step), 0)))
+    root = np.hstack((root, of_points - of_points.mean(0)))
     value = arrays["values"] - arrays["values"].mean()
     if np.ptp(value) < 1e-13 * np.abs(arrays["values"]).max():  # rounding
         value = np.zeros_like(value)
@@ -222,9 +235,9 @@ def _array(name: str, raw: npt.ArrayLike, steps: int) -> Floats:
         array: Floats = np.asarray(raw, dtype=np.float64)
     except (TypeError, ValueError):
         raise SettingError(f"{name} are not numbers in a regular array") from None
-    ndim = 2 if name == "replicates" else 1
+    ndim = 2 if name in ("replicates", "points") else 1
     if array.ndim != ndim or len(array) != steps:
-        expected = f"({steps}, blocks)" if ndim == 2 else f"({steps},)"
+        expected = f"({steps}, {'blocks' if name == 'replicates' else 'columns'})" if ndim == 2 else f"({steps},)"
         raise SettingError(f"{name} have shape {array.shape}: expected {expected}, one for each step")
     if not np.isfinite(array).all():
         where = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1))[0])

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.phases import MIN_CHECKPOINTS, Claim, Phases, claim, find_phases, phases_of_seeds
-from infoplane.analysis.training.trajectory import Series, SeriesFields, Trajectory
+from infoplane.analysis.training.series import Series, SeriesFields
+from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.errors import ResultError, SettingError
 from infoplane.information import Floats
 from infoplane.storage import Json
@@ -86,9 +87,10 @@ class Seeds:
         losses = self._losses(steps.tolist())
         blocks = min(series.replicates.shape[1] for series in every)
         rows = [series.replicates for series in every] if blocks else None
+        points = [series.of_points for series in every]
         if len(every) == 1:
-            return (find_phases(steps, values[0], rows and rows[0], loss=losses and losses[0]),)
-        return phases_of_seeds(steps, values, rows, losses=losses)
+            return (find_phases(steps, values[0], rows and rows[0], points=points[0], loss=losses and losses[0]),)
+        return phases_of_seeds(steps, values, rows, points=points, losses=losses)
 
     def claim(self, quantity: str, **fields: Unpack[SeriesFields]) -> Claim:
         """What the runs together allow to say."""

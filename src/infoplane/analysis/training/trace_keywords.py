@@ -10,6 +10,9 @@ class TraceKeywords(TypedDict, total=False):
     revisions: str | None
     """Which checkpoints: names, globs (step*000) and ranges of steps (1000..143000), comma-separated; all that tell a
     step by default."""
+    protocol: str
+    """standard, or paper for the published one: one set of points that all layers share, plugin, the temperature of
+    soft-entropy 0.1.5, windows of 128 tokens of which all are measured. Orders are as asked."""
     column: str | None
     """Column of the text; the first there is of text, content, document, raw_content, body."""
     split: str
@@ -62,8 +65,11 @@ class TraceKeywords(TypedDict, total=False):
     """Reference points."""
     points_seed: int
     """Seed of the points."""
-    reference_sets: int
-    """Independent sets of points; 5 or more give their error."""
+    reference_sets: int | None
+    """Independent sets of points of each layer. By default 16 by the number of blocks, rounded up, and at least 2; 1
+    leaves their error unknown."""
+    shared_points: bool
+    """The same points for all layers: steps between layers are sharper then, and the mean over them less so."""
     calibration: str
     """Temperature: exact, leading-order or amos-lower."""
     orders: Sequence[int]

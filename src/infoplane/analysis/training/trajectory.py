@@ -1,38 +1,31 @@
-r"""Trajectories: the measurements of one training run, checkpoint by checkpoint.
+"""Trajectories: the measurements of one training run, checkpoint by checkpoint.
 
-All checkpoints are measured on the same windows with the same reference points, so their differences are paired:
-with `r_tb` the value of checkpoint t with the share of block b withdrawn (see
-`infoplane.uncertainty.document_jackknife`),
-
-    SE(v_s - v_t)^2 = (B - 1) / B * sum_b (r_sb - r_tb - mean)^2,
-
-in which what the text does to all checkpoints alike cancels. Lines of the plane to which a distance is taken are
-named: `diagonal` is complexity - expressivity, `ceiling` is ceiling - expressivity.
+All checkpoints are measured on the same windows with the same reference points, so their differences are paired
+(`infoplane.analysis.training.series`). Lines of the plane to which a distance is taken are named: `diagonal` is
+complexity - expressivity, `ceiling` is ceiling - expressivity.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from infoplane.analysis.training.series import Series
 from infoplane.errors import ResultError, SettingError
 from infoplane.measurement import Estimate, Measurement, OtherFields, RowFields
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, path_inside
-from infoplane.uncertainty import error_and_interval, standard_error_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-Floats = npt.NDArray[np.float64]
-SCHEMA = "infoplane/trajectory/1"
+SCHEMA = "infoplane/trajectory/2"
 JSON_NAME, TABLE_NAME = "trajectory.json", "trajectory.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "trajectory", "trace", sealed=False)
 DISTANCES = {"distance_to_diagonal": "complexity", "distance_to_ceiling": "ceiling"}
@@ -69,65 +62,6 @@ class Point:
     tokens: int | None
     measurement: Measurement | None
     problem: str | None = None
-
-
-class SeriesFields(RowFields, total=False):
-    """Fields of the rows of a series, and their layer."""
-
-    layer: str
-
-
-@dataclass(frozen=True, eq=False)
-class Series:
-    """One quantity over training, the checkpoints that have it.
-
-    Attributes:
-        name: what it is.
-        unit: of the values.
-        steps: (T,) training steps.
-        values: (T,) estimates.
-        replicates: (T, B), or (T, 0) where there are too few documents.
-        corrections: (T,) errors of the correction, which intervals count; see `Estimate.correction_error`.
-    """
-
-    name: str
-    unit: str
-    steps: npt.NDArray[np.int64]
-    values: Floats
-    replicates: Floats
-    corrections: Floats
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def at(self, steps: Sequence[int]) -> Series:
-        """The same at some of its steps."""
-        index = np.searchsorted(self.steps, steps)
-        return replace(
-            self, steps=self.steps[index], values=self.values[index], replicates=self.replicates[index],
-            corrections=self.corrections[index],
-        )  # fmt: skip
-
-    @property
-    def standard_errors(self) -> Floats | None:
-        """(T,) each value's own standard error, None without replicates."""
-        if not self.replicates.shape[1]:
-            return None
-        return np.array([standard_error_of(r) for r in self.replicates])
-
-    @property
-    def intervals(self) -> Floats | None:
-        """(T, 2) 95 % intervals of the values, None without replicates."""
-        if not self.replicates.shape[1]:
-            return None
-        every = zip(self.values, self.replicates, self.corrections, strict=True)
-        return np.array([error_and_interval(*each)[1] for each in every])
-
-    def difference(self, first: int, last: int) -> tuple[float, float | None, tuple[float, float] | None]:
-        """Value at index `last` less that at index `first`, with its paired standard error and 95 % interval."""
-        value = float(self.values[last] - self.values[first])
-        correction = float(self.corrections[last] - self.corrections[first])
-        return (value, *error_and_interval(value, self.replicates[last] - self.replicates[first], correction))
 
 
 @dataclass(frozen=True)
@@ -177,8 +111,12 @@ class Trajectory:
             return Series(
                 quantity, a.unit, a.steps, a.values - b.values, a.replicates - b.replicates,
                 a.corrections - b.corrections,
+                tuple(
+                    None if x is None or y is None else x.minus(y, same_points=True)
+                    for x, y in zip(a.points, b.points, strict=True)
+                ),
             )  # fmt: skip
-        steps, values, replicates, corrections, unit = [], [], [], [], ""
+        steps, values, replicates, corrections, points, unit = [], [], [], [], [], ""
         for point in self.measured:
             assert point.measurement is not None
             row = _row(point.measurement, quantity, layer, order, fields)
@@ -187,12 +125,13 @@ class Trajectory:
                 values.append(row.value)
                 replicates.append(row.replicates)
                 corrections.append(row.correction_error or 0.0)
+                points.append(row.points)
                 unit = row.unit
         if not steps:
             raise ResultError(f"no checkpoint has {quantity} of {layer}, order {order}")
         blocks = len(replicates[0]) if len({len(r) for r in replicates}) == 1 else 0
         held = np.array(replicates, dtype=np.float64) if blocks else np.empty((len(steps), 0))
-        return Series(quantity, unit, np.array(steps), np.array(values), held, np.array(corrections))
+        return Series(quantity, unit, np.array(steps), np.array(values), held, np.array(corrections), tuple(points))
 
     # ------------------------------------------------------------------ tables and files
 
@@ -226,7 +165,9 @@ class Trajectory:
                 for p in self.points
             ],
         }
-        return FILES.write(folder, record, self.table().drop("replicates") if self.measured else None)[0]
+        return FILES.write(folder, record, self.table().drop("replicates", "draws", "sets") if self.measured else None)[
+            0
+        ]
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:

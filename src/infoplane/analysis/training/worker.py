@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from infoplane.bottleneck import Bound, Frontier, orders_with_bound, stored_or_fitted
 from infoplane.engines import Advance, Held, Local, Progress, WorkSettings, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
-from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, cut
+from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, cut, points_of
 from infoplane.models import Checkpoint, gaps, select_names
 from infoplane.storage import Json, is_address, is_damaged, versions, working
 from infoplane.storage import atomic_files as files
@@ -72,11 +72,15 @@ def loaded_with(settings: MeasureSettings) -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What the first model that loads says of all: the windows, what they have in common, and their tokenizer."""
+    """What the first model that loads says of all: the windows, what they have in common, their tokenizer and points.
+
+    `points` is the hash of the reference points.
+    """
 
     windows: Windows
     like: dict[str, Json]
     words: str
+    points: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +176,11 @@ class Run:
         assert model.tokenizer is not None  # it was loaded by its name
         words = tokenizer_hash(model.tokenizer)
         if self.learned is None:
-            select_names(model.facts.layers, self.settings.capturing.layers)  # refuses those that no checkpoint has
+            # refuses layers that no checkpoint has
+            layers = select_names(model.facts.layers, self.settings.capturing.layers)
+            points = points_of(model.facts, layers, self.settings, self.work.memory).hash(layers)
             windows = cut(read, model.tokenizer, self.settings, model.max_context)
-            self.learned = Learned(windows, like, words)
+            self.learned = Learned(windows, like, words, points)
         for name in _SAME:
             if like[name] != self.learned.like[name]:
                 raise ModelError(
@@ -275,5 +281,6 @@ class Run:
                 "loading": {**loaded_with(self.settings), "dtype": self.learned.like["dtype"]},
                 "device": device,
                 "versions": versions(*DECIDING),
+                "points": self.learned.points,
             }
         )

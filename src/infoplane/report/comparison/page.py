@@ -30,16 +30,16 @@ READINGS = {
     "models-plane": Reading(
         "The models in the plane",
         "Scatter plot of models: complexity across, expressivity upward, coloured by family, larger with parameters.",
-        "Each point is the mean over the blocks of one model, with 95 % intervals of the text. A model further left "
+        "Each point is the mean over the blocks of one model, with 95 % intervals. A model further left "
         "keeps less of what it has just read; a model further up carries more of what comes. Where the dashed "
         "diagonal is in sight, nearer to it means that more of what is kept is carried. The axes do not start at 0.",
         "The intervals are each model's own: models on the same text differ by less than these suggest, see the "
-        "differences below. The error of the reference points is not in them. Position is not quality.",
+        "differences below. Position is not quality.",
     ),
     "models-differences": Reading(
         "Differences",
         "Forest plot: for each model the difference from the first, with 95 % intervals, for each quantity.",
-        "Full colour: the interval leaves out zero, and the error of the reference points is in it or shared. Pale: "
+        "Full colour: the interval leaves out zero, and the error of the reference points is in it. Pale: "
         "nothing is claimed.",
         "Intervals are not widened for the number of comparisons: of twenty models that are alike, one is expected to "
         "seem different.",
@@ -143,7 +143,7 @@ def _differences(comparison: Comparison) -> str:
                 r["position_set"],
                 _plain({**r, "value": r["difference"]}),
                 "paired" if r["paired"] else "added up",
-                r["reference_error"],
+                r["points"],
                 "yes" if r["claimed"] else "no",
             ]
             for r in rows.to_dicts()

@@ -9,6 +9,8 @@ from infoplane.measurement import Estimate
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import words
 
+OF_NO_POINTS = ("nats/token", "bits/byte")
+"""Units of what hangs on no reference points."""
 NO_INTERVAL = "no interval: too few documents for one (fewer than 40), or none was asked for"
 
 
@@ -122,8 +124,8 @@ def _differences(view: View) -> list[str]:
         else:
             inside = row.interval[0] <= 0 <= row.interval[1]
             verdict = "the interval contains 0" if inside else "the interval does not contain 0"
-            if row.unit != "nats/token" and not view.measurement.provenance.get("same_reference_points"):
-                verdict = "the reference points differ, so no significance is claimed"
+            if row.unit not in OF_NO_POINTS and row.points_error is None:
+                verdict = "the error of the reference points is not known, so no significance is claimed"
         sentences.append(f"Difference of {words.row_name(row)}: {words.spoken(row)}; {verdict}.")
     return sentences
 
@@ -139,19 +141,22 @@ def footing(view: View) -> str:
     if view.weight:
         parts[0] += f", labels weighted by {view.weight}"
     if row is not None and row.interval is not None:
-        parts.append("The ± is half of a 95 % interval, by a jackknife over blocks of documents")
+        parts.append("The ± is half of a 95 % interval, which counts the text and the reference points")
     else:
         parts.append(f"There is {NO_INTERVAL}")
     if view.unit == "efficiency":
         m = "" if view.m is None else f" (m = {view.m})"
         parts.append(f"Log m is the most that a code of m symbols can hold{m}")
-    if row is not None and row.reference_error is None:
+    if row is not None and row.points_error is None:
         parts.append(
-            "The error that comes from the choice of reference points is unknown: do not compare these "
-            "numbers with those of a model of another width"
+            "There is a single set of reference points, so their error is not known and not in the intervals: do not "
+            "compare these numbers with those of another model"
         )
-    elif row is not None and row.reference_error is not None:
-        parts.append(f"Other reference points would move it by about {words.number(row.reference_error, 4)}")
+    elif row is not None and row.points_error is not None and row.standard_error is not None:
+        parts.append(
+            f"Of complexity, other text would move it by about {words.number(row.standard_error, 4)}, other reference "
+            f"points by {words.number(row.points_error, 4)}"
+        )
     return ". ".join(parts) + "."
 
 

@@ -38,7 +38,7 @@ def _row_table(estimates: Sequence[Estimate], weighted: bool) -> str:
         "control: shifted": [words.control(r.control_shifted, r.control_shifted_error) for r in estimates],
         "control: halved": [words.control(r.control_halved, r.control_halved_error) for r in estimates],
         "repeated mass": [words.percent(r.repeated_mass) for r in estimates],
-        "reference error": [words.control(r.reference_error, None) for r in estimates],
+        "error of the points": [words.control(r.points_error, None) for r in estimates],
         "n": [words.MISSING if r.n is None else f"{r.n:,}" for r in estimates],
         "note": ["warning" if r.warning else words.MISSING for r in estimates],
     }

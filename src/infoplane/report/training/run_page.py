@@ -18,7 +18,7 @@ READINGS = {
         "Each coloured point is the whole model at one checkpoint, with its 95 % intervals. A model that fits moves to "
         "the right and up; one that compresses moves back to the left. Move the slider to see the run grow, and the "
         "layers (grey) of the checkpoint it stands at.",
-        "The intervals are those of the text, for each checkpoint by itself. Differences between checkpoints are "
+        "The intervals are of each checkpoint by itself. Differences between checkpoints are "
         "surer than they look, because all of them read the same text; and an optimiser wanders more than the text "
         "says. The dashed diagonal is a reference, not a bound.",
     ),
@@ -97,7 +97,7 @@ def _from_to(quantity: str, series: Series) -> str:
     steps, first, last = series.steps, words.number(series.values[0], 4), words.number(series.values[-1], 4)
     return (
         f"From step {steps[0]:,} to {steps[-1]:,} {quantity} goes from {first} to {last}, a change of "
-        f"{words.number(value, 4)}{half} (paired, 95 % of the text)."
+        f"{words.number(value, 4)}{half} (paired, 95 %)."
     )
 
 

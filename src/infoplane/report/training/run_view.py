@@ -65,6 +65,7 @@ class RunView:
                     series.steps,
                     series.values,
                     series.replicates if series.replicates.shape[1] else None,
+                    points=series.of_points,
                     loss=loss.values if same and loss is not None else None,
                 )
             except SettingError:

@@ -1,0 +1,167 @@
+r"""The error of a figure that is a mean over random draws of reference points, beside the error of the text.
+
+A figure is a sum over draws d = 1..D (one for each layer, or one that all layers share) of the mean over its R sets:
+
+    figure = sum_d mean_r u_dr,        u_dr = mu_d + T_d + P_dr + I_dr.
+
+T depends on the text alone, P on the points of the set, I on both; given the text, the mean of P + I over points is 0,
+and sets and draws are independent. With S_d^2 the variance of u_dr over r (divisor R - 1) and V the variance of the
+figure by the jackknife over documents, whose replicates hold the points,
+
+    E V      = Var(sum_d T_d) + sum_d Var(I_d) / R,
+    E S_d^2  = Var P_d + Var I_d,
+
+so the sum of both would count I twice. W_d = R / (R - 1) mean_r V(u_dr - mean_r u_dr), the jackknife's variance of the
+deviations of sets from their mean, has the expectation Var I_d. Hence
+
+    points' part^2 = sum_d S_d^2 / R                                the figure over draws of points, the text held,
+    total^2        = V + max(0, sum_d (S_d^2 - W_d) / R)            over draws of both.
+
+Degrees of freedom by Welch and Satterthwaite. S_d^2 is known from R - 1 degrees only, and their formula with estimates
+in place of variances counts a few large ones too much: with v_d = S_d^2 / R and f = R - 1, E v_d^2 = (1 + 2/f)
+(Var v_d's mean)^2. Corrected for that,
+
+    q = sum_d f v_d^2 / (f + 2),    f_points = f ((sum_d v_d)^2 - 2 q / f) / q,         between f and D f,
+    f_total = total^4 / (V^2 / (B - 1) + (sum_d v_d)^2 / f_points).
+
+Where draws have different numbers of sets, f is the smallest. Of a difference W is not known, and counted as 0: the
+error is then a little too large, by what text and points do together.
+
+Sources: Satterthwaite, Biometrics Bulletin 2 (1946); Welch, Biometrika 34 (1947). The decomposition is the usual one of
+two crossed random factors (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4). The rest is worked out
+here; `tests/uncertainty/test_drawn_points.py` holds it against simulated draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PointsPart:
+    """What the sets of every draw contribute to a figure.
+
+    Attributes:
+        by_draw: (R,) contributions u_dr by the name of the draw; draws of one name are the same points.
+        shared_with_text: sum_d W_d / R, what points and text do together.
+    """
+
+    by_draw: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    shared_with_text: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether every draw has two sets or more."""
+        return bool(self.by_draw) and min(map(len, self.by_draw.values())) > 1
+
+    @property
+    def variance(self) -> float | None:
+        """sum_d S_d^2 / R; None where a draw has one set."""
+        return float(sum(self._variances())) if self.known else None
+
+    @property
+    def degrees(self) -> float | None:
+        """Of `variance`; None where there is none."""
+        if not self.known:
+            return None
+        f = min(map(len, self.by_draw.values())) - 1
+        v = self._variances()
+        q = float((v * v).sum()) * f / (f + 2)
+        if q == 0:
+            return float(f * len(v))
+        return min(max(f * (float(v.sum()) ** 2 - 2 * q / f) / q, f), f * len(v))
+
+    def _variances(self) -> Floats:
+        return np.array([np.var(u, ddof=1) / len(u) for u in self.by_draw.values()])
+
+    def minus(self, other: PointsPart, same_points: bool) -> PointsPart:
+        """Of the difference of two figures.
+
+        Args:
+            other: of the figure that is taken away.
+            same_points: whether draws of one name are the same points in both; those with as many sets are then paired.
+        """
+        rest = dict(other.by_draw)
+        out = {}
+        for name, mine in self.by_draw.items():
+            theirs = rest.get(name, ())
+            if same_points and len(theirs) == len(mine):
+                del rest[name]
+                out[name] = tuple(a - b for a, b in zip(mine, theirs, strict=True))
+            else:
+                out[name] = mine
+        out.update({f"{name} (of the other)": tuple(-b for b in theirs) for name, theirs in rest.items()})
+        return PointsPart(out)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The errors of a figure.
+
+    Attributes:
+        text: standard error over documents; None where there are too few.
+        points: of the points' part; None where there is a single set.
+        total: of both; of the text alone where the points' part is not known; None without `text`.
+        degrees: of freedom of `total`.
+    """
+
+    text: float | None = None
+    points: float | None = None
+    total: float | None = None
+    degrees: float | None = None
+
+    def interval(self, value: float, *more: float) -> tuple[float, float] | None:
+        """95 % interval around a value; further errors are counted too. None without `total`."""
+        if self.total is None or self.degrees is None:
+            return None
+        return interval_of(value, math.hypot(self.total, *more), self.degrees)
+
+
+def errors_of(replicates: npt.ArrayLike, points: PointsPart | None) -> Errors:
+    """The errors of a figure from its (B,) replicates over documents, and what its draws of points contribute."""
+    return combined(standard_error_of(replicates) if np.size(replicates) else None, np.size(replicates) - 1, points)
+
+
+def combined(text: float | None, text_degrees: float, points: PointsPart | None) -> Errors:
+    """The errors of a figure from that of the text, with its degrees of freedom."""
+    variance = None if points is None else points.variance
+    spread = None if variance is None else math.sqrt(variance)
+    if text is None:
+        return Errors(None, spread)
+    if points is None or variance is None:
+        return Errors(text, None, text, float(text_degrees))
+    net = max(0.0, variance - points.shared_with_text)
+    total = text**2 + net
+    degrees = float(text_degrees)
+    if net > 0 and points.degrees:
+        degrees = total**2 / (text**4 / text_degrees + variance**2 / points.degrees)
+    return Errors(text, spread, math.sqrt(total), degrees)
+
+
+def merged(parts: Iterable[tuple[float, Mapping[str, Floats]]]) -> dict[str, Floats]:
+    """The sum of contributions, each times its factor; those of one draw are added up before they are compared."""
+    out: dict[str, Floats] = {}
+    for factor, by_draw in parts:
+        for name, u in by_draw.items():
+            out[name] = out[name] + factor * u if name in out else factor * u
+    return out
+
+
+def points_part(by_draw: Mapping[str, Floats]) -> PointsPart:
+    """From contributions (R, 1 + B) by draw: each set's value, then its replicates over documents."""
+    shared = 0.0
+    for u in by_draw.values():
+        r, columns = u.shape
+        if r > 1 and columns > 2:
+            deviations = u[:, 1:] - u[:, 1:].mean(0)
+            shared += sum(standard_error_of(each) ** 2 for each in deviations) / (r - 1) / r
+    return PointsPart({name: tuple(u[:, 0].tolist()) for name, u in by_draw.items()}, shared)
