@@ -2,9 +2,10 @@
 
     python bench/time_measure.py smollm2-135m --dtype float32 --rounds 5 --peer
 
-The default protocol: several sets of reference points, orders 1 and 2, errors, controls. Bare pass: the same windows, batches, dtype and threads, without hooks or LM head. The peer is `LLMInferrer` of
-soft-entropy 0.1.5 on the same model and windows, orders 1 to 3 (it has no order 4, errors or controls). All are
-run in turn, and the median over rounds of each round's ratio is reported.
+The default protocol: several sets of reference points, orders 1 and 2, errors, controls. Bare pass: the same windows,
+batches, dtype and threads, without hooks or LM head. The peer is `LLMInferrer` of soft-entropy 0.1.5 on the same model
+and windows, orders 1 to 3 (it has no order 4, errors or controls). All are run in turn, and the median over rounds of
+each round's ratio is reported.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from infoplane.information.assignments import Rows
 from infoplane.information.estimators import information
 from infoplane.information.label_groups import Grouping
 from infoplane.information.marginal_entropy import Marginal, NullCurve
-from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.reference_points import PointSets, ReferencePoints
 from infoplane.information.soft_assignment import soft_assign
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import Document, Text
@@ -305,6 +305,12 @@ def test_the_rows_of_a_measurement() -> None:
 def test_points_temperature_and_assignments(m: int, d: int) -> None:
     points = ReferencePoints.make(d, m, seed=3)
     np.testing.assert_allclose(points.directions, slow.reference_points(m, d, 3), rtol=0, atol=1e-15)
+    for shared in (False, True):
+        sets = PointSets.make(d, m, 3, sets=2, shared=shared)
+        for layer in ("embed", "block.12"):
+            for r in range(2):
+                wanted = slow.reference_points(m, d, 3, r, "" if shared else layer)
+                np.testing.assert_allclose(sets.at(layer, r).directions, wanted, rtol=0, atol=1e-15)
     assert points.eps == pytest.approx(slow.temperature(m, d), rel=1e-10)
     z = np.random.default_rng(0).standard_normal((50, d))
     wanted = slow.assign(z, slow.reference_points(m, d, 3), slow.temperature(m, d))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from infoplane.errors import SettingError
-from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.reference_points import PointSets, ReferencePoints
 from infoplane.information.soft_assignment import soft_assign, soft_entropy
 
 
@@ -100,3 +100,37 @@ def test_points_of_ones_own_are_scaled_to_unit_length() -> None:
     points = ReferencePoints.given(np.diag([2.0, 3.0, 4.0]), eps=0.5)
     np.testing.assert_array_equal(points.directions, np.eye(3))
     assert points.eps == 0.5 and points.calibration == "given"
+
+
+def test_every_layer_and_set_has_points_of_its_own() -> None:
+    points = PointSets.make(24, 10, 3, sets=2)
+    seen = [points.at(layer, s) for layer in ("embed", "block.1", "block.10", "block.2") for s in range(2)]
+    assert len({p.hash for p in seen}) == 8 and {p.eps for p in seen} == {ReferencePoints.make(24, 10).eps}
+    cosines = np.abs([[np.sum(p.directions * q.directions) / 10 for q in seen] for p in seen])
+    assert np.allclose(np.diag(cosines), 1) and (cosines - np.eye(8)).max() < 0.3  # nothing is shared
+    assert points.at("block.1", 1) == PointSets.make(24, 10, 3, sets=5).at("block.1", 1)  # more sets change no other
+    assert points.at("block.1", 1) != PointSets.make(24, 10, 4, sets=2).at("block.1", 1)
+    assert points.draw("block.1") == "block.1" and points.some(1).sets == 1
+
+
+def test_shared_points_are_the_same_for_all_layers() -> None:
+    points = PointSets.make(24, 10, 3, sets=2, shared=True)
+    assert points.at("embed", 1) == points.at("block.7", 1) != points.at("embed", 0)
+    assert points.at("embed", 0) == ReferencePoints.make(24, 10, 3)  # those of the published protocol
+    assert points.draw("embed") == points.draw("block.7") == ""
+    assert points.hash(["embed"]) == points.hash(["embed", "block.0"])
+
+
+def test_the_hash_is_of_the_points_of_all_layers() -> None:
+    points, layers = PointSets.make(24, 10, sets=2), ["embed", "block.0"]
+    assert points.hash(layers) == PointSets.make(24, 10, sets=2).hash(layers)
+    others = [
+        PointSets.make(24, 10, sets=3).hash(layers), PointSets.make(24, 10, 1, sets=2).hash(layers),
+        points.hash(layers[:1]), PointSets.make(24, 10, sets=2, calibration="leading-order").hash(layers),
+        PointSets.make(24, 10, sets=2, shared=True).hash(layers),
+    ]  # fmt: skip
+    assert len({points.hash(layers), *others}) == 6
+    given = PointSets.of([ReferencePoints.make(24, 10, 1), ReferencePoints.make(24, 10, 2)])
+    assert (
+        given.shared and given.sets == 2 and given.seed is None and given.at("x", 1) == ReferencePoints.make(24, 10, 2)
+    )

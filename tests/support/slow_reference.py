@@ -33,8 +33,10 @@ def generator(seed: int | Sequence[int]) -> np.random.Generator:
 # ---------------------------------------------------------------- 1. from states to assignments
 
 
-def reference_points(m: int, d: int, seed: int) -> np.ndarray:
-    w = generator([seed, m, d]).standard_normal((m, d))
+def reference_points(m: int, d: int, seed: int, r: int = 0, layer: str = "") -> np.ndarray:
+    name = sum(byte * 256**place for place, byte in enumerate(layer.encode()))
+    shared = [seed, m, d] if not layer and r == 0 else [seed, r, name, m, d]
+    w = generator(shared).standard_normal((m, d))
     return w / np.sqrt((w**2).sum(1, keepdims=True))
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors import numpy as st
 
+from infoplane.capture.disk_space import check_space
 from infoplane.capture.folder import (
     ARRAYS,
     MANIFEST,
@@ -101,7 +102,8 @@ def capture_with(
     """The same with workers that hold the model, each of which writes whole shards; `facts` are of that model.
 
     Raises:
-        CaptureError: the folder holds another run, or something else; or a worker does not see it.
+        CaptureError: the folder holds another run, or something else; its disk is too small; or a worker does not see
+            it.
         ModelError: a state is NaN, or the text has tokens that the model has not; or a worker has another model;
             or memory runs out with one window.
         SettingError: a batch of no tokens.
@@ -115,6 +117,7 @@ def capture_with(
     manifest = manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
     manifest["warnings"] += notes
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
+    check_space(folder, manifest, windows)
     claim(folder, manifest, force)
     arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_arrays(windows)
     if not holds(folder / WINDOWS, arrays):

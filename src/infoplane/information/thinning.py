@@ -222,7 +222,9 @@ def fit_shape(e_thinned: Floats, sizes: Floats, count: Floats, e_whole: Floats, 
     x = s / (k + kappa) - s_whole * (weight @ (1 / (n[:, None] + kappa.T))).T  # (kappas, cells)
     design = np.concatenate((x[..., None], np.broadcast_to(deltas, (len(kappa), *deltas.shape))), axis=2)
     weighted = design.transpose(0, 2, 1) * precision
-    fitted = np.linalg.solve(weighted @ design + prior, weighted) @ ys  # beta and the deltas, (kappas, 1 + bands, 1 + B)
+    fitted = (
+        np.linalg.solve(weighted @ design + prior, weighted) @ ys
+    )  # beta and the deltas, (kappas, 1 + bands, 1 + B)
     beta = fitted[:, 0]
     misfit = precision @ (ys - design @ fitted) ** 2 + np.diag(prior) @ fitted**2
     odds = np.exp((misfit.min(0) - misfit) / 2)

@@ -150,6 +150,7 @@ class Measurement:
         Raises:
             ResultError: the two were not measured on the same windows or blocks, or by the same protocol.
         """
+        refuse_other_protocols({"the one": self, "the other": other})
         for what in ("windows_hash", "blocks_hash"):
             mine, theirs = self.provenance.get(what), other.provenance.get(what)
             if mine is None or mine != theirs:
@@ -157,7 +158,6 @@ class Measurement:
                     f"paired differences need the same text: {what} is {mine} here and {theirs} there; "
                     "measure both models with the same --text, --tokens, --context, --seed and tokenizer"
                 )
-        refuse_other_protocols({"the one": self, "the other": other})
         theirs_by_key = {row.key: row for row in other.estimates}
         same_points = self.origin.has_points_of(other.origin)
         rows = []

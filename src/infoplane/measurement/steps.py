@@ -174,8 +174,11 @@ def protocol_of(settings: MeasureSettings, capture: Capture) -> dict[str, Json]:
     if own["reference_sets"] is None:
         made["reference_sets"] = None if points["sets"] > 1 else 1
     changed = sorted(name for name, value in own.items() if made[name] is not None and made[name] != value)
-    if settings.protocol == PAPER and changed:
-        name = changed[0]
+    # windows are shorter where a model has fewer positions
+    shorter = int(windows.get("context", 0)) < settings.windows.context
+    contradicts = [name for name in changed if name != "context" or not shorter]
+    if settings.protocol == PAPER and contradicts:
+        name = contradicts[0]
         raise SettingError(
             f"the capture was made with {name} = {made[name]}, and the protocol paper has {own[name]}: capture the "
             "model anew with that protocol, or leave it out",

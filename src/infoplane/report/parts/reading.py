@@ -46,6 +46,8 @@ READINGS = {
         "it brings all back.",
         "Dashed lines carry a warning: their labels recur too rarely to be trusted. Orders stand on "
         "slightly different positions, so do not subtract them here; the shares below do that on one set. "
+        "Each layer has reference points of its own, so a step between neighbouring layers is as uncertain as the "
+        "bands of both: to compare layers, measure with shared points. "
         "Mind the axes: they start at 0 only where the values come near it.",
     ),
     "shares": Reading(
