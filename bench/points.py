@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
-from infoplane.capture.sizes import sets_for
 from infoplane.capture.writer import hold_capture
 from infoplane.information.assignments import Rows
 from infoplane.information.estimators import information
 from infoplane.information.label_groups import Grouping
 from infoplane.information.marginal_entropy import Marginal, NullCurve
-from infoplane.information.reference_points import PointSets, ReferencePoints
+from infoplane.information.reference_points import PointSets, ReferencePoints, sets_for
 from infoplane.measurement.set_means import SetMean
 from infoplane.models.loading import load_model
 from infoplane.text.cut_windows import make_windows

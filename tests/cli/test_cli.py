@@ -190,10 +190,10 @@ def test_a_full_disk_is_said_and_nothing_is_left_half_written(folder: Path, tmp_
     run = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True, cwd=tmp_path)
     if run.returncode in (1, 77) and "status" not in run.stdout:
         pytest.skip(f"no small disk can be mounted here: {run.stderr.strip()}")
-    assert "infoplane: the disk is full while writing" in run.stderr and "Traceback" not in run.stderr
+    assert "infoplane: the capture takes" in run.stderr and "Traceback" not in run.stderr
     assert "status 2" in run.stdout
     left = {Path(line).name for line in run.stdout.splitlines() if line.startswith("/")}
-    assert left <= {"manifest.json", "windows.safetensors", MARK}, left  # to go on with
+    assert left <= {MARK}, left
 
 
 def test_an_adapter_is_measured_on_its_base(folder: Path, tmp_path: Path) -> None:

@@ -240,10 +240,10 @@ def test_more_points_than_memory_holds_are_refused(settings: dict[str, Any], mod
 
 
 def test_points_that_just_fit_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers, needed = ("embed", "block.0"), 100 * 64 * (32 + 3 * 2 * 4)
+    layers, needed = ("embed", "block.0"), 100 * 64 * (32 + 3 * 2 * 12)
     assert sizing.plan_points(64, 100, 0, "exact", layers, 3, memory=needed).sets == 3
     monkeypatch.setattr(sizing, "free_memory", lambda: needed - 1)
-    with pytest.raises(SettingError, match=r"3 sets of 100 .* for each of 2 layers take 350 KiB, and 350 KiB are free"):
+    with pytest.raises(SettingError, match=r"3 sets of 100 .* for each of 2 layers take 650 KiB, and 650 KiB are free"):
         sizing.plan_points(64, 100, 0, "exact", layers, 3)
     assert sizing.plan_points(64, 100, 0, "exact", layers, 3, shared=True).draw("embed") == ""
 
@@ -432,6 +432,7 @@ def test_one_plain_text_is_told_to_be_one_document(models: Path, tmp_path: Path)
 
 def test_orders_without_a_bound_and_what_is_marked_are_said(models: Path, tmp_path: Path) -> None:
     asked = [str(models / "tiny"), *SMALL, "--orders", "1,4", "--bound", "--out", str(tmp_path / "out")]
+    asked += ["--estimator", "corrected,plugin"]
     result = call("measure", *asked)
     assert result.exit_code == 0, result.exception
     said = " ".join(result.output.split())

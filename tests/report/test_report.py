@@ -431,9 +431,12 @@ def test_differences_have_no_bound() -> None:
     assert "spec-ceiling-plane" not in parsed.scripts
     assert parsed.spec("profiles")
     assert "Difference of complexity, order 1" in parsed.text
-    points = {**difference.provenance, "same_reference_points": False}
-    text = Page(render_report(Measurement(difference.estimates, points))).text
-    assert "the reference points differ, so no significance is claimed" in text
+    single = tuple(dataclasses.replace(row, points_error=None) for row in difference)
+    text = Page(render_report(Measurement(single, difference.provenance))).text
+    assert "the error of the reference points is not known, so no significance is claimed" in text
+    both = tuple(dataclasses.replace(row, points_error=0.001) for row in difference)
+    text = Page(render_report(Measurement(both, difference.provenance))).text
+    assert "no significance is claimed" not in text
 
 
 def test_two_weights_do_not_mix(full: Measurement) -> None:

@@ -7,7 +7,6 @@ from .memory_plan import reduction as reduction
 from .sizes import capture_sizes as capture_sizes
 from .sizes import check_sizes as check_sizes
 from .sizes import plan_points as plan_points
-from .sizes import sets_for as sets_for
 from .stored_capture import Capture as Capture
 from .stored_capture import open_capture as open_capture
 from .writer import capture_with as capture_with

@@ -215,6 +215,8 @@ class _Reader:
     @contextlib.contextmanager
     def reading(self, layers: Sequence[Layer]) -> Iterator[None]:
         handles = []
+        for layer in layers:  # drawn here, not in a hook, which torch.compile may trace
+            self.points.scaled(layer.name)
         try:
             for layer in layers:
                 if layer.is_input:
@@ -266,9 +268,8 @@ class _Reader:
             )
         key = self.points.draw(name), device
         if key not in self._directions:
-            sets = [self.points.at(name, number) for number in range(self.points.sets)]
-            stacked = np.concatenate([p.directions / p.eps for p in sets])
-            self._directions[key] = torch.from_numpy(np.ascontiguousarray(stacked.T)).to(device, dtype)
+            scaled = torch.from_numpy(self.points.scaled(name).T)
+            self._directions[key] = scaled.to(device, dtype).contiguous()
         return self._directions[key]
 
 

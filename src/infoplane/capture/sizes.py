@@ -9,7 +9,7 @@ from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.memory_plan import capturing, reduction
 from infoplane.capture.new_manifest import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole
-from infoplane.information import PointSets, check_calibration
+from infoplane.information import PointSets, check_calibration, sets_for
 from infoplane.storage import free_memory, parse_size, spoken_size
 from infoplane.text import MIN_WINDOW
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from infoplane.models import Facts
     from infoplane.text import Windows
 
-_DRAWN, _HELD = 4 * 8, 4  # bytes of a number of a set that is drawn, and of one that is kept on the device
-_DRAWS = 16  # of reference points, in all blocks together
+_DRAWN, _HELD = 4 * 8, 8 + 4  # bytes of a number of a set that is drawn, and of one that is kept, here and cast
 
 
 def capture_sizes(
@@ -94,15 +93,6 @@ def check_sizes(
     check_calibration(calibration)
     if batch is not None:
         BatchSize(batch)
-
-
-def sets_for(blocks: int) -> int:
-    """How many sets of reference points make the error of a model's mean over so many blocks small and known.
-
-    16 draws in all, and at least 2 of each layer: the error of the points falls with their number, however they are
-    spread over layers and sets (docs/estimator.md, "Reference points").
-    """
-    return max(2, -(-_DRAWS // max(blocks, 1)))
 
 
 def plan_points(

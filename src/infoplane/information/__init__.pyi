@@ -28,6 +28,7 @@ from .marginal_entropy import without as without
 from .reference_points import PointSets as PointSets
 from .reference_points import ReferencePoints as ReferencePoints
 from .reference_points import as_sets as as_sets
+from .reference_points import sets_for as sets_for
 from .soft_assignment import soft_assign as soft_assign
 from .soft_assignment import soft_entropy as soft_entropy
 from .soft_assignment import unit_scale as unit_scale

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from infoplane.errors import SettingError, check_whole
 from infoplane.information.vmf_temperature import temperature
+
+_DRAWS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +103,13 @@ class PointSets:
     sets: int
     shared: bool = False
     given: tuple[ReferencePoints, ...] = ()
+    _scaled: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[type[PointSets], tuple[object, ...]]:
+        """Without what was drawn: it is drawn again where it is sent."""
+        return PointSets, (
+            self.d, self.m, self.seed, self.calibration, self.eps, self.sets, self.shared, self.given,
+        )  # fmt: skip
 
     @classmethod
     def make(
@@ -131,6 +140,14 @@ class PointSets:
         normal = np.random.Generator(np.random.PCG64(entropy)).standard_normal((self.m, self.d))
         return ReferencePoints(self.d, self.m, self.seed, self.calibration, self.eps, _frozen(normal))
 
+    def scaled(self, layer: str) -> npt.NDArray[np.float64]:
+        """(R m, d) directions of all sets of a layer, divided by their temperature; drawn once."""
+        draw = self.draw(layer)
+        if draw not in self._scaled:
+            sets = [self.at(layer, number) for number in range(self.sets)]
+            self._scaled[draw] = np.concatenate([p.directions / p.eps for p in sets])
+        return self._scaled[draw]
+
     def draw(self, layer: str) -> str:
         """The name of a layer's draw: layers of one name have the same points."""
         return "" if self.shared else layer
@@ -146,7 +163,16 @@ class PointSets:
 
     def some(self, sets: int) -> PointSets:
         """The first sets of these."""
-        return replace(self, sets=sets, given=self.given[:sets])
+        return replace(self, sets=sets, given=self.given[:sets], _scaled={})
+
+
+def sets_for(blocks: int) -> int:
+    """How many sets of reference points make the error of a model's mean over so many blocks small and known.
+
+    16 draws in all, and at least 2 of each layer: the error of the points falls with their number, however they are
+    spread over layers and sets (docs/estimator.md, "Reference points").
+    """
+    return max(2, -(-_DRAWS // max(blocks, 1)))
 
 
 def as_sets(points: PointSets | Sequence[ReferencePoints]) -> PointSets:

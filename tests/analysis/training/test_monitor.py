@@ -34,11 +34,12 @@ def test_training_does_not_see_the_monitor_and_the_monitor_sees_what_measure_see
     assert [log["step"] for log in probes] == [0, 4, 8, 12, 16, 20]
 
     watched.save_model(tmp_path / "saved")
-    found = infoplane.measure(tmp_path / "saved", dtype="float32", orders=(1,), loss=True, **SMALL)
+    more = {"orders": (1,), "loss": True, "reference_sets": 2}
+    found = infoplane.measure(tmp_path / "saved", dtype="float32", **more, **SMALL)
     for quantity in ("complexity", "expressivity", "optimality", "loss"):
         row = found.get(quantity) if quantity == "loss" else found.get(quantity, order=1)
         assert probes[-1][f"infoplane/model/{quantity}"] == pytest.approx(row.value, rel=1e-5)
-        assert probes[-1][f"infoplane/model/{quantity}_se"] == pytest.approx(row.standard_error, rel=1e-4)
+        assert probes[-1][f"infoplane/model/{quantity}_se"] == pytest.approx(row.total_error, rel=1e-4)
     assert probes[-1]["infoplane/block.1/complexity"] == pytest.approx(
         found.get("complexity", "block.1").value, rel=1e-5
     )
