@@ -78,7 +78,7 @@ def measure(given: argparse.Namespace) -> None:
         capture = open_capture(folder / f"capture-{given.layers}")
     before = _peak()
     wall, spent = time.perf_counter(), time.process_time()
-    found = measure_capture(capture, memory=given.memory, threads=given.threads, progress=Said())
+    found = measure_capture(capture, orders=(1, 2, 3, 4), memory=given.memory, threads=given.threads, progress=Said())
     wall, spent = time.perf_counter() - wall, time.process_time() - spent
     made = sum(Made.spent.values())
     sets, threads = 32, given.threads  # of orders 1 to 4: 8 with two controls each, 8 on the positions of others
@@ -186,10 +186,13 @@ def parts(windows: Windows, layer: int, layers: int, size: int = 1 << 11) -> Any
 
 def manifest(windows: Windows, layers: int) -> dict[str, Any]:
     decides = {"made": 2, "windows": windows.hash, "layers": layers}
-    point = {"seed": 0, "m": M, "d": 4096, "calibration": "exact", "eps": 1.0, "hash": "synthetic"}
+    points = {
+        "code": "random", "seed": 0, "m": M, "d": 4096, "calibration": "exact", "eps": 1.0, "sets": 1,
+        "shared": False, "hash": "synthetic",
+    }  # fmt: skip
     return {
         "schema": SCHEMA, "run_id": files.hash_of(decides), "model": {"name": "synthetic"}, "windows": {},
-        "windows_hash": windows.hash, "documents": list(windows.documents), "points": [point], "loss": False,
+        "windows_hash": windows.hash, "documents": list(windows.documents), "points": points, "loss": False,
         "layers": ["embed", *(f"block.{i}" for i in range(layers - 2)), "final_norm"],
         "shards": [list(s) for s in plan_shards(windows, 1 << 16)], "versions": {},
     }  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.capture.stored_capture import Capture
-from infoplane.information.reference_points import ReferencePoints
+from infoplane.information.reference_points import PointSets, ReferencePoints
 from infoplane.information.soft_assignment import soft_assign
 from infoplane.text.windows import Windows
 
@@ -79,13 +79,14 @@ def assign(z: np.ndarray, points: ReferencePoints) -> np.ndarray:
 def capture_of(
     held: dict[str, np.ndarray], windows: Windows, layers: Sequence[str], points: Sequence[ReferencePoints]
 ) -> Capture:
-    """A capture in memory."""
+    """A capture in memory, of points that all layers share."""
+    sets = PointSets.of(points)
     manifest: dict[str, Any] = {
         "layers": list(layers), "loss": False, "model": {}, "run_id": "", "versions": {}, "windows_hash": windows.hash,
-        "points": [
-            {"seed": p.seed, "m": p.m, "d": p.d, "calibration": p.calibration, "eps": p.eps, "hash": p.hash}
-            for p in points
-        ],
+        "points": {
+            "code": "given", "seed": sets.seed, "m": sets.m, "d": sets.d, "calibration": sets.calibration,
+            "eps": sets.eps, "sets": sets.sets, "shared": True, "hash": sets.hash(()),
+        },
     }  # fmt: skip
     return Capture(None, manifest, windows, held)
 

@@ -83,7 +83,7 @@ def _text(model: Scored, path: Path, given: argparse.Namespace) -> Measurement:
     text = limit_bytes(read_text(path), TEXT_BYTES)
     return measure(
         model.source, text, tokens=tokens_enough(text), context=CONTEXT, orders=(1, 2), loss=True, bound=True,
-        threads=given.threads,
+        estimators=("corrected", "plugin"), threads=given.threads,
     )  # fmt: skip
 
 

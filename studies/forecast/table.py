@@ -106,7 +106,7 @@ def _preferences(folder: Path) -> dict[str, float | None]:
 def _with_errors(estimates: Mapping[str, Estimate]) -> dict[str, float | None]:
     row: dict[str, float | None] = {}
     for name, estimate in estimates.items():
-        row[name], row[f"{name}_se"] = estimate.value, estimate.standard_error
+        row[name], row[f"{name}_se"] = estimate.value, estimate.total_error
     return row
 
 

@@ -28,6 +28,7 @@ def measure_run(folder: Path, text: Path) -> str:
     if (shared / "bound.json").is_file() and not own.exists():
         shutil.copytree(shared, own)
     more = ("--bound", "--steps", str(folder / "steps.csv"), "--text", str(text), "--context", "128")
+    more += ("--estimator", "corrected,plugin")
     done = subprocess.run([*_COMMAND, str(folder), "--out", str(out), *more], capture_output=True, text=True)
     if done.returncode == 2 and "is a finished trace" in done.stderr:
         return f"measured before: {out}"

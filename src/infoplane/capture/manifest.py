@@ -9,9 +9,11 @@ from typing import Any, TypedDict
 class PointsRecord(TypedDict):
     """The reference points: of each set m in d dimensions, their temperature, and the hash of all.
 
-    `shared` says whether all layers have the same.
+    `code` is the kind of code that they make: `random` directions, or `given` ones. `shared` says whether all
+    layers have the same.
     """
 
+    code: str
     seed: int | None
     m: int
     d: int

@@ -69,6 +69,7 @@ def manifest_of(
         "text": content(text_arrays(windows)),
         "layers": named,
         "points": {
+            "code": "given" if points.given and points.seed is None else "random",
             "seed": points.seed,
             "m": points.m,
             "d": points.d,

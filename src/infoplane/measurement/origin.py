@@ -71,8 +71,9 @@ class WindowsOrigin:
 
 @dataclass(frozen=True)
 class PointsOrigin:
-    """The reference points: how many, in how many dimensions, their temperature, and whether layers share them."""
+    """The reference points: the code that they make, how many, in how many dimensions, whether layers share them."""
 
+    code: str | None = None
     m: int | None = None
     d: int | None = None
     seed: int | None = None
