@@ -10,7 +10,15 @@ import pytest
 
 from infoplane.measurement.set_means import SetMean
 from infoplane.uncertainty.document_jackknife import standard_error_of
-from infoplane.uncertainty.drawn_points import Errors, PointsPart, combined, errors_of, points_part
+from infoplane.uncertainty.drawn_points import (
+    Errors,
+    PointsPart,
+    borrowing,
+    combined,
+    errors_of,
+    moderated,
+    points_part,
+)
 
 BLOCKS = 32
 
@@ -152,3 +160,53 @@ def test_what_is_not_known_is_not_said() -> None:
     assert none.interval(1.0) is None
     assert combined(0.3, 31, None) == Errors(0.3, None, 0.3, 31.0)
     assert not PointsPart().known
+
+
+@pytest.mark.parametrize("d0", [3.0, 12.0, math.inf])
+@pytest.mark.parametrize("f", [1, 4])
+def test_what_variances_have_in_common_is_found(d0: float, f: int) -> None:
+    """True variances are drawn from a scaled inverse chi-square of d0 degrees, estimates from a chi-square of f."""
+    r = np.random.default_rng([int(min(d0, 99)), f])
+    true = 0.04 * (np.ones(200_000) if math.isinf(d0) else d0 / r.chisquare(d0, 200_000))
+    s0, found = moderated(true * r.chisquare(f, len(true)) / f, f)
+    assert s0 == pytest.approx(0.04, rel=0.06)
+    assert found > 100 if math.isinf(d0) else found == pytest.approx(d0, rel=0.25)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_intervals_of_single_layers_hold_by_borrowing(spread: float) -> None:
+    """32 layers with two sets each, whose points count unlike; alone each would have one degree of freedom."""
+    r = np.random.default_rng(3)
+    held, width, alone = 0, [], []
+    for _ in range(100):
+        sd = 0.1 * np.exp(spread * r.standard_normal(32))
+        parts = [PointsPart({f"block.{i}": tuple(r.normal(0, sd[i], 2).tolist())}) for i in range(32)]
+        for part, (variance, degrees) in zip(parts, borrowing(parts), strict=True):
+            mean = float(np.mean([*part.by_draw.values()]))
+            low, high = Errors(0.0, None, math.sqrt(variance), degrees).interval(mean) or (0, 0)
+            held += low <= 0 <= high
+            width.append(high - low)
+            low, high = Errors(0.0, None, math.sqrt(part.variance or 0), part.degrees).interval(mean) or (0, 0)
+            alone.append(high - low)
+    assert 0.93 <= held / 3200 <= 0.97
+    assert np.mean(width) < 0.4 * np.mean(alone)
+
+
+def test_who_does_not_borrow() -> None:
+    two = [PointsPart({f"block.{i}": (0.1, 0.2 + i)}) for i in range(2)]
+    assert borrowing(two) == [(p.variance, 1.0) for p in two]  # too few
+    mixed = [PointsPart({"a": (0.1, 0.2)}), PointsPart({"b": (0.1, 0.2, 0.3)}), PointsPart({"c": (0.1, 0.4)})]
+    assert borrowing(mixed) == [(p.variance, 1.0) for p in mixed]  # of other numbers of sets
+    constant = [PointsPart({f"block.{i}": (0.1, 0.1)}) for i in range(5)]
+    assert all(variance == 0 for variance, _ in borrowing(constant))
+
+
+def test_moderation_is_that_of_its_equations() -> None:
+    from scipy import optimize, special
+
+    variances, f = np.array([0.9, 0.02, 0.4, 0.11, 1.7, 0.3]), 2
+    e = [math.log(v) - special.psi(1) + math.log(1) for v in variances]
+    wanted = sum((x - sum(e) / 6) ** 2 for x in e) / 5 - special.zeta(2, 1)  # trigamma(x) is zeta(2, x)
+    d0 = optimize.bisect(lambda d: special.zeta(2, d / 2) - wanted, 1e-3, 1e6, xtol=1e-14)
+    s0 = math.exp(sum(e) / 6 + special.psi(d0 / 2) - math.log(d0 / 2))
+    assert moderated(variances, f) == pytest.approx((s0, d0), rel=1e-9)

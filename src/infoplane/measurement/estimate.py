@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
 
-from infoplane.information import Floats
-from infoplane.uncertainty import Errors, PointsPart, errors_of
+from infoplane.information import PLUGIN, Floats
+from infoplane.uncertainty import Errors, PointsPart, borrowing, combined, errors_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -175,6 +175,12 @@ class Estimate:
         )
 
     @property
+    def left_by_halves(self) -> float:
+        """What the halved control shows, where that is more than noise and the estimator is a correction."""
+        halved, error = self.control_halved or 0.0, self.control_halved_error or 0.0
+        return halved if abs(halved) > 2 * error and self.estimator != PLUGIN else 0.0
+
+    @property
     def errors(self) -> Errors:
         """Those of text and points."""
         return Errors(self.standard_error, self.points_error, self.total_error, self.degrees_of_freedom)
@@ -205,8 +211,32 @@ def with_correction_error(rows: Sequence[Estimate], moved: Sequence[Estimate] | 
     told = []
     for row in rows:
         shift = None if moved is None else others.get(replace(row, estimator=None).key, row.value) - row.value
-        halved, error = row.control_halved or 0.0, row.control_halved_error or 0.0
-        left = halved if abs(halved) > 2 * error else 0.0
-        interval = row.errors.interval(row.value, shift or 0.0, left)
+        interval = row.errors.interval(row.value, shift or 0.0, row.left_by_halves)
         told.append(replace(row, correction_error=shift, interval=interval))
+    return told
+
+
+def with_layers_borrowing(rows: Sequence[Estimate]) -> list[Estimate]:
+    """The rows, those of single layers with an error of the points that borrows from the other layers.
+
+    Rows of layers that share their points, or have no error, stay as they are; so do those of the mean.
+    """
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        part = row.points
+        if (
+            row.layer != "model"
+            and part is not None
+            and part.known
+            and [*part.by_draw] == [row.layer]
+            and part.variance
+        ):
+            alike.setdefault(replace(row, layer="").key, []).append(i)
+    told = list(rows)
+    for places in alike.values():
+        parts = [points for i in places if (points := rows[i].points) is not None]
+        for i, borrowed in zip(places, borrowing(parts), strict=True):
+            row = rows[i]
+            errors = combined(row.standard_error, len(row.replicates) - 1, row.points, borrowed)
+            told[i] = row.with_errors(errors, row.correction_error or 0.0, row.left_by_halves)
     return told

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from infoplane.capture import Capture
 from infoplane.information import ESTIMATORS, LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale
-from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error
+from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error, with_layers_borrowing
 from infoplane.measurement.loss_rows import loss_rows
 from infoplane.measurement.questions import HALVES, SIDES, Question, Questions
 from infoplane.measurement.reading_warnings import doubt_of, few_documents, of_the_text
@@ -69,7 +69,7 @@ class Record:
 
     def measurement(self, started: float) -> Measurement:
         """The measurement; `started` is when asking began, by the monotonic clock."""
-        rows = self._rows()
+        rows = with_layers_borrowing(self._rows())
         losses, more = loss_rows(self.capture, self.blocks)
         rows += losses
         self.warnings += more

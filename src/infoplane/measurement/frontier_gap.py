@@ -27,7 +27,7 @@ from infoplane.bottleneck import Frontier, Positions, halves
 from infoplane.capture import Capture
 from infoplane.errors import SettingError
 from infoplane.information import THINNED, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
-from infoplane.measurement.estimate import Estimate
+from infoplane.measurement.estimate import Estimate, with_layers_borrowing
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.set_means import SetMean
 from infoplane.text import Labels, NGrams
@@ -72,7 +72,7 @@ def with_bound(
         for frontier in seen:
             rows += placed.rows(layer, frontier, unit, scale)
     provenance = {**measurement.provenance, "bound": [frontier.summary(scale) for frontier in frontiers]}
-    return replace(measurement, estimates=(*measurement.estimates, *rows), provenance=provenance)
+    return replace(measurement, estimates=(*measurement.estimates, *with_layers_borrowing(rows)), provenance=provenance)
 
 
 def _refuse_other(frontier: Frontier, capture: Capture) -> None:

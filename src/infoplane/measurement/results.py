@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import polars as pl
 
 from infoplane.errors import ResultError
-from infoplane.measurement.estimate import Estimate, EstimateFields, RowFields
+from infoplane.measurement.estimate import Estimate, EstimateFields, RowFields, with_layers_borrowing
 from infoplane.measurement.origin import Origin, hints_of
 from infoplane.measurement.protocols import refuse_other_protocols
 from infoplane.measurement.row_differences import difference_of, difference_warnings
@@ -177,7 +177,7 @@ class Measurement:
             "subtrahend": dict(other.provenance),
             "warnings": difference_warnings(self, other),
         }
-        return Measurement(tuple(rows), provenance)
+        return Measurement(tuple(with_layers_borrowing(rows)), provenance)
 
     # ------------------------------------------------------------------ files
 

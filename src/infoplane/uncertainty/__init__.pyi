@@ -7,6 +7,7 @@ from .document_jackknife import partner_weight as partner_weight
 from .document_jackknife import standard_error_of as standard_error_of
 from .drawn_points import Errors as Errors
 from .drawn_points import PointsPart as PointsPart
+from .drawn_points import borrowing as borrowing
 from .drawn_points import combined as combined
 from .drawn_points import errors_of as errors_of
 from .drawn_points import merged as merged

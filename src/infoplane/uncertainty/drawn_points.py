@@ -24,26 +24,40 @@ in place of variances counts a few large ones too much: with v_d = S_d^2 / R and
     q = sum_d f v_d^2 / (f + 2),    f_points = f ((sum_d v_d)^2 - 2 q / f) / q,         between f and D f,
     f_total = total^4 / (V^2 / (B - 1) + (sum_d v_d)^2 / f_points).
 
+**One layer alone** has S^2 from f degrees, one where it has two sets. Layers are alike in how much they hang on their
+points, so each borrows from all (limma's moderation): with e_d = log S_d^2 - psi(f/2) + log(f/2) over the D layers,
+
+    trigamma(d0 / 2) = var(e) - trigamma(f / 2),     log s0^2 = mean(e) + psi(d0 / 2) - log(d0 / 2),
+    S_d^2 becomes (d0 s0^2 + f S_d^2) / (d0 + f),    with d0 + f degrees;
+
+all s0^2 = exp(mean(e)) where the right side of the first is not above 0. Means over layers use S_d^2 as they are.
+
 Where draws have different numbers of sets, f is the smallest. Of a difference W is not known, and counted as 0: the
 error is then a little too large, by what text and points do together.
 
-Sources: Satterthwaite, Biometrics Bulletin 2 (1946); Welch, Biometrika 34 (1947). The decomposition is the usual one of
-two crossed random factors (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4). The rest is worked out
-here; `tests/uncertainty/test_drawn_points.py` holds it against simulated draws.
+Sources: Smyth, Statistical Applications in Genetics and Molecular Biology 3 (2004), for moderation; Satterthwaite,
+Biometrics Bulletin 2 (1946); Welch, Biometrika 34 (1947). The decomposition is the usual one of two crossed random
+factors (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4). The rest is worked out here;
+`tests/uncertainty/test_drawn_points.py` holds it against simulated draws.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import digamma, polygamma
 
 from infoplane.uncertainty.document_jackknife import interval_of, standard_error_of
 
 Floats = npt.NDArray[np.float64]
+MIN_LAYERS = 3
+"""Fewer say too little of each other to borrow from."""
+_MOST_DEGREES = 1e6
 
 
 @dataclass(frozen=True)
@@ -131,9 +145,54 @@ def errors_of(replicates: npt.ArrayLike, points: PointsPart | None) -> Errors:
     return combined(standard_error_of(replicates) if np.size(replicates) else None, np.size(replicates) - 1, points)
 
 
-def combined(text: float | None, text_degrees: float, points: PointsPart | None) -> Errors:
-    """The errors of a figure from that of the text, with its degrees of freedom."""
+def moderated(variances: npt.ArrayLike, f: float) -> tuple[float, float]:
+    """s0^2 and d0 of the equation above: what variances (D,), each of f degrees of freedom, have in common.
+
+    d0 is infinite where they differ no more than chance makes them, and 0 where there are fewer than three.
+    """
+    x = np.asarray(variances, dtype=np.float64)
+    if len(x) < MIN_LAYERS or not (x > 0).all():
+        return 0.0, 0.0
+    e = np.log(x) - digamma(f / 2) + math.log(f / 2)
+    excess = float(e.var(ddof=1)) - float(polygamma(1, f / 2))
+    if excess <= 0:
+        return float(np.exp(e.mean())), math.inf
+    d0 = 2 * brentq(lambda half: float(polygamma(1, half)) - excess, 1e-6, 1e12)
+    return float(np.exp(e.mean() + digamma(d0 / 2) - math.log(d0 / 2))), d0
+
+
+def borrowing(points: Sequence[PointsPart]) -> list[tuple[float, float]]:
+    """For each of several layers, which have a draw of their own each, the variance of its figure and its degrees."""
+    sets = {len(u) for part in points for u in part.by_draw.values()}
+    f = min(sets) - 1
+    plain = [(part.variance or 0.0, float(f)) for part in points]
+    if len(sets) > 1:
+        return plain
+    s0, d0 = moderated([v * (f + 1) for v, _ in plain], f)
+    if d0 == 0:
+        return plain
+    if math.isinf(d0):
+        return [(s0 / (f + 1), _MOST_DEGREES)] * len(plain)
+    return [((d0 * s0 / (f + 1) + f * v) / (d0 + f), d0 + f) for v, _ in plain]
+
+
+def combined(
+    text: float | None,
+    text_degrees: float,
+    points: PointsPart | None,
+    borrowed: tuple[float, float] | None = None,
+) -> Errors:
+    """The errors of a figure from that of the text, with its degrees of freedom.
+
+    Args:
+        text, text_degrees: of the text.
+        points: what sets contribute.
+        borrowed: the points' variance and its degrees of freedom, where not from `points` alone.
+    """
     variance = None if points is None else points.variance
+    of_points = None if points is None else points.degrees
+    if borrowed is not None:
+        variance, of_points = borrowed
     spread = None if variance is None else math.sqrt(variance)
     if text is None:
         return Errors(None, spread)
@@ -142,8 +201,8 @@ def combined(text: float | None, text_degrees: float, points: PointsPart | None)
     net = max(0.0, variance - points.shared_with_text)
     total = text**2 + net
     degrees = float(text_degrees)
-    if net > 0 and points.degrees:
-        degrees = total**2 / (text**4 / text_degrees + variance**2 / points.degrees)
+    if net > 0 and of_points:
+        degrees = total**2 / (text**4 / text_degrees + variance**2 / of_points)
     return Errors(text, spread, math.sqrt(total), degrees)
 
 
