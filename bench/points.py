@@ -179,11 +179,20 @@ def of_drawn(draws: int) -> None:
     for seed in range(draws):
         states, x, y, document = channel.draw(np.random.default_rng([1, seed]), n)
         block = assign_blocks(np.bincount(document))
-        both = [Labels(rows, np.unique(v, return_inverse=True)[1].reshape(-1).astype(np.int32)) for v in (x, y)]
+        x_labels, y_labels = (
+            Labels(rows, np.unique(v, return_inverse=True)[1].reshape(-1).astype(np.int32)) for v in (x, y)
+        )
         points = PointSets.make(channel.d, channel.m, seed, sets=r)
         sets = {
             layer: [
-                of_set(channel.assigned(z, points.at(layer, s)).astype(np.float16), *both, rows, document, block)
+                of_set(
+                    channel.assigned(z, points.at(layer, s)).astype(np.float16),
+                    x_labels,
+                    y_labels,
+                    rows,
+                    document,
+                    block,
+                )
                 for s in range(r)
             ]
             for layer, z in zip(layers, states, strict=True)

@@ -64,13 +64,15 @@ def real(folder: Path, draws: int, layers: int) -> None:
     blocks = [blocks[i] for i in np.unique(np.linspace(0, len(blocks) - 1, layers).astype(int))]
     asked = Asked(capture, draws)
     for name in blocks:
-        asked.add(name)
+        for s in range(capture.sets):
+            asked.add(name, s)
         print(f"read {name}", file=sys.stderr, flush=True)
     pick = np.random.default_rng(0)
     print(f"{len(capture.windows.documents)} pairs, {draws} assignments, mean over {', '.join(blocks)}, nats\n")
     print(HEADER + "\n|---|---|---|---|---|---|---|")
     for quantity, sample, plugin in ASKED:
-        values = [asked.value(blocks, 0, quantity, sample, f"swap{r}", plugin) for r in range(draws)]
+        figures = [asked.value(blocks, quantity, sample, f"swap{r}", plugin) for r in range(draws)]
+        values = [figure.columns for figure in figures if figure is not None]
         points = np.array([v[0] for v in values])
         found = []
         for r, value in enumerate(values):
@@ -80,8 +82,10 @@ def real(folder: Path, draws: int, layers: int) -> None:
             jackknife = interval_of(value[0], standard_error_of(value[1:]), len(value) - 2)
             found.append((row.value, row.standard_error, low <= 0 <= high, jackknife[0] <= 0 <= jackknife[1]))
         print(_line((quantity, sample, plugin), 0.0, np.array(found, dtype=float)))
-        true = asked.value(blocks, 0, quantity, sample, "value", plugin)
-        row = centred(quantity, "model", true, points, unit="nats")
+        figure = asked.value(blocks, quantity, sample, "value", plugin)
+        assert figure is not None
+        true = figure.columns
+        row = centred(quantity, "model", true, points, unit="nats", points=figure.points)
         print(f"true labels, by all {draws} swaps: {row.value:.5f}, {row.interval[0]:.5f} to {row.interval[1]:.5f};"
               f" {np.mean(points >= true[0]):.3f} of the assignments reach it", file=sys.stderr)  # fmt: skip
 
