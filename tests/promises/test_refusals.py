@@ -252,6 +252,7 @@ def test_points_that_just_fit_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None
 def test_few_blocks_have_more_sets(blocks: int, sets: int) -> None:
     layers = ["embed", *(f"block.{i}" for i in range(blocks)), "final_norm"]
     assert sizing.plan_points(64, 100, 0, "exact", layers).sets == sets
+    assert sizing.plan_points(64, 100, 0, "exact", layers, shared=True).sets == 5
 
 
 @pytest.mark.parametrize("settings", [{"layers": ["block.77"]}, {"m": 10**8}, {"memory": "1MB"}])

@@ -20,8 +20,8 @@ class CodeSettings(Settings):
     reference_sets: int | None = setting(
         None,
         whole(1),
-        "Independent sets of points of each layer. By default 16 by the number of blocks, rounded up, and at least 2; "
-        "1 leaves their error unknown.",
+        "Independent sets of points of each layer. By default 16 divided by the number of blocks, rounded up, at least "
+        "2; 5 where points are shared. 1 leaves their error unknown.",
         group=GROUP,
     )
     shared_points: bool = setting(

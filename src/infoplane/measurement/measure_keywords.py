@@ -70,8 +70,8 @@ class MeasureKeywords(TypedDict, total=False):
     points_seed: int
     """Seed of the points."""
     reference_sets: int | None
-    """Independent sets of points of each layer. By default 16 by the number of blocks, rounded up, and at least 2; 1
-    leaves their error unknown."""
+    """Independent sets of points of each layer. By default 16 divided by the number of blocks, rounded up, at least 2;
+    5 where points are shared. 1 leaves their error unknown."""
     shared_points: bool
     """The same points for all layers: steps between layers are sharper then, and the mean over them less so."""
     calibration: str
@@ -79,7 +79,7 @@ class MeasureKeywords(TypedDict, total=False):
     orders: Sequence[int]
     """N-gram orders, of 1 to 4."""
     estimators: Sequence[str]
-    """Of corrected, plugin and null-curve; the first named comes first."""
+    """One or more of corrected, plugin and null-curve; the first named is the main one."""
     weights: Sequence[str]
     """Of frequency and uniform."""
     text_labels: Sequence[str]

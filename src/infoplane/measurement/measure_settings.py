@@ -58,7 +58,7 @@ class QuestionSettings(Settings):
     estimators: tuple[str, ...] = setting(
         ("corrected",),
         some_of(*ESTIMATOR_NAMES),
-        "Of corrected, plugin and null-curve; the first named comes first.",
+        "One or more of corrected, plugin and null-curve; the first named is the main one.",
         group=GROUP,
         option="--estimator",
     )
