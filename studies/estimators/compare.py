@@ -148,7 +148,8 @@ def derived(rows: list[list[Any]]) -> list[Table]:
 
 
 def _like(column: np.ndarray) -> dict[str, Any]:
-    return {"labels": {"top": column}, "unit": "nats", "controls": False, "threads": 1}
+    asked = {"labels": {"top": column}, "estimators": ("corrected", "plugin")}
+    return {**asked, "unit": "nats", "controls": False, "threads": 1}
 
 
 def _ask_columns(states: States, column: np.ndarray) -> Measurement:
