@@ -95,9 +95,6 @@ def check_sizes(
         BatchSize(batch)
 
 
-_SHARED = 5  # sets, by default, where layers share them: their error has 4 degrees of freedom then
-
-
 def plan_points(
     width: int,
     m: int,
@@ -113,14 +110,14 @@ def plan_points(
     Args:
         width, m, points_seed, calibration, shared: see `PointSets`.
         layers: names of those that are read.
-        sets: of each layer; by default as `sets_for` says, of the blocks among them, or 5 that are shared.
+        sets: of each layer; by default as `sets_for` says, of the blocks among them.
         memory: that may be held; what is free by default.
 
     Raises:
         SettingError: more points than the memory that is stated, or free, can hold.
     """
     if sets is None:
-        sets = _SHARED if shared else sets_for(sum(name.startswith("block.") for name in layers))
+        sets = sets_for(sum(name.startswith("block.") for name in layers), shared)
     draws = sets if shared else sets * len(layers)
     needed, there = m * width * (_DRAWN + draws * _HELD), free_memory() if memory is None else parse_size(memory)
     if needed > there:

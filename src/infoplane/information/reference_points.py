@@ -20,7 +20,7 @@ import numpy.typing as npt
 from infoplane.errors import SettingError, check_whole
 from infoplane.information.vmf_temperature import temperature
 
-_DRAWS = 16
+_DRAWS, _SHARED = 16, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,7 @@ class PointSets:
     shared: bool = False
     given: tuple[ReferencePoints, ...] = ()
     _scaled: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _hashes: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
 
     def __reduce__(self) -> tuple[type[PointSets], tuple[object, ...]]:
         """Without what was drawn: it is drawn again where it is sent."""
@@ -154,25 +155,28 @@ class PointSets:
 
     def hash(self, layers: Iterable[str]) -> str:
         """SHA-256 over the hashes of all points of the layers named, in order; of the sets themselves, if shared."""
-        names = [""] if self.shared else list(layers)
-        digest = hashlib.sha256()
-        for name in names:
-            for number in range(self.sets):
-                digest.update(f"{name}/{number}:{self.at(name, number).hash};".encode())
-        return digest.hexdigest()
+        names = ("",) if self.shared else tuple(layers)
+        if names not in self._hashes:  # a monitor asks at every probe, and points are drawn for it
+            digest = hashlib.sha256()
+            for name in names:
+                for number in range(self.sets):
+                    digest.update(f"{name}/{number}:{self.at(name, number).hash};".encode())
+            self._hashes[names] = digest.hexdigest()
+        return self._hashes[names]
 
     def some(self, sets: int) -> PointSets:
         """The first sets of these."""
-        return replace(self, sets=sets, given=self.given[:sets], _scaled={})
+        return replace(self, sets=sets, given=self.given[:sets], _scaled={}, _hashes={})
 
 
-def sets_for(blocks: int) -> int:
-    """How many sets of reference points make the error of a model's mean over so many blocks small and known.
+def sets_for(blocks: int, shared: bool = False) -> int:
+    """How many sets of reference points a model of so many blocks is read with, where nobody says.
 
-    16 draws in all, and at least 2 of each layer: the error of the points falls with their number, however they are
-    spread over layers and sets (docs/estimator.md, "Reference points").
+    16 in all blocks together, and at least 2 of each layer: the error of the mean falls with their number, however they
+    are spread over layers and sets (docs/estimator.md, "Reference points"). Where layers share their points, 5: the
+    error then has 4 degrees of freedom.
     """
-    return max(2, -(-_DRAWS // max(blocks, 1)))
+    return _SHARED if shared else max(2, -(-_DRAWS // max(blocks, 1)))
 
 
 def as_sets(points: PointSets | Sequence[ReferencePoints]) -> PointSets:

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from infoplane.errors import ResultError
+from infoplane.errors import ResultError, SettingError
 
 if TYPE_CHECKING:
+    from infoplane.capture import Capture
+    from infoplane.measurement.measure_settings import MeasureSettings
     from infoplane.measurement.results import Measurement
     from infoplane.setting_kinds import Value
+    from infoplane.storage import Json
 
 STANDARD, PAPER = "standard", "paper"
 VERSIONS: Mapping[str, int] = MappingProxyType({STANDARD: 1, PAPER: 1})
@@ -49,6 +52,40 @@ PROTOCOLS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
     }
 )
 """The settings of each, by keyword."""
+
+
+def protocol_of(settings: MeasureSettings, capture: Capture) -> dict[str, Json]:
+    """The protocol of a measurement, for its provenance: name, version, and which settings are not its own.
+
+    Raises:
+        SettingError: the capture was made by another one.
+    """
+    points, windows = capture.manifest["points"], capture.windows.provenance
+    made: dict[str, object] = {
+        "reference_sets": points["sets"],
+        "shared_points": points["shared"],
+        "calibration": points["calibration"],
+        "context": windows.get("context"),
+        "include_first": windows.get("include_first", False),
+        "include_special": windows.get("include_special", False),
+        "estimators": settings.questions.estimators,
+        "weights": settings.questions.weights,
+    }
+    own = PROTOCOLS[settings.protocol]
+    if own["reference_sets"] is None:
+        made["reference_sets"] = None if points["sets"] > 1 else 1
+    changed = sorted(name for name, value in own.items() if made[name] is not None and made[name] != value)
+    # windows are shorter where a model has fewer positions
+    shorter = int(windows.get("context", 0)) < settings.windows.context
+    contradicts = [name for name in changed if name != "context" or not shorter]
+    if settings.protocol == PAPER and contradicts:
+        name = contradicts[0]
+        raise SettingError(
+            f"the capture was made with {name} = {made[name]}, and the protocol paper has {own[name]}: capture the "
+            "model anew with that protocol, or leave it out",
+            settings=("protocol",),
+        )
+    return {"name": settings.protocol, "version": VERSIONS[settings.protocol], "changed": changed}
 
 
 def refuse_other_protocols(measurements: Mapping[str, Measurement]) -> None:

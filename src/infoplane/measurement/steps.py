@@ -19,11 +19,11 @@ from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.measure_settings import MeasureSettings, refuse_with_pairs, refuse_without_pairs
 from infoplane.measurement.preference_information import with_preferences
-from infoplane.measurement.protocols import PAPER, PROTOCOLS, VERSIONS
+from infoplane.measurement.protocols import protocol_of
 from infoplane.measurement.read_until import MOST, Wanted, enough_documents
 from infoplane.measurement.results import Measurement
 from infoplane.models import select_names
-from infoplane.storage import Json, working_folders
+from infoplane.storage import working_folders
 from infoplane.text import BUILT_IN, Text, TextSource, Tokenizer, Unit, fitting_context, text_of, windows_of
 from infoplane.text.pairs import Pairs, PairSource, is_of_pairs, make_pair_windows, read_pairs
 
@@ -153,40 +153,6 @@ def capture_model(
     )
 
 
-def protocol_of(settings: MeasureSettings, capture: Capture) -> dict[str, Json]:
-    """The protocol of a measurement, for its provenance: name, version, and which settings are not its own.
-
-    Raises:
-        SettingError: the capture was made by another one.
-    """
-    points, windows = capture.manifest["points"], capture.windows.provenance
-    made: dict[str, object] = {
-        "reference_sets": points["sets"],
-        "shared_points": points["shared"],
-        "calibration": points["calibration"],
-        "context": windows.get("context"),
-        "include_first": windows.get("include_first", False),
-        "include_special": windows.get("include_special", False),
-        "estimators": settings.questions.estimators,
-        "weights": settings.questions.weights,
-    }
-    own = PROTOCOLS[settings.protocol]
-    if own["reference_sets"] is None:
-        made["reference_sets"] = None if points["sets"] > 1 else 1
-    changed = sorted(name for name, value in own.items() if made[name] is not None and made[name] != value)
-    # windows are shorter where a model has fewer positions
-    shorter = int(windows.get("context", 0)) < settings.windows.context
-    contradicts = [name for name in changed if name != "context" or not shorter]
-    if settings.protocol == PAPER and contradicts:
-        name = contradicts[0]
-        raise SettingError(
-            f"the capture was made with {name} = {made[name]}, and the protocol paper has {own[name]}: capture the "
-            "model anew with that protocol, or leave it out",
-            settings=("protocol",),
-        )
-    return {"name": settings.protocol, "version": VERSIONS[settings.protocol], "changed": changed}
-
-
 @dataclass(frozen=True, eq=False)
 class Asking:
     """What is asked of captures, and where."""
@@ -208,7 +174,7 @@ class Asking:
             SettingError, LabelError: as for `measure_capture`.
         """
         q, of_pairs = self.settings.questions, is_of_pairs(capture.windows)
-        protocol_of(self.settings, capture)  # refuses a capture by another one
+        protocol = protocol_of(self.settings, capture)
         if of_pairs:
             refuse_with_pairs(self.settings, bool(self.labels))
         measurement = measure_capture(
@@ -229,7 +195,7 @@ class Asking:
             measurement = with_preferences(measurement, capture, progress=self.progress)
         elif q.bound:
             measurement = self._placed(measurement, capture, frontiers)
-        more = {"protocol": protocol_of(self.settings, capture), "asked": self.settings.record()}
+        more = {"protocol": protocol, "asked": self.settings.record()}
         return dataclasses.replace(measurement, provenance={**measurement.provenance, **more})
 
     def _placed(

@@ -18,14 +18,15 @@ deviations of sets from their mean, has the expectation Var I_d. Hence
     total^2        = V + max(0, sum_d (S_d^2 - W_d) / R)            over draws of both.
 
 Degrees of freedom by Welch and Satterthwaite. S_d^2 is known from R - 1 degrees only, and their formula with estimates
-in place of variances counts a few large ones too much: with v_d = S_d^2 / R and f = R - 1, E v_d^2 = (1 + 2/f)
-(Var v_d's mean)^2. Corrected for that,
+in place of variances counts a few large ones too much: with v_d = S_d^2 / R and f = R - 1, the expectation of v_d^2 is
+1 + 2/f times the square of that of v_d. Corrected for that,
 
     q = sum_d f v_d^2 / (f + 2),    f_points = f ((sum_d v_d)^2 - 2 q / f) / q,         between f and D f,
     f_total = total^4 / (V^2 / (B - 1) + (sum_d v_d)^2 / f_points).
 
-**One layer alone** has S^2 from f degrees, one where it has two sets. Layers are alike in how much they hang on their
-points, so each borrows from all (limma's moderation): with e_d = log S_d^2 - psi(f/2) + log(f/2) over the D layers,
+**One layer alone** has f degrees of freedom: a single one, where it has two sets. The spread over sets is similar in
+all layers, so the estimate of each is pulled towards the common one (moderation, as in the package limma): with
+e_d = log S_d^2 - psi(f/2) + log(f/2) over the D layers,
 
     trigamma(d0 / 2) = var(e) - trigamma(f / 2),     log s0^2 = mean(e) + psi(d0 / 2) - log(d0 / 2),
     S_d^2 becomes (d0 s0^2 + f S_d^2) / (d0 + f),    with d0 + f degrees;

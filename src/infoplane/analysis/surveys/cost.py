@@ -117,7 +117,7 @@ def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
     if parameters:
         named_layers = s.capturing.layers
         layers = layers_of(parameters) if named_layers is None else len(named_layers)
-        sets = s.code.reference_sets or sets_for(layers - (2 if named_layers is None else 0))
+        sets = s.code.reference_sets or sets_for(layers - (2 if named_layers is None else 0), s.code.shared_points)
         hours = tokens * 2 * parameters * (1 + CAPTURING + EACH_SET * (sets - 1)) / throughput / 3600
         measuring = tokens * layers * sets * MEASURING * len(s.questions.orders) / 2 / 3600
         capture = tokens * layers * sets * s.code.m * 2
