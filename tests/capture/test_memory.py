@@ -168,12 +168,8 @@ def captured(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Capture:
     return write_capture(folder, model, windows, points, model.layers[1:3], shard_tokens=1500)
 
 
-@pytest.mark.parametrize("long", [False, True])
-def test_no_number_hangs_on_the_memory(captured: Capture, monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+def test_no_number_hangs_on_the_memory(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infoplane.information.assignments.WIDTH", 7)  # so that 40 columns are six pieces
-    if long:  # many labels and steps to a layer, whose rows are gathered whole where it is held
-        for name, value in (("assignments._NEAR", 0), ("assignments._GATHER", 2000), ("label_sums._PAIRS", 100)):
-            monkeypatch.setattr(f"infoplane.information.{name}", value)
     asked: dict[str, Any] = {"orders": (1, 2), "weights": ("frequency", "uniform")}
     wide = measure_capture(captured, **asked, memory="8GB", threads=2)
     few = 0
@@ -186,48 +182,12 @@ def test_no_number_hangs_on_the_memory(captured: Capture, monkeypatch: pytest.Mo
     assert few == 3 and any(row.replicates for row in wide)
 
 
-def test_labels_that_go_along_with_others_get_the_sums_of_their_own(
-    captured: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    together = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
-    went: list[int] = []
-    families = answers.families
-    monkeypatch.setattr(answers, "families", lambda jobs: went.extend(map(len, families(jobs))) or families(jobs))
-    for name, value in (("assignments._NEAR", 0), ("assignments._GATHER", 2000), ("label_sums._PAIRS", 100)):
-        monkeypatch.setattr(f"infoplane.information.{name}", value)
-    far = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
-    assert max(went) == 3  # the next token at its positions, at those of bigrams and of trigrams
-    monkeypatch.setattr("infoplane.information.label_groups.Grouping.among", lambda *_: None)
-    apart = measure_capture(captured, orders=(1, 2, 3), weights=("frequency", "uniform"))
-    assert max(went[-16:]) == 1 and apart.estimates == far.estimates  # bit for bit
-    for row, other in zip(together, far, strict=True):
-        assert other.value == pytest.approx(row.value, abs=1e-12)
-
-
 def test_rows_read_by_columns_are_those_of_the_whole(captured: Capture, model: Model) -> None:
     whole = captured.read("block.1", 1)
     assert np.array_equal(captured.read("block.1", 1, slice(32, 40)), whole[:, 32:40])
     points, layers = [ReferencePoints.make(32, 40)], model.layers[1:3]
     kept = hold_capture(model, captured.windows, points, layers)
     assert np.array_equal(kept.read("block.1", 0, slice(3, 5)), kept.read("block.1")[:, 3:5])
-
-
-def test_long_layers_are_gathered_to_the_same_bits(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    near = measure_capture(captured, orders=(1, 2), weights=("frequency", "uniform"))
-    monkeypatch.setattr("infoplane.information.assignments._NEAR", 0)
-    for gather in (1 << 11, 13):
-        monkeypatch.setattr("infoplane.information.assignments._GATHER", gather)
-        far = measure_capture(captured, orders=(1, 2), weights=("frequency", "uniform"))
-        for row, other in zip(near, far, strict=True):
-            assert row.key == other.key and other.value == pytest.approx(row.value, abs=1e-12)
-            np.testing.assert_allclose(row.replicates, other.replicates, atol=1e-11)
-
-
-def test_without_the_product_of_scipy_sums_are_the_same(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    fast = measure_capture(captured, orders=(1,))
-    monkeypatch.setattr("infoplane.information.assignments._csr", None)
-    for row, other in zip(fast, measure_capture(captured, orders=(1,)), strict=True):
-        assert other.value == pytest.approx(row.value, abs=1e-12)
 
 
 # ---------------------------------------------------------------------- kept

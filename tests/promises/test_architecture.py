@@ -151,7 +151,9 @@ def test_a_face_says_what_is_there(room: str) -> None:
 def test_files_are_short_and_types_are_said() -> None:
     """A file is read on a few screens, and what a value is does not have to be guessed."""
     texts = {
-        path.relative_to(SOURCE): path.read_text("utf-8") for path in SOURCE.rglob("*.py*") if path.suffix != ".pyc"
+        path.relative_to(SOURCE): path.read_text("utf-8")
+        for path in SOURCE.rglob("*")
+        if path.suffix in (".py", ".pyi")
     }
     assert {str(path) for path, text in texts.items() if text.count("\n") > 320} == set()
     assert sum(len(re.findall(r"\bAny\b", text)) for text in texts.values()) <= 200

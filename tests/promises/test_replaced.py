@@ -25,12 +25,6 @@ def ask(place: Path) -> None:
     )
 
 
-def ask_far(place: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:  # as for layers of many rows
-        patch.setattr("infoplane.information.assignments._NEAR", 0)
-        ask(place)
-
-
 def measure(place: Path) -> None:
     infoplane.measure(GOLDEN / "model", capture=place / "capture", **SMALL)
 
@@ -70,13 +64,7 @@ def measure_run(place: Path) -> None:
 
 REPLACED = [
     (ask, "infoplane.information.assignments.WIDTH"),
-    (ask_far, "infoplane.information.assignments._GATHER"),
-    (ask, "infoplane.information.assignments._NEAR"),
-    (ask, "infoplane.information.assignments._csr"),
-    (ask, "infoplane.information.label_sums._PAIRS"),
-    (ask, "infoplane.information.label_groups.Grouping.among"),
     (ask, "infoplane.measurement.reduction.settings"),
-    (ask, "infoplane.measurement.reduction.families"),
     (measure, "infoplane.capture.forward_pass.assign_windows"),
     (measure, "infoplane.measurement.steps.capture_with"),
     (measure, "infoplane.measurement.measuring.Source"),

@@ -45,7 +45,8 @@ def write_shard(folder: Path, number: int, manifest: Manifest, arrays: Mapping[s
     """
     head = {"run_id": manifest["run_id"], "shard": str(number), "content_sha256": content(arrays)}
     still_ours(folder, manifest)
-    files.write_bytes(shard_path(folder, number), st.save(dict(arrays), metadata=head))
+    with files.replacing(shard_path(folder, number)) as part:
+        st.save_file(dict(arrays), part, metadata=head)  # array by array, never all of them as one run of bytes
 
 
 def text_arrays(windows: Windows) -> dict[str, npt.NDArray[np.generic]]:

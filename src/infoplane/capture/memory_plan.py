@@ -8,9 +8,9 @@ What a reduction of N positions of D documents holds, in bytes, with `L` layers 
 
 The fewest are one layer whose columns are read again as they are needed, and one set of labels a visit: a budget below
 that is refused. With more, the settings are those with the least work. They decide how often a layer is read, never in
-which order numbers are added, so results are the same bit for bit. A capture holds a shard three times (as it is
-filled, serialised and written) and the activations of a batch; the fewest are one window of each. `bench/million.py`
-and `bench/capture_memory.py` measure what is held.
+which order numbers are added, so results are the same bit for bit. A capture holds a shard (twice where it is sent to
+an address) and the activations of a batch; the fewest are one window of each. `bench/million.py` and
+`bench/capture_memory.py` measure what is held.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def capturing(
     fixed = LIBRARIES + TORCH + _TOKEN * tokens + (_HEAD if loss else 0)
 
     def needed(batch: int, shard: int) -> int:
-        return fixed + max(batch, longest) * (_ACTIVATIONS * width + 2 * stored) + max(shard, longest) * 6 * stored
+        return fixed + max(batch, longest) * (_ACTIVATIONS * width + 2 * stored) + max(shard, longest) * 4 * stored
 
     while needed(batch, shard) > budget:
         can_batch, can_shard = batch > longest and not batch_is_asked, shard > longest

@@ -42,7 +42,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from infoplane.information.assignments import Floats, Rows, negative_entropy
+from infoplane.information.arrays import Floats, negative_entropy
+from infoplane.information.assignments import Rows
+from infoplane.information.estimator_names import LESS_THINNED, NULL_CURVE, PLUGIN, THINNED
 from infoplane.information.label_groups import Grouping
 from infoplane.information.label_sums import LabelSums, Summing
 from infoplane.information.marginal_entropy import Marginal, NullCurve, entropy_bias, solve_excess
@@ -50,11 +52,6 @@ from infoplane.information.thinning import Shape, Thinning, fit_shape
 from infoplane.information.uniform_mean import MIN_COUNT, counted_labels, of_one_document
 from infoplane.uncertainty import partner_weight
 
-PLUGIN, NULL_CURVE, THINNED = "plugin", "null-curve", "thinned-curve"
-ESTIMATORS = {"plugin": PLUGIN, "corrected": THINNED, "null-curve": NULL_CURVE}
-"""Names that may be asked for, and the ids they stand for."""
-LESS_THINNED = "thinned-curve, less"
-"""Not for results: what `thinned-curve` would be if rare labels were not quite like the frequent ones."""
 _TRANSFER = 0.2
 """The part of what thinning adds to the null curve that is in doubt, because it was seen on frequent labels and is used
 for rare ones; from channels of known truth (`python bench/gaussian.py`)."""

@@ -7,16 +7,14 @@ what the errors are made of, over the third what document effects are known by. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from infoplane.information.arrays import Ints, Runs
 from infoplane.text import Labels
-
-Ints = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +91,11 @@ class Grouping:
         held = {f.name for f in fields(self)} | vars(self).keys()
         return sum(value.nbytes for name in held if isinstance(value := getattr(self, name), np.ndarray))
 
+    @property
+    def runs(self) -> Runs:
+        """The rows, label by label."""
+        return Runs(self.rows, self.document_starts, self.block_starts, self.label_starts)
+
     # ---- where runs begin in `rows`, counts of pairs and labels
 
     @cached_property
@@ -131,36 +134,6 @@ class Grouping:
         square = np.diff(self.document_starts).astype(np.int64) ** 2
         first = self.block_starts[self.label_starts]
         return np.add.reduceat(square, first[:-1]) if len(square) else square
-
-    @cached_property
-    def several(self) -> Ints:
-        """(C,) the (label, document) pairs of two positions or more."""
-        return np.flatnonzero(np.diff(self.document_starts) > 1).astype(np.int32)
-
-    @cached_property
-    def several_label(self) -> Ints:
-        """(C,) label of each of them."""
-        label = np.repeat(np.arange(len(self.label_n), dtype=np.int32), self.label_documents)
-        return label[self.several]
-
-    def among(self, wider: Grouping) -> Ints | None:
-        """(R,) where the rows stand in the rows of a wider grouping; None where these are not all, or in another order.
-
-        Labels of one kind on fewer positions do: they are sorted in the same way.
-        """
-        place = np.full(1 + max(int(self.rows.max(initial=0)), int(wider.rows.max(initial=0))), -1, np.int32)
-        place[wider.rows] = np.arange(len(wider.rows), dtype=np.int32)
-        places: Ints = place[self.rows]
-        return places if not len(places) or (places[0] >= 0 and (np.diff(places) > 0).all()) else None
-
-    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
-        """Runs of labels (first, last + 1) with at most `size` (label, block) pairs each, one label at least."""
-        first, n = 0, len(self.label_n)
-        while first < n:
-            end = self.label_starts[first] + size
-            last = max(first + 1, int(np.searchsorted(self.label_starts, end, side="right")) - 1)
-            yield first, last
-            first = last
 
 
 def _changes(values: Ints) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,9 @@ from functools import cached_property
 import numpy as np
 from scipy import interpolate
 
-from infoplane.information.assignments import Columns, Floats, Ints, Rows, add_runs, negative_entropy
+from infoplane.information import excess_entropy, kernels
+from infoplane.information.arrays import Columns, Floats, Ints, add_runs, negative_entropy
+from infoplane.information.assignments import Rows, sums_of_rows
 
 _SAMPLE = 1 << 14
 
@@ -111,7 +113,7 @@ class Adding:
 
     def add(self, x: Columns) -> None:
         """Some columns of the layer."""
-        sums = x.sums(self.sample.rows, self.sample.starts)
+        sums = sums_of_rows(x, self.sample.rows, self.sample.starts)
         total = self.sample.without(sums)
         cross = self.sample.without(sums * self.count[:, None])
         sums *= sums
@@ -172,9 +174,9 @@ class NullCurve:
         mean_entropy, n = [float(layer.entropy[rows[picked]].mean())], [1]
         total = -float(negative_entropy(x.mean(0)))
         while n[-1] < 256 and len(x) >= 32:
-            x = (x[: len(x) // 2 * 2 : 2] + x[1::2]) / 2
+            x, entropy = means_of_pairs(x, np.arange(0, len(x) - 1, 2, dtype=np.int32))
             n.append(2 * n[-1])
-            mean_entropy.append(-float(negative_entropy(x).mean()))
+            mean_entropy.append(float(entropy.mean()))
         missing = total - np.array(mean_entropy)
         if len(n) < 2 or not (missing > 1e-13).all():
             return cls(float(np.log(2)), np.log([1.0, 0.5]))  # nothing varies: any curve will do
@@ -185,33 +187,19 @@ class NullCurve:
         grid = np.linspace(0, np.log(n[-1]), 16 * len(n))
         return cls(float(grid[1]), interpolate.PchipInterpolator(np.log(n), log_delta)(grid))
 
-    def __call__(self, log_n: Floats) -> Floats:
-        """delta(n) / delta(1) at log n; below n = 1 the first slope goes on, in logarithms."""
-        # the table is even, so a place in it is a division; its ends go on in straight lines
-        place = log_n / self.step
-        low = np.clip(place, 0, len(self.log_delta) - 2).astype(np.int64)
-        slope = np.diff(self.log_delta)
-        value = self.log_delta[low] + (place - low) * slope[low]
-        end = len(self.log_delta) - 1
-        return np.exp(np.where(place > end, self.log_delta[end] - (place - end) * self.step, value))
+
+def means_of_pairs(x: Floats, first: Ints) -> tuple[Floats, Floats]:
+    """(n, m) means of the rows `first` (n,) of x and the next ones, and (n,) their entropies in nats."""
+    out, entropy = np.empty((len(first), x.shape[1])), np.empty(len(first))
+    kernels.mean_pairs(x, first, out, entropy)
+    return out, entropy
 
 
 def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:
-    """delta(b) where delta(b) - delta(b n) = d, everything relative to delta(1); 0 where d is not positive."""
-    out = np.zeros_like(d)
-    some = np.flatnonzero(d > 0)
-    d, log_n = d[some], log_n[some]
+    """delta(b) where delta(b) - delta(b n) = d, everything relative to delta(1); 0 where d is not positive.
 
-    def missing(b: Floats) -> Floats:
-        return curve(b) - curve(b + log_n) - d
-
-    low, high = np.full(d.shape, -25.0), np.full(d.shape, 40.0)
-    for _ in range(30):  # the difference falls with b, so halving the bracket finds it
-        b = (low + high) / 2
-        above = missing(b) > 0
-        low, high = np.where(above, b, low), np.where(above, high, b)
-    # a chord over what is left of the bracket, some 1e-7 wide, gives the other digits
-    first, last = missing(low), missing(high)
-    part = np.divide(first, first - last, out=np.full_like(d, 0.5), where=first != last)
-    out[some] = curve(low + part * (high - low))
+    Below n = 1 the first slope of the curve goes on, in logarithms.
+    """
+    out = np.empty_like(d)
+    excess_entropy.solve(curve.step, curve.log_delta, d, log_n, out)
     return out

@@ -39,8 +39,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.information.assignments import Floats, Ints, Rows, negative_entropy
+from infoplane.information.arrays import Floats, Ints
+from infoplane.information.assignments import Rows
 from infoplane.information.label_groups import Grouping
+from infoplane.information.marginal_entropy import means_of_pairs
 
 MIN_DOCUMENTS = 16
 """Documents that a label needs to be thinned."""
@@ -163,9 +165,10 @@ class Thinning:
         shape = len(self.labels), max(self.blocks, 1)
         total, count = (np.zeros((len(self.levels), shape[0], 1 + self.blocks)) for _ in range(2))
         for i, level in enumerate(self.levels):
-            x, h = (_halved(v, level.first) for v in (x, h))
+            x, entropy = means_of_pairs(x, level.first)
+            h = (h[level.first] + h[level.first + 1]) / 2
             cell = level.label * shape[1] + level.block
-            for out, values in ((total, -negative_entropy(x) - h), (count, None)):
+            for out, values in ((total, entropy - h), (count, None)):
                 parts = np.bincount(cell, values, minlength=shape[0] * shape[1]).reshape(shape)
                 out[i, :, 0] = parts.sum(1)
                 out[i, :, 1:] = out[i, :, :1] - parts[:, : self.blocks]
@@ -175,14 +178,6 @@ class Thinning:
     def sizes(self) -> npt.NDArray[np.float64]:
         """(levels,) rows of a block."""
         return np.array([level.k for level in self.levels], dtype=np.float64)
-
-
-def _halved(values: Floats, first: Ints) -> Floats:
-    """The means of entries (or rows) and their next ones."""
-    out: Floats = values.take(first, axis=0)
-    out += values.take(first + 1, axis=0)
-    out *= 0.5
-    return out
 
 
 def fit_shape(e_thinned: Floats, sizes: Floats, count: Floats, e_whole: Floats, n: Floats, moved: Floats) -> Shape:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from infoplane.information.assignments import Floats
+from infoplane.information import kernels
+from infoplane.information.arrays import Columns, Floats
 from infoplane.information.label_groups import Grouping
 
 MIN_COUNT = 5
@@ -50,46 +50,34 @@ def counted_labels(g: Grouping, errors: bool = True) -> Floats:
 
 
 class Mixture:
-    """Mean of the labels' means in some columns, its parts by block and by document."""
+    """Goes through the columns of a layer and adds up the means of labels; `done()` gives the `UniformMean`."""
 
-    def __init__(self, g: Grouping, columns: int, errors: bool) -> None:
+    def __init__(self, g: Grouping, errors: bool) -> None:
         self.g = g
-        self.total, self.labels = np.zeros(columns), np.maximum(counted_labels(g, errors), 1)
+        self.labels = np.maximum(counted_labels(g, errors), 1)
         self.alone = of_one_document(g)
-        self.moved = np.zeros((g.blocks if errors else 0, columns))
-        self.residual = np.zeros((g.documents, columns))
+        self.blocks = g.blocks if errors else 0
+        self.means: list[Floats] = []
+        self.variances: list[Floats] = []
 
-    def add(self, s_document: Floats, s_pair: Floats, s: Floats, first: int, last: int) -> None:
-        g = self.g
-        n = g.label_n[first:last].astype(np.float64)
-        weight = np.where(n >= MIN_COUNT, 1 / n, 0.0)
-        mean = s * weight[:, None]
-        self.total += mean.sum(0)
-        kept = np.where(self.alone[first:last, None], 0.0, mean)
-        pairs = slice(g.label_starts[first], g.label_starts[last])
-        if len(self.moved):
-            label = g.pair_label[pairs] - first
-            change = g.pair_n[pairs][:, None] * kept[label] - s_pair
-            change *= weight[label][:, None]
-            entries = (np.ones(len(change)), (g.pair_block[pairs], np.arange(len(change))))
-            self.moved += sparse.csr_array(entries, shape=(len(self.moved), len(change))) @ change
-        documents = slice(g.block_starts[pairs.start], g.block_starts[pairs.stop])
-        n_document = np.diff(g.document_starts[documents.start : documents.stop + 1])
-        label = np.repeat(np.arange(last - first), np.diff(g.block_starts[g.label_starts[first : last + 1]]))
-        left = s_document - n_document[:, None] * kept[label]
-        left *= weight[label][:, None]
-        entries = (np.ones(len(left)), (g.pair_document[documents], np.arange(len(left))))
-        self.residual += sparse.csr_array(entries, shape=(g.documents, len(left))) @ left
+    def add(self, x: Columns) -> None:
+        """Some columns of the layer."""
+        g, width = self.g, x.bits.shape[1]
+        total, moved, residual = np.zeros((1, width)), np.zeros((self.blocks, width)), np.zeros((g.documents, width))
+        kept = np.where(g.label_n >= MIN_COUNT, np.where(self.alone, 0.0, 1.0), -1.0)
+        kernels.label_means(x, g.runs, kept, total, moved, residual, g.pair_block, g.pair_document)
+        self.means.append(np.vstack((total, total + moved)) / self.labels[:, None])
+        self.variances.append(self._variance(total, residual))
 
-    def mean(self) -> Floats:
-        """(1 + B, columns)"""
-        return np.vstack((self.total, self.total + self.moved)) / self.labels[:, None]
-
-    def variance(self) -> Floats:
+    def _variance(self, total: Floats, residual: Floats) -> Floats:
         """(columns,)"""
         used, labels = len(np.unique(self.g.pair_document)), self.labels[0]
         document = self.g.pair_document[self.g.block_starts[self.g.label_starts[:-1][self.alone]]]
         alone = np.bincount(document, minlength=self.g.documents)
-        left = self.residual - alone[:, None] * (self.total / labels)
+        left = residual - alone[:, None] * (total / labels)
         spread: Floats = (left**2).sum(0) / labels**2
         return spread * used / (used - 1) if used > 1 else 0 * spread
+
+    def done(self) -> UniformMean:
+        """Once all columns were added."""
+        return UniformMean(np.hstack(self.means), np.concatenate(self.variances))

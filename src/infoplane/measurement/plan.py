@@ -20,26 +20,18 @@ from infoplane.uncertainty import MIN_DOCUMENTS
 class Job:
     """One set of labels, with what is settled about it before any layer is read.
 
-    `along` is where its rows stand among those of the same labels at their own positions, if they do; `thinning` is
-    there where that estimate is wanted: what it shows holds for the controls of the question too.
+    `thinning` is there where that estimate is wanted: what it shows holds for the controls of the question too.
     """
 
     question: Question
     kind: str
     grouping: Grouping
     tallies: Mapping[str, Tally]
-    along: npt.NDArray[np.int32] | None
     thinning: Thinning | None = None
-
-    @property
-    def leads(self) -> bool:
-        """Whether the same labels at other positions can go along."""
-        return self.question.own and self.kind == "value"
 
     def nbytes(self, layers: int) -> int:
         """Bytes held for it, with its sums in so many layers."""
         counts = self.grouping.nbytes + sum(t.nbytes for t in self.tallies.values())
-        counts += 0 if self.along is None else self.along.nbytes
         counts += 0 if self.thinning is None else self.thinning.nbytes
         return counts + layers * Summing.nbytes_of(self.grouping)
 
@@ -103,10 +95,7 @@ class Plan:
         yield jobs
 
     def _jobs(self) -> Iterator[Job]:
-        own = {_labels_of(q): i for i, q in enumerate(self.questions.all) if q.own}
-        leader: Job | None = None
-        # the same labels at positions that are not their own come after those at their own, to go along with them
-        for question in sorted(self.questions.all, key=lambda q: own.get(_labels_of(q), len(own))):
+        for question in self.questions.all:
             for kind, labels in self.questions.variants(question, self.blocks[question.position_set]):
                 grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
                 if kind == "value":
@@ -114,36 +103,12 @@ class Plan:
                 # of half the text other labels occur often enough for uniform weights: that is another question
                 uniform = question.own and kind not in HALVES
                 weights = [w for w in self.weights if w == "frequency" or uniform]
-                along = None
-                if leader is not None and not question.own and _labels_of(question) == _labels_of(leader.question):
-                    along = grouping.among(leader.grouping)
                 thinning = Thinning.of(grouping) if self.thinned and kind in ("value", *HALVES) else None
-                job = Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, along, thinning)
-                _ = grouping.several_label, grouping.label_starts_in_rows  # made now, so that threads only read
-                leader = job if job.leads else leader
+                job = Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, thinning)
+                _ = grouping.pair_label, grouping.label_square  # made now, so that threads only read
                 yield job
 
 
 def sample_of(position_set: str, kind: str) -> str:
     """The name of the positions that a kind of question is asked at."""
     return f"{position_set}, {kind}" if kind in HALVES else position_set
-
-
-def _labels_of(question: Question) -> tuple[str, int | None]:
-    """Which labels a question is about, on whatever positions."""
-    return question.side, question.order
-
-
-def families(jobs: Sequence[Job]) -> list[list[int]]:
-    """Which jobs are gone through together: the first leads, the others go along."""
-    families: list[list[int]] = []
-    leaders: dict[tuple[str, int | None], list[int]] = {}
-    for i, job in enumerate(jobs):
-        labels = _labels_of(job.question)
-        if job.along is not None and labels in leaders:
-            leaders[labels].append(i)
-            continue
-        families.append([i])
-        if job.leads:
-            leaders[labels] = families[-1]
-    return families

@@ -28,7 +28,7 @@ from infoplane.information import (
     informations,
     shape_of,
 )
-from infoplane.measurement.plan import Job, Plan, families, sample_of
+from infoplane.measurement.plan import Job, Plan, sample_of
 from infoplane.measurement.questions import Question
 from infoplane.storage import budget_of
 
@@ -148,8 +148,7 @@ class _Pass:
         if profile is not None and not jobs:
             return
         rows = self._rows(target)
-        summings = [Summing(rows, job.grouping, True, "uniform" in job.tallies, job.along) for job in jobs]
-        together = [[summings[i] for i in family] for family in families(jobs)]
+        summings = [Summing(rows, job.grouping, True, "uniform" in job.tallies) for job in jobs]
         samples = {**self.plan.samples, **(self.plan.halves if first else {})}
         adding = {} if profile else {name: Adding(sample) for name, sample in samples.items()}
         with ThreadPoolExecutor(self.settings.threads) as pool:
@@ -157,9 +156,9 @@ class _Pass:
             for columns, x in rows.pieces():
                 for one in adding.values():
                     one.add(x)
-                for _ in run(partial(_add, columns, x), together):
+                for _ in run(partial(_add, columns, x), summings):
                     pass
-            del x, together
+            del x
         if profile is None:
             profile = self.profiles[target] = self._profile(rows, adding)
             for name in self.plan.samples:
@@ -186,5 +185,5 @@ class _Pass:
         return _Profile(NullCurve.of(rows, self.plan.questions.position_sets["P_1"]), marginals)
 
 
-def _add(columns: slice, x: Columns, family: Sequence[Summing]) -> None:
-    family[0].add(columns, x, family[1:])
+def _add(columns: slice, x: Columns, summing: Summing) -> None:
+    summing.add(columns, x)
