@@ -13,7 +13,7 @@ from infoplane.information import kernels
 from infoplane.information.assignments import Rows, columns_of, sums_of_rows
 from infoplane.information.label_groups import Grouping
 from infoplane.information.label_sums import Summing
-from infoplane.information.marginal_entropy import NullCurve, means_of_pairs, solve_excess
+from infoplane.information.marginal_entropy import NullCurve, solve_excess
 from infoplane.text import Labels
 
 
@@ -109,12 +109,20 @@ def test_a_layer_in_any_order_of_memory_is_the_same_layer() -> None:
     assert (Rows.of(a[:, ::2]).entropy == Rows.of(a[:, ::2].copy()).entropy).all()
 
 
-def test_means_of_pairs() -> None:
-    x = np.random.default_rng(4).dirichlet(np.ones(30), 9)
-    mean, entropy = means_of_pairs(x, np.array([0, 2, 7], np.int32))
-    want = (x[[0, 2, 7]] + x[[1, 3, 8]]) / 2
-    assert (mean == want).all()
-    np.testing.assert_allclose(entropy, -(want * np.log(want)).sum(1), rtol=1e-14)
+def test_entropies_of_halved_rows() -> None:
+    a = np.random.default_rng(4).dirichlet(np.ones(70), 40).astype(np.float16)
+    layer, rows = Rows.of(a), np.random.default_rng(5).permutation(40).astype(np.int32)
+    x, starts = layer.get(rows), np.array([0, 13, 14, 39], np.int32)
+    found = layer.halvings(rows, starts, 3)
+    for level, entropy in enumerate(found, 1):
+        k = 1 << level
+        means = [
+            x[i : i + k].mean(0)
+            for begin, stop in itertools.pairwise(starts.tolist())
+            for i in range(begin, stop - k + 1, k)
+        ]
+        np.testing.assert_allclose(entropy, [-(p * np.log(p)).sum() for p in means], rtol=1e-13)
+    assert [len(entropy) for entropy in found] == [6 + 12, 3 + 6, 1 + 3]
 
 
 @pytest.mark.parametrize("curved", [False, True])

@@ -11,6 +11,7 @@ from scipy import sparse
 Floats = npt.NDArray[np.float64]
 Halves = npt.NDArray[np.float16]
 Ints = npt.NDArray[np.int32]
+Places = npt.NDArray[np.int64]
 TINY = np.finfo(np.float64).tiny
 
 
@@ -25,7 +26,7 @@ class Columns(NamedTuple):
 
     bits: npt.NDArray[np.uint16]
     scale: Floats
-    cuts: npt.NDArray[np.int64]
+    cuts: Places
 
 
 class Runs(NamedTuple):

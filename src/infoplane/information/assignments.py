@@ -53,7 +53,7 @@ class Rows:
     def reading(cls, read: Callable[[slice], Halves], n: int, m: int, whole: bool = False) -> Rows:
         """A layer of n rows whose columns are read as they are needed, several times."""
         total, of_rows, metric = np.zeros(n), np.zeros((n, 2)), np.zeros(m)
-        ones, pieces = np.ones(n), [slice(0, m)] if whole else _pieces(m)
+        every, ones, pieces = np.arange(n, dtype=np.int32), np.ones(n), [slice(0, m)] if whole else _pieces(m)
         for columns in pieces:
             kernels.row_sums(columns_of(read(columns), ones), total, of_rows)
         scale = 1 / total
@@ -61,9 +61,8 @@ class Rows:
         of_rows[:, 0] -= np.log(scale)
         for columns in pieces:
             x = columns_of(read(columns), scale)
-            mass = np.zeros((1, x.bits.shape[1]))
-            kernels.column_sums(x, mass)
-            metric[columns] = np.divide(n, mass[0], out=np.zeros_like(mass[0]), where=mass[0] > 0)
+            mass = sums_of_rows(x, every, np.array([0, n], np.int32))[0]
+            metric[columns] = np.divide(n, mass, out=np.zeros_like(mass), where=mass > 0)
             kernels.row_squares(x, metric[columns], of_rows)
         return cls(read, whole, m, scale, metric, of_rows)
 
@@ -80,7 +79,26 @@ class Rows:
     def get(self, rows: Ints) -> Floats:
         """(len(rows), m) float64, rows summing to 1."""
         each = np.arange(len(rows) + 1, dtype=np.int32)
-        return np.hstack([sums_of_rows(x, rows, each) for _, x in self.pieces()])
+        parts = [sums_of_rows(x, rows, each) for _, x in self.pieces()]
+        return parts[0] if self.whole else np.hstack(parts)
+
+    def halvings(self, rows: Ints, starts: Ints, levels: int) -> list[Floats]:
+        """Entropies, in nats, of means of 2, 4, ..., 2^levels rows that follow each other in a run.
+
+        Args:
+            rows: the rows, in runs that begin at `starts` (runs + 1,).
+            levels: how often they are halved.
+
+        Returns:
+            (blocks,) for each level: those of the first run, then those of the next.
+        """
+        lengths = np.diff(starts).astype(np.int64)
+        blocks = np.stack([lengths >> level for level in range(1, levels + 1)])
+        ends = np.cumsum(blocks.ravel())
+        entropy = np.zeros(int(ends[-1]))
+        for _, x in self.pieces():
+            kernels.halvings(x, rows, starts, (ends - blocks.ravel()).reshape(blocks.shape), entropy)
+        return np.split(entropy, ends.reshape(blocks.shape)[:-1, -1])
 
     def pieces(self) -> Iterator[tuple[slice, Columns]]:
         """All rows, some columns at a time; all of them where they are held."""

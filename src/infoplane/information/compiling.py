@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from numba import njit
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 _Loop = TypeVar("_Loop", bound=Callable[..., object])
 
@@ -25,6 +28,44 @@ def compiled(loop: _Loop, **options: object) -> _Loop:
     return made
 
 
+def inlined(loop: _Loop) -> _Loop:
+    """The same for what is called within a loop: a call would take longer than what it does."""
+    return compiled(loop, forceinline=True)
+
+
 def reordered(loop: _Loop) -> _Loop:
     """The same for a sum that may be added up in several parts, as many as the processor adds at a time."""
-    return compiled(loop, fastmath={"reassoc", "contract"})
+    return compiled(loop, forceinline=True, fastmath={"reassoc", "contract"})
+
+
+def _same_bits(signature: object, kind: ir.Type) -> tuple[object, Callable[..., object]]:
+    """What the compiler makes of a number of another type with the same bits."""
+    return signature, lambda context, builder, _, given: builder.bitcast(given[0], kind)
+
+
+bits_of: Callable[[float], np.int64] = intrinsic(lambda _, x: _same_bits(types.int64(types.float64), ir.IntType(64)))
+"""The bits of a float64."""
+float_of: Callable[[np.int64], float] = intrinsic(
+    lambda _, bits: _same_bits(types.float64(types.int64), ir.DoubleType())
+)
+"""The float64 of some bits."""
+
+
+@intrinsic
+def fetch(_, x, row, byte):  # type: ignore[no-untyped-def]
+    """Ask the memory for a line of the cache that holds a byte of a row of x (N, w)."""
+
+    def codegen(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        array = context.make_array(signature.args[0])(context, builder, given[0])
+        row, byte = (context.cast(builder, given[i], signature.args[i], types.intp) for i in (1, 2))
+        start = builder.ptrtoint(array.data, row.type)
+        place = builder.add(builder.add(start, builder.mul(row, builder.extract_value(array.strides, 0))), byte)
+        pointer = builder.inttoptr(place, ir.IntType(8).as_pointer())
+        reading, near, data = (ir.Constant(ir.IntType(32), k) for k in (0, 3, 1))
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, reading.type, near.type, data.type])
+        builder.call(
+            builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind), [pointer, reading, near, data]
+        )
+        return context.get_dummy_value()
+
+    return types.void(x, row, byte), codegen

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 
 from infoplane.information.arrays import Floats
-from infoplane.information.compiling import compiled
+from infoplane.information.compiling import compiled, inlined
 
 _LOW, _HIGH = -25.0, 40.0  # where log b is looked for
 _STEPS = 60
 _CLOSE = 1e-6  # a step after which one more gives all digits
 
 
-@compiled
+@inlined
 def _curve(step: float, table: Floats, log_n: float) -> tuple[float, float]:
     """delta at log n, and its slope; below n = 1 the first slope of log delta goes on."""
     # the table is even, so a place in it is a division; its ends go on in straight lines

@@ -10,39 +10,26 @@ branches it runs on as many numbers at a time as the processor takes, and gives 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from infoplane.information.arrays import TINY, Columns, Floats, Ints, Runs
-from infoplane.information.compiling import compiled, reordered
+from infoplane.information.arrays import TINY, Columns, Floats, Ints, Places, Runs
+from infoplane.information.compiling import bits_of, compiled, fetch, float_of, inlined, reordered
 
 # ---- numbers
 
-
-def _same_bits(signature: object, kind: ir.Type) -> tuple[object, Callable[..., object]]:
-    """What the compiler makes of a number of another type with the same bits."""
-    return signature, lambda context, builder, _, given: builder.bitcast(given[0], kind)
-
-
-_bits: Callable[[float], np.int64] = intrinsic(lambda _, x: _same_bits(types.int64(types.float64), ir.IntType(64)))
-_float: Callable[[np.int64], float] = intrinsic(lambda _, bits: _same_bits(types.float64(types.int64), ir.DoubleType()))
 
 _BIAS = 1023 - 15 << 52  # what the exponents of float16 lack to those of float64
 _SUBNORMAL, _LEAST = 1 << 10, 2.0**-14  # bits, and value, of the smallest float16 that is not subnormal
 
 
-@compiled
+@inlined
 def _half(bits: int) -> float:
     """The value of a float16 that is finite and not negative, from its bits; no subnormal number is worked with."""
     moved = np.int64(bits) << 42
-    value: float = _float(moved + _BIAS)
+    value: float = float_of(moved + _BIAS)
     if bits < _SUBNORMAL:
-        value = _float(moved + _BIAS + (1 << 52)) - _LEAST
+        value = float_of(moved + _BIAS + (1 << 52)) - _LEAST
     return value
 
 
@@ -64,9 +51,9 @@ _R5, _R6, _R7 = 1.818357216161805012e-01, 1.531383769920937332e-01, 1.4798198605
 def logarithms(x: Floats, out: Floats) -> None:
     """log x (n,) of numbers that are not negative; 0 counts as the smallest normal number."""
     for i in range(len(out)):
-        bits = _bits(max(x[i], _TINY)) - _ROOT
-        k = _float((bits >> 52) + _WHOLE) - _SHIFT
-        f = _float((bits & _FRACTION) + _ROOT) - 1.0
+        bits = bits_of(max(x[i], _TINY)) - _ROOT
+        k = float_of((bits >> 52) + _WHOLE) - _SHIFT
+        f = float_of((bits & _FRACTION) + _ROOT) - 1.0
         s = f / (2.0 + f)
         z = s * s
         w = z * z
@@ -78,7 +65,7 @@ def logarithms(x: Floats, out: Floats) -> None:
 @reordered
 def _sum(x: Floats, i: int, begin: int, stop: int) -> float:
     total = 0.0
-    for j in range(begin, stop):
+    for j in range(np.uint64(begin), np.uint64(stop)):  # an index that cannot be negative needs no look
         total += x[i, j]
     return total
 
@@ -87,7 +74,7 @@ def _sum(x: Floats, i: int, begin: int, stop: int) -> float:
 def _product(x: Floats, i: int, y: Floats, begin: int, stop: int) -> float:
     """Product of a row of x (n, w) and y (w,), over some columns."""
     total = 0.0
-    for j in range(begin, stop):
+    for j in range(np.uint64(begin), np.uint64(stop)):
         total += x[i, j] * y[j]
     return total
 
@@ -96,12 +83,12 @@ def _product(x: Floats, i: int, y: Floats, begin: int, stop: int) -> float:
 def _square(x: Floats, i: int, metric: Floats, begin: int, stop: int) -> float:
     """Product of a row with itself in the metric (w,)."""
     total = 0.0
-    for j in range(begin, stop):
+    for j in range(np.uint64(begin), np.uint64(stop)):
         total += x[i, j] * x[i, j] * metric[j]
     return total
 
 
-@compiled
+@inlined
 def _add(a: Columns, row: int, factor: float, x: Floats, i: int) -> None:
     """A row of a times a factor, added to row i of x."""
     factor *= a.scale[row]
@@ -109,7 +96,19 @@ def _add(a: Columns, row: int, factor: float, x: Floats, i: int) -> None:
         x[i, j] += factor * _half(a.bits[row, j])
 
 
-@compiled
+_AHEAD, _LINE = 16, 64  # rows; bytes that a cache fetches at once
+
+
+@inlined
+def _add_next(a: Columns, rows: Ints, i: int, factor: float, x: Floats, k: int) -> None:
+    """The row rows[i] of a times a factor, added to row k of x; a later one is called for, since memory is slow."""
+    later = rows[min(i + _AHEAD, len(rows) - 1)]
+    for byte in range(0, 2 * x.shape[1], _LINE):
+        fetch(a.bits, later, byte)
+    _add(a, rows[i], factor, x, k)
+
+
+@inlined
 def _add_scaled(x: Floats, i: int, factor: float, y: Floats, k: int) -> None:
     """Row i of x times a factor, added to row k of y."""
     for j in range(x.shape[1]):
@@ -133,13 +132,6 @@ def row_sums(a: Columns, total: Floats, of_rows: Floats) -> None:
 
 
 @compiled
-def column_sums(a: Columns, mass: Floats) -> None:
-    """Add all rows to `mass` (1, w)."""
-    for i in range(len(a.scale)):
-        _add(a, i, 1.0, mass, 0)
-
-
-@compiled
 def row_squares(a: Columns, metric: Floats, of_rows: Floats) -> None:
     """Add the product of each row with itself to the second of `of_rows` (N, 2)."""
     x = np.empty((1, a.bits.shape[1]))
@@ -155,31 +147,45 @@ def sums_of_runs(a: Columns, rows: Ints, starts: Ints, out: Floats) -> None:
     """Add the rows named over the runs that begin at `starts` (runs + 1,) to `out` (runs, w)."""
     for k in range(len(starts) - 1):
         for i in range(starts[k], starts[k + 1]):
-            _add(a, rows[i], 1.0, out, k)
+            _add_next(a, rows, i, 1.0, out, k)
 
 
 @compiled
-def mean_pairs(x: Floats, first: Ints, out: Floats, entropy: Floats) -> None:
-    """Means of the rows `first` (n,) of x and the next ones, `out` (n, m), and their entropies, `entropy` (n,)."""
-    log = np.empty(x.shape[1])
-    for i in range(len(first)):
-        for j in range(x.shape[1]):
-            out[i, j] = 0.5 * (x[first[i], j] + x[first[i] + 1, j])
-        logarithms(out[i], log)
-        entropy[i] = -_product(out, i, log, 0, len(log))
+def halvings(a: Columns, rows: Ints, starts: Ints, places: Places, entropy: Floats) -> None:
+    """Add the entropies of means of 2, 4, 8, ... rows that follow each other in a run, as many of each as it has.
+
+    Args:
+        rows: (R,) the rows, in runs that begin at `starts` (runs + 1,).
+        places: (levels, runs) where in `entropy` those of 2, 4, ... rows of each run stand.
+        entropy: of all of them.
+    """
+    x, log = np.empty((int(np.diff(starts).max()), a.bits.shape[1])), np.empty(a.bits.shape[1])
+    for run in range(len(starts) - 1):
+        n = starts[run + 1] - starts[run]
+        for i in range(n):
+            x[i, :] = 0.0
+            _add_next(a, rows, starts[run] + i, 1.0, x, i)
+        for level in range(len(places)):
+            n //= 2
+            for i in range(n):
+                for j in range(x.shape[1]):
+                    x[i, j] = 0.5 * (x[2 * i, j] + x[2 * i + 1, j])
+                logarithms(x[i], log)
+                for c in range(len(a.cuts) - 1):
+                    entropy[places[level, run] + i] -= _product(x, i, log, a.cuts[c], a.cuts[c + 1])
 
 
 # ---- of labels
 
 
-@compiled
+@inlined
 def _of_cell(
     a: Columns, metric: Floats, rows: Ints, begin: int, stop: int, x: Floats, same: Floats, label: int
 ) -> None:
     """Add up some rows in x (1, w), and the product of that sum with itself in each piece."""
     x[0, :] = 0.0
     for k in range(begin, stop):
-        _add(a, rows[k], 1.0, x, 0)
+        _add_next(a, rows, k, 1.0, x, 0)
     for c in range(len(a.cuts) - 1):
         same[c, label] += _square(x, 0, metric, a.cuts[c], a.cuts[c + 1])
 
@@ -208,7 +214,7 @@ def label_sums(
             for g in range(runs.blocks[p], runs.blocks[p + 1]):
                 begin, stop = runs.documents[g], runs.documents[g + 1]
                 if stop - begin == 1:
-                    _add(a, runs.rows[begin], 1.0, pairs, p - first)
+                    _add_next(a, runs.rows, begin, 1.0, pairs, p - first)
                 else:
                     _of_cell(a, metric, runs.rows, begin, stop, cell, same, label)
                     _add_scaled(cell, 0, 1.0, pairs, p - first)
@@ -235,6 +241,7 @@ def row_parts(runs: Runs, of_rows: Floats, pair_entropy: Floats, own: Floats, al
             for g in range(runs.blocks[p], runs.blocks[p + 1]):
                 begin, stop = runs.documents[g], runs.documents[g + 1]
                 for i in range(begin, stop):
+                    fetch(of_rows, runs.rows[min(i + _AHEAD, len(runs.rows) - 1)], 0)
                     pair_entropy[p] += of_rows[runs.rows[i], 0]
                     own[label] += of_rows[runs.rows[i], 1]
                     alone[label] += of_rows[runs.rows[i], 1] if stop - begin > 1 else 0.0
@@ -268,7 +275,7 @@ def label_means(
         n = runs.documents[runs.blocks[last]] - runs.documents[runs.blocks[first]]
         s[0, :] = 0.0
         for i in range(runs.documents[runs.blocks[first]], runs.documents[runs.blocks[last]]):
-            _add(a, runs.rows[i], 1 / n, s, 0)
+            _add_next(a, runs.rows, i, 1 / n, s, 0)
         _add_scaled(s, 0, 1.0, mean, 0)
         for p in range(first, last):
             for g in range(runs.blocks[p], runs.blocks[p + 1]):

@@ -22,11 +22,11 @@ from functools import cached_property
 import numpy as np
 from scipy import interpolate
 
-from infoplane.information import excess_entropy, kernels
+from infoplane.information import excess_entropy
 from infoplane.information.arrays import Columns, Floats, Ints, add_runs, negative_entropy
 from infoplane.information.assignments import Rows, sums_of_rows
 
-_SAMPLE = 1 << 14
+_SAMPLE, _LEVELS, _FEWEST = 1 << 14, 8, 16  # rows of a null curve; how often they are halved; means that are left
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,14 +169,14 @@ class NullCurve:
     def of(cls, layer: Rows, rows: Ints, seed: int = 0) -> NullCurve:
         """Merge a random permutation of at most 2^14 rows in pairs, again and again."""
         draw = np.random.Generator(np.random.PCG64([seed, 2]))
-        picked = draw.permutation(len(rows))[:_SAMPLE]
-        x = layer.get(rows[picked])
-        mean_entropy, n = [float(layer.entropy[rows[picked]].mean())], [1]
-        total = -float(negative_entropy(x.mean(0)))
-        while n[-1] < 256 and len(x) >= 32:
-            x, entropy = means_of_pairs(x, np.arange(0, len(x) - 1, 2, dtype=np.int32))
-            n.append(2 * n[-1])
-            mean_entropy.append(float(entropy.mean()))
+        picked = rows[draw.permutation(len(rows))[:_SAMPLE]]
+        levels = min(max(0, (len(picked) // _FEWEST).bit_length() - 1), _LEVELS)
+        starts = np.append(np.arange(0, len(picked), 1 << _LEVELS), len(picked)).astype(np.int32)
+        whole = np.array([0, len(picked)], np.int32)
+        mean = np.hstack([sums_of_rows(x, picked, whole) for _, x in layer.pieces()]) / len(picked)
+        total, n = -float(negative_entropy(mean[0])), [1 << level for level in range(levels + 1)]
+        means = layer.halvings(picked, starts, levels) if levels else []
+        mean_entropy = [float(layer.entropy[picked].mean()), *(float(entropy.mean()) for entropy in means)]
         missing = total - np.array(mean_entropy)
         if len(n) < 2 or not (missing > 1e-13).all():
             return cls(float(np.log(2)), np.log([1.0, 0.5]))  # nothing varies: any curve will do
@@ -186,13 +186,6 @@ class NullCurve:
         log_delta -= log_delta[0]
         grid = np.linspace(0, np.log(n[-1]), 16 * len(n))
         return cls(float(grid[1]), interpolate.PchipInterpolator(np.log(n), log_delta)(grid))
-
-
-def means_of_pairs(x: Floats, first: Ints) -> tuple[Floats, Floats]:
-    """(n, m) means of the rows `first` (n,) of x and the next ones, and (n,) their entropies in nats."""
-    out, entropy = np.empty((len(first), x.shape[1])), np.empty(len(first))
-    kernels.mean_pairs(x, first, out, entropy)
-    return out, entropy
 
 
 def solve_excess(curve: NullCurve, d: Floats, log_n: Floats) -> Floats:

@@ -42,7 +42,6 @@ import numpy.typing as npt
 from infoplane.information.arrays import Floats, Ints
 from infoplane.information.assignments import Rows
 from infoplane.information.label_groups import Grouping
-from infoplane.information.marginal_entropy import means_of_pairs
 
 MIN_DOCUMENTS = 16
 """Documents that a label needs to be thinned."""
@@ -101,13 +100,15 @@ class Thinning:
 
     Attributes:
         labels: (F,) numbers of the labels in the grouping.
-        rows: (R,) rows of the layer; each run of them is of one label and of different documents.
+        rows: (R,) rows of the layer.
+        starts: (runs + 1,) where each run of them begins, which is of one label and of different documents.
         levels: blocks of 2, 4, 8, ... of them.
         blocks: number B of blocks of documents.
     """
 
     labels: Ints
     rows: Ints
+    starts: Ints
     levels: tuple[_Level, ...]
     blocks: int = 0
 
@@ -147,7 +148,8 @@ class Thinning:
             levels.append(_Level(k, first_of.astype(np.int32), np.repeat(owner, pairs), block))
             lengths = pairs
         rows = np.concatenate(runs) if runs else np.zeros(0, np.int32)
-        return cls(np.array(labels, np.int32), rows.astype(np.int32), tuple(levels), g.blocks)
+        starts = np.cumsum([0, *map(len, runs)]).astype(np.int32)
+        return cls(np.array(labels, np.int32), rows.astype(np.int32), starts, tuple(levels), g.blocks)
 
     @property
     def enough(self) -> bool:
@@ -161,11 +163,11 @@ class Thinning:
 
     def gaps(self, layer: Rows) -> tuple[Floats, Floats]:
         """(levels, F, 1 + B) mean excess entropy of blocks, nats, and how many blocks there are; 0 and 0 for none."""
-        x, h = layer.get(self.rows), layer.entropy[self.rows]
+        h = layer.entropy[self.rows]
         shape = len(self.labels), max(self.blocks, 1)
         total, count = (np.zeros((len(self.levels), shape[0], 1 + self.blocks)) for _ in range(2))
-        for i, level in enumerate(self.levels):
-            x, entropy = means_of_pairs(x, level.first)
+        entropies = layer.halvings(self.rows, self.starts, len(self.levels))
+        for i, (level, entropy) in enumerate(zip(self.levels, entropies, strict=True)):
             h = (h[level.first] + h[level.first + 1]) / 2
             cell = level.label * shape[1] + level.block
             for out, values in ((total, entropy - h), (count, None)):
