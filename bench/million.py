@@ -81,7 +81,8 @@ def measure(given: argparse.Namespace) -> None:
     found = measure_capture(capture, orders=(1, 2, 3, 4), memory=given.memory, threads=given.threads, progress=Said())
     wall, spent = time.perf_counter() - wall, time.process_time() - spent
     made = sum(Made.spent.values())
-    sets, threads = 32, given.threads  # of orders 1 to 4: 8 with two controls each, 8 on the positions of others
+    # of orders 1 to 4: 8 with two controls and two halves of the documents each, 8 on the positions of others
+    sets, threads = 8 * (1 + 2 + 1) + 8, given.threads
     asked = sets * len(capture.layers) * capture.windows.n_positions * 2 * M
     rows = [found.get(q, order=k) for k in (1, 2, 3, 4) for q in ("complexity", "expressivity")]
     print(json.dumps({
