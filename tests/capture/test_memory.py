@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from infoplane.capture.memory_plan import Reduction, capturing, reduction
 from infoplane.capture.stored_capture import Capture, open_capture
 from infoplane.capture.writer import hold_capture, write_capture
 from infoplane.cli import app
+from infoplane.cli.terminal import telling
 from infoplane.engines.ray_worker import Worker
 from infoplane.errors import ModelError, SettingError
 from infoplane.information.reference_points import ReferencePoints
@@ -30,7 +32,7 @@ from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.reduction import settings
 from infoplane.models.decoder import Model
 from infoplane.storage import memory_size as machine
-from infoplane.storage.memory_size import parse_size
+from infoplane.storage.memory_size import parse_size, spoken_size
 from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text
 
@@ -385,3 +387,34 @@ def test_options_reach_what_they_are_for(captured: Capture, model: Model, tmp_pa
         with pytest.raises(SettingError, match=r"batch = .*: expected a whole number, 1 or more"):
             run.measure(model, batch=wrong, **asked)
     assert settings(captured, 4, 2, "8GB").whole
+
+
+def test_the_size_of_a_capture_is_said_before_it_is_made(
+    tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=2600, context=32)
+    points = [ReferencePoints.make(32, 8, s) for s in range(3)]
+    with caplog.at_level("INFO", "infoplane"):
+        capture = write_capture(tmp_path / "c", model, windows, points, model.layers)
+    held = sum(path.stat().st_size for path in (tmp_path / "c").glob("shard*"))
+    n, layers = capture.windows.n_positions, len(model.layers)
+    size = spoken_size(2 * layers * 3 * 8 * n)
+    what = f"{layers} layers, 3 reference sets of 8 points, {n:,} positions"
+    assert caplog.messages == [f"the capture takes {size} ({what}) in {tmp_path / 'c'}"]
+    assert held == pytest.approx(2 * layers * 3 * 8 * n, rel=0.02)
+    caplog.clear()
+    with caplog.at_level("INFO", "infoplane"):
+        write_capture(tmp_path / "c", model, windows, points, model.layers)
+    assert caplog.messages == []  # nothing is missing
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_said_is_for_people(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.getLogger("infoplane")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    with telling():
+        log.info("the capture takes 1 GiB")
+    log.info("nobody listens")
+    assert capsys.readouterr().err == ("infoplane: the capture takes 1 GiB\n" if terminal else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from infoplane.errors import CaptureError
 from infoplane.storage import is_address, spoken_size
 from infoplane.text import Windows
 
+_LOG = logging.getLogger("infoplane")
+
 
 def bytes_of(manifest: Manifest, windows: Windows) -> int:
     """Bytes of all shards: two for each layer, set, reference point and measured position."""
@@ -19,22 +22,26 @@ def bytes_of(manifest: Manifest, windows: Windows) -> int:
 
 
 def check_space(folder: Path, manifest: Manifest, windows: Windows) -> None:
-    """Refuse a capture that the disk of its folder cannot hold, before anything is written.
+    """Say how much a capture takes, beside what is there of it; refuse one that its disk cannot hold.
 
     Raises:
-        CaptureError: it cannot, beside what is there of it already.
+        CaptureError: there is less room; nothing was written.
     """
-    if is_address(folder):
-        return  # a store does not tell
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    shards = (shard_path(folder, i) for i in range(len(manifest["shards"])))
+    shards = [] if is_address(folder) else [shard_path(folder, i) for i in range(len(manifest["shards"]))]
     needed = bytes_of(manifest, windows) - sum(shard.stat().st_size for shard in shards if shard.is_file())
+    points = manifest["points"]
+    of_what = f"{len(manifest['layers'])} layers, {points['sets']} reference sets of {points['m']} points"
+    takes = f"the capture takes {spoken_size(max(0, needed))} ({of_what}, {windows.n_positions:,} positions)"
+    if is_address(folder):
+        _LOG.info("%s in %s", takes, folder)
+        return  # a store does not tell what it has
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
-        points = manifest["points"]
         raise CaptureError(
-            f"the capture takes {spoken_size(needed)} ({len(manifest['layers'])} layers, {points['sets']} reference "
-            f"sets of {points['m']} points, {windows.n_positions:,} positions), and {spoken_size(free)} are free in "
-            f"{there}: name a folder on another disk, or use fewer reference_sets, layers or tokens",
+            f"{takes}, and {spoken_size(free)} are free in {there}: name a folder on another disk, or use fewer "
+            "reference_sets, layers or tokens",
             settings=("capture", "reference_sets", "layers", "tokens"),
         )
+    if needed > 0:
+        _LOG.info("%s in %s", takes, folder)

@@ -20,7 +20,7 @@ from safetensors import numpy as st
 
 from infoplane.capture.manifest import Manifest
 from infoplane.errors import CaptureError
-from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse_device
+from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse_device, write_arrays
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
 
@@ -45,8 +45,7 @@ def write_shard(folder: Path, number: int, manifest: Manifest, arrays: Mapping[s
     """
     head = {"run_id": manifest["run_id"], "shard": str(number), "content_sha256": content(arrays)}
     still_ours(folder, manifest)
-    with files.replacing(shard_path(folder, number)) as part:
-        st.save_file(dict(arrays), part, metadata=head)  # array by array, never all of them as one run of bytes
+    write_arrays(shard_path(folder, number), arrays, head)
 
 
 def text_arrays(windows: Windows) -> dict[str, npt.NDArray[np.generic]]:

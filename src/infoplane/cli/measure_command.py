@@ -14,7 +14,7 @@ from infoplane.cli.kept_capture import capture_place
 from infoplane.cli.measure_summary import show
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.settings_options import with_settings, without_engine
-from infoplane.cli.terminal import bars, pair, quiet, say, short, tell
+from infoplane.cli.terminal import bars, pair, quiet, say, short, tell, telling
 from infoplane.engines import WorkSettings, using
 from infoplane.errors import SettingError
 from infoplane.measurement import InputSettings, MeasureSettings
@@ -84,7 +84,7 @@ def measure(
     if model is not None:
         quiet()
     read = None if model is None else _read(source, settings, labels)  # before an engine is started: it may be refused
-    with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
+    with telling(), bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         command = _Command(ctx, settings, without_engine(work), running, labels, force, progress)
         if model is None or read is None:
             assert capture is not None

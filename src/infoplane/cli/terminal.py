@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -109,6 +110,28 @@ def quiet() -> None:
 def tell(sentence: str) -> None:
     """Say something on the error stream."""
     say(sentence, err=True)
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """What the library has to say while it works goes to the error stream; nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    log, handler = logging.getLogger("infoplane"), _Told()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+class _Told(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(f"infoplane: {record.getMessage()}")
 
 
 def short(source: object) -> str:

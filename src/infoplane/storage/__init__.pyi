@@ -2,6 +2,7 @@ from . import atomic_files as atomic_files
 from . import working_folders as working_folders
 from .address import is_address as is_address
 from .address import to_path as to_path
+from .array_files import write_arrays as write_arrays
 from .atomic_files import parse_json as parse_json
 from .atomic_files import reason as reason
 from .bounded_reading import JSON as JSON
