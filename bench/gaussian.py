@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from channels import GAUSSIAN, HELD_OUT, GaussianChannel, estimate
 
-from infoplane.information.estimators import LESS_THINNED
+from infoplane.information.estimator_names import LESS_THINNED
 from infoplane.uncertainty.document_jackknife import error_and_interval
 
 

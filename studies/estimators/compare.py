@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common import Setting, Table, asked, both, spearman
-from infoplane.information.estimators import ESTIMATORS
+from infoplane.information.estimator_names import ESTIMATORS
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.results import Measurement

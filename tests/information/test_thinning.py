@@ -12,7 +12,8 @@ from scipy.special import stdtrit
 
 import infoplane
 from infoplane.information.assignments import Rows
-from infoplane.information.estimators import NULL_CURVE, THINNED, shape_of
+from infoplane.information.estimator_names import NULL_CURVE, THINNED
+from infoplane.information.estimators import shape_of
 from infoplane.information.label_groups import Grouping
 from infoplane.information.thinning import MIN_DOCUMENTS, Shape, Thinning, fit_shape
 from infoplane.uncertainty.document_blocks import assign_blocks

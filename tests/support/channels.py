@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from infoplane.information.assignments import Rows
-from infoplane.information.estimators import LESS_THINNED, information
+from infoplane.information.estimator_names import LESS_THINNED
+from infoplane.information.estimators import information
 from infoplane.information.label_groups import Grouping
 from infoplane.information.marginal_entropy import Marginal, NullCurve
 from infoplane.information.reference_points import ReferencePoints
