@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def bytes_of(manifest: Manifest, windows: Windows) -> int:
 
 
 def check_space(folder: Path, manifest: Manifest, windows: Windows) -> None:
-    """Say how much a capture takes, beside what is there of it; refuse one that its disk cannot hold.
+    """Log how much disk a capture still needs; refuse one that its disk cannot hold.
 
     Raises:
         CaptureError: there is less room; nothing was written.
@@ -32,11 +33,10 @@ def check_space(folder: Path, manifest: Manifest, windows: Windows) -> None:
     points = manifest["points"]
     of_what = f"{len(manifest['layers'])} layers, {points['sets']} reference sets of {points['m']} points"
     takes = f"the capture takes {spoken_size(max(0, needed))} ({of_what}, {windows.n_positions:,} positions)"
-    if is_address(folder):
-        _LOG.info("%s in %s", takes, folder)
-        return  # a store does not tell what it has
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    there, free = folder, math.inf  # a store does not tell what it has
+    if not is_address(folder):
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        free = shutil.disk_usage(there).free
     if needed > free:
         raise CaptureError(
             f"{takes}, and {spoken_size(free)} are free in {there}: name a folder on another disk, or use fewer "

@@ -114,7 +114,7 @@ def tell(sentence: str) -> None:
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """What the library has to say while it works goes to the error stream; nothing where that is not a terminal."""
+    """Show the library's log messages on the error stream, if that is a terminal."""
     if not sys.stderr.isatty():
         yield
         return

@@ -19,7 +19,7 @@ from infoplane.information import kernels
 from infoplane.information.arrays import Columns, Floats, Halves, Ints
 
 WIDTH = 64
-"""Columns of a layer that are worked on at a time where it is not held whole, at most."""
+"""Columns of a piece, at most: sums over columns are made piece by piece, and a layer that is not held is read so."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,9 @@
 """Loops as machine code, by Numba.
 
-A loop is compiled when it is first called, and the machine code is kept beside its file (or in the user's cache, where
-that folder cannot be written), so that only the first use after an installation takes some seconds. Loops run without
-the interpreter's lock: threads share the work of a layer, or take one each. A loop calls only those of its own file:
-of others a change would not be seen.
+A loop is compiled when it is first called. The machine code is cached beside its file, or in the user's cache if that
+folder cannot be written, so only the first use after an installation takes some seconds. Loops release the interpreter
+lock, so threads run them side by side. A loop must call only loops of its own file, and the intrinsics below: the cache
+does not notice a change in another file.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _Loop = TypeVar("_Loop", bound=Callable[..., object])
 
 
 def compiled(loop: _Loop, **options: object) -> _Loop:
-    """A function as machine code, which divides as IEEE 754 does."""
+    """Compile a function; dividing by zero gives infinity or NaN, as in IEEE 754."""
     try:
         made: _Loop = njit(nogil=True, error_model="numpy", cache=True, **options)(loop)
-    except RuntimeError:  # there is no place to keep machine code: it is made anew in each process
+    except RuntimeError:  # no folder can be written: each process compiles anew
         made = njit(nogil=True, error_model="numpy", **options)(loop)
     return made
 
 
 def inlined(loop: _Loop) -> _Loop:
-    """The same for what is called within a loop: a call would take longer than what it does."""
+    """Compile a function into its callers: a call would take longer than the work in it."""
     return compiled(loop, forceinline=True)
 
 
 def reordered(loop: _Loop) -> _Loop:
-    """The same for a sum that may be added up in several parts, as many as the processor adds at a time."""
+    """The same for a sum whose terms may be added in any order, so that the processor adds several at a time."""
     return compiled(loop, forceinline=True, fastmath={"reassoc", "contract"})
 
 
@@ -52,8 +52,8 @@ float_of: Callable[[np.int64], float] = intrinsic(
 
 
 @intrinsic
-def fetch(_, x, row, byte):  # type: ignore[no-untyped-def]
-    """Ask the memory for a line of the cache that holds a byte of a row of x (N, w)."""
+def prefetch(_, x, row, byte):  # type: ignore[no-untyped-def]
+    """Prefetch the cache line that holds a byte of a row of x (N, w)."""
 
     def codegen(context, builder, signature, given):  # type: ignore[no-untyped-def]
         array = context.make_array(signature.args[0])(context, builder, given[0])

@@ -11,10 +11,9 @@ branches it runs on as many numbers at a time as the processor takes, and gives 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from infoplane.information.arrays import TINY, Columns, Floats, Ints, Places, Runs
-from infoplane.information.compiling import bits_of, compiled, fetch, float_of, inlined, reordered
+from infoplane.information.compiling import bits_of, compiled, float_of, inlined, prefetch, reordered
 
 # ---- numbers
 
@@ -96,15 +95,15 @@ def _add(a: Columns, row: int, factor: float, x: Floats, i: int) -> None:
         x[i, j] += factor * _half(a.bits[row, j])
 
 
-_AHEAD, _LINE = 16, 64  # rows; bytes that a cache fetches at once
+_AHEAD, _LINE = 16, 64  # rows to prefetch ahead; bytes of a cache line
 
 
 @inlined
 def _add_next(a: Columns, rows: Ints, i: int, factor: float, x: Floats, k: int) -> None:
-    """The row rows[i] of a times a factor, added to row k of x; a later one is called for, since memory is slow."""
+    """The row rows[i] of a times a factor, added to row k of x; a later row is prefetched."""
     later = rows[min(i + _AHEAD, len(rows) - 1)]
     for byte in range(0, 2 * x.shape[1], _LINE):
-        fetch(a.bits, later, byte)
+        prefetch(a.bits, later, byte)
     _add(a, rows[i], factor, x, k)
 
 
@@ -241,7 +240,7 @@ def row_parts(runs: Runs, of_rows: Floats, pair_entropy: Floats, own: Floats, al
             for g in range(runs.blocks[p], runs.blocks[p + 1]):
                 begin, stop = runs.documents[g], runs.documents[g + 1]
                 for i in range(begin, stop):
-                    fetch(of_rows, runs.rows[min(i + _AHEAD, len(runs.rows) - 1)], 0)
+                    prefetch(of_rows, runs.rows[min(i + _AHEAD, len(runs.rows) - 1)], 0)
                     pair_entropy[p] += of_rows[runs.rows[i], 0]
                     own[label] += of_rows[runs.rows[i], 1]
                     alone[label] += of_rows[runs.rows[i], 1] if stop - begin > 1 else 0.0
@@ -251,17 +250,18 @@ def row_parts(runs: Runs, of_rows: Floats, pair_entropy: Floats, own: Floats, al
 def label_means(
     a: Columns,
     runs: Runs,
-    kept: npt.NDArray[np.float64],
+    kept: Floats,
     mean: Floats,
     of_blocks: Floats,
     of_documents: Floats,
     pair_block: Ints,
     pair_document: Ints,
 ) -> None:
-    """Add, over labels with n rows, the mean p, and c = 1 if they are there whichever documents were drawn or else 0,
+    """Add up the means p of labels, and how they move with blocks and documents; n is the number of a label's rows.
 
     Args:
-        kept: (L,) c; less than 0 for a label that does not count.
+        kept: (L,) the factor c below: 1 for a label of several documents, 0 for one of a single document, less than 0
+            for a label that does not count.
         mean: (1, w) p.
         of_blocks: (B, w) (n_b c p - s_b) / n of each block; nothing if empty.
         of_documents: (G, w) (s_g - n_g c p) / n of each document.

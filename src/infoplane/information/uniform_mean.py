@@ -56,6 +56,7 @@ class Mixture:
         self.g = g
         self.labels = np.maximum(counted_labels(g, errors), 1)
         self.alone = of_one_document(g)
+        self.kept = np.where(g.label_n >= MIN_COUNT, np.where(self.alone, 0.0, 1.0), -1.0)
         self.blocks = g.blocks if errors else 0
         self.means: list[Floats] = []
         self.variances: list[Floats] = []
@@ -64,8 +65,7 @@ class Mixture:
         """Some columns of the layer."""
         g, width = self.g, x.bits.shape[1]
         total, moved, residual = np.zeros((1, width)), np.zeros((self.blocks, width)), np.zeros((g.documents, width))
-        kept = np.where(g.label_n >= MIN_COUNT, np.where(self.alone, 0.0, 1.0), -1.0)
-        kernels.label_means(x, g.runs, kept, total, moved, residual, g.pair_block, g.pair_document)
+        kernels.label_means(x, g.runs, self.kept, total, moved, residual, g.pair_block, g.pair_document)
         self.means.append(np.vstack((total, total + moved)) / self.labels[:, None])
         self.variances.append(self._variance(total, residual))
 

@@ -11,13 +11,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from operator import methodcaller
 
 from infoplane.capture import Capture, Reduction, reduction
 from infoplane.engines import Advance
 from infoplane.information import (
     Adding,
-    Columns,
     Information,
     Marginal,
     NullCurve,
@@ -156,7 +155,7 @@ class _Pass:
             for columns, x in rows.pieces():
                 for one in adding.values():
                     one.add(x)
-                for _ in run(partial(_add, columns, x), summings):
+                for _ in run(methodcaller("add", columns, x), summings):
                     pass
             del x
         if profile is None:
@@ -183,7 +182,3 @@ class _Pass:
     def _profile(self, rows: Rows, adding: Mapping[str, Adding]) -> _Profile:
         marginals = {name: one.done(rows.entropy) for name, one in adding.items()}
         return _Profile(NullCurve.of(rows, self.plan.questions.position_sets["P_1"]), marginals)
-
-
-def _add(columns: slice, x: Columns, summing: Summing) -> None:
-    summing.add(columns, x)
