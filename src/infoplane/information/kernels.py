@@ -88,6 +88,14 @@ def _square(x: Floats, i: int, metric: Floats, begin: int, stop: int) -> float:
 
 
 @inlined
+def _put(a: Columns, row: int, x: Floats, i: int) -> None:
+    """A row of a, as row i of x."""
+    scale = a.scale[row]
+    for j in range(x.shape[1]):
+        x[i, j] = scale * _half(a.bits[row, j])
+
+
+@inlined
 def _add(a: Columns, row: int, factor: float, x: Floats, i: int) -> None:
     """A row of a times a factor, added to row i of x."""
     factor *= a.scale[row]
@@ -99,11 +107,25 @@ _AHEAD, _LINE = 16, 64  # rows to prefetch ahead; bytes of a cache line
 
 
 @inlined
+def _prefetch(a: Columns, rows: Ints, i: int) -> None:
+    """Prefetch a row that is wanted soon after rows[i], and its scale: waiting for them takes longer than adding up."""
+    later = rows[min(i + _AHEAD, len(rows) - 1)]
+    prefetch(a.scale, later, 0)
+    for byte in range(0, 2 * a.bits.shape[1], _LINE):
+        prefetch(a.bits, later, byte)
+
+
+@inlined
+def _put_next(a: Columns, rows: Ints, i: int, x: Floats, k: int) -> None:
+    """The row rows[i] of a, as row k of x; a later row is prefetched."""
+    _prefetch(a, rows, i)
+    _put(a, rows[i], x, k)
+
+
+@inlined
 def _add_next(a: Columns, rows: Ints, i: int, factor: float, x: Floats, k: int) -> None:
     """The row rows[i] of a times a factor, added to row k of x; a later row is prefetched."""
-    later = rows[min(i + _AHEAD, len(rows) - 1)]
-    for byte in range(0, 2 * x.shape[1], _LINE):
-        prefetch(a.bits, later, byte)
+    _prefetch(a, rows, i)
     _add(a, rows[i], factor, x, k)
 
 
@@ -122,8 +144,7 @@ def row_sums(a: Columns, total: Floats, of_rows: Floats) -> None:
     """Add sum_j a_ij to `total` (N,), and -sum_j a_ij log a_ij to the first of `of_rows` (N, 2)."""
     x, log = np.empty((1, a.bits.shape[1])), np.empty(a.bits.shape[1])
     for i in range(len(total)):
-        x[0, :] = 0.0
-        _add(a, i, 1.0, x, 0)
+        _put(a, i, x, 0)
         logarithms(x[0], log)
         for c in range(len(a.cuts) - 1):
             total[i] += _sum(x, 0, a.cuts[c], a.cuts[c + 1])
@@ -135,8 +156,7 @@ def row_squares(a: Columns, metric: Floats, of_rows: Floats) -> None:
     """Add the product of each row with itself to the second of `of_rows` (N, 2)."""
     x = np.empty((1, a.bits.shape[1]))
     for i in range(len(of_rows)):
-        x[0, :] = 0.0
-        _add(a, i, 1.0, x, 0)
+        _put(a, i, x, 0)
         for c in range(len(a.cuts) - 1):
             of_rows[i, 1] += _square(x, 0, metric, a.cuts[c], a.cuts[c + 1])
 
@@ -162,8 +182,7 @@ def halvings(a: Columns, rows: Ints, starts: Ints, places: Places, entropy: Floa
     for run in range(len(starts) - 1):
         n = starts[run + 1] - starts[run]
         for i in range(n):
-            x[i, :] = 0.0
-            _add_next(a, rows, starts[run] + i, 1.0, x, i)
+            _put_next(a, rows, starts[run] + i, x, i)
         for level in range(len(places)):
             n //= 2
             for i in range(n):
@@ -179,14 +198,14 @@ def halvings(a: Columns, rows: Ints, starts: Ints, places: Places, entropy: Floa
 
 @inlined
 def _of_cell(
-    a: Columns, metric: Floats, rows: Ints, begin: int, stop: int, x: Floats, same: Floats, label: int
+    a: Columns, metric: Floats, rows: Ints, begin: int, stop: int, x: Floats, i: int, same: Floats, label: int
 ) -> None:
-    """Add up some rows in x (1, w), and the product of that sum with itself in each piece."""
-    x[0, :] = 0.0
-    for k in range(begin, stop):
-        _add_next(a, rows, k, 1.0, x, 0)
+    """The sum of some rows, as row i of x; and the product of that sum with itself, added in each piece."""
+    _put_next(a, rows, begin, x, i)
+    for k in range(begin + 1, stop):
+        _add_next(a, rows, k, 1.0, x, i)
     for c in range(len(a.cuts) - 1):
-        same[c, label] += _square(x, 0, metric, a.cuts[c], a.cuts[c + 1])
+        same[c, label] += _square(x, i, metric, a.cuts[c], a.cuts[c + 1])
 
 
 @compiled
@@ -209,13 +228,16 @@ def label_sums(
         first, last = runs.labels[label], runs.labels[label + 1]
         s[0, :] = 0.0
         for p in range(first, last):
-            pairs[p - first, :] = 0.0
             for g in range(runs.blocks[p], runs.blocks[p + 1]):
-                begin, stop = runs.documents[g], runs.documents[g + 1]
-                if stop - begin == 1:
+                begin, stop, new = runs.documents[g], runs.documents[g + 1], g == runs.blocks[p]
+                if new and stop - begin == 1:
+                    _put_next(a, runs.rows, begin, pairs, p - first)
+                elif new:
+                    _of_cell(a, metric, runs.rows, begin, stop, pairs, p - first, same, label)
+                elif stop - begin == 1:
                     _add_next(a, runs.rows, begin, 1.0, pairs, p - first)
                 else:
-                    _of_cell(a, metric, runs.rows, begin, stop, cell, same, label)
+                    _of_cell(a, metric, runs.rows, begin, stop, cell, 0, same, label)
                     _add_scaled(cell, 0, 1.0, pairs, p - first)
             _add_scaled(pairs, p - first, 1.0, s, 0)
         logarithms(s[0], log)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -163,10 +163,6 @@ class PointSets:
                     digest.update(f"{name}/{number}:{self.at(name, number).hash};".encode())
             self._hashes[names] = digest.hexdigest()
         return self._hashes[names]
-
-    def some(self, sets: int) -> PointSets:
-        """The first sets of these."""
-        return replace(self, sets=sets, given=self.given[:sets], _scaled={}, _hashes={})
 
 
 def sets_for(blocks: int, shared: bool = False) -> int:
