@@ -2,11 +2,8 @@
 
 python bench/planted.py CAPTURE [draws]
 
-The rows of a layer are the population. Each label has a row as its anchor and a weight: Zipf, or as often as the
-n-grams of the text itself occur, of order 1 or 2 (then every fourth row is the population), and a row gets a label
-with a probability that falls with its squared Hellinger distance from the anchor, over `width`; so E[a | x] and the
-truth are exact. Rows are drawn from the population at random, 16,000 for each draw, and dealt to documents of 40 at
-random: drawn so they are independent, and their own documents would say that they are not.
+Labels (`tests/support/planted.py`) are as frequent as Zipf's law says, or as the n-grams of the text itself, of order 1
+or 2 (then every fourth row is the population). 16,000 positions are drawn each time.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from channels import estimate
+from planted import Planted, zipf
 
 import infoplane
 from infoplane.text.ngram_labels import NGrams
@@ -41,53 +39,27 @@ def main() -> None:
         a = capture.read(layer).astype(np.float64)
         a /= a.sum(1, keepdims=True)
         grams = NGrams(capture.windows, 2)
-        cases = [(f"{count:,}", 1 / (np.arange(count) + 2.7), width, a) for count, width in LABELS]
+        cases = [(f"{count:,}", zipf(count), width, a) for count, width in LABELS]
         for order, width in ORDERS:
             weight = np.sort(np.bincount(grams.input(order).codes).astype(float))[::-1]
             cases.append((f"{len(weight):,}, as n-grams of order {order}", weight, width, a[::4]))
         for name, weight, width, population in cases:
-            one_case(layer, name, weight, width, population, draws)
+            one_case(layer, name, width, Planted.on(population, weight, width), draws)
 
 
-def one_case(layer: str, name: str, weight: np.ndarray, width: float, a: np.ndarray, draws: int) -> None:
-    document = (np.arange(POSITIONS) // 40).astype(np.int32)
-    count = len(weight)
-    chance = chances(a, weight, width)
-    total = np.maximum(chance.sum(0, dtype=np.float64), 1e-300)  # some labels are drawn by no row
-    mean = (chance.T.astype(np.float64) @ a) / total[:, None]
-    frequency = chance.mean(0, dtype=np.float64)
-    truth = float(_entropy(frequency @ mean) - frequency @ _entropy(mean))
-    ends, found = chance.cumsum(1), []
+def one_case(layer: str, name: str, width: float, planted: Planted, draws: int) -> None:
+    values = []
     for seed in range(draws):
-        r = np.random.default_rng([seed, count])
-        rows = r.integers(len(a), size=POSITIONS)
-        labels = (ends[rows] < r.random(POSITIONS)[:, None] * ends[rows, -1:]).sum(1).clip(0, count - 1)
-        one = estimate(a[rows].astype(np.float16), labels, document, thinned=True)
-        both = [v for x in (one.null_curve, one.thinned) for v in (x[0], standard_error_of(x[1:]))]
-        found.append([one.plugin[0], *both])
-    x = np.array(found)
-    cells = [f"{x[:, 0].mean() / truth - 1:+.1%}"]
+        told = estimate(*planted.draw(POSITIONS, seed), thinned=True)
+        both = [v for x in (told.null_curve, told.thinned) for v in (x[0], standard_error_of(x[1:]))]
+        values.append([told.plugin[0], *both])
+    x = np.array(values)
+    cells = [f"{x[:, 0].mean() / planted.truth - 1:+.1%}"]
     cells += [
-        f"{x[:, i].mean() / truth - 1:+.1%}; {x[:, i].std(ddof=1):.4f} / {x[:, i + 1].mean():.4f}" for i in (1, 3)
+        f"{x[:, i].mean() / planted.truth - 1:+.1%}; {x[:, i].std(ddof=1):.4f} / {x[:, i + 1].mean():.4f}"
+        for i in (1, 3)
     ]
-    print(f"| {layer} | {name} | {width} | {truth:.4f} | {' | '.join(cells)} |", flush=True)
-
-
-def chances(a: np.ndarray, weight: np.ndarray, width: float) -> np.ndarray:
-    """(N, labels) probability of each label for each row (N, m)."""
-    count = len(weight)
-    anchors = np.random.default_rng([count, 7]).choice(len(a), count, replace=count > len(a))
-    root = np.sqrt(a)
-    chance = np.empty((len(a), count), np.float32)
-    for i in range(0, len(a), 4096):
-        log = (root[i : i + 4096] @ root[anchors].T - 1) / width
-        near = np.exp(log - log.max(1, keepdims=True)) * weight
-        chance[i : i + 4096] = near / near.sum(1, keepdims=True)
-    return chance
-
-
-def _entropy(p: np.ndarray) -> np.ndarray:
-    return -(p * np.log(np.maximum(p, 1e-300))).sum(-1)
+    print(f"| {layer} | {name} | {width} | {planted.truth:.4f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

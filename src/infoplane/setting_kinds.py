@@ -90,8 +90,16 @@ def flag() -> Kind:
 
 def amount() -> Kind:
     """A number above 0."""
+    return _number(1e300, "a number above 0")
 
+
+def share() -> Kind:
+    """A number between 0 and 1."""
+    return _number(1, "a number above 0 and below 1")
+
+
+def _number(below: float, words: str) -> Kind:
     def fits(value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e300
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < below
 
-    return Kind(fits, "a number above 0", float)
+    return Kind(fits, words, float)

@@ -223,7 +223,7 @@ def _run(model: Any, windows: Windows, layers: Sequence[Any], folder: Path) -> N
 
 
 def _gains(named: Sequence[Any], chosen: Sequence[Any]) -> dict[str, np.ndarray]:
-    """(d,) by layer, what the norm that reads its states multiplies each dimension by; after the last, the final norm."""
+    """(d,) by layer, what the norm that reads its states multiplies each dimension by."""
     import torch
 
     names = [layer.name for layer in named]

@@ -312,7 +312,8 @@ def held(windows: Windows, rows: Floats) -> Capture:
     manifest = {
         "layers": ["block.0"],
         "points": {
-            "m": m, "d": 2, "seed": 0, "calibration": "exact", "eps": 1, "sets": 1, "shared": False, "hash": "x",
+            "code": "random", "m": m, "d": 2, "seed": 0, "calibration": "exact", "eps": 1, "sets": 1, "shared": False,
+            "hash": "x",
         },
         "loss": False, "run_id": "x", "windows_hash": windows.hash, "model": {}, "versions": {},
     }  # fmt: skip

@@ -187,10 +187,15 @@ def covered(name: str, draws: int) -> tuple[float, Any]:
     rows = []
     for seed in range(draws):
         found = estimate(*channel.draw(seed, documents, length), thinned=True)
-        value, correction = found.thinned, found.by(LESS_THINNED)[0] - found.thinned[0]
-        error, (low, high) = error_and_interval(value[0], value[1:], correction)
-        rows.append((found.plugin[0], value[0], error, low <= channel.truth <= high))
+        rows.append((found.plugin[0], *judged(found, channel.truth)))
     return channel.truth, np.array(rows, dtype=float)
+
+
+def judged(found: Any, truth: float) -> tuple[float, float, bool]:
+    """Corrected, its error, whether its interval holds the truth."""
+    value, correction = found.thinned, found.by(LESS_THINNED)[0] - found.thinned[0]
+    error, (low, high) = error_and_interval(value[0], value[1:], correction)
+    return float(value[0]), error, low <= truth <= high
 
 
 def estimate(a: Any, labels: Any, document: Any, weight: str = "frequency", thinned: bool = False) -> Any:

@@ -97,5 +97,8 @@ class PairChannel:
         mixture = np.where(by_place[:, None], (1 - where) * self.of_place[0] + where * self.of_place[1], mixture)
         mixture = np.where((r.random(len(window)) < self.topic)[:, None], self.of_topic[topic], mixture)
         row = (r.random(len(window))[:, None] > np.cumsum(mixture, 1)).sum(1).clip(0, len(self.table) - 1)
-        manifest = {"layers": ["block.0"], "points": {"m": self.table.shape[1], "sets": 1, "shared": False}}
+        manifest = {
+            "layers": ["block.0"],
+            "points": {"code": "random", "m": self.table.shape[1], "sets": 1, "shared": False},
+        }
         return Capture(None, manifest, windows, {"block.0/0": self.table[row].astype(np.float16)})

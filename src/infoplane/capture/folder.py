@@ -1,7 +1,8 @@
 """The folder of a capture: what its files are called, whose it is, and whether they are as they were written.
 
-`manifest.json` says what the capture is; `windows.safetensors` holds the tokens and each `shard-NNNNN.safetensors` the
-assignments of some windows, with the run id and a checksum of its arrays inside. The manifest is made only where there
+`manifest.json` says what the capture is; `windows.safetensors` holds the tokens, `code.safetensors` the code, where it
+was fitted, and each `shard-NNNNN.safetensors` the assignments of some windows, or their cosines with fitted directions,
+with the run id and a checksum of its arrays inside. The manifest is made only where there
 is none, so of two runs that begin at once one has the folder; before a shard is written it is read again.
 """
 
@@ -20,12 +21,13 @@ from safetensors import numpy as st
 
 from infoplane.capture.manifest import Manifest
 from infoplane.errors import CaptureError
+from infoplane.information import FITTED, FittedCodes
 from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse_device, write_arrays
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
 
 SCHEMA = "infoplane/capture/2"
-MANIFEST, WINDOWS = "manifest.json", "windows.safetensors"
+MANIFEST, WINDOWS, CODE = "manifest.json", "windows.safetensors", "code.safetensors"
 ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
 
 
@@ -46,6 +48,38 @@ def write_shard(folder: Path, number: int, manifest: Manifest, arrays: Mapping[s
     head = {"run_id": manifest["run_id"], "shard": str(number), "content_sha256": content(arrays)}
     still_ours(folder, manifest)
     write_arrays(shard_path(folder, number), arrays, head)
+
+
+def write_code(folder: Path, manifest: Manifest, codes: FittedCodes) -> None:
+    """Write the fitted codes of a run, whole or not at all.
+
+    Raises:
+        CaptureError: the folder is another run's meanwhile.
+    """
+    arrays = codes.arrays()
+    still_ours(folder, manifest)
+    write_arrays(folder / CODE, arrays, {"run_id": manifest["run_id"], "content_sha256": content(arrays)})
+
+
+def read_code(folder: Path, manifest: Manifest) -> FittedCodes | None:
+    """The fitted codes of a run, if they are there, whole.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
+    try:
+        here = local_copy(folder / CODE, fresh=True)
+    except FileNotFoundError:
+        return None
+    try:
+        with safe_open(here, framework="np") as stored:
+            head = stored.metadata() or {}
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+        if head.get("run_id") != manifest["run_id"] or head.get("content_sha256") != content(arrays):
+            return None
+        return FittedCodes.from_arrays(arrays, manifest["layers"], manifest["points"]["sets"])
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return None
 
 
 def text_arrays(windows: Windows) -> dict[str, npt.NDArray[np.generic]]:
@@ -164,7 +198,8 @@ def _is_ours(path: Path) -> bool:
         with safe_open(local_copy(path), framework="np") as arrays:
             if path.name == WINDOWS:
                 return set(ARRAYS) <= set(arrays.keys())
-            return {"run_id", "shard", "content_sha256"} <= set(arrays.metadata() or {})
+            mark = {"run_id", "content_sha256"} | (set() if path.name == CODE else {"shard"})
+            return mark <= set(arrays.metadata() or {})
     except Exception:  # a damaged header can name a dtype that numpy has not
         return (path.parent / MANIFEST).is_file() and _is_ours(path.parent / MANIFEST)
 
@@ -252,9 +287,9 @@ def _forms(manifest: Manifest, windows: Windows, number: int) -> dict[str, tuple
     """The dtype and shape of each array of a shard."""
     first, last = manifest["shards"][number]
     rows, points = windows.row_starts, manifest["points"]
-    n = int(rows[last] - rows[first])
+    n, kind = int(rows[last] - rows[first]), "<i2" if points["code"] == FITTED else "<f2"
     forms: dict[str, tuple[str, tuple[int, ...]]] = {
-        f"{layer}/{s}": ("<f2", (n, points["m"])) for layer in manifest["layers"] for s in range(points["sets"])
+        f"{layer}/{s}": (kind, (n, points["m"])) for layer in manifest["layers"] for s in range(points["sets"])
     }
     more = {"loss_sum": ("<f8", (last - first,)), "loss_count": ("<i8", (last - first,))} if manifest["loss"] else {}
     return {**forms, **more}

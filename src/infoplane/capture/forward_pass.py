@@ -2,8 +2,8 @@
 
 Windows are padded on the right and no attention mask is passed: in a causal model nothing that follows a
 token reaches its state, so what stands there does not matter, and the fast attention kernels stay in use.
-All sets of reference points of a layer are multiplied in a single matrix product. States of half precision
-are taken to float32 first; assignments leave the device as float16. The head is run only for the loss, in pieces.
+All sets of a layer's directions are multiplied in a single matrix product (`infoplane.capture.coders`). States of half
+precision are taken to float32 first. The head is run only for the loss, in pieces.
 Where memory runs out a batch is halved and run again, and so are the windows that are left; what was computed stays.
 """
 
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
+from infoplane.capture.coders import coder_of
 from infoplane.errors import ModelError, SettingError
-from infoplane.information import PointSets, ReferencePoints, as_sets
+from infoplane.information import FittedCodes, PointSets, ReferencePoints, as_sets
 from infoplane.models import Layer, evaluating, out_of_memory, state_in
 from infoplane.text import Windows
 
@@ -79,7 +80,7 @@ def batches(lengths: npt.NDArray[np.int64], max_tokens: int) -> Iterator[tuple[i
 def assign_windows(
     model: Model,
     windows: Windows,
-    points: PointSets | Sequence[ReferencePoints],
+    code: PointSets | FittedCodes | Sequence[ReferencePoints],
     *,
     layers: Sequence[Layer],
     first: int,
@@ -88,12 +89,13 @@ def assign_windows(
     max_batch_tokens: int | BatchSize = MAX_BATCH_TOKENS,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Soft assignments of the measured positions of windows `first` to `last - 1`.
+    """What a code makes of the measured positions of windows `first` to `last - 1`.
 
     A `BatchSize` is told where memory ran out, and can be handed on to the next windows.
 
     Returns:
-        `LAYER/SET` (rows, m) float16 for each layer and each set of points, rows as in the windows; with
+        `LAYER/SET` (rows, m) for each layer and each set, rows as in the windows: assignments in float16, or cosines in
+        int16 (see `infoplane.information.capacity`) of a fitted code; with
         `loss` also `loss_sum` (nats) and `loss_count` (tokens), (windows,) float64 and int64.
 
     Raises:
@@ -103,15 +105,16 @@ def assign_windows(
     import torch
 
     size = max_batch_tokens if isinstance(max_batch_tokens, BatchSize) else BatchSize(max_batch_tokens)
-    rows, points = windows.row_starts, as_sets(points)
-    n, m = int(rows[last] - rows[first]), points.m
-    out: dict[str, npt.NDArray[np.generic]] = {
-        f"{layer.name}/{s}": np.empty((n, m), np.float16) for layer in layers for s in range(points.sets)
-    }
+    coder, rows = coder_of(code if isinstance(code, FittedCodes) else as_sets(code)), windows.row_starts
+    n, m = int(rows[last] - rows[first]), coder.m
+    out: dict[str, npt.NDArray[np.generic]] = {}
+    for layer in layers:
+        coder.prepare(layer.name)
+        out |= {f"{layer.name}/{s}": np.empty((n, m), coder.dtype) for s in range(coder.sets)}
     if loss:
         out["loss_sum"] = np.zeros(last - first)
         out["loss_count"] = np.zeros(last - first, np.int64)
-    reader = _Reader(points, model)
+    reader = _Reader(coder, model)
     lengths = windows.lengths[first:last]
     # not inference_mode: a model that keeps what it computes here could not be trained on
     with torch.no_grad(), evaluating(model.module), reader.reading(layers):
@@ -126,7 +129,7 @@ def assign_windows(
                 states = model.run(torch.from_numpy(ids).to(model.device))
                 where = slice(int(rows[a] - rows[first]), int(rows[b] - rows[first]))
                 for layer in layers:
-                    _store(reader.found.pop(layer.name), layer.name, points.sets, out, where, windows, a, b)
+                    _store(*reader.found.pop(layer.name), layer.name, out, where, windows, a)
                 if loss:
                     sums = _loss(model, states, ids, windows, a, b)
                     out["loss_sum"][a - first : b - first] = sums
@@ -134,7 +137,7 @@ def assign_windows(
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                short = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+                short = _first_line(error)
             if short is not None:  # here, where the failed pass is forgotten and its tensors are freed
                 reader.found.clear()
                 _halve(size, ids.shape, short, model)
@@ -143,6 +146,10 @@ def assign_windows(
                 progress(int(windows.starts[b] - windows.starts[a]))
             a = b
     return out
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def _halve(size: BatchSize, shape: tuple[int, int], why: str, model: Model) -> None:
@@ -176,47 +183,48 @@ def _padded(windows: Windows, a: int, b: int) -> tuple[npt.NDArray[np.int64], np
 
 
 def _store(
-    assigned: torch.Tensor,
+    coded: torch.Tensor,
+    finite: torch.Tensor,
     name: str,
-    sets: int,
     out: dict[str, npt.NDArray[np.generic]],
     where: slice,
     windows: Windows,
     a: int,
-    b: int,
 ) -> None:
-    # NaN and inf in a state make its whole row NaN, so one sum finds them.
-    if not bool(assigned.sum().isfinite()):
-        bad = int((~assigned.isfinite()).any(-1).any(0).nonzero()[0])
-        row = int(windows.row_starts[a]) + bad
-        document = windows.documents[int(windows.position_document[row])]
-        raise ModelError(
-            f"NaN or infinity in layer {name} on document {document!r}: no number can be trusted; check the weights, "
-            "or try dtype float32",
-            settings=("dtype",),
-        )
-    host = assigned.to("cpu").numpy()
-    for s in range(sets):
+    """Put (sets, rows, m) of a layer in their place among all rows; `a` is the first window that they are of."""
+    _refuse_not_finite(finite, name, windows, a)
+    host = coded.to("cpu").numpy()
+    for s in range(len(host)):
         out[f"{name}/{s}"][where] = host[s]
+
+
+def _refuse_not_finite(finite: torch.Tensor, name: str, windows: Windows, a: int) -> None:
+    """Refuse a layer of windows from `a` on where the states of some of the rows are not finite."""
+    if bool(finite.all()):
+        return
+    row = int(windows.row_starts[a]) + int((~finite).nonzero()[0])
+    document = windows.documents[int(windows.position_document[row])]
+    raise ModelError(
+        f"NaN or infinity in layer {name} on document {document!r}: no number can be trusted; check the weights, "
+        "or try dtype float32",
+        settings=("dtype",),
+    )
 
 
 @dataclass(eq=False)
 class _Reader:
-    """Hooks that turn states into assignments while the model runs."""
+    """Hooks that hand on the states of measured positions while the model runs; `found` has what is made of them."""
 
-    points: PointSets
+    take: Callable[[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
     model: Model
 
     def __post_init__(self) -> None:
-        self.found: dict[str, torch.Tensor] = {}
+        self.found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.keep: torch.Tensor | None = None
-        self._directions: dict[tuple[str, torch.device], torch.Tensor] = {}
 
     @contextlib.contextmanager
     def reading(self, layers: Sequence[Layer]) -> Iterator[None]:
         handles = []
-        for layer in layers:  # drawn here, not in a hook, which torch.compile may trace
-            self.points.scaled(layer.name)
         try:
             for layer in layers:
                 if layer.is_input:
@@ -252,25 +260,32 @@ class _Reader:
         flat = z.reshape(-1, z.shape[-1]).index_select(0, self.keep.to(z.device))
         if flat.dtype not in (torch.float32, torch.float64):
             flat = flat.float()
-        directions = self._on(flat.device, flat.shape[-1], flat.dtype, name)
-        norm = torch.linalg.vector_norm(flat, dim=-1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
-        logits = (flat @ directions).div_(norm).view(len(flat), self.points.sets, -1)
-        self.found[name] = torch.softmax(logits, dim=-1).half().transpose(0, 1)
+        self.found[name] = self.take(name, flat)
 
-    def _on(self, device: torch.device, d: int, dtype: torch.dtype, name: str) -> torch.Tensor:
-        import torch
 
-        if d != self.points.d:
-            raise ModelError(
-                f"layer {name} is {d} wide, the reference points {self.points.d}: they must agree; leave that layer "
-                "out of layers",
-                settings=("layers",),
-            )
-        key = self.points.draw(name), device
-        if key not in self._directions:
-            scaled = torch.from_numpy(self.points.scaled(name).T)
-            self._directions[key] = scaled.to(device, dtype).contiguous()
-        return self._directions[key]
+def states_of(model: Model, windows: Windows, layers: Sequence[Layer]) -> dict[str, npt.NDArray[np.float32]]:
+    """(rows, d) states of all measured positions of few windows, by layer.
+
+    Raises:
+        ModelError: as for `assign_windows`.
+    """
+    import torch
+
+    parts: dict[str, list[npt.NDArray[np.float32]]] = {layer.name: [] for layer in layers}
+    reader = _Reader(lambda _, flat: (flat, flat.sum(1).isfinite()), model)
+    size, a = BatchSize(), 0
+    with torch.no_grad(), evaluating(model.module), reader.reading(layers):
+        while a < len(windows):
+            b = a + next(batches(windows.lengths[a:], size.tokens))[1]
+            ids, keep = _padded(windows, a, b)
+            reader.keep = torch.from_numpy(keep).to(model.device)
+            model.run(torch.from_numpy(ids).to(model.device))
+            for layer in layers:
+                states, finite = reader.found.pop(layer.name)
+                _refuse_not_finite(finite, layer.name, windows, a)
+                parts[layer.name].append(states.float().cpu().numpy())
+            a = b
+    return {name: np.concatenate(some) for name, some in parts.items()}
 
 
 def _loss(

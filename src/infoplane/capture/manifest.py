@@ -9,8 +9,8 @@ from typing import Any, TypedDict
 class PointsRecord(TypedDict):
     """The reference points: of each set m in d dimensions, their temperature, and the hash of all.
 
-    `code` is the kind of code that they make: `random` directions, or `given` ones. `shared` says whether all
-    layers have the same.
+    `code` is the kind of code that they make: `random` directions, `fitted` or `given` ones. `shared` says whether all
+    layers have the same. A fitted code has no temperature yet, and its hash is that of what it is fitted on.
     """
 
     code: str
@@ -18,7 +18,7 @@ class PointsRecord(TypedDict):
     m: int
     d: int
     calibration: str
-    eps: float
+    eps: float | None
     sets: int
     shared: bool
     hash: str

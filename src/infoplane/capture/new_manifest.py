@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infoplane.capture.fitting import Fitting
 from infoplane.capture.folder import SCHEMA, content, text_arrays
-from infoplane.capture.manifest import Manifest
+from infoplane.capture.manifest import Manifest, PointsRecord
+from infoplane.information import FITTED, RANDOM
 from infoplane.storage import Json, versions
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
@@ -36,7 +38,7 @@ def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, i
 def manifest_of(
     model: Facts,
     windows: Windows,
-    points: PointSets,
+    points: PointSets | Fitting,
     layers: Sequence[str],
     loss: bool,
     shard_tokens: int,
@@ -48,13 +50,13 @@ def manifest_of(
         model, windows, points, layers, loss: what decides its numbers.
         shard_tokens, batch_tokens: sizes of shards and batches.
     """
-    named, points_hash = list(layers), points.hash(layers)
+    named, of_points = list(layers), _points_record(points, layers, model.width)
     decides = {
         "schema": SCHEMA,
         # where a model was found does not decide its numbers, if a hash says which one it is
         "model": {k: v for k, v in model.provenance.items() if k not in _location_keys(model.provenance)},
         "windows_hash": windows.hash,
-        "points": points_hash,
+        "points": of_points["hash"],
         "layers": named,
         "loss": loss,
         "versions": versions("torch", "transformers"),
@@ -68,22 +70,38 @@ def manifest_of(
         "documents": list(windows.documents),
         "text": content(text_arrays(windows)),
         "layers": named,
-        "points": {
-            "code": "given" if points.given and points.seed is None else "random",
-            "seed": points.seed,
-            "m": points.m,
-            "d": points.d,
-            "calibration": points.calibration,
-            "eps": points.eps,
-            "sets": points.sets,
-            "shared": points.shared,
-            "hash": points_hash,
-        },
+        "points": of_points,
         "loss": loss,
         "warnings": list(model.warnings),
         "shards": [list(s) for s in plan_shards(windows, shard_tokens)],
         "versions": versions("infoplane", "torch", "transformers", "numpy") | {"python": sys.version.split()[0]},
         "batch_tokens": batch_tokens,
+    }
+
+
+def _points_record(points: PointSets | Fitting, layers: Sequence[str], width: int) -> PointsRecord:
+    if isinstance(points, Fitting):
+        return {
+            "code": FITTED,
+            "seed": points.seed,
+            "m": points.m,
+            "d": width,
+            "calibration": "capacity",
+            "eps": None,
+            "sets": points.sets,
+            "shared": False,
+            "hash": points.hash,
+        }
+    return {
+        "code": "given" if points.given and points.seed is None else RANDOM,
+        "seed": points.seed,
+        "m": points.m,
+        "d": points.d,
+        "calibration": points.calibration,
+        "eps": points.eps,
+        "sets": points.sets,
+        "shared": points.shared,
+        "hash": points.hash(layers),
     }
 
 

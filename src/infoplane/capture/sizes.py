@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from infoplane.capture.fitting import Fitting
 from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.memory_plan import capturing, reduction
 from infoplane.capture.new_manifest import SHARD_TOKENS
@@ -23,7 +24,7 @@ _DRAWN, _HELD = 4 * 8, 8 + 4  # bytes of a number of a set that is drawn, and of
 def capture_sizes(
     facts: Facts,
     windows: Windows,
-    points: PointSets,
+    points: PointSets | Fitting,
     layers: int,
     loss: bool,
     memory: int | str | None,

@@ -1,14 +1,15 @@
 """Captures: the soft assignments of one model on one text, on disk, from which every later question is answered.
 
 A capture is a folder (`infoplane.capture.folder`), written by `infoplane.capture.writer`. Nothing is trusted because a
-path
-exists: every shard is checked against its checksum when the capture is opened.
+path exists: every shard is checked against its checksum when the capture is opened. Of a fitted code cosines are kept,
+and assignments are made of them as they are read, at the temperature at which the code holds the capacity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,29 @@ from infoplane.capture.folder import (
 )
 from infoplane.capture.manifest import Manifest
 from infoplane.errors import CaptureError
+from infoplane.information import CAPACITY, FITTED, MANY
 from infoplane.storage import check_schema, is_address, local_copy, to_path
 from infoplane.text import Windows
 
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """A finished capture, on disk (its shards were checked when it was opened) or, if small, in memory."""
+    """A finished capture, on disk (its shards were checked when it was opened) or, if small, in memory.
+
+    Attributes:
+        folder: where it lies; None if it is in memory.
+        manifest: what it is.
+        windows: what was read.
+        held: its arrays, if it is in memory.
+        capacity: what a fitted code is to hold, as a share of log m.
+    """
 
     folder: Path | None
     manifest: Manifest
     windows: Windows
     held: Mapping[str, npt.NDArray[np.generic]] | None = None
+    capacity: float = CAPACITY
+    _temperatures: dict[tuple[str, int, float], float] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         where = "in memory" if self.folder is None else f"in {self.folder}"
@@ -74,21 +86,50 @@ class Capture:
         return int(self.manifest["points"]["m"])
 
     @property
+    def fitted(self) -> bool:
+        """Whether its code was fitted."""
+        return self.manifest["points"]["code"] == FITTED
+
+    @property
     def run_id(self) -> str:
         """Hash of everything that decides the numbers."""
         return str(self.manifest["run_id"])
 
     def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> npt.NDArray[np.float16]:
         """(N, m) assignments of one layer, or some columns of them."""
-        if self.held is not None:
+        if self.held is not None and not self.fitted:
             return self.held[f"{layer}/{reference_set}"][:, columns].astype(np.float16, copy=False)
-        assert self.folder is not None
+        from infoplane.information import assigned  # compiled, and reading results needs none of it
+
+        k = self.inverse_temperature(layer, reference_set) if self.fitted else None
         out = np.empty((self.windows.n_positions, len(range(self.m)[columns])), np.float16)
+        for rows, part in self._parts(layer, reference_set):
+            out[rows] = part[:, columns] if k is None else assigned(part.astype(np.int16, copy=False), k, columns)
+        return out
+
+    def inverse_temperature(self, layer: str, reference_set: int = 0) -> float:
+        """At which the fitted code of a layer holds the capacity; `SHARPEST` if it never does."""
+        from infoplane.information import inverse_temperature
+
+        key = layer, reference_set, self.capacity
+        if key not in self._temperatures:
+            step = -(-self.windows.n_positions // MANY)
+            some = [part[-rows.start % step :: step] for rows, part in self._parts(layer, reference_set)]
+            cosines = np.concatenate(some).astype(np.int16, copy=False)
+            self._temperatures[key] = inverse_temperature(cosines, self.capacity * math.log(self.m))
+        return self._temperatures[key]
+
+    def _parts(self, layer: str, reference_set: int) -> Iterator[tuple[slice, npt.NDArray[np.generic]]]:
+        """What is kept of a layer, shard by shard, with the rows that it is of."""
+        name = f"{layer}/{reference_set}"
+        if self.held is not None:
+            yield slice(0, self.windows.n_positions), self.held[name]
+            return
+        assert self.folder is not None
         rows = self.windows.row_starts
         for i, (first, last) in enumerate(self.manifest["shards"]):
             with opened(self.folder, i, self.run_id) as shard:
-                out[rows[first] : rows[last]] = shard.get_tensor(f"{layer}/{reference_set}")[:, columns]
-        return out
+                yield slice(int(rows[first]), int(rows[last])), shard.get_tensor(name)
 
     def loss(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
         """(W,) summed loss in nats and (W,) tokens of each window; None if it was not asked for."""
@@ -124,7 +165,7 @@ def open_capture(folder: str | Path) -> Capture:
         check_schema(manifest["shards"], list[tuple[int, int]], "manifest.shards")
         arrays = st.load_file(here)
         windows = Windows(
-            **{name: arrays[name] for name in ARRAYS},
+            **{name: arrays[name] for name in ARRAYS},  # type: ignore[arg-type]  # of the other fields none is here
             documents=tuple(manifest["documents"]),
             provenance=manifest["windows"],
             text=arrays.get("text"),

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import numpy as st
 
 from infoplane.capture.disk_space import check_space
+from infoplane.capture.fitting import Fitting, FittingWork, fit_codes
 from infoplane.capture.folder import (
     ARRAYS,
     MANIFEST,
@@ -26,9 +27,11 @@ from infoplane.capture.folder import (
     claim,
     holds,
     is_whole,
+    read_code,
     read_manifest,
     shard_path,
     text_arrays,
+    write_code,
     write_shard,
 )
 from infoplane.capture.manifest import Manifest
@@ -36,7 +39,7 @@ from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
 from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
-from infoplane.information import PointSets, as_sets
+from infoplane.information import FittedCodes, PointSets, as_sets
 from infoplane.storage import atomic_files as files
 from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
@@ -51,7 +54,7 @@ def write_capture(
     folder: str | Path,
     model: Model,
     windows: Windows,
-    points: PointSets | Sequence[ReferencePoints],
+    points: PointSets | Fitting | Sequence[ReferencePoints],
     layers: Sequence[Layer],
     *,
     loss: bool = False,
@@ -90,7 +93,7 @@ def capture_with(
     folder: str | Path,
     facts: Facts,
     windows: Windows,
-    points: PointSets | Sequence[ReferencePoints],
+    points: PointSets | Fitting | Sequence[ReferencePoints],
     layers: Sequence[str],
     *,
     loss: bool = False,
@@ -111,7 +114,7 @@ def capture_with(
     from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
-    folder, points = to_path(folder), as_sets(points)
+    folder, points = to_path(folder), points if isinstance(points, Fitting) else as_sets(points)
     facts.check_tokens(windows)
     loss, notes = facts.check_loss(loss)
     manifest = manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
@@ -137,7 +140,8 @@ def capture_with(
             advance(size)
         else:
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
-    writing = _Writing(folder.absolute(), manifest, windows, points, batch.asked)
+    code = _fitted(models, folder, manifest, points, progress) if isinstance(points, Fitting) else points
+    writing = _Writing(folder.absolute(), manifest, windows, code, batch.asked)
     for i, tokens in models.each(writing, missing, advance):
         if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
             before, batch.tokens = batch.warning, tokens
@@ -149,6 +153,21 @@ def capture_with(
                 "storage that all nodes share"
             )
     return Capture(folder, _with_batches(folder, manifest, batch), windows)
+
+
+def _fitted(
+    models: Group[Model], folder: Path, manifest: Manifest, fitting: Fitting, progress: Progress | None
+) -> FittedCodes:
+    """The codes of a run: those that are there, or else fitted by one of the workers, and written."""
+    codes = read_code(folder, manifest)
+    if codes is None:
+        if progress is not None:
+            progress("fitting", 0, 1)
+        codes = models.ask(FittingWork(fitting, tuple(manifest["layers"])), "the code")
+        write_code(folder, manifest, codes)
+        if progress is not None:
+            progress("fitting", 1, 1)
+    return codes
 
 
 _PATIENCE = 60  # seconds for which a shared folder may go on saying what it was asked before
@@ -196,7 +215,7 @@ class _Writing:
     folder: Path
     manifest: Manifest
     windows: Windows
-    points: PointSets
+    code: PointSets | FittedCodes
     batch_tokens: int
 
     def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
@@ -213,7 +232,7 @@ class _Writing:
             arrays = assign_windows(
                 model,
                 self.windows,
-                self.points,
+                self.code,
                 layers=layers,
                 first=first,
                 last=last,
@@ -246,7 +265,7 @@ class _Writing:
 def hold_capture(
     model: Model,
     windows: Windows,
-    points: PointSets | Sequence[ReferencePoints],
+    points: PointSets | Fitting | Sequence[ReferencePoints],
     layers: Sequence[Layer],
     *,
     loss: bool = False,
@@ -260,8 +279,10 @@ def hold_capture(
 
     model.check_tokens(windows)
     loss, notes = model.facts.check_loss(loss)
-    size, to, points = BatchSize(), len(windows), as_sets(points)
-    held = assign_windows(model, windows, points, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
+    size, to = BatchSize(), len(windows)
+    points = points if isinstance(points, Fitting) else as_sets(points)
+    code = fit_codes(model, points, layers) if isinstance(points, Fitting) else points
+    held = assign_windows(model, windows, code, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
     manifest = manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS, size.asked)
     manifest["warnings"] += [*notes, *([size.warning] if size.warning else [])]

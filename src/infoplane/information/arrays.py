@@ -12,6 +12,9 @@ Floats = npt.NDArray[np.float64]
 Halves = npt.NDArray[np.float16]
 Ints = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
+Steps = npt.NDArray[np.int16]
+STEPS = 32767
+"""Steps from 0 to a cosine of 1; see `infoplane.information.cosine_kernels`."""
 TINY = np.finfo(np.float64).tiny
 
 

@@ -1,4 +1,4 @@
-"""The code that states are read with: reference points, and the temperature of their soft assignment."""
+"""The code that states are read with: its kind, its directions, and the temperature of their soft assignment."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from infoplane.setting_kinds import flag, one_of, whole
 from infoplane.settings import Settings, setting
 
 GROUP = "Reference points"
+RANDOM, FITTED = "random", "fitted"
+CODES = (RANDOM, FITTED)
+CAPACITY = 0.25
+"""What a fitted code holds, unless it is said, as a share of log m."""
+SHARPEST = 1e6
+"""The largest inverse temperature of a fitted code: an assignment is then to the nearest direction alone."""
+MANY = 1 << 16
+"""Rows that a temperature is calibrated on, at most."""
 CALIBRATIONS = ("exact", "leading-order", "amos-lower")
 
 
 @dataclass(frozen=True)
 class CodeSettings(Settings):
-    """Which reference points; see `PointSets.make`."""
+    """Which reference points; see `PointSets.make` and `FittedCode`."""
 
+    code: str = setting(
+        RANDOM,
+        one_of(*CODES),
+        "random: directions at random, as published. fitted: directions where the states lie, fitted on an eighth of "
+        "the documents, which is not measured.",
+        group=GROUP,
+        with_pairs=False,
+    )
     m: int = setting(100, whole(2), "Reference points.", group=GROUP, option="--points", short="-m", key="points")
     points_seed: int = setting(0, whole(0), "Seed of the points.", group=GROUP)
     reference_sets: int | None = setting(

@@ -13,7 +13,7 @@ import numpy as np
 from infoplane.capture import Capture
 from infoplane.engines import Advance, Engine, Local, Piece, Progress
 from infoplane.errors import SettingError
-from infoplane.information import ESTIMATORS, THINNED
+from infoplane.information import CAPACITY, ESTIMATORS, THINNED
 from infoplane.measurement.estimate_rows import Record
 from infoplane.measurement.measure_settings import UNITS, WEIGHTS
 from infoplane.measurement.plan import Plan
@@ -32,6 +32,7 @@ def measure_capture(
     labels: Mapping[str, Column] | None = None,
     text_labels: Sequence[str] = (),
     unit: str = "efficiency",
+    capacity: float = CAPACITY,
     controls: bool = True,
     threads: int | None = None,
     engine: Engine | None = None,
@@ -50,6 +51,7 @@ def measure_capture(
         text_labels: labels that do not depend on the tokenizer, such as `word`, `char:4`, `byte:4`; they stand at the
             ends of words, in position sets of these names (`infoplane.text.word_labels`).
         unit: `efficiency` (divided by log m), `bits` or `nats`.
+        capacity: what a fitted code is to hold, as a share of log m.
         controls: whether the estimates are made with permuted and shifted labels too.
         threads: to work with; by default as many as there are cores.
         engine: whose workers ask the layers, in parts; this process by default.
@@ -63,6 +65,7 @@ def measure_capture(
     """
     if memory is not None:  # refused before anything is made, as far as can be said by then
         settings(capture, 1, threads, memory)
+    capture = replace(capture, capacity=capacity)
     asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels)
     return asker.measure(capture, threads, progress, engine, memory)
 
@@ -143,6 +146,7 @@ class Asker:
             for _, (some, repeated) in group.each(_Answering(threads or group.threads, memory), pieces, advance):
                 answers.marginals.update(some.marginals)
                 answers.informations.update(some.informations)
+                answers.temperatures.update(some.temperatures)
                 self.plan.repeated.update(repeated)
         advance(steps - done)  # controls that could not be made
         return Record(

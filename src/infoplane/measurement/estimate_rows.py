@@ -20,7 +20,7 @@ from infoplane.information import ESTIMATORS, LESS_THINNED, PLUGIN, THINNED, Flo
 from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error, with_layers_borrowing
 from infoplane.measurement.loss_rows import loss_rows
 from infoplane.measurement.questions import HALVES, SIDES, Question, Questions
-from infoplane.measurement.reading_warnings import doubt_of, few_documents, of_the_text
+from infoplane.measurement.reading_warnings import collapsed, doubt_of, few_documents, of_the_text
 from infoplane.measurement.reduction import Answers
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.set_means import SetMean
@@ -263,6 +263,16 @@ class Record:
 
     # ------------------------------------------------------------------ provenance
 
+    def _points(self) -> dict[str, Json]:
+        points = dict[str, Json](self.capture.manifest["points"].items())  # type: ignore[arg-type]  # JSON, as it was read
+        if not self.capture.fitted:
+            return points
+        k = self.answers.temperatures
+        by_layer: dict[str, Json] = {
+            layer: [k[layer, s] for s in range(self.capture.sets)] for layer in self.capture.layers
+        }
+        return {**points, "capacity": self.capture.capacity, "inverse_temperatures": by_layer}
+
     def _provenance(self, seconds: float) -> dict[str, Json]:
         manifest, w = self.capture.manifest, self.capture.windows
         self.warnings[:0] = few_documents(w, self.documents) if self.blocks is None else []
@@ -272,6 +282,7 @@ class Record:
                 f"no optimality of {', '.join(self.empty)}: complexity is 0 there within rounding, so there is "
                 "nothing to divide by"
             )
+        self.warnings += collapsed(self.answers.temperatures)
         blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
         return {
             "model": manifest["model"],
@@ -280,7 +291,7 @@ class Record:
             "windows": {k: v for k, v in w.provenance.items() if k != "text"},
             "windows_hash": manifest["windows_hash"],
             "blocks_hash": files.hash_of([self.documents, blocks.tolist()]),
-            "points": dict[str, Json](manifest["points"].items()),  # type: ignore[arg-type]  # JSON, as it was read
+            "points": self._points(),
             "points_hash": manifest["points"]["hash"],
             "run_id": manifest["run_id"],
             "batch_tokens": manifest.get("batch_tokens"),

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from infoplane.capture import CaptureSettings
 from infoplane.errors import SettingError
-from infoplane.information import CodeSettings
+from infoplane.information import CAPACITY, CodeSettings
 from infoplane.measurement.protocols import PAPER, PROTOCOLS, STANDARD
 from infoplane.models import LoadSettings
-from infoplane.setting_kinds import amount, flag, names, one_of, some_of, whole, word
+from infoplane.setting_kinds import amount, flag, names, one_of, share, some_of, whole, word
 from infoplane.settings import Settings, setting
 from infoplane.text import BUILT_IN, ReadSettings, WindowSettings
 from infoplane.text.pairs import PairSettings
@@ -72,6 +72,13 @@ class QuestionSettings(Settings):
         with_pairs=False,
     )
     unit: str = setting("efficiency", one_of(*UNITS), "efficiency, bits or nats.", group=GROUP)
+    capacity: float = setting(
+        CAPACITY,
+        share(),
+        "What a fitted code holds, as a share of log m; a kept capture can be asked at another one.",
+        group=GROUP,
+        with_pairs=False,
+    )
     controls: bool = setting(
         True,
         flag(),

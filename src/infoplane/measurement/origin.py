@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from infoplane.information import FITTED
 from infoplane.storage import Hint
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class PointsOrigin:
     eps: float | None = None
     sets: int | None = None
     shared: bool | None = None
+    capacity: float | None = None
 
     @property
     def draws(self) -> tuple[object, ...] | None:
@@ -149,6 +151,8 @@ class Origin:
 
     def has_points_of(self, other: Origin) -> bool:
         """Whether layers of one name, in sets of one number, have the same reference points as in another one."""
+        if FITTED in (self.points.code, other.points.code):  # which depends on the model too
+            return self.run_id is not None and self.run_id == other.run_id
         if self.points_hash is not None and self.points_hash == other.points_hash:
             return True
         return self.points.draws is not None and self.points.draws == other.points.draws

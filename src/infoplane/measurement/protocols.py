@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from infoplane.errors import ResultError, SettingError
+from infoplane.information import CAPACITY, FITTED, RANDOM
 
 if TYPE_CHECKING:
     from infoplane.capture import Capture
@@ -27,6 +28,8 @@ PROTOCOLS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
     {
         STANDARD: MappingProxyType(
             {
+                "code": RANDOM,
+                "capacity": CAPACITY,
                 "estimators": ("corrected",),
                 "reference_sets": None,
                 "shared_points": False,
@@ -39,6 +42,8 @@ PROTOCOLS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
         ),
         PAPER: MappingProxyType(
             {
+                "code": RANDOM,
+                "capacity": CAPACITY,
                 "estimators": ("plugin",),
                 "reference_sets": 1,
                 "shared_points": True,
@@ -61,10 +66,13 @@ def protocol_of(settings: MeasureSettings, capture: Capture) -> dict[str, Json]:
         SettingError: the capture was made by another one.
     """
     points, windows = capture.manifest["points"], capture.windows.provenance
+    fitted = capture.fitted
     made: dict[str, object] = {
+        "code": FITTED if fitted else RANDOM,
+        "capacity": settings.questions.capacity if fitted else CAPACITY,
+        "calibration": None if fitted else points["calibration"],
         "reference_sets": points["sets"],
         "shared_points": points["shared"],
-        "calibration": points["calibration"],
         "context": windows.get("context"),
         "include_first": windows.get("include_first", False),
         "include_special": windows.get("include_special", False),
@@ -99,9 +107,25 @@ def refuse_other_protocols(measurements: Mapping[str, Measurement]) -> None:
     """
     by = {name: measurement.origin.protocol for name, measurement in measurements.items()}
     named = {name: f"{p.name} {p.version}" for name, p in by.items() if p.name is not None}
+    _refuse_other_codes(measurements)
     if len(set(named.values())) > 1:
         listed = ", ".join(f"{name} by {protocol}" for name, protocol in named.items())
         raise ResultError(
             f"the measurements are by different protocols, whose figures do not compare ({listed}): measure again with "
             "one --protocol"
+        )
+
+
+def _refuse_other_codes(measurements: Mapping[str, Measurement]) -> None:
+    """Refuse figures of a random and a fitted code, or of two capacities."""
+    said = {}
+    for name, measurement in measurements.items():
+        points = measurement.origin.points
+        if points.code is not None:
+            said[name] = f"{FITTED} at capacity {points.capacity:g}" if points.code == FITTED else RANDOM
+    if len(set(said.values())) > 1:
+        listed = ", ".join(f"{name}: {code}" for name, code in said.items())
+        raise ResultError(
+            f"the measurements are by different codes, whose figures do not compare ({listed}): measure again with one "
+            "--code and one --capacity"
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from infoplane.information import PLUGIN
+from infoplane.information import PLUGIN, SHARPEST
 from infoplane.measurement.estimate import Estimate
 from infoplane.text import Windows
 from infoplane.text.pairs import is_of_pairs
@@ -37,6 +37,21 @@ def of_the_text(windows: Windows) -> list[str]:
     if skipped := text.get("skipped"):
         warnings.append(_skipped(skipped))
     return warnings
+
+
+def collapsed(temperatures: Mapping[tuple[str, int], float]) -> list[str]:
+    """That the states of layers differ too little to hold the capacity of a fitted code.
+
+    Args:
+        temperatures: inverse ones, by layer and fit.
+    """
+    layers = list(dict.fromkeys(layer for (layer, _), k in temperatures.items() if k > SHARPEST / 2))
+    if not layers:
+        return []
+    return [
+        f"the states of {', '.join(layers)} differ too little to hold the capacity asked: the code is as sharp as it "
+        "can be there, and its ceiling says what it holds"
+    ]
 
 
 def doubt_of(row: Estimate, m: int, scale: float) -> str | None:

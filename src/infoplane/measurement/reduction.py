@@ -42,10 +42,12 @@ class Answers:
     Attributes:
         marginals: by layer, reference set and position set.
         informations: by layer, reference set, question, kind (`value`, `permuted`, `shifted`) and weight.
+        temperatures: by layer and reference set, the inverse temperature of a fitted code.
     """
 
     marginals: dict[tuple[str, int, str], Marginal] = field(default_factory=dict)
     informations: dict[tuple[str, int, Question, str, str], Information] = field(default_factory=dict)
+    temperatures: dict[Target, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,8 @@ class _Pass:
         if profile is not None and not jobs:
             return
         rows = self._rows(target)
+        if self.capture.fitted:
+            self.answers.temperatures[target] = self.capture.inverse_temperature(*target)
         summings = [Summing(rows, job.grouping, True, "uniform" in job.tallies) for job in jobs]
         samples = {**self.plan.samples, **(self.plan.halves if first else {})}
         adding = {} if profile else {name: Adding(sample) for name, sample in samples.items()}

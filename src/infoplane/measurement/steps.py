@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.bottleneck import Frontier, bound_of, orders_with_bound
-from infoplane.capture import Capture, capture_sizes, capture_with, plan_points
+from infoplane.capture import FIT_TOKENS, FITS, Capture, Fitting, capture_sizes, capture_with, plan_points
 from infoplane.engines import Engine, Group, Progress, WorkSettings
 from infoplane.errors import SettingError
+from infoplane.information import FITTED
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.measure_settings import MeasureSettings, refuse_with_pairs, refuse_without_pairs
@@ -24,7 +25,7 @@ from infoplane.measurement.read_until import MOST, Wanted, enough_documents
 from infoplane.measurement.results import Measurement
 from infoplane.models import select_names
 from infoplane.storage import working_folders
-from infoplane.text import BUILT_IN, Text, TextSource, Tokenizer, Unit, fitting_context, text_of, windows_of
+from infoplane.text import BUILT_IN, Text, TextSource, Tokenizer, Unit, fitting_context, reserve, text_of, windows_of
 from infoplane.text.pairs import Pairs, PairSource, is_of_pairs, make_pair_windows, read_pairs
 
 if TYPE_CHECKING:
@@ -98,7 +99,12 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
     """
     windows = dataclasses.replace(settings.windows, context=fitting_context(settings.windows.context, limit))
     if isinstance(read, Text):
-        return windows_of(read, tokenizer, windows)
+        if settings.code.code != FITTED:
+            return windows_of(read, tokenizer, windows)
+        measured, kept = reserve(read, settings.code.reference_sets or FITS)
+        shallow = dataclasses.replace(windows, tokens=FIT_TOKENS, bytes=None)
+        fitting = tuple(windows_of(text, tokenizer, shallow) for text in kept)
+        return dataclasses.replace(windows_of(measured, tokenizer, windows), fitting=fitting)
     w, p = windows, settings.pairs
     budget = {} if w.tokens is None else {"tokens": w.tokens}
     return make_pair_windows(
@@ -117,7 +123,7 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
 def points_of(
     facts: Facts, layers: Sequence[str], settings: MeasureSettings, memory: int | str | None = None
 ) -> PointSets:
-    """The reference points that layers of a model are read with.
+    """The reference points that layers of a model are read with, where they are at random.
 
     Raises:
         SettingError: more than the memory can hold.
@@ -144,7 +150,11 @@ def capture_model(
         CaptureError, ModelError, SettingError: as for `write_capture`.
     """
     layers, loss = select_names(facts.layers, settings.capturing.layers), settings.capturing.loss
-    points = points_of(facts, layers, settings, work.memory)
+    points: PointSets | Fitting = (
+        Fitting(windows.fitting, settings.code.m, settings.code.points_seed)
+        if settings.code.code == FITTED
+        else points_of(facts, layers, settings, work.memory)
+    )
     sizes = capture_sizes(facts, windows, points, len(layers), loss, work.memory, work.batch)
     if working_folders.is_beside(folder):
         working_folders.make(folder)  # now that nothing is refused any more
@@ -185,6 +195,7 @@ class Asking:
             labels=self.labels,
             text_labels=q.text_labels,
             unit=q.unit,
+            capacity=q.capacity,
             controls=q.controls,
             threads=self.work.threads,
             engine=self.engine,

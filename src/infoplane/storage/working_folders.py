@@ -20,8 +20,8 @@ from infoplane.storage.temporary_folders import temporary
 
 MARK = ".infoplane-temporary"
 OF_A_CAPTURE = re.compile(
-    r"(manifest\.json|windows\.safetensors|shard-\d{5}\.safetensors)"
-    rf"|\.(manifest\.json|windows\.safetensors|shard-\d{{5}}\.safetensors|{re.escape(MARK)})\.\w{{8}}\.part"
+    r"(manifest\.json|windows\.safetensors|code\.safetensors|shard-\d{5}\.safetensors)"
+    rf"|\.(manifest\.json|(windows|code|shard-\d{{5}})\.safetensors|{re.escape(MARK)})\.\w{{8}}\.part"
     rf"|{re.escape(MARK)}"
 )
 """What a capture writes, and the mark."""

@@ -27,6 +27,7 @@ from .ngram_labels import label_column as label_column
 from .ngram_labels import permuted as permuted
 from .ngram_labels import read_column as read_column
 from .ngram_labels import shifted as shifted
+from .reserved_documents import reserve as reserve
 from .source_record import SourceRecord as SourceRecord
 from .text_reading import text_of as text_of
 from .text_reading import windows_of as windows_of

@@ -39,6 +39,7 @@ class Windows:
         text: (B,) uint8, the UTF-8 text of all windows one after the other; None where the tokenizer does not tell
             where its tokens are.
         ends: (T,) int64, bytes of `text` up to the end of each token.
+        fitting: windows of the documents that each fit of a code is made on; none of them is measured.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -51,6 +52,7 @@ class Windows:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     text: npt.NDArray[np.uint8] | None = None
     ends: IntArray | None = None
+    fitting: tuple[Windows, ...] = ()
 
     def __len__(self) -> int:
         return len(self.document)

@@ -61,6 +61,9 @@ class TraceKeywords(TypedDict, total=False):
     """Layers to read, such as embed,block.3,final_norm; all by default."""
     loss: bool
     """Next-token loss and bits per byte of the text too."""
+    code: str
+    """random: directions at random, as published. fitted: directions where the states lie, fitted on an eighth of the
+    documents, which is not measured."""
     m: int
     """Reference points."""
     points_seed: int
@@ -83,6 +86,8 @@ class TraceKeywords(TypedDict, total=False):
     byte are word:1, char:4 and byte:4."""
     unit: str
     """efficiency, bits or nats."""
+    capacity: float
+    """What a fitted code holds, as a share of log m; a kept capture can be asked at another one."""
     controls: bool
     """The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring."""
     bound: bool

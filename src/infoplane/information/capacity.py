@@ -1,0 +1,93 @@
+r"""The inverse temperature at which a code holds a stated capacity, in nats.
+
+A code of cosines t_ij of rows i with directions j, a_ij = exp(k t_ij) / sum_l exp(k t_il), holds of the states
+
+    I(Z; Z') = H(mean_i a_i) - mean_i H(a_i),
+
+which is 0 at k = 0 and, as k grows, tends to the entropy of the shares of rows that lie nearest to each direction.
+`inverse_temperature` finds the k at which it is what is asked, first on a part of the rows, then on all of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize
+
+from infoplane.errors import SettingError
+from infoplane.information import cosine_kernels as kernels
+from infoplane.information.arrays import STEPS, Halves, Steps, negative_entropy
+from infoplane.information.code_settings import SHARPEST
+
+_SOME = 2048  # rows of the first search
+_EXACT = 1e-4  # of log k
+_ROWS = 4096
+
+
+def steps_of(cosines: npt.ArrayLike) -> Steps:
+    """(n, m) cosines in steps of 1 / 32767, the nearest."""
+    return np.rint(np.asarray(cosines, np.float64) * STEPS).clip(-STEPS, STEPS).astype(np.int16)
+
+
+def held(cosines: Steps, k: float) -> float:
+    """I(Z; Z') in nats of a code of (n, m) cosines at inverse temperature k: the plug-in of the rows."""
+    sums = np.zeros(cosines.shape[1])
+    inside = kernels.add_assignments(cosines, k / STEPS, sums)
+    return -float(negative_entropy(sums / len(cosines))) - inside / len(cosines)
+
+
+def assigned(cosines: Steps, k: float, columns: slice = slice(None)) -> Halves:
+    """(n, m) assignments at inverse temperature k, or some columns of them."""
+    n, m = cosines.shape
+    out = np.empty((n, len(range(m)[columns])), np.float16)
+    rows = np.empty((_ROWS, m), np.float32)
+    for i in range(0, n, _ROWS):
+        count = min(_ROWS, n - i)
+        kernels.assign(cosines[i : i + count], k / STEPS, rows)
+        out[i : i + count] = rows[:count, columns]
+    return out
+
+
+def inverse_temperature(cosines: Steps, capacity: float) -> float:
+    """The k at which the code holds `capacity` nats; `SHARPEST` if it never does.
+
+    Args:
+        cosines: (n, m), in steps, of the rows that are measured.
+        capacity: in nats, above 0 and below log m.
+
+    Raises:
+        SettingError: a capacity that m symbols cannot hold.
+    """
+    n, m = cosines.shape
+    if not 0 < capacity < math.log(m):
+        raise SettingError(
+            f"a capacity of {capacity:.3g} nats: {m} directions hold more than 0 and less than log {m} = "
+            f"{math.log(m):.3g}"
+        )
+    near, step = 0.0, math.log(2)
+    if n > 2 * _SOME:  # what a part of the rows says is near what all say
+        near, step = _root(np.ascontiguousarray(cosines[:: n // _SOME]), capacity, near, step, 1e-2), 0.05
+    return math.exp(_root(cosines, capacity, near, step, _EXACT))
+
+
+def _root(cosines: Steps, capacity: float, start: float, step: float, exact: float) -> float:
+    """log k at which the code holds the capacity, searched upwards and downwards from `start` in growing steps."""
+
+    def lacks(log_k: float) -> float:
+        return held(cosines, math.exp(log_k)) - capacity
+
+    low = high = start
+    below, most = lacks(start), math.log(SHARPEST)
+    if below < 0:
+        while below < 0:
+            if high == most:
+                return most
+            low, high, step = high, min(high + step, most), 2 * step
+            below = lacks(high)
+    else:
+        while below >= 0:
+            low, high, step = low - step, low, 2 * step
+            below = lacks(low)
+    return float(optimize.brentq(lacks, low, high, xtol=exact))

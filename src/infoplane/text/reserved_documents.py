@@ -1,0 +1,48 @@
+"""Documents that are kept for fitting and not measured, chosen by what they hold, before anything is cut.
+
+The documents whose text has the smallest hashes are reserved, an eighth of all, and dealt in turn to the fits. So which
+they are depends neither on their order nor on their names, a budget or a tokenizer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from infoplane.errors import TextError
+from infoplane.text.documents import Document, Text
+
+SHARE = 8
+"""One document of so many is reserved."""
+_EACH = 2  # documents of a fit, at least
+
+
+def reserve(text: Text, fits: int) -> tuple[Text, tuple[Text, ...]]:
+    """What is measured of a text, and what each of some fits is made on.
+
+    Args:
+        text: the documents.
+        fits: how many fits there are.
+
+    Raises:
+        TextError: too few documents.
+    """
+    needed = 2 * _EACH * fits
+    if len(text) < needed:
+        raise TextError(
+            f"{len(text)} document{'' if len(text) == 1 else 's'}: a fitted code needs {needed} or more, as documents "
+            f"are reserved for each of its {fits} fits; give more documents, fewer reference_sets, or use the code "
+            "random",
+            settings=("code", "reference_sets"),
+        )
+    count = max(_EACH * fits, -(-len(text) // SHARE))
+    order = sorted(range(len(text)), key=lambda i: _hash(text.documents[i]))
+    kept = [order[s:count:fits] for s in range(fits)]
+    return _part(text, sorted(order[count:])), tuple(_part(text, sorted(some)) for some in kept)
+
+
+def _hash(document: Document) -> bytes:
+    return hashlib.sha256(document.text.encode()).digest()
+
+
+def _part(text: Text, chosen: list[int]) -> Text:
+    return Text(tuple(text.documents[i] for i in chosen), text.provenance)
