@@ -193,7 +193,7 @@ def manifest(windows: Windows, layers: int) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "schema": SCHEMA, "run_id": files.hash_of(decides), "model": {"name": "synthetic"}, "windows": {},
-        "windows_hash": windows.hash, "documents": list(windows.documents), "points": points, "loss": False,
+        "windows_hash": windows.hash, "documents": list(windows.documents), "codes": [points], "loss": False,
         "layers": ["embed", *(f"block.{i}" for i in range(layers - 2)), "final_norm"],
         "shards": [list(s) for s in plan_shards(windows, 1 << 16)], "versions": {},
     }  # fmt: skip

@@ -92,10 +92,10 @@ def capture_of(
     sets = PointSets.of(points)
     manifest: dict[str, Any] = {
         "layers": list(layers), "loss": False, "model": {}, "run_id": "", "versions": {}, "windows_hash": windows.hash,
-        "points": {
+        "codes": [{
             "code": "given", "seed": sets.seed, "m": sets.m, "d": sets.d, "calibration": sets.calibration,
             "eps": sets.eps, "sets": sets.sets, "shared": True, "hash": sets.hash(()),
-        },
+        }],
     }  # fmt: skip
     return Capture(None, manifest, windows, held)
 

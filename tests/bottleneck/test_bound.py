@@ -311,10 +311,10 @@ def held(windows: Windows, rows: Floats) -> Capture:
     m = rows.shape[1]
     manifest = {
         "layers": ["block.0"],
-        "points": {
+        "codes": [{
             "code": "random", "m": m, "d": 2, "seed": 0, "calibration": "exact", "eps": 1, "sets": 1, "shared": False,
             "hash": "x",
-        },
+        }],
         "loss": False, "run_id": "x", "windows_hash": windows.hash, "model": {}, "versions": {},
     }  # fmt: skip
     return Capture(None, manifest, windows, {"block.0/0": rows.astype(np.float16)})

@@ -310,7 +310,7 @@ def test_captures_of_another_run_are_never_used(tmp_path: Path, model: Model, wi
         capture(tmp_path / "c", other, windows)
     capture(tmp_path / "c", other, windows, force=True)
     assert manifest.read_bytes() == told
-    manifest.write_text(manifest.read_text().replace("infoplane/capture/2", "infoplane/capture/9"))
+    manifest.write_text(manifest.read_text().replace("infoplane/capture/3", "infoplane/capture/9"))
     with pytest.raises(CaptureError, match="schema 'infoplane/capture/9'"):
         open_capture(tmp_path / "c")
     with pytest.raises(CaptureError, match="no capture at"):

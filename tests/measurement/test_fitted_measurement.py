@@ -29,7 +29,7 @@ from infoplane.models.decoder import Model
 from infoplane.text.documents import read_text
 
 M = 16
-SMALL: dict[str, Any] = {"tokens": 12_000, "context": 64, "m": M, "orders": (1,), "code": "fitted"}
+SMALL: dict[str, Any] = {"tokens": 12_000, "context": 64, "m": M, "orders": (1,), "code": ("fitted",)}
 
 
 def measured(model: Any = None, **more: Any) -> Any:
@@ -112,7 +112,7 @@ def test_a_run_goes_on_with_its_code(kept: tuple[Path, Any], tmp_path: Path, mon
     assert [row.value for row in again] == [row.value for row in kept[1]]
 
 
-@pytest.mark.parametrize("other", [{"m": 17}, {"points_seed": 1}, {"reference_sets": 3}, {"code": "random"}])
+@pytest.mark.parametrize("other", [{"m": 17}, {"points_seed": 1}, {"reference_sets": 3}, {"code": ("random",)}])
 def test_another_code_is_another_run(kept: tuple[Path, Any], other: dict[str, Any]) -> None:
     before = {path.name: path.read_bytes() for path in kept[0].iterdir()}
     with pytest.raises(CaptureError, match="holds the capture of another run"):
@@ -136,7 +136,7 @@ def test_memory_decides_no_number(kept: tuple[Path, Any]) -> None:
 def test_a_capture_in_memory_says_the_same(kept: tuple[Path, Any]) -> None:
     stored = open_capture(kept[0])
     held = {
-        f"{layer}/{s}": np.concatenate([part for _, part in stored._parts(layer, s)])
+        f"{layer}/fitted/{s}": np.concatenate([part for _, part in stored._parts(layer, s)])
         for layer in stored.layers for s in range(stored.sets)
     }  # fmt: skip
     capture = Capture(None, stored.manifest, stored.windows, held)
@@ -183,7 +183,7 @@ def test_states_that_are_no_numbers_are_refused() -> None:
         ({"documents": [f"document {i} of few words" for i in range(9)], "m": 500}, TextError, "500 directions"),
         ({"capacity": 1.0}, SettingError, "above 0 and below 1"),
         ({"capacity": 0}, SettingError, "above 0 and below 1"),
-        ({"code": "learned"}, SettingError, "one of random, fitted"),
+        ({"code": ("learned",)}, SettingError, "some of random, fitted"),
         ({"protocol": "paper"}, SettingError, "the protocol paper has code = random, not code = fitted"),
     ],
 )  # fmt: skip
@@ -198,7 +198,7 @@ def test_what_cannot_be_is_refused(
 def test_checkpoints_have_no_fitted_code_yet() -> None:
     for settings in (TraceSettings, MonitorSettings):
         with pytest.raises(SettingError, match="read with the code random"):
-            settings.of({"code": "fitted"})
+            settings.of({"code": ("fitted",)})
 
 
 def test_preferences_have_none() -> None:
@@ -209,7 +209,7 @@ def test_preferences_have_none() -> None:
 
 def test_codes_do_not_compare(kept: tuple[Path, Any], tmp_path: Path) -> None:
     one = kept[1]
-    other = measured(code="random")
+    other = measured(code=("random",))
     half = infoplane.measure(None, capture=kept[0], capacity=0.5, orders=(1,))
     for second, said in ((other, "random"), (half, r"fitted at capacity 0\.5")):
         with pytest.raises(ResultError, match=f"different codes.*fitted at capacity 0.25.*{said}"):
@@ -224,9 +224,9 @@ def test_results_are_read_back(kept: tuple[Path, Any], tmp_path: Path) -> None:
     assert again.origin.points.code == "fitted" and again.origin.points.capacity == 0.25
     assert [row.value for row in again] == [row.value for row in kept[1]]
     record = json.loads((tmp_path / "measurement.json").read_text())
-    assert record["provenance"]["asked"]["code"] == "fitted"
+    assert record["provenance"]["asked"]["code"] == ["fitted"]
 
 
 def test_a_fitted_code_is_asked_of_a_kept_capture_at_any_capacity() -> None:
     assert "capacity" not in MeasureSettings.of({"capacity": 0.4}).of_captures()
-    assert "code" in MeasureSettings.of({"code": "fitted"}).of_captures()
+    assert "code" in MeasureSettings.of({"code": ("fitted",)}).of_captures()

@@ -95,7 +95,7 @@ def test_what_is_not_a_measurement_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="not a readable measurement"):
         Measurement.load(path)
     path.write_text(json.dumps({"schema": "infoplane/measurement/99"}))
-    with pytest.raises(ResultError, match="this version reads 'infoplane/measurement/4'"):
+    with pytest.raises(ResultError, match="this version reads 'infoplane/measurement/5'"):
         Measurement.load(path)
     _measurement().save(tmp_path)
     (tmp_path / "measurement.parquet").write_bytes(b"not parquet")

@@ -77,7 +77,7 @@ def test_the_paper_has_one_set_that_all_layers_share(tmp_path: Path) -> None:
     kept = infoplane.open_capture(tmp_path / "cap")
     assert kept.sets == 1 and kept.shared_points
     points = ReferencePoints.make(32, 16, calibration="amos-lower")
-    assert kept.manifest["points"]["eps"] == points.eps
+    assert kept.manifest["codes"][0]["eps"] == points.eps
     # every token of a window is measured, the first too
     assert kept.windows.n_positions == len(kept.windows.tokens)
     model = tiny_model("llama")

@@ -99,6 +99,6 @@ class PairChannel:
         row = (r.random(len(window))[:, None] > np.cumsum(mixture, 1)).sum(1).clip(0, len(self.table) - 1)
         manifest = {
             "layers": ["block.0"],
-            "points": {"code": "random", "m": self.table.shape[1], "sets": 1, "shared": False},
+            "codes": [{"code": "random", "m": self.table.shape[1], "sets": 1, "shared": False, "hash": "x"}],
         }
         return Capture(None, manifest, windows, {"block.0/0": self.table[row].astype(np.float16)})

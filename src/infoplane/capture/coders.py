@@ -8,12 +8,14 @@ a spread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
+from infoplane.capture.manifest import array_name
 from infoplane.errors import ModelError
-from infoplane.information import STEPS, FittedCodes, PointSets
+from infoplane.information import FITTED, RANDOM, STEPS, FittedCodes, PointSets, ReferencePoints
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -36,6 +38,10 @@ class Coder(Protocol):
     @property
     def m(self) -> int: ...
 
+    def names(self, layer: str) -> list[str]:
+        """What the arrays of a layer are called."""
+        ...
+
     def prepare(self, layer: str) -> None:
         """Make what needs no device."""
         ...
@@ -43,6 +49,18 @@ class Coder(Protocol):
     def __call__(self, layer: str, flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of states (n, d) in float32 or float64, (sets, n, m) and (n,) whether all numbers of a row are finite."""
         ...
+
+
+Codes: TypeAlias = "PointSets | FittedCodes | Sequence[PointSets | FittedCodes] | Sequence[ReferencePoints]"
+"""A code or several, the primary one first; or sets of reference points, which are one."""
+
+
+def as_codes(codes: Codes) -> list[PointSets | FittedCodes]:
+    """Several codes."""
+    if isinstance(codes, PointSets | FittedCodes):
+        return [codes]
+    several = [code for code in codes if isinstance(code, PointSets | FittedCodes)]
+    return several or [PointSets.of([points for points in codes if isinstance(points, ReferencePoints)])]
 
 
 def coder_of(code: PointSets | FittedCodes) -> Coder:
@@ -68,6 +86,10 @@ class RandomCoder:
     def m(self) -> int:
         """Points of a set."""
         return self.points.m
+
+    def names(self, layer: str) -> list[str]:
+        """`LAYER/SET`."""
+        return [array_name(layer, RANDOM, s) for s in range(self.sets)]
 
     def prepare(self, layer: str) -> None:
         """Draw the points: not in a hook, which torch.compile may trace."""
@@ -112,6 +134,10 @@ class FittedCoder:
     def m(self) -> int:
         """Directions of a fit."""
         return self.codes.m
+
+    def names(self, layer: str) -> list[str]:
+        """`LAYER/fitted/SET`."""
+        return [array_name(layer, FITTED, s) for s in range(self.sets)]
 
     def prepare(self, layer: str) -> None:
         """Nothing: they are fitted."""

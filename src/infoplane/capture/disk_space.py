@@ -18,8 +18,8 @@ _LOG = logging.getLogger("infoplane")
 
 def bytes_of(manifest: Manifest, windows: Windows) -> int:
     """Bytes of all shards: two for each layer, set, reference point and measured position."""
-    points = manifest["points"]
-    return 2 * len(manifest["layers"]) * points["sets"] * points["m"] * windows.n_positions
+    of_position = sum(code["sets"] * code["m"] for code in manifest["codes"])
+    return 2 * len(manifest["layers"]) * of_position * windows.n_positions
 
 
 def check_space(folder: Path, manifest: Manifest, windows: Windows) -> None:
@@ -30,8 +30,8 @@ def check_space(folder: Path, manifest: Manifest, windows: Windows) -> None:
     """
     shards = [] if is_address(folder) else [shard_path(folder, i) for i in range(len(manifest["shards"]))]
     needed = bytes_of(manifest, windows) - sum(shard.stat().st_size for shard in shards if shard.is_file())
-    points = manifest["points"]
-    of_what = f"{len(manifest['layers'])} layers, {points['sets']} reference sets of {points['m']} points"
+    sets = " and ".join(f"{code['sets']} reference sets of {code['m']} points" for code in manifest["codes"])
+    of_what = f"{len(manifest['layers'])} layers, {sets}"
     takes = f"the capture takes {spoken_size(max(0, needed))} ({of_what}, {windows.n_positions:,} positions)"
     there, free = folder, math.inf  # a store does not tell what it has
     if not is_address(folder):

@@ -19,14 +19,14 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as st
 
-from infoplane.capture.manifest import Manifest
+from infoplane.capture.manifest import Manifest, array_name
 from infoplane.errors import CaptureError
 from infoplane.information import FITTED, FittedCodes
 from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse_device, write_arrays
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
 
-SCHEMA = "infoplane/capture/2"
+SCHEMA = "infoplane/capture/3"
 MANIFEST, WINDOWS, CODE = "manifest.json", "windows.safetensors", "code.safetensors"
 ARRAYS = ("tokens", "starts", "document", "is_text", "is_position", "byte_count")
 
@@ -77,7 +77,8 @@ def read_code(folder: Path, manifest: Manifest) -> FittedCodes | None:
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
         if head.get("run_id") != manifest["run_id"] or head.get("content_sha256") != content(arrays):
             return None
-        return FittedCodes.from_arrays(arrays, manifest["layers"], manifest["points"]["sets"])
+        sets = next(code["sets"] for code in manifest["codes"] if code["code"] == FITTED)
+        return FittedCodes.from_arrays(arrays, manifest["layers"], sets)
     except Exception:  # a damaged header can name a dtype that numpy has not
         return None
 
@@ -147,7 +148,7 @@ def _same_run(there: Manifest | None, manifest: Manifest) -> bool:
 
 
 def _another(folder: Path, there: Manifest | None, manifest: Manifest) -> CaptureError:
-    names = ("model", "windows_hash", "text", "points", "layers", "loss", "shards", "versions")
+    names = ("model", "windows_hash", "text", "codes", "layers", "loss", "shards", "versions")
     held = dict[str, object](there or {})
     differs = ", ".join(name for name in names if held.get(name) != dict(manifest)[name])
     return CaptureError(
@@ -286,10 +287,13 @@ def is_whole(folder: Path, number: int, manifest: Manifest, windows: Windows) ->
 def _forms(manifest: Manifest, windows: Windows, number: int) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The dtype and shape of each array of a shard."""
     first, last = manifest["shards"][number]
-    rows, points = windows.row_starts, manifest["points"]
-    n, kind = int(rows[last] - rows[first]), "<i2" if points["code"] == FITTED else "<f2"
+    rows = windows.row_starts
+    n = int(rows[last] - rows[first])
     forms: dict[str, tuple[str, tuple[int, ...]]] = {
-        f"{layer}/{s}": (kind, (n, points["m"])) for layer in manifest["layers"] for s in range(points["sets"])
+        array_name(layer, code["code"], s): ("<i2" if code["code"] == FITTED else "<f2", (n, code["m"]))
+        for layer in manifest["layers"]
+        for code in manifest["codes"]
+        for s in range(code["sets"])
     }
     more = {"loss_sum": ("<f8", (last - first,)), "loss_count": ("<i8", (last - first,))} if manifest["loss"] else {}
     return {**forms, **more}

@@ -10,6 +10,7 @@ Where memory runs out a batch is halved and run again, and so are the windows th
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -17,9 +18,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.capture.coders import coder_of
+from infoplane.capture.coders import Codes, as_codes, coder_of
 from infoplane.errors import ModelError, SettingError
-from infoplane.information import FittedCodes, PointSets, ReferencePoints, as_sets
 from infoplane.models import Layer, evaluating, out_of_memory, state_in
 from infoplane.text import Windows
 
@@ -80,7 +80,7 @@ def batches(lengths: npt.NDArray[np.int64], max_tokens: int) -> Iterator[tuple[i
 def assign_windows(
     model: Model,
     windows: Windows,
-    code: PointSets | FittedCodes | Sequence[ReferencePoints],
+    codes: Codes,
     *,
     layers: Sequence[Layer],
     first: int,
@@ -89,13 +89,13 @@ def assign_windows(
     max_batch_tokens: int | BatchSize = MAX_BATCH_TOKENS,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """What a code makes of the measured positions of windows `first` to `last - 1`.
+    """What codes make of the measured positions of windows `first` to `last - 1`.
 
     A `BatchSize` is told where memory ran out, and can be handed on to the next windows.
 
     Returns:
-        `LAYER/SET` (rows, m) for each layer and each set, rows as in the windows: assignments in float16, or cosines in
-        int16 (see `infoplane.information.capacity`) of a fitted code; with
+        For each layer and set (rows, m), rows as in the windows: `LAYER/SET` with assignments in float16, of a fitted
+        code `LAYER/fitted/SET` with cosines in int16 (see `infoplane.information.capacity`); with
         `loss` also `loss_sum` (nats) and `loss_count` (tokens), (windows,) float64 and int64.
 
     Raises:
@@ -105,16 +105,15 @@ def assign_windows(
     import torch
 
     size = max_batch_tokens if isinstance(max_batch_tokens, BatchSize) else BatchSize(max_batch_tokens)
-    coder, rows = coder_of(code if isinstance(code, FittedCodes) else as_sets(code)), windows.row_starts
-    n, m = int(rows[last] - rows[first]), coder.m
-    out: dict[str, npt.NDArray[np.generic]] = {}
-    for layer in layers:
+    coders, rows = [coder_of(code) for code in as_codes(codes)], windows.row_starts
+    n, out = int(rows[last] - rows[first]), dict[str, npt.NDArray[np.generic]]()
+    for coder, layer in itertools.product(coders, layers):
         coder.prepare(layer.name)
-        out |= {f"{layer.name}/{s}": np.empty((n, m), coder.dtype) for s in range(coder.sets)}
+        out |= {name: np.empty((n, coder.m), coder.dtype) for name in coder.names(layer.name)}
     if loss:
         out["loss_sum"] = np.zeros(last - first)
         out["loss_count"] = np.zeros(last - first, np.int64)
-    reader = _Reader(coder, model)
+    reader = _Reader(lambda name, flat: [coder(name, flat) for coder in coders], model)
     lengths = windows.lengths[first:last]
     # not inference_mode: a model that keeps what it computes here could not be trained on
     with torch.no_grad(), evaluating(model.module), reader.reading(layers):
@@ -128,8 +127,8 @@ def assign_windows(
                 reader.found.clear()
                 states = model.run(torch.from_numpy(ids).to(model.device))
                 where = slice(int(rows[a] - rows[first]), int(rows[b] - rows[first]))
-                for layer in layers:
-                    _store(*reader.found.pop(layer.name), layer.name, out, where, windows, a)
+                for layer, coder in itertools.product(layers, coders):
+                    _store(*reader.found[layer.name].pop(0), coder.names(layer.name), out, where, windows, a)
                 if loss:
                     sums = _loss(model, states, ids, windows, a, b)
                     out["loss_sum"][a - first : b - first] = sums
@@ -185,17 +184,16 @@ def _padded(windows: Windows, a: int, b: int) -> tuple[npt.NDArray[np.int64], np
 def _store(
     coded: torch.Tensor,
     finite: torch.Tensor,
-    name: str,
+    names: Sequence[str],
     out: dict[str, npt.NDArray[np.generic]],
     where: slice,
     windows: Windows,
     a: int,
 ) -> None:
     """Put (sets, rows, m) of a layer in their place among all rows; `a` is the first window that they are of."""
-    _refuse_not_finite(finite, name, windows, a)
-    host = coded.to("cpu").numpy()
-    for s in range(len(host)):
-        out[f"{name}/{s}"][where] = host[s]
+    _refuse_not_finite(finite, names[0].partition("/")[0], windows, a)
+    for name, of_set in zip(names, coded.to("cpu").numpy(), strict=True):
+        out[name][where] = of_set
 
 
 def _refuse_not_finite(finite: torch.Tensor, name: str, windows: Windows, a: int) -> None:
@@ -215,11 +213,11 @@ def _refuse_not_finite(finite: torch.Tensor, name: str, windows: Windows, a: int
 class _Reader:
     """Hooks that hand on the states of measured positions while the model runs; `found` has what is made of them."""
 
-    take: Callable[[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+    take: Callable[[str, torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]
     model: Model
 
     def __post_init__(self) -> None:
-        self.found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         self.keep: torch.Tensor | None = None
 
     @contextlib.contextmanager
@@ -272,7 +270,7 @@ def states_of(model: Model, windows: Windows, layers: Sequence[Layer]) -> dict[s
     import torch
 
     parts: dict[str, list[npt.NDArray[np.float32]]] = {layer.name: [] for layer in layers}
-    reader = _Reader(lambda _, flat: (flat, flat.sum(1).isfinite()), model)
+    reader = _Reader(lambda _, flat: [(flat, flat.sum(1).isfinite())], model)
     size, a = BatchSize(), 0
     with torch.no_grad(), evaluating(model.module), reader.reading(layers):
         while a < len(windows):
@@ -281,7 +279,7 @@ def states_of(model: Model, windows: Windows, layers: Sequence[Layer]) -> dict[s
             reader.keep = torch.from_numpy(keep).to(model.device)
             model.run(torch.from_numpy(ids).to(model.device))
             for layer in layers:
-                states, finite = reader.found.pop(layer.name)
+                ((states, finite),) = reader.found.pop(layer.name)
                 _refuse_not_finite(finite, layer.name, windows, a)
                 parts[layer.name].append(states.float().cpu().numpy())
             a = b

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from infoplane.information import FITTED
 
-class PointsRecord(TypedDict):
-    """The reference points: of each set m in d dimensions, their temperature, and the hash of all.
 
-    `code` is the kind of code that they make: `random` directions, `fitted` or `given` ones. `shared` says whether all
-    layers have the same. A fitted code has no temperature yet, and its hash is that of what it is fitted on.
+class CodeRecord(TypedDict):
+    """A code: of each set m reference points in d dimensions, their temperature, and the hash of all.
+
+    `code` is its kind: `random` directions, `fitted` or `given` ones. `shared` says whether all layers have the same. A
+    fitted code has no temperature yet, and its hash is that of what it is fitted on.
     """
 
     code: str
@@ -27,8 +29,9 @@ class PointsRecord(TypedDict):
 class Manifest(TypedDict):
     """The manifest of a capture; keys are those of `manifest.json`.
 
-    `shards` are the windows (first, last + 1) of each shard; `text` is the hash of the text of the windows, `run_id`
-    that of everything that decides the numbers, and `batch_tokens` the tokens of a batch, as asked at first.
+    `codes` are what states were read with, the primary one first; `shards` the windows (first, last + 1) of each shard;
+    `text` is the hash of the text of the windows, `run_id` that of everything that decides the numbers, and
+    `batch_tokens` the tokens of a batch, as asked at first.
     """
 
     schema: str
@@ -39,9 +42,14 @@ class Manifest(TypedDict):
     documents: list[str]
     text: str
     layers: list[str]
-    points: PointsRecord
+    codes: list[CodeRecord]
     loss: bool
     warnings: list[str]
     shards: list[list[int]]
     versions: Mapping[str, str | None]
     batch_tokens: int
+
+
+def array_name(layer: str, code: str, number: int) -> str:
+    """What the array of a layer, a kind of code and a set is called in a shard."""
+    return f"{layer}/{FITTED}/{number}" if code == FITTED else f"{layer}/{number}"

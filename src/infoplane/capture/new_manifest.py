@@ -10,7 +10,7 @@ import numpy as np
 
 from infoplane.capture.fitting import Fitting
 from infoplane.capture.folder import SCHEMA, content, text_arrays
-from infoplane.capture.manifest import Manifest, PointsRecord
+from infoplane.capture.manifest import CodeRecord, Manifest
 from infoplane.information import FITTED, RANDOM
 from infoplane.storage import Json, versions
 from infoplane.storage import atomic_files as files
@@ -38,7 +38,7 @@ def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, i
 def manifest_of(
     model: Facts,
     windows: Windows,
-    points: PointSets | Fitting,
+    codes: Sequence[PointSets | Fitting],
     layers: Sequence[str],
     loss: bool,
     shard_tokens: int,
@@ -47,16 +47,16 @@ def manifest_of(
     """The manifest of a run.
 
     Args:
-        model, windows, points, layers, loss: what decides its numbers.
+        model, windows, codes, layers, loss: what decides its numbers.
         shard_tokens, batch_tokens: sizes of shards and batches.
     """
-    named, of_points = list(layers), _points_record(points, layers, model.width)
+    named, records = list(layers), [_code_record(code, layers, model.width) for code in codes]
     decides = {
         "schema": SCHEMA,
         # where a model was found does not decide its numbers, if a hash says which one it is
         "model": {k: v for k, v in model.provenance.items() if k not in _location_keys(model.provenance)},
         "windows_hash": windows.hash,
-        "points": of_points["hash"],
+        "codes": [record["hash"] for record in records],
         "layers": named,
         "loss": loss,
         "versions": versions("torch", "transformers"),
@@ -70,7 +70,7 @@ def manifest_of(
         "documents": list(windows.documents),
         "text": content(text_arrays(windows)),
         "layers": named,
-        "points": of_points,
+        "codes": records,
         "loss": loss,
         "warnings": list(model.warnings),
         "shards": [list(s) for s in plan_shards(windows, shard_tokens)],
@@ -79,7 +79,7 @@ def manifest_of(
     }
 
 
-def _points_record(points: PointSets | Fitting, layers: Sequence[str], width: int) -> PointsRecord:
+def _code_record(points: PointSets | Fitting, layers: Sequence[str], width: int) -> CodeRecord:
     if isinstance(points, Fitting):
         return {
             "code": FITTED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from infoplane.capture.folder import (
     shard_path,
     text_arrays,
 )
-from infoplane.capture.manifest import Manifest
+from infoplane.capture.manifest import CodeRecord, Manifest, array_name
 from infoplane.errors import CaptureError
 from infoplane.information import CAPACITY, FITTED, MANY
 from infoplane.storage import check_schema, is_address, local_copy, to_path
@@ -44,6 +44,7 @@ class Capture:
         manifest: what it is.
         windows: what was read.
         held: its arrays, if it is in memory.
+        code: the kind of code that is read; the primary one by default.
         capacity: what a fitted code is to hold, as a share of log m.
     """
 
@@ -51,6 +52,7 @@ class Capture:
     manifest: Manifest
     windows: Windows
     held: Mapping[str, npt.NDArray[np.generic]] | None = None
+    code: str | None = None
     capacity: float = CAPACITY
     _temperatures: dict[tuple[str, int, float], float] = field(default_factory=dict, repr=False)
 
@@ -67,14 +69,29 @@ class Capture:
         return tuple(self.manifest["layers"])
 
     @property
+    def codes(self) -> tuple[str, ...]:
+        """The kinds of code that it holds, the primary one first."""
+        return tuple(record["code"] for record in self.manifest["codes"])
+
+    def of(self, code: str) -> Capture:
+        """The same, read with another of its codes."""
+        return replace(self, code=code)
+
+    @property
+    def record(self) -> CodeRecord:
+        """What the manifest says of the code that is read."""
+        codes = self.manifest["codes"]
+        return codes[0] if self.code is None else next(each for each in codes if each["code"] == self.code)
+
+    @property
     def sets(self) -> int:
         """Number of reference sets."""
-        return int(self.manifest["points"]["sets"])
+        return int(self.record["sets"])
 
     @property
     def shared_points(self) -> bool:
         """Whether all layers have the same reference points."""
-        return bool(self.manifest["points"]["shared"])
+        return bool(self.record["shared"])
 
     def draw(self, layer: str) -> str:
         """The name of a layer's draw of reference points; empty where all layers share one."""
@@ -83,12 +100,12 @@ class Capture:
     @property
     def m(self) -> int:
         """Number of reference points of a set."""
-        return int(self.manifest["points"]["m"])
+        return int(self.record["m"])
 
     @property
     def fitted(self) -> bool:
         """Whether its code was fitted."""
-        return self.manifest["points"]["code"] == FITTED
+        return self.record["code"] == FITTED
 
     @property
     def run_id(self) -> str:
@@ -98,7 +115,8 @@ class Capture:
     def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> npt.NDArray[np.float16]:
         """(N, m) assignments of one layer, or some columns of them."""
         if self.held is not None and not self.fitted:
-            return self.held[f"{layer}/{reference_set}"][:, columns].astype(np.float16, copy=False)
+            kept = self.held[array_name(layer, self.record["code"], reference_set)]
+            return kept[:, columns].astype(np.float16, copy=False)
         from infoplane.information import assigned  # compiled, and reading results needs none of it
 
         k = self.inverse_temperature(layer, reference_set) if self.fitted else None
@@ -121,7 +139,7 @@ class Capture:
 
     def _parts(self, layer: str, reference_set: int) -> Iterator[tuple[slice, npt.NDArray[np.generic]]]:
         """What is kept of a layer, shard by shard, with the rows that it is of."""
-        name = f"{layer}/{reference_set}"
+        name = array_name(layer, self.record["code"], reference_set)
         if self.held is not None:
             yield slice(0, self.windows.n_positions), self.held[name]
             return

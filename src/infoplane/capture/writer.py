@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from safetensors import numpy as st
@@ -39,22 +39,25 @@ from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
 from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
-from infoplane.information import FittedCodes, PointSets, as_sets
+from infoplane.information import FittedCodes, PointSets, ReferencePoints
 from infoplane.storage import atomic_files as files
 from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
     from infoplane.capture.forward_pass import BatchSize
-    from infoplane.information import ReferencePoints
     from infoplane.models import Facts, Layer, Model
+
+
+Codes: TypeAlias = "PointSets | Fitting | Sequence[PointSets | Fitting] | Sequence[ReferencePoints]"
+"""A code or several, the primary one first; or sets of reference points, which are one."""
 
 
 def write_capture(
     folder: str | Path,
     model: Model,
     windows: Windows,
-    points: PointSets | Fitting | Sequence[ReferencePoints],
+    points: Codes,
     layers: Sequence[Layer],
     *,
     loss: bool = False,
@@ -93,7 +96,7 @@ def capture_with(
     folder: str | Path,
     facts: Facts,
     windows: Windows,
-    points: PointSets | Fitting | Sequence[ReferencePoints],
+    points: Codes,
     layers: Sequence[str],
     *,
     loss: bool = False,
@@ -114,10 +117,10 @@ def capture_with(
     from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
-    folder, points = to_path(folder), points if isinstance(points, Fitting) else as_sets(points)
+    folder, codes = to_path(folder), _several(points)
     facts.check_tokens(windows)
     loss, notes = facts.check_loss(loss)
-    manifest = manifest_of(facts, windows, points, layers, loss, shard_tokens, batch.asked)
+    manifest = manifest_of(facts, windows, codes, layers, loss, shard_tokens, batch.asked)
     manifest["warnings"] += notes
     manifest["shards"] = begun(folder, manifest["run_id"]) or manifest["shards"]
     check_space(folder, manifest, windows)
@@ -140,8 +143,8 @@ def capture_with(
             advance(size)
         else:
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
-    code = _fitted(models, folder, manifest, points, progress) if isinstance(points, Fitting) else points
-    writing = _Writing(folder.absolute(), manifest, windows, code, batch.asked)
+    made = [_fitted(models, folder, manifest, code, progress) if isinstance(code, Fitting) else code for code in codes]
+    writing = _Writing(folder.absolute(), manifest, windows, made, batch.asked)
     for i, tokens in models.each(writing, missing, advance):
         if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
             before, batch.tokens = batch.warning, tokens
@@ -153,6 +156,13 @@ def capture_with(
                 "storage that all nodes share"
             )
     return Capture(folder, _with_batches(folder, manifest, batch), windows)
+
+
+def _several(codes: Codes) -> list[PointSets | Fitting]:
+    if isinstance(codes, PointSets | Fitting):
+        return [codes]
+    several = [code for code in codes if isinstance(code, PointSets | Fitting)]
+    return several or [PointSets.of([points for points in codes if isinstance(points, ReferencePoints)])]
 
 
 def _fitted(
@@ -215,7 +225,7 @@ class _Writing:
     folder: Path
     manifest: Manifest
     windows: Windows
-    code: PointSets | FittedCodes
+    codes: list[PointSets | FittedCodes]
     batch_tokens: int
 
     def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
@@ -232,7 +242,7 @@ class _Writing:
             arrays = assign_windows(
                 model,
                 self.windows,
-                self.code,
+                self.codes,
                 layers=layers,
                 first=first,
                 last=last,
@@ -265,7 +275,7 @@ class _Writing:
 def hold_capture(
     model: Model,
     windows: Windows,
-    points: PointSets | Fitting | Sequence[ReferencePoints],
+    points: Codes,
     layers: Sequence[Layer],
     *,
     loss: bool = False,
@@ -280,10 +290,10 @@ def hold_capture(
     model.check_tokens(windows)
     loss, notes = model.facts.check_loss(loss)
     size, to = BatchSize(), len(windows)
-    points = points if isinstance(points, Fitting) else as_sets(points)
-    code = fit_codes(model, points, layers) if isinstance(points, Fitting) else points
-    held = assign_windows(model, windows, code, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
+    codes = _several(points)
+    made = [fit_codes(model, code, layers) if isinstance(code, Fitting) else code for code in codes]
+    held = assign_windows(model, windows, made, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
-    manifest = manifest_of(model.facts, windows, points, names, loss, SHARD_TOKENS, size.asked)
+    manifest = manifest_of(model.facts, windows, codes, names, loss, SHARD_TOKENS, size.asked)
     manifest["warnings"] += [*notes, *([size.warning] if size.warning else [])]
     return Capture(None, manifest, windows, held)

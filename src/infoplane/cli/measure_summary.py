@@ -10,10 +10,29 @@ from infoplane.cli.terminal import console
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.table import Table
+
     from infoplane.measurement import Estimate, Measurement
 
 
 def show(measurement: Measurement) -> None:
+    shell = console(140)
+    unit, several = measurement.provenance["settings"]["unit"], len(measurement.codes) > 1
+    marks: list[str] = []
+    for code in measurement.codes:
+        shown = measurement.of_code(code)
+        shell.print(_table(shown, f"Whole model{f', code {code}' if several else ''} ({unit})", marks))
+    pairs.show(measurement)
+    for mark in dict.fromkeys(marks):
+        shell.print(mark)
+    for warning in measurement.provenance["warnings"]:
+        shell.print(f"Note: {warning}")
+    if measurement.provenance.get("bound"):
+        shell.print("The frontier of the text, and the model's place against it, are in the report.")
+
+
+def _table(measurement: Measurement, title: str, marks: list[str]) -> Table:
+    """The figures of a code; why some are marked is added to `marks`."""
     from rich.table import Table
 
     settings, of_text = measurement.provenance["settings"], measurement.provenance["settings"].get("text_labels") or ()
@@ -39,7 +58,7 @@ def show(measurement: Measurement) -> None:
         "shifted": lambda row: row.control_shifted,
         "halved": lambda row: row.control_halved,
     }
-    shown = Table(title=f"Whole model ({settings['unit']})", title_justify="left")
+    shown = Table(title=title, title_justify="left")
     for name in (*texts, *figures, ""):
         shown.add_column(name, justify="right" if name in figures or name == "order" else "left")
     marked: dict[tuple[str, str], dict[str, None]] = {}
@@ -49,12 +68,5 @@ def show(measurement: Measurement) -> None:
             marked.setdefault((row.estimator or "", row.warning), {})[which if row.order else row.quantity] = None
         cells = ("" if (value := number(row)) is None else f"{value:.4f}" for number in figures.values())
         shown.add_row(*(text(row) for text in texts.values()), *cells, "!" if row.warning else "")
-    shell = console(140)
-    shell.print(shown)
-    pairs.show(measurement)
-    for (estimator, warning), orders in marked.items():
-        shell.print(f"! {estimator} ({', '.join(orders)}): {warning}")
-    for warning in measurement.provenance["warnings"]:
-        shell.print(f"Note: {warning}")
-    if measurement.provenance.get("bound"):
-        shell.print("The frontier of the text, and the model's place against it, are in the report.")
+    marks += [f"! {estimator} ({', '.join(orders)}): {warning}" for (estimator, warning), orders in marked.items()]
+    return shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infoplane.setting_kinds import flag, one_of, whole
+from infoplane.setting_kinds import flag, one_of, some_of, whole
 from infoplane.settings import Settings, setting
 
 GROUP = "Reference points"
@@ -23,11 +23,11 @@ CALIBRATIONS = ("exact", "leading-order", "amos-lower")
 class CodeSettings(Settings):
     """Which reference points; see `PointSets.make` and `FittedCode`."""
 
-    code: str = setting(
-        RANDOM,
-        one_of(*CODES),
-        "random: directions at random, as published. fitted: directions where the states lie, fitted on an eighth of "
-        "the documents, which is not measured.",
+    code: tuple[str, ...] = setting(
+        (RANDOM,),
+        some_of(*CODES),
+        "One or more of random (directions at random, as published) and fitted (directions where the states lie, "
+        "fitted on an eighth of the documents, which is not measured); the first named is the main one.",
         group=GROUP,
         with_pairs=False,
     )

@@ -18,6 +18,7 @@ from infoplane.measurement.estimate_rows import Record
 from infoplane.measurement.measure_settings import UNITS, WEIGHTS
 from infoplane.measurement.plan import Plan
 from infoplane.measurement.questions import Question, Questions, check_orders
+from infoplane.measurement.recording import measurement_of
 from infoplane.measurement.reduction import Answers, Target, answer, settings, targets_of
 from infoplane.measurement.results import Measurement
 from infoplane.text import Column, Unit, Windows
@@ -126,9 +127,9 @@ class Asker:
         memory: int | str | None = None,
     ) -> Measurement:
         """Ask a capture of these windows."""
-        started = time.monotonic()
-        targets, done = targets_of(capture), 0
-        steps = len(targets) * len(self.plan)
+        started, done = time.monotonic(), 0
+        views = [capture.of(code) for code in capture.codes]
+        steps = sum(map(len, map(targets_of, views))) * len(self.plan)
 
         def advance(sets: int) -> None:
             nonlocal done
@@ -137,7 +138,26 @@ class Asker:
                 progress("measuring", done, steps)
 
         advance(0)
-        answers = Answers()
+        records = [
+            Record(
+                view, self._answers(view, threads, memory, engine, advance), self.questions, self.plan.repeated,
+                self.blocks, self.estimators, self.weights, self.unit,
+            )
+            for view in views
+        ]  # fmt: skip
+        advance(steps - done)  # controls that could not be made
+        return measurement_of(records, started)
+
+    def _answers(
+        self,
+        capture: Capture,
+        threads: int | None,
+        memory: int | str | None,
+        engine: Engine | None,
+        advance: Advance,
+    ) -> Answers:
+        """What all layers of a capture answer, read with one of its codes."""
+        targets, answers = targets_of(capture), Answers()
         with (engine or Local()).group(_Asking(capture, self), name="the capture") as group:
             parts = _parts(targets, 1 if group.threads is None else _PARTS * group.workers)
             pieces = [
@@ -148,10 +168,7 @@ class Asker:
                 answers.informations.update(some.informations)
                 answers.temperatures.update(some.temperatures)
                 self.plan.repeated.update(repeated)
-        advance(steps - done)  # controls that could not be made
-        return Record(
-            capture, answers, self.questions, self.plan.repeated, self.blocks, self.estimators, self.weights, self.unit
-        ).measurement(started)
+        return answers
 
 
 _PARTS = 2  # pieces a worker, so that they end at about the same time; labels are sorted anew for each piece

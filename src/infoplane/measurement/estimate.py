@@ -28,6 +28,7 @@ class _Described(Controls, total=False):
     side: str | None
     weight: str | None
     n: int | None
+    code: str | None
     position_set: str | None
     repeated_mass: float | None
     warning: str | None
@@ -84,6 +85,7 @@ class Estimate:
         side: `input`, `output`, `label:NAME`. A share of one without an order is the residual: what no order explains.
         order: width of the n-gram labels, 1 to 4.
         weight: `frequency` or `uniform`, how labels are weighted.
+        code: kind of the code that states were read with, `random`, `fitted` or `given`; None of what hangs on none.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
         value: the estimate, in `unit`: the mean over sets of reference points, and of ratios the ratio of the means.
         standard_error: of the text, from the replicates, by the jackknife over blocks of documents; None where there
@@ -120,6 +122,7 @@ class Estimate:
     side: str | None = None
     order: int | None = None
     weight: str | None = None
+    code: str | None = None
     estimator: str | None = None
     standard_error: float | None = None
     points_error: float | None = None
@@ -195,6 +198,7 @@ class Estimate:
             self.order,
             self.position_set,
             self.weight,
+            self.code,
             self.estimator,
             self.unit,
         )

@@ -7,7 +7,6 @@ included, are made.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,16 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.capture import Capture
-from infoplane.information import ESTIMATORS, LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale
+from infoplane.information import LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale
 from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error, with_layers_borrowing
-from infoplane.measurement.loss_rows import loss_rows
 from infoplane.measurement.questions import HALVES, SIDES, Question, Questions
-from infoplane.measurement.reading_warnings import collapsed, doubt_of, few_documents, of_the_text
+from infoplane.measurement.reading_warnings import collapsed, doubt_of
 from infoplane.measurement.reduction import Answers
-from infoplane.measurement.results import Measurement
 from infoplane.measurement.set_means import SetMean
-from infoplane.storage import Json, versions
-from infoplane.storage import atomic_files as files
 from infoplane.uncertainty import standard_error_of
 
 if TYPE_CHECKING:
@@ -67,13 +62,16 @@ class Record:
         self.warnings: list[str] = []
         self.empty: list[str] = []  # layers that keep nothing of the input
 
-    def measurement(self, started: float) -> Measurement:
-        """The measurement; `started` is when asking began, by the monotonic clock."""
-        rows = with_layers_borrowing(self._rows())
-        losses, more = loss_rows(self.capture, self.blocks)
-        rows += losses
-        self.warnings += more
-        return Measurement(tuple(rows), self._provenance(time.monotonic() - started))
+    def rows(self) -> list[Estimate]:
+        """The rows of the code that the capture is read with."""
+        rows = [replace(row, code=self.capture.record["code"]) for row in self._rows()]
+        self.warnings += collapsed(self.answers.temperatures)
+        if self.empty:
+            self.warnings.append(
+                f"no optimality of {', '.join(self.empty)}: complexity is 0 there within rounding, so there is "
+                "nothing to divide by"
+            )
+        return with_layers_borrowing(rows)
 
     def _rows(self) -> list[Estimate]:
         layers = list(self.capture.layers)
@@ -260,56 +258,3 @@ class Record:
 
     def _estimate(self, quantity: str, layer: str, figure: SetMean, unit: str, **fields: Unpack[Described]) -> Estimate:
         return Estimate.made(quantity, layer, figure.columns, unit, figure.points, **fields)
-
-    # ------------------------------------------------------------------ provenance
-
-    def _points(self) -> dict[str, Json]:
-        points = dict[str, Json](self.capture.manifest["points"].items())  # type: ignore[arg-type]  # JSON, as it was read
-        if not self.capture.fitted:
-            return points
-        k = self.answers.temperatures
-        by_layer: dict[str, Json] = {
-            layer: [k[layer, s] for s in range(self.capture.sets)] for layer in self.capture.layers
-        }
-        return {**points, "capacity": self.capture.capacity, "inverse_temperatures": by_layer}
-
-    def _provenance(self, seconds: float) -> dict[str, Json]:
-        manifest, w = self.capture.manifest, self.capture.windows
-        self.warnings[:0] = few_documents(w, self.documents) if self.blocks is None else []
-        self.warnings += of_the_text(w)
-        if self.empty:
-            self.warnings.append(
-                f"no optimality of {', '.join(self.empty)}: complexity is 0 there within rounding, so there is "
-                "nothing to divide by"
-            )
-        self.warnings += collapsed(self.answers.temperatures)
-        blocks = self.blocks if self.blocks is not None else np.zeros(0, np.int32)
-        return {
-            "model": manifest["model"],
-            "dtype": manifest["model"].get("dtype"),
-            "text": w.provenance.get("text"),
-            "windows": {k: v for k, v in w.provenance.items() if k != "text"},
-            "windows_hash": manifest["windows_hash"],
-            "blocks_hash": files.hash_of([self.documents, blocks.tolist()]),
-            "points": self._points(),
-            "points_hash": manifest["points"]["hash"],
-            "run_id": manifest["run_id"],
-            "batch_tokens": manifest.get("batch_tokens"),
-            "tokens": int(np.count_nonzero(w.is_text)),
-            "positions": w.n_positions,
-            "documents": self.documents,
-            "settings": {
-                "orders": list(self.questions.orders),
-                "estimators": list(self.estimators),
-                "corrected": ESTIMATORS["corrected"],
-                "weights": list(self.weights),
-                "labels": sorted(q.side.removeprefix("label:") for q in self.questions.of_columns),
-                "text_labels": list(self.questions.of_texts),
-                "unit": self.unit,
-                "blocks": int(blocks.max()) + 1 if len(blocks) else 0,
-            },
-            "versions": {**manifest["versions"], **versions("scipy", "polars")},
-            "wall_time": {"measuring_s": round(seconds, 2)},
-            # captures of before they kept the model's have none
-            "warnings": list(dict.fromkeys([*manifest.get("warnings", ()), *self.warnings])),
-        }

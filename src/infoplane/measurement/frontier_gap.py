@@ -71,8 +71,9 @@ def with_bound(
     for layer in [*capture.layers, "model"]:
         for frontier in seen:
             rows += placed.rows(layer, frontier, unit, scale)
+    rows = with_layers_borrowing([replace(row, code=capture.record["code"]) for row in rows])
     provenance = {**measurement.provenance, "bound": [frontier.summary(scale) for frontier in frontiers]}
-    return replace(measurement, estimates=(*measurement.estimates, *with_layers_borrowing(rows)), provenance=provenance)
+    return replace(measurement, estimates=(*measurement.estimates, *rows), provenance=provenance)
 
 
 def _refuse_other(frontier: Frontier, capture: Capture) -> None:

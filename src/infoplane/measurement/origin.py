@@ -82,6 +82,7 @@ class PointsOrigin:
     eps: float | None = None
     sets: int | None = None
     shared: bool | None = None
+    hash: str | None = None
     capacity: float | None = None
 
     @property
@@ -136,6 +137,7 @@ class Origin:
     blocks_hash: str | None = None
     points: PointsOrigin = field(default_factory=PointsOrigin)
     points_hash: str | None = None
+    other_codes: tuple[PointsOrigin, ...] = ()
     run_id: str | None = None
     tokens: int | None = None
     positions: int | None = None
@@ -149,13 +151,27 @@ class Origin:
         """That of a record, whose types were checked when it was read."""
         return _of(cls, provenance)
 
-    def has_points_of(self, other: Origin) -> bool:
-        """Whether layers of one name, in sets of one number, have the same reference points as in another one."""
-        if FITTED in (self.points.code, other.points.code):  # which depends on the model too
+    @property
+    def codes(self) -> tuple[PointsOrigin, ...]:
+        """The codes, the primary one first."""
+        return self.points, *self.other_codes
+
+    def has_points_of(self, other: Origin, code: str | None = None) -> bool:
+        """Whether layers of one name, in sets of one number, have the same reference points as in another one.
+
+        Args:
+            other: the other one.
+            code: the kind of code; the primary one by default.
+        """
+        mine, theirs = self._of_kind(code), other._of_kind(code)
+        if FITTED in (mine.code, theirs.code):  # which depends on the model too
             return self.run_id is not None and self.run_id == other.run_id
-        if self.points_hash is not None and self.points_hash == other.points_hash:
+        if mine.hash is not None and mine.hash == theirs.hash:
             return True
-        return self.points.draws is not None and self.points.draws == other.points.draws
+        return mine.draws is not None and mine.draws == theirs.draws
+
+    def _of_kind(self, code: str | None) -> PointsOrigin:
+        return next((each for each in self.codes if each.code == code), self.points)
 
 
 def _of(kind: type[T], record: Mapping[str, Any]) -> T:
@@ -167,7 +183,8 @@ def _of(kind: type[T], record: Mapping[str, Any]) -> T:
         if is_dataclass(hints[name]):
             value = _of(hints[name], value) if isinstance(value, Mapping) else None
         elif isinstance(value, list):
-            value = tuple(value)
+            of = next((each for each in get_args(hints[name]) if isinstance(each, type) and is_dataclass(each)), None)
+            value = tuple(value if of is None else (_of(of, each) for each in value))
         if value is not None:
             values[name] = value
     return kind(**values)

@@ -91,7 +91,7 @@ def with_preferences(
             done += 1
     if progress is not None:
         progress("preferences", done, done)
-    rows = questions.rows(unit)
+    rows = [replace(row, code=capture.record["code"]) for row in questions.rows(unit)]
     more = {
         "swaps": swaps,
         "pairs": len(capture.windows.documents),

@@ -28,7 +28,7 @@ PROTOCOLS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
     {
         STANDARD: MappingProxyType(
             {
-                "code": RANDOM,
+                "code": (RANDOM,),
                 "capacity": CAPACITY,
                 "estimators": ("corrected",),
                 "reference_sets": None,
@@ -42,7 +42,7 @@ PROTOCOLS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
         ),
         PAPER: MappingProxyType(
             {
-                "code": RANDOM,
+                "code": (RANDOM,),
                 "capacity": CAPACITY,
                 "estimators": ("plugin",),
                 "reference_sets": 1,
@@ -65,12 +65,12 @@ def protocol_of(settings: MeasureSettings, capture: Capture) -> dict[str, Json]:
     Raises:
         SettingError: the capture was made by another one.
     """
-    points, windows = capture.manifest["points"], capture.windows.provenance
-    fitted = capture.fitted
+    windows, codes = capture.windows.provenance, capture.codes
+    points = next((code for code in capture.manifest["codes"] if code["code"] != FITTED), capture.record)
     made: dict[str, object] = {
-        "code": FITTED if fitted else RANDOM,
-        "capacity": settings.questions.capacity if fitted else CAPACITY,
-        "calibration": None if fitted else points["calibration"],
+        "code": tuple(code if code == FITTED else RANDOM for code in codes),
+        "capacity": settings.questions.capacity if FITTED in codes else CAPACITY,
+        "calibration": None if points["code"] == FITTED else points["calibration"],
         "reference_sets": points["sets"],
         "shared_points": points["shared"],
         "context": windows.get("context"),
@@ -118,12 +118,15 @@ def refuse_other_protocols(measurements: Mapping[str, Measurement]) -> None:
 
 def _refuse_other_codes(measurements: Mapping[str, Measurement]) -> None:
     """Refuse figures of a random and a fitted code, or of two capacities."""
-    said = {}
+    said, capacities = dict[str, str](), set[float | None]()
     for name, measurement in measurements.items():
-        points = measurement.origin.points
-        if points.code is not None:
-            said[name] = f"{FITTED} at capacity {points.capacity:g}" if points.code == FITTED else RANDOM
-    if len(set(said.values())) > 1:
+        codes = measurement.origin.codes
+        fitted = next((code for code in codes if code.code == FITTED), None)
+        capacities |= set() if fitted is None else {fitted.capacity}
+        if codes[0].code is not None:
+            said[name] = RANDOM if codes[0].code != FITTED else FITTED
+            said[name] += "" if fitted is None else f" at capacity {fitted.capacity:g}"
+    if len({code.partition(" ")[0] for code in said.values()}) > 1 or len(capacities) > 1:
         listed = ", ".join(f"{name}: {code}" for name, code in said.items())
         raise ResultError(
             f"the measurements are by different codes, whose figures do not compare ({listed}): measure again with one "

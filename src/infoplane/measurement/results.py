@@ -11,11 +11,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -24,14 +23,13 @@ from infoplane.measurement.estimate import Estimate, EstimateFields, RowFields, 
 from infoplane.measurement.origin import Origin, hints_of
 from infoplane.measurement.protocols import refuse_other_protocols
 from infoplane.measurement.row_differences import difference_of, difference_warnings
-from infoplane.storage import OBJECT, OBJECTS, Hint, Json, ResultFiles, check_schema, fields_of, read_parquet
-from infoplane.storage import atomic_files as files
-from infoplane.uncertainty import PointsPart
+from infoplane.measurement.row_table import read_table, table_of
+from infoplane.storage import OBJECT, OBJECTS, Hint, Json, ResultFiles, check_schema, fields_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-SCHEMA = "infoplane/measurement/4"
+SCHEMA = "infoplane/measurement/5"
 JSON_NAME = "measurement.json"
 TABLE_NAME = "measurement.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "measurement", "measure")
@@ -73,19 +71,36 @@ class Measurement:
     def select(self, **fields: Unpack[EstimateFields]) -> tuple[Estimate, ...]:
         """Rows whose fields equal those given: `select(quantity="complexity", layer="model")`.
 
-        `estimator="corrected"` means the one that this measurement calls so.
+        `estimator="corrected"` means the one that this measurement calls so. Of several codes the primary one is meant,
+        the first of the record, unless `code` is named.
         """
         known = {f.name for f in dataclasses.fields(Estimate)}
         if unknown := sorted(set(fields) - known):
             raise ResultError(f"unknown field {unknown[0]!r}; a row has: {', '.join(sorted(known))}")
         if fields.get("estimator") == "corrected":
             fields["estimator"] = self.origin.settings.corrected
-        return tuple(row for row in self.estimates if all(getattr(row, name) == want for name, want in fields.items()))
+        rows = self.estimates if "code" in fields else self.of_code(self.codes[0]).estimates
+        return tuple(row for row in rows if all(getattr(row, name) == want for name, want in fields.items()))
+
+    @property
+    def codes(self) -> tuple[str | None, ...]:
+        """The kinds of code that it has rows of, the primary one first."""
+        return tuple(dict.fromkeys(row.code for row in self.estimates if row.code)) or (None,)
+
+    def of_code(self, code: str | None) -> Measurement:
+        """The rows of one kind of code, and those that hang on none, with its record alone."""
+        if self.codes == (code,):
+            return self
+        rows = tuple(row for row in self.estimates if row.code in (None, code))
+        records = [self.provenance.get("points") or {}, *(self.provenance.get("other_codes") or ())]
+        points = next((each for each in records if each.get("code") == code), records[0])
+        more = {"points": points, "points_hash": points.get("hash"), "other_codes": []}
+        return Measurement(rows, {**self.provenance, **more})
 
     def get(self, quantity: str, layer: str = "model", **fields: Unpack[RowFields]) -> Estimate:
         """The one row that fits; an error says how many do when it is not one.
 
-        The estimator, where it is not named, is the first one recorded; the position set is the
+        The estimator and the code, where they are not named, are the first recorded; the position set is the
         label's own, `P_<order>`; the weight is `frequency`.
         """
         rows = self.select(quantity=quantity, layer=layer, **fields)
@@ -126,17 +141,7 @@ class Measurement:
 
     def table(self) -> pl.DataFrame:
         """The rows as a tidy polars table, one row an estimate (`interval` as two columns)."""
-        records = []
-        for row in self.estimates:
-            record = {f.name: getattr(row, f.name) for f in dataclasses.fields(Estimate)}
-            low, high = record.pop("interval") or (None, None)
-            record["interval_low"], record["interval_high"] = low, high
-            record["replicates"] = list(row.replicates)
-            by_draw = {} if record.pop("points") is None or row.points is None else row.points.by_draw
-            record["draws"], record["sets"] = list(by_draw), [list(u) for u in by_draw.values()]
-            record["points_and_text"] = None if row.points is None else row.points.shared_with_text
-            records.append(record)
-        return pl.DataFrame(records, schema=_TABLE_SCHEMA)
+        return table_of(self.estimates)
 
     # ------------------------------------------------------------------ differences
 
@@ -159,18 +164,18 @@ class Measurement:
                     "measure both models with the same --text, --tokens, --context, --seed and tokenizer"
                 )
         theirs_by_key = {row.key: row for row in other.estimates}
-        same_points = self.origin.has_points_of(other.origin)
+        mine, theirs = self.origin, other.origin
         rows = []
         for row in self.estimates:
             match = theirs_by_key.get(row.key)
             if match is None:
                 continue
-            rows.append(difference_of(row, match, same_points))
+            rows.append(difference_of(row, match, mine.has_points_of(theirs, row.code)))
         if not rows:
             raise ResultError("the two measurements have no row in common: other orders or estimators")
         provenance = {
             "difference": True,
-            "same_reference_points": same_points,
+            "same_reference_points": mine.has_points_of(theirs),
             "windows_hash": self.provenance["windows_hash"],
             "blocks_hash": self.provenance["blocks_hash"],
             "minuend": dict(self.provenance),
@@ -208,7 +213,7 @@ class Measurement:
         """
         with FILES.read(path) as (source, record):
             check_schema(record, _RECORD)
-            kept = _read_table(source.parent / TABLE_NAME, len(record["estimates"]))
+            kept = read_table(source.parent / TABLE_NAME, len(record["estimates"]))
             hints = fields_of(Estimate, "replicates", "points")
             rows = tuple(
                 Estimate(
@@ -226,47 +231,6 @@ class Measurement:
             return cls(rows, record["provenance"])
 
 
-_Kept: TypeAlias = "tuple[tuple[float, ...], PointsPart | None]"
-
-
-def _read_table(path: Path, expected: int) -> list[_Kept]:
-    """Of each row the replicates, and what sets of reference points contribute."""
-    if not path.exists():  # the JSON alone is a full record; only paired differences need more
-        return [((), None)] * expected
-    try:
-        table = read_parquet(path, columns=["replicates", "draws", "sets", "points_and_text"])
-        replicates = table["replicates"].cast(pl.List(pl.Float64)).to_list()
-        draws = table["draws"].cast(pl.List(pl.String)).to_list()
-        sets = table["sets"].cast(pl.List(pl.List(pl.Float64))).to_list()
-        both = table["points_and_text"].cast(pl.Float64).to_list()
-    except Exception as error:  # polars raises several families of exceptions for a bad file
-        raise ResultError(f"{path} cannot be read: {files.reason(error)}; measure again, or remove the file") from None
-    if len(replicates) != expected:
-        raise ResultError(f"{path} holds {len(replicates)} rows, its measurement.json {expected}: measure again")
-    return [_kept(path, *each) for each in zip(replicates, draws, sets, both, strict=True)]
-
-
-def _kept(
-    path: Path,
-    replicates: list[float] | None,
-    draws: list[str] | None,
-    sets: list[list[float]] | None,
-    both: float | None,
-) -> _Kept:
-    numbers = [replicates, *(sets or ()), [] if both is None else [both]]
-    if sets is None or draws is None or not all(v is not None and all(map(_is_finite, v)) for v in numbers):
-        raise ResultError(f"{path} holds replicates that are no numbers: measure again")
-    if len(draws) != len(sets) or None in draws or not all(sets):
-        raise ResultError(f"{path} holds sets of reference points that are not those of its draws: measure again")
-    by_draw = {name: tuple(u) for name, u in zip(draws, sets, strict=True)}
-    points = PointsPart(by_draw, both or 0.0) if by_draw else None
-    return tuple(replicates or ()), points
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
 _RECORD: Mapping[str, Hint] = {
     "estimates": OBJECTS,
     "provenance": {
@@ -281,37 +245,3 @@ _RECORD: Mapping[str, Hint] = {
     },
 }
 """What a record holds, where it holds it: readers trust these types."""
-_FLOATS: Sequence[str] = (
-    "value",
-    "standard_error",
-    "points_error",
-    "total_error",
-    "degrees_of_freedom",
-    "correction_error",
-    "interval_low",
-    "interval_high",
-    "control_permuted",
-    "control_permuted_error",
-    "control_shifted",
-    "control_shifted_error",
-    "control_halved",
-    "control_halved_error",
-    "repeated_mass",
-)
-_TABLE_SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
-    "quantity": pl.String,
-    "layer": pl.String,
-    "side": pl.String,
-    "order": pl.Int64,
-    "position_set": pl.String,
-    "weight": pl.String,
-    "estimator": pl.String,
-    "unit": pl.String,
-    "n": pl.Int64,
-    **dict.fromkeys(_FLOATS, pl.Float64),
-    "warning": pl.String,
-    "replicates": pl.List(pl.Float64),
-    "draws": pl.List(pl.String),
-    "sets": pl.List(pl.List(pl.Float64)),
-    "points_and_text": pl.Float64,
-}

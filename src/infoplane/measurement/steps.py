@@ -99,7 +99,7 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
     """
     windows = dataclasses.replace(settings.windows, context=fitting_context(settings.windows.context, limit))
     if isinstance(read, Text):
-        if settings.code.code != FITTED:
+        if FITTED not in settings.code.code:
             return windows_of(read, tokenizer, windows)
         measured, kept = reserve(read, settings.code.reference_sets or FITS)
         shallow = dataclasses.replace(windows, tokens=FIT_TOKENS, bytes=None)
@@ -150,16 +150,17 @@ def capture_model(
         CaptureError, ModelError, SettingError: as for `write_capture`.
     """
     layers, loss = select_names(facts.layers, settings.capturing.layers), settings.capturing.loss
-    points: PointSets | Fitting = (
+    codes = [
         Fitting(windows.fitting, settings.code.m, settings.code.points_seed)
-        if settings.code.code == FITTED
+        if kind == FITTED
         else points_of(facts, layers, settings, work.memory)
-    )
-    sizes = capture_sizes(facts, windows, points, len(layers), loss, work.memory, work.batch)
+        for kind in settings.code.code
+    ]
+    sizes = capture_sizes(facts, windows, codes, len(layers), loss, work.memory, work.batch)
     if working_folders.is_beside(folder):
         working_folders.make(folder)  # now that nothing is refused any more
     return capture_with(
-        models, folder, facts, windows, points, layers, loss=loss, force=force, progress=progress, **sizes
+        models, folder, facts, windows, codes, layers, loss=loss, force=force, progress=progress, **sizes
     )
 
 

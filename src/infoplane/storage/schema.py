@@ -2,7 +2,7 @@
 
 What is stored is read by code that trusts types, so types are settled where a file is read. A hint is one of Python's
 (`str`, `int | None`, `tuple[float, ...]`, `dict[str, int]`); JSON's lists count as tuples, whole numbers as floats;
-floats are finite and whole numbers fit 64 bits. A dict of hints, or a TypedDict, says what its
+floats are finite and whole numbers fit 64 bits. A dict of hints, a TypedDict or a dataclass says what its
 keys hold, where they are there at all.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict, overload
 
@@ -24,7 +25,7 @@ OBJECTS: Hint = list[dict[str, Any]]
 
 def misfit(value: Any, hint: Hint, where: str = "it") -> str | None:
     """What does not fit, as words; None where all does."""
-    if is_typeddict(hint):
+    if is_typeddict(hint) or (isinstance(hint, type) and is_dataclass(hint)):
         return misfit(value, fields_of(hint), where)
     if isinstance(hint, Mapping):
         if not isinstance(value, Mapping):

@@ -106,7 +106,12 @@ def test_where_blocks_differ_errors_add_up(found: dict[str, Measurement]) -> Non
 
 def test_the_error_of_points_is_counted_or_nothing_is_claimed(found: dict[str, Measurement]) -> None:
     def of_width(m: Measurement, width: int, more: float, single: bool = False) -> Measurement:
-        points = {**m.provenance["points"], "d": width, "sets": 1 if single else m.provenance["points"]["sets"]}
+        points = {
+            **m.provenance["points"],
+            "d": width,
+            "hash": str(width),
+            "sets": 1 if single else m.provenance["points"]["sets"],
+        }
         rows = [replace(r, value=r.value + more) for r in m]
         if single:
             rows = [

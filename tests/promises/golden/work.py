@@ -147,8 +147,8 @@ def ids(work: Path) -> dict:
     model = HERE / "model"
     run("measure", model, *common, "--loss", "--capture", work / "capture", "--out", work / "measured")
     manifest = json.loads((work / "capture/manifest.json").read_text())
-    told["capture"] = {k: manifest[k] for k in ("run_id", "windows_hash", "text", "points", "layers", "shards")}
-    told["capture"]["points"] = told["capture"]["points"]["hash"]
+    told["capture"] = {k: manifest[k] for k in ("run_id", "windows_hash", "text", "codes", "layers", "shards")}
+    told["capture"]["codes"] = [code["hash"] for code in told["capture"]["codes"]]
     record = json.loads((work / "measured/measurement.json").read_text())["provenance"]
     told["request"] = record["request"]
     told["run_id"] = record["run_id"]

@@ -39,9 +39,9 @@ class MonitorKeywords(TypedDict, total=False):
     """Layers to read, such as embed,block.3,final_norm; all by default."""
     loss: bool
     """Next-token loss and bits per byte of the text too."""
-    code: str
-    """random: directions at random, as published. fitted: directions where the states lie, fitted on an eighth of the
-    documents, which is not measured."""
+    code: Sequence[str]
+    """One or more of random (directions at random, as published) and fitted (directions where the states lie, fitted
+    on an eighth of the documents, which is not measured); the first named is the main one."""
     m: int
     """Reference points."""
     points_seed: int

@@ -55,7 +55,7 @@ def refuse_fitted(code: CodeSettings) -> None:
     Raises:
         SettingError: it was asked for.
     """
-    if code.code == FITTED:
+    if FITTED in code.code:
         raise SettingError(
             "checkpoints are read with the code random: a fitted one would be another at each of them; leave code out, "
             "or measure one checkpoint with it",

@@ -33,4 +33,4 @@ def draw_figures(view: View) -> tuple[Figure, ...]:
 
 def figure_files(measurement: Measurement) -> dict[str, bytes]:
     """File name to content: each figure as SVG and as PNG."""
-    return files_of(draw_figures(View(measurement)))
+    return files_of(draw_figures(View.of(measurement)))

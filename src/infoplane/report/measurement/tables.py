@@ -14,7 +14,14 @@ from infoplane.report.parts import details, table, words
 
 
 def whole_model(view: View) -> str:
-    """Every row of the whole model: a table for each estimator, the one that is drawn first and open."""
+    """Every row of the whole model: a table for each estimator and code, the one that is drawn first and open."""
+    parts = [_of_code(view)]
+    for other in view.others:
+        parts.append(f"<h3>Code {escape(str(other.codes[0]))}</h3>\n{_of_code(View(other))}")
+    return "\n".join(parts)
+
+
+def _of_code(view: View) -> str:
     rows = view.measurement.select(layer=MODEL)
     parts: list[str] = []
     for estimator in view.estimators or (None,):

@@ -35,9 +35,21 @@ class Layer:
 
 @dataclass(frozen=True)
 class View:
-    """One estimator, weight and unit of a measurement."""
+    """One code, estimator, weight and unit of a measurement.
+
+    Attributes:
+        measurement: of the primary code.
+        others: of the other codes.
+    """
 
     measurement: Measurement
+    others: tuple[Measurement, ...] = ()
+
+    @classmethod
+    def of(cls, measurement: Measurement) -> View:
+        """That of all that was measured."""
+        primary, *others = (measurement.of_code(code) for code in measurement.codes)
+        return cls(primary, tuple(others))
 
     # ------------------------------------------------------------------ what the record holds
 

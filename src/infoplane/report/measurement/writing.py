@@ -19,7 +19,7 @@ __all__ = ["figure_files", "render_report", "write_report"]
 
 def render_report(measurement: Measurement) -> str:
     """The report of a measurement as the text of one self-contained HTML page."""
-    view = View(measurement)
+    view = View.of(measurement)
     return render(view, draw_figures(view))
 
 
@@ -29,6 +29,6 @@ def write_report(measurement: Measurement, folder: Path) -> list[Path]:
     Returns:
         The paths written, the page first.
     """
-    view = View(measurement)
+    view = View.of(measurement)
     figures = draw_figures(view)
     return write_page(render(view, figures), figures, folder)
