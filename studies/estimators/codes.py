@@ -6,6 +6,7 @@ others are measured. A kind of code says what is done to states before direction
     random        nothing; directions at random, and the temperature of the published code
     raw           centred
     gain          scaled by what the next norm multiplies, centred: what the model itself reads
+    root          centred, each dimension divided by the root of its deviation
     standard      centred, each dimension at deviation 1
     leading 8     centred, at deviation 1, its 8 principal components; directions at random
     leading 32    centred, at deviation 1, its 32 principal components
@@ -22,11 +23,12 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import linalg
 
-from common import Setting, Table
+from common import Setting, Table, spearman
 from infoplane.information.capacity import assigned, inverse_temperature, steps_of
 from infoplane.information.fitted_code import FittedCode, spherical_centres, unit
 from infoplane.information.reference_points import ReferencePoints
@@ -42,7 +44,7 @@ from channels import estimate, judged
 from planted import Planted, zipf
 
 M = 100
-KINDS = ("random", "raw", "gain", "standard", "leading 8", "leading 32")
+KINDS = ("random", "raw", "gain", "root", "standard", "leading 8", "leading 32")
 CAPACITIES = (0.25, 0.5)
 RESERVED = 7  # one document of so many is for fitting
 TOPS = (50, 200)
@@ -80,7 +82,7 @@ def mapped(kind: str, z: np.ndarray, gain: np.ndarray) -> tuple[Map, np.ndarray]
     elif kind == "raw":
         scale = lambda x: x  # noqa: E731
     else:
-        deviation = z.std(0)
+        deviation = np.sqrt(z.std(0)) if kind == "root" else z.std(0)
         inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6 * np.abs(z).max(0))
         scale = lambda x: x * inverse  # noqa: E731
     centre = scale(z).mean(0)
@@ -132,9 +134,9 @@ def top_labels(states: States) -> dict[str, np.ndarray]:
     return columns
 
 
-def metric(setting: Setting) -> list[Table]:
-    """Every kind of code, asked about every layer."""
-    rows = []
+def codes(setting: Setting) -> list[Table]:
+    """Every kind of code, asked about every layer of every model, beside what a probe reads of the same labels."""
+    rows, probed = [], dict[tuple[object, object], list[float]]()
     for states in all_models(setting):
         _, windows = parts(states)
         columns = top_labels(states)
@@ -143,8 +145,85 @@ def metric(setting: Setting) -> list[Table]:
         chosen = {name: column[measured] for name, column in columns.items()}
         for kind in KINDS:
             rows += kept(setting, f"{states.name} {kind}", lambda: of_kind(states, kind, windows, chosen))  # noqa: B023
-    says = "nats; errors of the text, and the deviation of one fit from the other divided by the square root of 2."
-    return [Table("Codes by layer", says, ["model", "code", "capacity", "layer", *COLUMNS], rows)]
+        if not states.name.startswith(TWIN):
+            told = kept(setting, f"probes {states.name}", lambda: read_by_probes(states))  # noqa: B023
+            probed |= {(row[0], row[1]): [float(str(v)) for v in row[2:]] for row in told}
+    return [_agreement(rows, probed), _apart(rows), _by_layer(rows, probed)]
+
+
+CHOSEN = ("root", 0.25)
+COLUMNS = ("ceiling", "complexity", "expressivity", "optimality")
+
+
+def _values(rows: list[list[Any]], what: str, part: int = 0) -> np.ndarray:
+    """(layers,) of a quantity; of its error with part 1, and of fits with part 2."""
+    return np.array([row[4 + 3 * COLUMNS.index(what) + part] for row in rows], float)
+
+
+def _groups(rows: list[list[Any]]) -> dict[tuple[Any, ...], list[list[Any]]]:
+    groups: dict[tuple[Any, ...], list[list[Any]]] = {}
+    for row in rows:  # a random code has no capacity, and NaN is no key
+        groups.setdefault((row[0], row[1], None if math.isnan(row[2]) else row[2]), []).append(row)
+    return groups
+
+
+def _agreement(rows: list[list[Any]], probed: dict[tuple[object, object], list[float]]) -> Table:
+    out: list[list[Any]] = []
+    for (name, kind, capacity), own in _groups(rows).items():
+        if name.startswith(TWIN):
+            continue
+        read = np.array([probed[name, row[3]] for row in own])
+        expressivity, optimality = _values(own, "expressivity"), _values(own, "optimality")
+        information = np.array([row[16:20] for row in own], float)
+        off = np.nan if capacity is None else np.abs(_values(own, "ceiling") / (capacity * math.log(M)) - 1).max()
+        agree = [(optimality, read[:, 2]), (optimality, read[:, 2] / read[:, 0]), (expressivity, read[:, 2]),
+                 (information[:, 2], read[:, 2]), (information[:, 3], read[:, 3])]  # fmt: skip
+        fits = [float(np.nanmean(_values(own, what, 2))) for what in COLUMNS[1:]]
+        correlations = [spearman(x.tolist(), y.tolist()) if np.isfinite(x).all() else math.nan for x, y in agree]
+        out.append([name, kind, capacity or "", off, *correlations, *fits])
+    says = (
+        "Rank correlation, over all layers of a model, of what a code finds with what a probe reads; the largest "
+        "deviation of the corrected ceiling from the capacity; the mean deviation over fits of a layer's mean, nats."
+    )
+    columns = [
+        "model", "code", "capacity", "ceiling off by", "optimality: next token", "optimality: ratio",
+        "expressivity: 50 labels", "information of 50: same", "information of 200: same",
+        "fits: complexity", "expressivity", "optimality",
+    ]  # fmt: skip
+    return Table("Codes beside a probe", says, columns, out, digits=3)
+
+
+def _apart(rows: list[list[Any]]) -> Table:
+    groups, out = _groups(rows), []
+    for (name, kind, capacity), own in groups.items():
+        twin = groups.get((TWIN + name, kind, capacity))
+        if twin is None:
+            continue
+        cells: list[Any] = [name, kind, capacity or ""]
+        for what in COLUMNS[1:3]:
+            mine, theirs = (_values(side[1:], what) for side in (own, twin))  # the embedding knows its token always
+            errors = np.concatenate([_values(side[1:], what, 1) for side in (own, twin)])
+            cells += [float(mine.mean()), float(theirs.mean()), float((mine - theirs).mean() / errors.mean())]
+        out.append(cells)
+    says = "Mean over blocks, nats; the last of three is the mean difference over the mean error of a layer."
+    columns = ["model", "code", "capacity", "complexity", "untrained", "apart", "expressivity", "untrained", "apart"]
+    return Table("Trained and untrained", says, columns, out, digits=3)
+
+
+def _by_layer(rows: list[list[Any]], probed: dict[tuple[object, object], list[float]]) -> Table:
+    own, random = (
+        {(r[0], r[3]): r for r in rows if (r[1], r[2]) == CHOSEN},
+        {(r[0], r[3]): r for r in rows if r[1] == "random"},
+    )
+    out: list[list[Any]] = []
+    for key, read in probed.items():
+        cells: list[Any] = [*key]
+        for of in (random, own):
+            cells += [float(_values([of[key]], what)[0]) for what in COLUMNS[1:]]
+        out.append([*cells, read[0], read[2]])
+    says = f"The random code, the fitted one ({CHOSEN[0]}, {CHOSEN[1]} log m), and a probe of 50 labels; nats."
+    columns = ["model", "layer", *(f"{code} {what}" for code in ("random", "fitted") for what in COLUMNS[1:])]
+    return Table("By layer", says, [*columns, "probe, present", "probe, next"], out, digits=2)
 
 
 def of_kind(states: States, kind: str, windows: np.ndarray, columns: dict[str, np.ndarray]) -> list[list[object]]:
@@ -171,16 +250,9 @@ def kept(setting: Setting, name: str, make: Callable[[], list[list[object]]]) ->
     return rows
 
 
-QUANTITIES = ("ceiling", "complexity", "expressivity", "optimality")
-COLUMNS = [
-    *(f"{q}{part}" for q in QUANTITIES for part in ("", " error", " of fits")),
-    *(f"{side}{most}" for side in ("input", "output") for most in TOPS),
-]
-
-
 def asked(told: Measurement, layer: str) -> list[float]:
     out: list[float] = []
-    for quantity in QUANTITIES:
+    for quantity in COLUMNS:
         found = told.select(quantity=quantity, layer=layer)
         if not found:  # an optimality of no complexity
             out += [math.nan] * 3
@@ -193,17 +265,7 @@ def asked(told: Measurement, layer: str) -> list[float]:
     ]  # fmt: skip
 
 
-def probes(setting: Setting) -> list[Table]:
-    """What a linear probe reads of the most frequent labels, learned on two thirds of the measured documents."""
-    rows = []
-    for states in all_models(setting):
-        if states.name.startswith(TWIN):
-            continue
-        rows += kept(setting, f"probes {states.name}", lambda: probed(states))  # noqa: B023
-    return [Table("A probe by layer", "nats, lower bounds.", ["model", "layer", *top_names()], rows)]
-
-
-def probed(states: States) -> list[list[object]]:
+def read_by_probes(states: States) -> list[list[object]]:
     """The rows of a model."""
     rows: list[list[object]] = []
     _, windows = parts(states)
@@ -220,12 +282,7 @@ def probed(states: States) -> list[list[object]]:
             s = Sample(z[learn], column[learn], z[judge], column[judge], count)
             read.append(Probe(s).bound)
         rows.append([states.name, layer, *read])
-        print(*rows[-1], flush=True)
     return rows
-
-
-def top_names() -> list[str]:
-    return [f"{side}{most}" for side in ("input", "output") for most in TOPS]
 
 
 PLANTED = ((300, 0.01), (300, 0.05), (3_000, 0.01), (3_000, 0.05), (1, 0.05), (2, 0.05))
@@ -235,35 +292,43 @@ PLANTED = ((300, 0.01), (300, 0.05), (3_000, 0.01), (3_000, 0.05), (1, 0.05), (2
 def capacities(setting: Setting) -> list[Table]:
     """Labels of known information on codes of several capacities: is the correction right?"""
     rows: list[list[object]] = []
-    draws, positions = setting.of(40, 4), setting.of((4_000, 16_000), (2_000,))
     for states in all_models(setting):
         if states.name.startswith(TWIN):
             continue
-        fits, windows = parts(states)
-        starts = states.windows.row_starts
-        measured = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in windows])
-        grams = NGrams(states.windows, 2)
         last = len(states.layers) - 1
         for layer in [states.layers[i] for i in sorted({0, 1 + last // 6, 1 + last // 2, last})]:
-            z = np.asarray(states.read(layer))
-            code = FittedCode.fit(z[fits[0]], M)
-            cosine = steps_of(code.cosines(z[measured]))
-            for share in (0.25, 0.375, 0.5, 0.75):
-                k = inverse_temperature(cosine, share * math.log(M))
-                a = assigned(cosine, k).astype(np.float64)
-                a /= a.sum(1, keepdims=True)
-                for what, width in PLANTED:
-                    weight = zipf(what)
-                    if what <= 2:
-                        weight = np.sort(np.bincount(grams.input(what).codes).astype(float))[::-1]
-                    planted = Planted.on(a[::4] if what <= 2 else a, weight, width)
-                    for n in positions:
-                        name = f"order {what}" if what <= 2 else f"{what:,}"
-                        rows.append([states.name, layer, share, name, width, n, *_judged(planted, n, draws)])
-                print(states.name, layer, share, flush=True)
-    says = f"{draws} draws each; bias in errors is that of one measurement."
+            rows += kept(setting, f"capacities {states.name} {layer}", lambda: planted(setting, states, layer))  # noqa: B023
+    says = f"{_draws(setting)[0]} draws each; bias in errors is that of one measurement."
     columns = ["model", "layer", "capacity", "labels", "width", "positions", *JUDGED]
     return [Table("Known labels on fitted codes", says, columns, rows)]
+
+
+def planted(setting: Setting, states: States, layer: str) -> list[list[object]]:
+    """The rows of a layer."""
+    rows: list[list[object]] = []
+    draws, n = _draws(setting)
+    fits, windows = parts(states)
+    starts = states.windows.row_starts
+    measured = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in windows])
+    grams = NGrams(states.windows, 2)
+    z = np.asarray(states.read(layer))
+    cosine = steps_of(FittedCode.fit(z[fits[0]], M).cosines(z[measured]))
+    for share in (0.25, 0.5, 0.75):
+        a = assigned(cosine, inverse_temperature(cosine, share * math.log(M))).astype(np.float64)
+        a /= a.sum(1, keepdims=True)
+        for what, width in PLANTED:
+            weight = zipf(what)
+            if what <= 2:
+                weight = np.sort(np.bincount(grams.input(what).codes).astype(float))[::-1]
+            on = Planted.on(a[::4] if what <= 2 else a, weight, width)
+            name = f"order {what}" if what <= 2 else f"{what:,}"
+            rows.append([states.name, layer, share, name, width, n, *_judged(on, n, draws)])
+    return rows
+
+
+def _draws(setting: Setting) -> tuple[int, int]:
+    """Draws, and positions of each."""
+    return setting.of((24, 16_000), (4, 2_000))
 
 
 JUDGED = ["truth", "bias", "bias in errors", "spread", "error", "coverage"]
@@ -276,4 +341,4 @@ def _judged(planted: Planted, positions: int, draws: int) -> list[float]:
     return [planted.truth, bias / planted.truth, bias / error, x[:, 0].std(ddof=1), error, x[:, 2].mean()]
 
 
-SECTIONS = {"codes": metric, "probes": probes, "capacities": capacities}
+SECTIONS = {"codes": codes, "capacities": capacities}

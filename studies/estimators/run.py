@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import codes
 import compare
 import entropies
 import settings
@@ -39,6 +40,7 @@ SECTIONS: dict[str, Callable[[Setting], list[Table]]] = {
     "orders": compare.orders,
     "known": compare.known,
     "layers": compare.layers,
+    **codes.SECTIONS,
 }
 
 

@@ -33,6 +33,7 @@ from infoplane.analysis.training import tracing
 from infoplane.analysis.training.tracing import trace
 from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.capture import writer as capturing
+from infoplane.capture.folder import CODE
 from infoplane.capture.stored_capture import open_capture
 from infoplane.capture.writer import capture_with
 from infoplane.engines import ray_engine
@@ -179,6 +180,17 @@ def test_two_workers_capture_the_same_bytes_and_measure_the_same(
     here = infoplane.measure(None, capture=alone[0], **asked)
     there = infoplane.measure(None, capture=alone[0], engine=engine, **asked)
     assert_same(there, here)
+
+
+def test_a_fitted_code_is_the_same_on_workers(engine: RayEngine, folder: Path, tmp_path: Path) -> None:
+    asked = {**ASKED, "code": ("random", "fitted"), "orders": (1,)}
+    here = infoplane.measure(str(folder), capture=tmp_path / "here", **asked)
+    there = infoplane.measure(str(folder), capture=tmp_path / "there", engine=engine, **asked)
+    assert (tmp_path / "there" / CODE).read_bytes() == (tmp_path / "here" / CODE).read_bytes()
+    assert shards(tmp_path / "there") == shards(tmp_path / "here")
+    assert_same(there, here)
+    k = [m.of_code("fitted").provenance["points"]["inverse_temperatures"] for m in (here, there)]
+    assert k[0] == k[1] and all(len(fits) == 2 for fits in k[0].values())
 
 
 def test_a_trace_measures_several_checkpoints_at_once(engine: RayEngine, folder: Path, tmp_path: Path) -> None:

@@ -33,12 +33,21 @@ def test_centres_are_as_good_as_those_of_another_implementation() -> None:
     assert (u @ mine.T).max(1).mean() > 0.99 * (u @ theirs.T).max(1).mean()
 
 
-def test_neither_the_scale_of_a_dimension_nor_its_mean_counts() -> None:
+@pytest.mark.parametrize("scale", [2.0**-12, 1.0, 2.0**9])
+def test_neither_the_scale_of_all_nor_the_mean_of_a_dimension_counts(scale: float) -> None:
     z = clustered(600, 12, 24, 0.5)[0]
-    r = np.random.default_rng(2)
-    scale, shift = np.exp2(r.integers(-6, 12, 24)).astype(np.float32), 5 * r.standard_normal(24).astype(np.float32)
-    plain, moved = FittedCode.fit(z, 12), FittedCode.fit(z * scale + shift * scale, 12)
-    assert np.abs(plain.cosines(z) - moved.cosines(z * scale + shift * scale)).max() < 1e-3
+    shift = (5 * np.random.default_rng(2).standard_normal(24)).astype(np.float32)
+    moved = (scale * (z + shift)).astype(np.float32)
+    assert np.abs(FittedCode.fit(z, 12).cosines(z) - FittedCode.fit(moved, 12).cosines(moved)).max() < 1e-3
+
+
+def test_a_dimension_of_large_numbers_weighs_as_the_root_of_its_spread() -> None:
+    z = clustered(3_000, 12, 24, 0.5)[0]
+    z[:, 5] *= 100
+    code = FittedCode.fit(z, 12)
+    spread = ((z - code.centre) * code.gain).std(0)
+    assert spread == pytest.approx(np.sqrt(z.std(0)), rel=1e-3)
+    assert spread[5] == pytest.approx(10 * np.median(spread), rel=0.3)
 
 
 def test_the_same_rows_and_seed_give_the_same_code() -> None:

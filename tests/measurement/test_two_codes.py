@@ -53,7 +53,10 @@ def test_the_first_is_meant_unless_another_is_named(kept: tuple[Path, Measuremen
     assert both.get("loss").code is None and len([row for row in both if row.quantity == "loss"]) == 1
     only = both.of_code("random")
     assert only.of_code("random") is only
-    assert figures_by_column(both) == figures_by_column(only)
+    columns, first = figures_by_column(both), figures_by_column(only)
+    assert columns["complexity_1"] == first["complexity_1"] and columns["complexity_1_fitted"] == fitted
+    assert {name for name in columns if not name.endswith("_fitted")} == set(first)
+    assert {name.removesuffix("_fitted") for name in columns} == set(first)
 
 
 def test_a_capture_is_asked_again_with_both(kept: tuple[Path, Measurement]) -> None:

@@ -1,12 +1,13 @@
 r"""A code that is fitted to a layer: its directions lie where the states lie.
 
-    x = (z - c) / s,    t_j(z) = <x, w_j> / |x|,    a_j(z) = exp(k t_j(z)) / sum_i exp(k t_i(z)),    j = 1..m
+    x = (z - c) / sqrt(s),    t_j(z) = <x, w_j> / |x|,    a_j(z) = exp(k t_j(z)) / sum_i exp(k t_i(z)),    j = 1..m
 
-c and s are the mean and the standard deviation of each dimension, so that no dimension counts for more than another
-because its numbers are larger. The directions w_j are the centres that spherical k-means finds for the vectors
-x / |x|: unit vectors that maximise the sum over rows of the largest cosine. All of these are fitted on rows of
-documents that are not measured. The inverse temperature k is calibrated on the rows that are measured, see
-`infoplane.information.capacity`.
+c and s are the mean and the standard deviation of each dimension. Divided by the root of s, a few dimensions whose
+numbers are a hundred times larger weigh ten times as much, and neither drown the others nor are made as small as they.
+That was chosen by measurement among other scales (docs/estimator.md, "The fitted code"). The directions w_j are the
+centres that spherical k-means finds for the vectors x / |x|: unit vectors that maximise the sum over rows of the
+largest cosine. All of these are fitted on rows of documents that are not measured. The inverse temperature k is
+calibrated on the rows that are measured, see `infoplane.information.capacity`.
 
 Sources: Dhillon and Modha, Machine Learning 42 (2001) 143, for spherical k-means; Arthur and Vassilvitskii, SODA 2007,
 for the first centres (of several that are drawn the best is taken, as they propose at the end).
@@ -34,7 +35,7 @@ class FittedCode:
 
     Attributes:
         centre: (d,) float32, the mean of the rows that were fitted.
-        gain: (d,) float32, one over their standard deviation; 0 where a dimension does not vary.
+        gain: (d,) float32, one over the root of their standard deviation; 0 where a dimension does not vary.
         directions: (m, d) float32 unit vectors.
         rows: how many rows were fitted.
     """
@@ -85,7 +86,8 @@ class FittedCode:
         if not np.isfinite(x).all():
             raise SettingError("states hold NaN or infinity: no code can be fitted to them")
         centre, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-        gain = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies(centre, deviation))
+        gain = np.zeros_like(deviation)
+        np.divide(1.0, np.sqrt(deviation), out=gain, where=varies(centre, deviation))
         centre, gain = centre.astype(np.float32), gain.astype(np.float32)
         return cls(centre, gain, spherical_centres(unit((x - centre) * gain), m, seed), len(x))
 

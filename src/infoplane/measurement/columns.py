@@ -1,7 +1,7 @@
 """Figures of the whole model by the names that they have as columns of a table.
 
 A column is called `quantity_order`, and further by what is not the first of its kind: `optimality_1` by the first
-estimator named, `optimality_1_plugin` by another one, `_uniform` by weight.
+estimator named, `optimality_1_plugin` by another one, `_uniform` by weight, `optimality_1_fitted` by another code.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from infoplane.measurement.results import Measurement
 def figures_by_column(measurement: Measurement) -> dict[str, Estimate]:
     """Figures of the whole model by the names of their columns (see above)."""
     rows: dict[str, Estimate] = {}
-    for estimate in measurement.select(layer="model"):
-        name = _column(estimate, measurement.origin.settings)
+    settings, primary = measurement.origin.settings, measurement.codes[0]
+    for estimate in (row for row in measurement if row.layer == "model"):
+        name = _column(estimate, settings)
         if name is not None:
-            rows.setdefault(name, estimate)
+            rows.setdefault(name if estimate.code in (None, primary) else f"{name}_{estimate.code}", estimate)
     return rows
 
 
