@@ -184,6 +184,9 @@ def test_states_that_are_no_numbers_are_refused() -> None:
         ({"capacity": 1.0}, SettingError, "above 0 and below 1"),
         ({"capacity": 0}, SettingError, "above 0 and below 1"),
         ({"code": ("learned",)}, SettingError, "some of random, fitted"),
+        ({"shared_points": True}, SettingError, "shared_points is of random reference points"),
+        ({"calibration": "leading-order"}, SettingError, "calibration is of random reference points"),
+        ({"code": ("random",), "capacity": 0.5}, SettingError, "capacity is what a fitted code holds"),
         ({"protocol": "paper"}, SettingError, "the protocol paper has code = random, not code = fitted"),
     ],
 )  # fmt: skip
@@ -230,3 +233,9 @@ def test_results_are_read_back(kept: tuple[Path, Any], tmp_path: Path) -> None:
 def test_a_fitted_code_is_asked_of_a_kept_capture_at_any_capacity() -> None:
     assert "capacity" not in MeasureSettings.of({"capacity": 0.4}).of_captures()
     assert "code" in MeasureSettings.of({"code": ("fitted",)}).of_captures()
+
+
+def test_a_capture_without_a_fitted_code_has_no_capacity(tmp_path: Path) -> None:
+    measured(code=("random",), capture=tmp_path / "capture")
+    with pytest.raises(SettingError, match="the capture has none"):
+        infoplane.measure(None, capture=tmp_path / "capture", capacity=0.5)

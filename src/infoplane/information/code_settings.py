@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from infoplane.errors import SettingError
 from infoplane.setting_kinds import flag, one_of, some_of, whole
 from infoplane.settings import Settings, setting
 
@@ -37,7 +38,7 @@ class CodeSettings(Settings):
         None,
         whole(1),
         "Independent sets of points of each layer. By default 16 divided by the number of blocks, rounded up, at least "
-        "2; 5 where points are shared. 1 leaves their error unknown.",
+        "2; 5 where points are shared; 2 fits of a fitted code. 1 leaves their error unknown.",
         group=GROUP,
     )
     shared_points: bool = setting(
@@ -49,3 +50,19 @@ class CodeSettings(Settings):
     calibration: str = setting(
         "exact", one_of(*CALIBRATIONS), "Temperature: exact, leading-order or amos-lower.", group=GROUP
     )
+
+    def check_use(self) -> None:
+        """Refuse settings of random points where no code has them.
+
+        Raises:
+            SettingError: one was given.
+        """
+        if RANDOM in self.code:
+            return
+        given = [name for name in ("shared_points", "calibration") if name in self.other_than_default()]
+        if given:
+            raise SettingError(
+                f"{given[0]} is of random reference points, and none are asked for: leave {given[0]} out, or add "
+                "random to code",
+                settings=(given[0], "code"),
+            )

@@ -74,7 +74,7 @@ class MeasureKeywords(TypedDict, total=False):
     """Seed of the points."""
     reference_sets: int | None
     """Independent sets of points of each layer. By default 16 divided by the number of blocks, rounded up, at least 2;
-    5 where points are shared. 1 leaves their error unknown."""
+    5 where points are shared; 2 fits of a fitted code. 1 leaves their error unknown."""
     shared_points: bool
     """The same points for all layers: steps between layers are sharper then, and the mean over them less so."""
     calibration: str

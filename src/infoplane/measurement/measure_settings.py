@@ -155,6 +155,7 @@ class MeasureSettings(Settings):
                     f"{_spoken(other, flat[other])}: leave {other} out, or the protocol",
                     settings=(other, "protocol"),
                 )
+        self.code.check_use()
         if self.windows.bytes is not None and self.precision.until_se is not None:
             raise SettingError("bytes is a budget by itself: leave until_se out", settings=("bytes", "until_se"))
 

@@ -73,7 +73,7 @@ def measure(
     chosen, how = apart(flat, settings_or(settings, MeasureSettings), settings_or(work, WorkSettings, "work"))
     if isinstance(tokenizer, str | Path):
         chosen, tokenizer = chosen.but({"tokenizer": str(tokenizer)}), None
-    check_questions(chosen)
+    check_questions(chosen, made=model is not None)
     if capture is not None:
         capture = reach_location(capture, "capture", writes=model is not None)
     if model is None:

@@ -66,6 +66,12 @@ def protocol_of(settings: MeasureSettings, capture: Capture) -> dict[str, Json]:
         SettingError: the capture was made by another one.
     """
     windows, codes = capture.windows.provenance, capture.codes
+    if FITTED not in codes and settings.questions.capacity != CAPACITY:
+        raise SettingError(
+            "capacity is what a fitted code holds, and the capture has none: leave capacity out, or capture the model "
+            "with the code fitted",
+            settings=("capacity", "code"),
+        )
     points = next((code for code in capture.manifest["codes"] if code["code"] != FITTED), capture.record)
     made: dict[str, object] = {
         "code": tuple(code if code == FITTED else RANDOM for code in codes),

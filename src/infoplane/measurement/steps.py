@@ -15,7 +15,7 @@ from infoplane.bottleneck import Frontier, bound_of, orders_with_bound
 from infoplane.capture import FIT_TOKENS, FITS, Capture, Fitting, capture_sizes, capture_with, plan_points
 from infoplane.engines import Engine, Group, Progress, WorkSettings
 from infoplane.errors import SettingError
-from infoplane.information import FITTED
+from infoplane.information import CAPACITY, FITTED
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.measure_settings import MeasureSettings, refuse_with_pairs, refuse_without_pairs
@@ -34,14 +34,24 @@ if TYPE_CHECKING:
     from infoplane.text import Column, Windows
 
 
-def check_questions(settings: MeasureSettings) -> None:
+def check_questions(settings: MeasureSettings, made: bool = True) -> None:
     """Refuse what cannot be asked of any capture: known before there is one.
 
+    Args:
+        settings: of the measurement.
+        made: whether the capture is made by these settings, or there already.
+
     Raises:
-        SettingError: a label of the text that is not known, or a standard error that no budget reaches.
+        SettingError: a label of the text that is not known, a standard error that no budget reaches, or the capacity
+            of a code that is not asked for.
     """
     for name in settings.questions.text_labels:
         Unit.parse(name)
+    if made and FITTED not in settings.code.code and settings.questions.capacity != CAPACITY:
+        raise SettingError(
+            "capacity is what a fitted code holds, and none is asked for: leave capacity out, or add fitted to code",
+            settings=("capacity", "code"),
+        )
     if settings.precision.until_se is not None:
         wanted_of(settings)
 
