@@ -53,7 +53,8 @@ Map = Callable[[np.ndarray], np.ndarray]
 
 def all_models(setting: Setting) -> Iterator[States]:
     """The trained models, each before its untrained twin."""
-    for name in setting.of((SMOLLM2, GEMMA, QWEN), (SMOLLM2,)):
+    own = [] if setting.own is None else [str(setting.own)]
+    for name in [*setting.of((SMOLLM2, GEMMA, QWEN), (SMOLLM2,)), *own]:
         for each in (name, TWIN + name):
             try:
                 yield states_of(each, setting.cache, tokens=setting.of(20_000, 4_096), layers=setting.of(99, 4))
@@ -146,6 +147,7 @@ def codes(setting: Setting) -> list[Table]:
         for kind in KINDS:
             rows += kept(setting, f"{states.name} {kind}", lambda: of_kind(states, kind, windows, chosen))  # noqa: B023
         if not states.name.startswith(TWIN):
+            print(states.name, flush=True)
             told = kept(setting, f"probes {states.name}", lambda: read_by_probes(states))  # noqa: B023
             probed |= {(row[0], row[1]): [float(str(v)) for v in row[2:]] for row in told}
     return [_agreement(rows, probed), _apart(rows), _by_layer(rows, probed)]
@@ -190,7 +192,7 @@ def _agreement(rows: list[list[Any]], probed: dict[tuple[object, object], list[f
         "expressivity: 50 labels", "information of 50: same", "information of 200: same",
         "fits: complexity", "expressivity", "optimality",
     ]  # fmt: skip
-    return Table("Codes beside a probe", says, columns, out, digits=3)
+    return Table("Codes beside a probe", says, columns, _without_nan(out), digits=3)
 
 
 def _apart(rows: list[list[Any]]) -> Table:
@@ -207,7 +209,7 @@ def _apart(rows: list[list[Any]]) -> Table:
         out.append(cells)
     says = "Mean over blocks, nats; the last of three is the mean difference over the mean error of a layer."
     columns = ["model", "code", "capacity", "complexity", "untrained", "apart", "expressivity", "untrained", "apart"]
-    return Table("Trained and untrained", says, columns, out, digits=3)
+    return Table("Trained and untrained", says, columns, _without_nan(out), digits=3)
 
 
 def _by_layer(rows: list[list[Any]], probed: dict[tuple[object, object], list[float]]) -> Table:
@@ -223,7 +225,12 @@ def _by_layer(rows: list[list[Any]], probed: dict[tuple[object, object], list[fl
         out.append([*cells, read[0], read[2]])
     says = f"The random code, the fitted one ({CHOSEN[0]}, {CHOSEN[1]} log m), and a probe of 50 labels; nats."
     columns = ["model", "layer", *(f"{code} {what}" for code in ("random", "fitted") for what in COLUMNS[1:])]
-    return Table("By layer", says, [*columns, "probe, present", "probe, next"], out, digits=2)
+    return Table("By layer", says, [*columns, "probe, present", "probe, next"], _without_nan(out), digits=2)
+
+
+def _without_nan(rows: list[list[Any]]) -> list[list[Any]]:
+    """No value where there is none: JSON has no NaN."""
+    return [["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows]
 
 
 def of_kind(states: States, kind: str, windows: np.ndarray, columns: dict[str, np.ndarray]) -> list[list[object]]:
@@ -239,7 +246,7 @@ def of_kind(states: States, kind: str, windows: np.ndarray, columns: dict[str, n
 
 def kept(setting: Setting, name: str, make: Callable[[], list[list[object]]]) -> list[list[object]]:
     """Rows that were made before, or are made now and kept."""
-    path = setting.out / "codes" / f"{name.replace(' ', '-')}.json"
+    path = setting.out / "codes" / f"{name.replace(' ', '-').replace('/', '-')}.json"
     if path.is_file():
         rows: list[list[object]] = json.loads(path.read_text("utf-8"))
         return rows

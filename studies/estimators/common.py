@@ -22,10 +22,12 @@ class Setting:
     Attributes:
         quick: the short version: everything is run, little of it.
         out: folder of states and results.
+        own: folder of a further model, for the section codes.
     """
 
     quick: bool
     out: Path
+    own: Path | None = None
 
     @property
     def cache(self) -> Path:

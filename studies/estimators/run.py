@@ -52,7 +52,7 @@ def main() -> int:
         print(f"error: no section {unknown[0]!r}; there are {', '.join(SECTIONS)}", file=sys.stderr)
         return 2
     quiet()
-    setting = Setting(given.quick, given.out / ("quick" if given.quick else "full"))
+    setting = Setting(given.quick, given.out / ("quick" if given.quick else "full"), given.model)
     began = time.monotonic()
     try:
         for name in given.only or SECTIONS:
@@ -74,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the short version")
     parser.add_argument("--only", nargs="+", metavar="SECTION", default=[], help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--into", type=Path, help="file that the tables are written to")
+    parser.add_argument("--model", type=Path, help="folder of a further model with its tokenizer, for codes")
     parser.add_argument("--force", action="store_true", help="run again what is there")
     return parser.parse_args()
 

@@ -133,7 +133,7 @@ def states_of(
     """States of a model on the C4 sample, read from `cache` or made and put there.
 
     Args:
-        name: `smollm2-135m`, `gemma3-270m`, or either after `untrained `.
+        name: `smollm2-135m`, `gemma3-270m`, `qwen2.5-0.5b` or a folder, or one of these after `untrained `.
         cache: folder of all states.
         tokens, context: of the text, as for `infoplane.measure`.
         dtype: that the model computes in.
@@ -147,7 +147,10 @@ def states_of(
     from infoplane.text.cut_windows import make_windows
 
     dtype = fast_dtype("cpu") if dtype == "auto" else dtype
-    folder = cache / f"{name.replace(' ', '-')}-{dtype}-{tokens}-{context}-{layers}{f'-long{long}' if long else ''}"
+    folder = (
+        cache
+        / f"{name.replace(' ', '-').replace('/', '-')}-{dtype}-{tokens}-{context}-{layers}{f'-long{long}' if long else ''}"
+    )
     source = _source(name.removeprefix(TWIN), cache)
     if (folder / "done").is_file():
         cut = make_windows(_text(long), _tokenizer(source), tokens=tokens, context=context)
@@ -268,7 +271,7 @@ def _hooks(layers: Sequence[Any]) -> Iterator[dict[str, Any]]:
 
 def _source(name: str, cache: Path) -> str:
     """What `load_model` is given; the parts that packages hold are put together once."""
-    if name == SMOLLM2:
+    if name == SMOLLM2 or Path(name).is_dir():
         return name
     packages, sha256 = _PARTS[name]
     joined = cache / f"{name}-q4_k_m.gguf"

@@ -108,3 +108,45 @@ def test_codes_can_be_stored() -> None:
         assert again.of[layer][0].hash == codes.of[layer][0].hash and again.of[layer][0].rows == 300
     with pytest.raises(KeyError):
         FittedCodes.from_arrays(codes.arrays(), ["embed"], 2)
+
+
+def by_the_page(z: np.ndarray, m: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centre, gain and directions, written from docs/estimator-definition.md, row by row and in float64."""
+    c, s = z.mean(0), z.std(0)
+    gain = np.array([1 / np.sqrt(b) if b > 1e-6 * abs(a) else 0.0 for a, b in zip(c, s, strict=True)])
+    u = np.array([x / np.linalg.norm(x) for x in (z - c) * gain])
+    draw = np.random.Generator(np.random.PCG64([seed, m, z.shape[1]]))
+    chosen = [int(draw.integers(len(u)))]
+    while len(chosen) < m:
+        far = np.array([0.0 if i in chosen else min(1 - u[i] @ u[j] for j in chosen) for i in range(len(u))])
+        cumulated = np.cumsum(far)
+        rows = [int(np.argmax(cumulated > p * cumulated[-1])) for p in draw.random(2 + int(np.log(m)))]
+        left = [np.minimum(far, 1 - u @ u[row]).sum() for row in rows]
+        chosen.append(rows[int(np.argmin(left))])
+    w, before = u[chosen], -1.0
+    for _ in range(25):
+        nearest = [int(np.argmax(w @ x)) for x in u]
+        mean = float(np.mean([w[j] @ x for j, x in zip(nearest, u, strict=True)]))
+        if mean - before < 1e-4 * mean:
+            break
+        before = mean
+        assert len(set(nearest)) == m  # what becomes of a direction without rows is tested apart
+        sums = [sum(u[i] for i in range(len(u)) if nearest[i] == j) for j in range(m)]
+        w = np.array([total / np.linalg.norm(total) for total in sums])
+    return c, gain, w
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_fit_is_the_one_that_is_written_down(seed: int) -> None:
+    z = clustered(300, 8, 12, 0.8, seed)[0] * np.exp2(np.arange(12) / 2).astype(np.float32) + 3
+    code = FittedCode.fit(z, 8, seed)
+    c, gain, w = by_the_page(z.astype(np.float64), 8, seed)
+    assert np.abs(code.centre - c).max() < 1e-4 and np.abs(code.gain / gain - 1).max() < 1e-4
+    assert np.abs(code.directions - w).max() < 1e-4
+
+
+def test_a_direction_without_rows_moves_to_the_row_that_lies_farthest() -> None:
+    """Two seeds on one row: one of the directions has no rows at first, and both clusters are found all the same."""
+    u = unit(np.array([[1, 0.01 * i, 0] for i in range(20)] + [[0, 0.01 * i, 1] for i in range(3)], np.float32))
+    w = spherical_centres(u, 2, seed=0)
+    assert (u @ w.T).max(1).min() > 0.99
