@@ -2,8 +2,8 @@
 
 python bench/planted.py CAPTURE [draws]
 
-Labels (`tests/support/planted.py`) are as frequent as Zipf's law says, or as the n-grams of the text itself, of order 1
-or 2 (then every fourth row is the population). 16,000 positions are drawn each time.
+Labels (`tests/support/planted_labels.py`) are as frequent as Zipf's law says, or as the n-grams of the text itself, of
+order 1 or 2 (then every fourth row is the population). 16,000 positions are drawn each time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from channels import estimate
-from planted import Planted, zipf
+from planted_labels import Planted, zipf
 
 import infoplane
 from infoplane.text.ngram_labels import NGrams

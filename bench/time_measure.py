@@ -1,6 +1,7 @@
 """Time of capture, and of capture and measurement, as multiples of the bare forward pass; and the peer's.
 
     python bench/time_measure.py smollm2-135m --dtype float32 --rounds 5 --peer
+    python bench/time_measure.py smollm2-135m --dtype float32 --rounds 5 --code random,fitted
 
 The default protocol: several sets of reference points, orders 1 and 2, errors, controls. Bare pass: the same windows,
 batches, dtype and threads, without hooks or LM head. The peer is `LLMInferrer` of soft-entropy 0.1.5 on the same model
@@ -19,12 +20,12 @@ from typing import Any
 import torch
 
 from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, batches
-from infoplane.capture.sizes import plan_points
 from infoplane.capture.writer import write_capture
 from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.measure_settings import MeasureSettings
+from infoplane.measurement.steps import codes_of, cut
 from infoplane.models.decoder import Model
 from infoplane.models.loading import load_model
-from infoplane.text.cut_windows import make_windows
 from infoplane.text.documents import read_text
 from infoplane.text.windows import Windows
 
@@ -37,17 +38,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sets", type=int, help="reference sets; as by default, if not named")
     parser.add_argument("--orders", default="1,2")
+    parser.add_argument("--code", default="random", help="random, fitted or both")
     parser.add_argument("--peer", action="store_true")
     given = parser.parse_args()
     model = load_model(given.model, dtype=given.dtype)
-    windows = make_windows(read_text("c4-sample"), model.tokenizer, tokens=given.tokens)
+    asked = {"code": tuple(given.code.split(",")), "tokens": given.tokens, "reference_sets": given.sets}
+    settings = MeasureSettings.of(asked)
+    windows = cut(read_text("c4-sample"), model.tokenizer, settings)
     layers = model.layers
-    points = plan_points(model.width, 100, 0, "exact", [layer.name for layer in layers], given.sets)
+    codes = codes_of(model.facts, [layer.name for layer in layers], windows, settings)
     orders = tuple(map(int, given.orders.split(",")))
     real, run = int(windows.starts[-1]), sum((b - a) * int(windows.lengths[a:b].max()) for a, b in _batches(windows))
     print(
         f"{model.provenance['dtype']}, {real} tokens, {run / real - 1:.1%} padding, {torch.get_num_threads()} threads, "
-        f"{points.sets} reference sets, orders {given.orders}"
+        f"{', '.join(f'{code.sets} sets' for code in codes)} of {given.code}, orders {given.orders}"
     )
 
     def bare() -> None:
@@ -62,7 +66,7 @@ def main() -> None:
         bare()
         forward = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            capture = write_capture(folder, model, windows, points, layers)
+            capture = write_capture(folder, model, windows, codes, layers)
             captured = time.perf_counter()
             measure_capture(capture, orders=orders)
         done = time.perf_counter()

@@ -41,7 +41,7 @@ from states import GEMMA, QWEN, SMOLLM2, TWIN, Missing, States, capture_of, part
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests/support"))
 from channels import estimate, judged
-from planted import Planted, zipf
+from planted_labels import Planted, zipf
 
 M = 100
 KINDS = ("random", "raw", "gain", "root", "standard", "leading 8", "leading 32")

@@ -147,10 +147,8 @@ def states_of(
     from infoplane.text.cut_windows import make_windows
 
     dtype = fast_dtype("cpu") if dtype == "auto" else dtype
-    folder = (
-        cache
-        / f"{name.replace(' ', '-').replace('/', '-')}-{dtype}-{tokens}-{context}-{layers}{f'-long{long}' if long else ''}"
-    )
+    called = name.replace(" ", "-").replace("/", "-")
+    folder = cache / f"{called}-{dtype}-{tokens}-{context}-{layers}{f'-long{long}' if long else ''}"
     source = _source(name.removeprefix(TWIN), cache)
     if (folder / "done").is_file():
         cut = make_windows(_text(long), _tokenizer(source), tokens=tokens, context=context)

@@ -22,7 +22,9 @@ from infoplane.information.arrays import STEPS, Halves, Steps, negative_entropy
 from infoplane.information.code_settings import SHARPEST
 
 _SOME = 2048  # rows of the first search
-_EXACT = 1e-4  # of log k
+_EXACT = 1e-4  # of log k, and of the capacity
+_BESIDE = 0.05  # in log k, for a slope
+_STEPS = 8  # Newton's, before the search begins anew
 _ROWS = 4096
 
 
@@ -66,14 +68,25 @@ def inverse_temperature(cosines: Steps, capacity: float) -> float:
             f"a capacity of {capacity:.3g} nats: {m} directions hold more than 0 and less than log {m} = "
             f"{math.log(m):.3g}"
         )
-    near, step = 0.0, math.log(2)
-    if n > 2 * _SOME:  # what a part of the rows says is near what all say
-        near, step = _root(np.ascontiguousarray(cosines[:: n // _SOME]), capacity, near, step, 1e-2), 0.05
-    return math.exp(_root(cosines, capacity, near, step, _EXACT))
+    if n <= 2 * _SOME:
+        return math.exp(_root(cosines, capacity, 0.0, math.log(2), _EXACT)[0])
+    # what a part of the rows says, and how much more a larger k holds, are near what all rows say
+    at, slope = _root(np.ascontiguousarray(cosines[:: n // _SOME]), capacity, 0.0, math.log(2), 1e-2)
+    for _ in range(_STEPS):
+        missing = capacity - held(cosines, math.exp(at))
+        if abs(missing) < _EXACT * capacity:
+            return math.exp(at)
+        if slope <= 0:
+            break
+        at = min(max(at + missing / slope, at - 1), at + 1, math.log(SHARPEST))
+    return math.exp(_root(cosines, capacity, 0.0, math.log(2), _EXACT)[0])
 
 
-def _root(cosines: Steps, capacity: float, start: float, step: float, exact: float) -> float:
-    """log k at which the code holds the capacity, searched upwards and downwards from `start` in growing steps."""
+def _root(cosines: Steps, capacity: float, start: float, step: float, exact: float) -> tuple[float, float]:
+    """log k at which the code holds the capacity, and how much more it holds for each step of log k there.
+
+    It is searched upwards and downwards from `start`, in growing steps.
+    """
 
     def lacks(log_k: float) -> float:
         return held(cosines, math.exp(log_k)) - capacity
@@ -83,11 +96,12 @@ def _root(cosines: Steps, capacity: float, start: float, step: float, exact: flo
     if below < 0:
         while below < 0:
             if high == most:
-                return most
+                return most, 0.0
             low, high, step = high, min(high + step, most), 2 * step
             below = lacks(high)
     else:
         while below >= 0:
             low, high, step = low - step, low, 2 * step
             below = lacks(low)
-    return float(optimize.brentq(lacks, low, high, xtol=exact))
+    root = float(optimize.brentq(lacks, low, high, xtol=exact))
+    return root, (lacks(root + _BESIDE) - lacks(root - _BESIDE)) / (2 * _BESIDE)

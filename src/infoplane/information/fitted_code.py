@@ -26,6 +26,7 @@ import numpy.typing as npt
 from infoplane.errors import SettingError, check_whole
 
 _ROUNDS = 25
+_FEW = 4096  # rows whose products with each other are held, at most
 _SAME = 1e-4  # of the mean cosine: less gain in a round, and the centres are left as they are
 
 
@@ -196,8 +197,16 @@ def _first_centres(u: npt.NDArray[np.float32], m: int, draw: np.random.Generator
     Some are drawn with a probability in proportion to 1 - (largest cosine so far), and the one that leaves the least of
     that sum is taken.
     """
+    every = u @ u.T if len(u) <= _FEW else None  # one product is faster than many narrow ones
+
+    def distance(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(k, n) 1 - cosine of some rows with all, not below 0."""
+        cosine = u[rows] @ u.T if every is None else every[rows]
+        apart: npt.NDArray[np.float32] = np.maximum(np.float32(1.0) - cosine, np.float32(0.0))
+        return apart
+
     first = int(draw.integers(len(u)))
-    chosen, far = [first], _distance(u, u[first : first + 1])[:, 0]
+    chosen, far = [first], distance(np.array([first]))[0]
     tries = 2 + int(np.log(m))
     for _ in range(m - 1):
         far[chosen] = 0.0
@@ -206,14 +215,8 @@ def _first_centres(u: npt.NDArray[np.float32], m: int, draw: np.random.Generator
             drawn = np.searchsorted(total, draw.random(tries) * total[-1], side="right").clip(0, len(u) - 1)
         else:  # fewer different rows than centres
             drawn = draw.integers(len(u), size=1)
-        left = np.minimum(far[:, None], _distance(u, u[drawn]))
-        best = int(left.sum(0, dtype=np.float64).argmin())
+        left = np.minimum(far, distance(drawn))
+        best = int(left.sum(1, dtype=np.float64).argmin())
         chosen.append(int(drawn[best]))
-        far = left[:, best].copy()
+        far = left[best].copy()
     return u[chosen]
-
-
-def _distance(u: npt.NDArray[np.float32], w: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(n, k) 1 - cosine of unit vectors, not below 0."""
-    apart: npt.NDArray[np.float32] = np.maximum(np.float32(1.0) - u @ w.T, np.float32(0.0))
-    return apart

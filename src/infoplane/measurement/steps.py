@@ -143,6 +143,24 @@ def points_of(
     return plan_points(width, code.m, code.points_seed, code.calibration, layers, sets, shared, memory)
 
 
+def codes_of(
+    facts: Facts, layers: Sequence[str], windows: Windows, settings: MeasureSettings, memory: int | str | None = None
+) -> list[PointSets | Fitting]:
+    """The codes that settings ask for, the primary one first.
+
+    Raises:
+        SettingError: more reference points than the memory can hold.
+        TextError: fewer positions to fit on than directions.
+    """
+    code = settings.code
+    return [
+        Fitting(windows.fitting, code.m, code.points_seed)
+        if kind == FITTED
+        else points_of(facts, layers, settings, memory)
+        for kind in code.code
+    ]
+
+
 def capture_model(
     models: Group[Model],
     facts: Facts,
@@ -160,12 +178,7 @@ def capture_model(
         CaptureError, ModelError, SettingError: as for `write_capture`.
     """
     layers, loss = select_names(facts.layers, settings.capturing.layers), settings.capturing.loss
-    codes = [
-        Fitting(windows.fitting, settings.code.m, settings.code.points_seed)
-        if kind == FITTED
-        else points_of(facts, layers, settings, work.memory)
-        for kind in settings.code.code
-    ]
+    codes = codes_of(facts, layers, windows, settings, work.memory)
     sizes = capture_sizes(facts, windows, codes, len(layers), loss, work.memory, work.batch)
     if working_folders.is_beside(folder):
         working_folders.make(folder)  # now that nothing is refused any more
