@@ -7,6 +7,7 @@ others are measured. A kind of code says what is done to states before direction
     raw           centred
     gain          scaled by what the next norm multiplies, centred: what the model itself reads
     root          centred, each dimension divided by the root of its deviation
+    root here     the same, fitted on documents that are measured
     standard      centred, each dimension at deviation 1
     leading 8     centred, at deviation 1, its 8 principal components; directions at random
     leading 32    centred, at deviation 1, its 32 principal components
@@ -44,7 +45,7 @@ from channels import estimate, judged
 from planted_labels import Planted, zipf
 
 M = 100
-KINDS = ("random", "raw", "gain", "root", "standard", "leading 8", "leading 32")
+KINDS = ("random", "raw", "gain", "root", "root here", "standard", "leading 8", "leading 32")
 CAPACITIES = (0.25, 0.5)
 RESERVED = 7  # one document of so many is for fitting
 TOPS = (50, 200)
@@ -83,7 +84,7 @@ def mapped(kind: str, z: np.ndarray, gain: np.ndarray) -> tuple[Map, np.ndarray]
     elif kind == "raw":
         scale = lambda x: x  # noqa: E731
     else:
-        deviation = np.sqrt(z.std(0)) if kind == "root" else z.std(0)
+        deviation = np.sqrt(z.std(0)) if kind.startswith("root") else z.std(0)
         inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6 * np.abs(z).max(0))
         scale = lambda x: x * inverse  # noqa: E731
     centre = scale(z).mean(0)
@@ -104,6 +105,10 @@ def coded(states: States, kind: str) -> dict[float, dict[str, np.ndarray]]:
     rows = states.windows.row_starts
     measured = np.concatenate([np.arange(rows[i], rows[i + 1]) for i in windows])
     gains = np.load(states.folder / "gains.npz")
+    if kind == "root here":  # as many rows, of some of the measured documents
+        order = np.random.default_rng(0).permutation(len(windows))
+        of_window = [np.arange(rows[i], rows[i + 1]) for i in windows[order]]
+        fits = [np.concatenate(of_window[s::2])[: len(fit)] for s, fit in enumerate(fits)]
     capacities = (math.nan,) if kind == "random" else CAPACITIES
     out: dict[float, dict[str, np.ndarray]] = {c: {} for c in capacities}
     for number, layer in enumerate(states.layers):
@@ -150,7 +155,7 @@ def codes(setting: Setting) -> list[Table]:
             print(states.name, flush=True)
             told = kept(setting, f"probes {states.name}", lambda: read_by_probes(states))  # noqa: B023
             probed |= {(row[0], row[1]): [float(str(v)) for v in row[2:]] for row in told}
-    return [_agreement(rows, probed), _apart(rows), _by_layer(rows, probed)]
+    return [_agreement(rows, probed), _apart(rows), _elsewhere(rows), _by_layer(rows, probed)]
 
 
 CHOSEN = ("root", 0.25)
@@ -210,6 +215,24 @@ def _apart(rows: list[list[Any]]) -> Table:
     says = "Mean over blocks, nats; the last of three is the mean difference over the mean error of a layer."
     columns = ["model", "code", "capacity", "complexity", "untrained", "apart", "expressivity", "untrained", "apart"]
     return Table("Trained and untrained", says, columns, _without_nan(out), digits=3)
+
+
+def _elsewhere(rows: list[list[Any]]) -> Table:
+    groups, out = _groups(rows), []
+    for (name, kind, capacity), own in groups.items():
+        here = groups.get((name, "root here", capacity))
+        if kind != "root" or here is None:
+            continue
+        cells: list[Any] = [name, capacity]
+        for what in COLUMNS[1:]:
+            one, other = (_values(side[1:], what) for side in (own, here))
+            cells += [float(one.mean()), float(other.mean()), float(np.nanmean(_values(own[1:], what, 1)))]
+        out.append(cells)
+    says = (
+        "Codes fitted on other documents than are measured, and on these; mean over blocks, and the error of a layer."
+    )
+    columns = [each for what in COLUMNS[1:] for each in (what, "fitted here", "error")]
+    return Table("Fitted elsewhere and here", says, ["model", "capacity", *columns], _without_nan(out), digits=3)
 
 
 def _by_layer(rows: list[list[Any]], probed: dict[tuple[object, object], list[float]]) -> Table:

@@ -74,10 +74,13 @@ def test_results_are_read_back_and_shown(
     assert again == kept[1] and again.origin.codes[1].code == "fitted"
     show(again)
     printed = capsys.readouterr().out
+    assert printed.count("bits_per_byte") == 1
     assert "code random (efficiency)" in printed and "code fitted (efficiency)" in printed
     page = render_report(again)
-    assert "Code fitted" in page and "Code random" not in page
-    assert "Code fitted" not in render_report(again.of_code("random"))
+    assert "Code random, estimator thinned-curve" in page and "Code fitted, estimator thinned-curve" in page
+    assert "All else on this page is of the code random." in page
+    alone = render_report(again.of_code("random"))
+    assert "Estimator thinned-curve" in alone and "code fitted" not in alone.lower()
 
 
 def test_differences_are_of_rows_of_one_code(kept: tuple[Path, Measurement]) -> None:

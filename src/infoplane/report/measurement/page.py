@@ -100,6 +100,8 @@ def _tables(view: View) -> str:
         "compare. Everything, with the jackknife replicates, is in measurement.json and "
         "measurement.parquet."
     )
+    if view.others:
+        note += f" All else on this page is of the code {view.measurement.codes[0]}."
     layers = tables.by_layer(view)
     return f"""<section id="tables">
 <h2>The whole model</h2>

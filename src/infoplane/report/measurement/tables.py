@@ -14,22 +14,22 @@ from infoplane.report.parts import details, table, words
 
 
 def whole_model(view: View) -> str:
-    """Every row of the whole model: a table for each estimator and code, the one that is drawn first and open."""
-    parts = [_of_code(view)]
-    for other in view.others:
-        parts.append(f"<h3>Code {escape(str(other.codes[0]))}</h3>\n{_of_code(View(other))}")
-    return "\n".join(parts)
+    """Every row of the whole model: a table for each code and estimator, the first of each code open."""
+    codes = [view, *map(View, view.others)]
+    heads = [f"Code {each.measurement.codes[0]}, e" if view.others else "E" for each in codes]
+    return "\n".join(_of_code(each, each is view, head) for each, head in zip(codes, heads, strict=True))
 
 
-def _of_code(view: View) -> str:
-    rows = view.measurement.select(layer=MODEL)
+def _of_code(view: View, first: bool, head: str) -> str:
+    """Its tables, with the loss, which hangs on no code, if it is the first; titles begin with `head`."""
+    rows = [row for row in view.measurement.select(layer=MODEL) if row.code is not None or first]
     parts: list[str] = []
     for estimator in view.estimators or (None,):
         # Loss and bits per byte have no estimator: they stand with the first.
         own = [r for r in rows if r.estimator == estimator or (r.estimator is None and not parts)]
         if own:
             inside = _row_table(own, len(view.weights) > 1)
-            title = f"Estimator {estimator}" if estimator else "All rows"
+            title = f"{head}stimator {estimator}" if estimator else "All rows"
             parts.append(f"<h3>{escape(title)}</h3>\n{inside}" if not parts else details(title, inside))
     return "\n".join(parts)
 
