@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 from infoplane.analysis.surveys.lock import Hub
 from infoplane.analysis.surveys.survey_file import Entry
+from infoplane.capture import FITS
 from infoplane.errors import InfoplaneError, SettingError
-from infoplane.information import sets_for
+from infoplane.information import FITTED, CodeSettings, sets_for
 from infoplane.models import BUILT_IN, built_in
 from infoplane.text import Text, WindowSettings
 
@@ -117,11 +118,18 @@ def _cost(entry: Entry, text: Text | None, throughput: float, hub: Hub) -> Cost:
     if parameters:
         named_layers = s.capturing.layers
         layers = layers_of(parameters) if named_layers is None else len(named_layers)
-        sets = s.code.reference_sets or sets_for(layers - (2 if named_layers is None else 0), s.code.shared_points)
+        sets = _sets(s.code, layers - (2 if named_layers is None else 0))
         hours = tokens * 2 * parameters * (1 + CAPTURING + EACH_SET * (sets - 1)) / throughput / 3600
         measuring = tokens * layers * sets * MEASURING * len(s.questions.orders) / 2 / 3600
         capture = tokens * layers * sets * s.code.m * 2
     return Cost(entry, parameters, told_by, download, download_is, tokens, tokens_are, hours, measuring, capture)
+
+
+def _sets(code: CodeSettings, blocks: int) -> int:
+    """Sets of all codes of a layer."""
+    return sum(
+        code.reference_sets or (FITS if kind == FITTED else sets_for(blocks, code.shared_points)) for kind in code.code
+    )
 
 
 def memory_of(entry: Entry) -> int:
