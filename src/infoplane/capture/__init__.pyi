@@ -1,6 +1,5 @@
 from .capture_settings import CaptureSettings as CaptureSettings
 from .fitting import FIT_TOKENS as FIT_TOKENS
-from .fitting import FITS as FITS
 from .fitting import Fitting as Fitting
 from .folder import of_capture as of_capture
 from .folder import read_manifest as read_manifest

@@ -14,8 +14,6 @@ from infoplane.text import Windows
 if TYPE_CHECKING:
     from infoplane.models import Layer, Model
 
-FITS = 2
-"""How many fits a layer has, where nobody says: their spread is the error of the code."""
 FIT_TOKENS = 1_536
 """Tokens that a fit is made on."""
 _VERSION = 1  # of the fit: another one makes other codes of the same documents

@@ -10,6 +10,7 @@ from .capacity import held as held
 from .capacity import inverse_temperature as inverse_temperature
 from .code_settings import CALIBRATIONS as CALIBRATIONS
 from .code_settings import CAPACITY as CAPACITY
+from .code_settings import FITS as FITS
 from .code_settings import FITTED as FITTED
 from .code_settings import MANY as MANY
 from .code_settings import RANDOM as RANDOM

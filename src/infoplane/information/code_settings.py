@@ -11,6 +11,8 @@ from infoplane.settings import Settings, setting
 GROUP = "Reference points"
 RANDOM, FITTED = "random", "fitted"
 CODES = (RANDOM, FITTED)
+FITS = 2
+"""How many fits a layer has, where nobody says: their spread is the error of the code."""
 CAPACITY = 0.25
 """What a fitted code holds, unless it is said, as a share of log m."""
 SHARPEST = 1e6

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.bottleneck import Frontier, bound_of, orders_with_bound
-from infoplane.capture import FIT_TOKENS, FITS, Capture, Fitting, capture_sizes, capture_with, plan_points
+from infoplane.capture import FIT_TOKENS, Capture, Fitting, capture_sizes, capture_with, plan_points
 from infoplane.engines import Engine, Group, Progress, WorkSettings
 from infoplane.errors import SettingError
-from infoplane.information import CAPACITY, FITTED
+from infoplane.information import CAPACITY, FITS, FITTED
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.measure_settings import MeasureSettings, refuse_with_pairs, refuse_without_pairs

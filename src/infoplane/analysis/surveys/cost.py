@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING
 
 from infoplane.analysis.surveys.lock import Hub
 from infoplane.analysis.surveys.survey_file import Entry
-from infoplane.capture import FITS
 from infoplane.errors import InfoplaneError, SettingError
-from infoplane.information import FITTED, CodeSettings, sets_for
+from infoplane.information import FITS, FITTED, CodeSettings, sets_for
 from infoplane.models import BUILT_IN, built_in
 from infoplane.text import Text, WindowSettings
 
