@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
@@ -17,10 +20,11 @@ from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.trace_settings import TraceSettings
 from infoplane.capture import writer
 from infoplane.capture.fitting import FIT_TOKENS, Fitting
-from infoplane.capture.folder import CODE, read_code
+from infoplane.capture.folder import CODE, code_of_shard, read_code, write_code
 from infoplane.capture.forward_pass import states_of
 from infoplane.capture.stored_capture import Capture, open_capture
 from infoplane.errors import CaptureError, InfoplaneError, ModelError, ResultError, SettingError, TextError
+from infoplane.information.fitted_code import FittedCodes
 from infoplane.measurement import steps
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.measure_settings import MeasureSettings
@@ -239,3 +243,52 @@ def test_a_capture_without_a_fitted_code_has_no_capacity(tmp_path: Path) -> None
     measured(code=("random",), capture=tmp_path / "capture")
     with pytest.raises(SettingError, match="the capture has none"):
         infoplane.measure(None, capture=tmp_path / "capture", capacity=0.5)
+
+
+def test_shards_of_another_code_are_made_anew(kept: tuple[Path, Any], tmp_path: Path) -> None:
+    """On another processor the last bits of a fit are others, and so may be its directions."""
+    folder = tmp_path / "capture"
+    shutil.copytree(kept[0], folder)
+    capture = open_capture(folder)
+    codes = read_code(folder, capture.manifest)
+    assert codes is not None
+    turned = FittedCodes({layer: tuple(reversed(each)) for layer, each in codes.of.items()})
+    write_code(folder, capture.manifest, turned)
+    measured(capture=folder)
+    again, before = open_capture(folder), open_capture(kept[0])
+    for layer in again.layers:
+        for s in (0, 1):
+            one, other = (c.read(layer, at).astype(float) for c, at in ((again, s), (before, 1 - s)))
+            assert np.abs(one - other).max() < 2e-3 < np.abs(one - before.read(layer, s)).max()
+    assert code_of_shard(folder, 0) not in ("", code_of_shard(kept[0], 0), None)
+    shutil.copy(kept[0] / "shard-00000.safetensors", folder)
+    with pytest.raises(CaptureError, match=r"shard-00001.safetensors is damaged"):
+        open_capture(folder)
+    measured(capture=folder)  # the shard that is of another code is made again
+    assert code_of_shard(folder, 0) == code_of_shard(folder, 1)
+
+
+def test_a_finished_capture_needs_no_code_and_takes_no_other(kept: tuple[Path, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "capture"
+    shutil.copytree(kept[0], folder)
+    (folder / CODE).unlink()
+    assert [row.value for row in measured(capture=folder)] == [row.value for row in kept[1]]
+    assert not (folder / CODE).exists()
+    save_file({"weights": np.zeros(3, np.float32)}, folder / CODE)
+    before = (folder / CODE).read_bytes()
+    with pytest.raises(CaptureError, match="is of no capture: move it"):
+        measured(capture=folder)
+    assert (folder / CODE).read_bytes() == before
+    (folder / CODE).unlink()
+    os.mkfifo(folder / CODE)
+    with pytest.raises(OSError, match="named pipe"):
+        measured(capture=folder)
+
+
+def test_a_capacity_below_what_rounding_leaves_ends(kept: tuple[Path, Any]) -> None:
+    measurement = infoplane.measure(None, capture=kept[0], capacity=1e-14, orders=(1,))
+    assert abs(measurement.get("ceiling").value) < 1e-3
+
+
+def test_a_code_named_twice_is_one() -> None:
+    assert measured(code=("fitted", "fitted")).codes == ("fitted",)

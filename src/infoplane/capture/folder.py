@@ -39,13 +39,15 @@ class Shard(Protocol):
         ...
 
 
-def write_shard(folder: Path, number: int, manifest: Manifest, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Write the arrays of a shard, whole or not at all.
+def write_shard(
+    folder: Path, number: int, manifest: Manifest, arrays: Mapping[str, npt.NDArray[np.generic]], code: str = ""
+) -> None:
+    """Write the arrays of a shard, whole or not at all; `code` is the hash of the fitted code that they are of.
 
     Raises:
         CaptureError: the folder is another run's meanwhile.
     """
-    head = {"run_id": manifest["run_id"], "shard": str(number), "content_sha256": content(arrays)}
+    head = {"run_id": manifest["run_id"], "shard": str(number), "content_sha256": content(arrays), "code": code}
     still_ours(folder, manifest)
     write_arrays(shard_path(folder, number), arrays, head)
 
@@ -65,8 +67,13 @@ def read_code(folder: Path, manifest: Manifest) -> FittedCodes | None:
     """The fitted codes of a run, if they are there, whole.
 
     Raises:
+        CaptureError: a file of that name is of no capture.
         OSError: the storage does not answer.
     """
+    if not is_address(folder) and (folder / CODE).exists():
+        refuse_device(folder / CODE)
+        if not _is_ours(folder / CODE):
+            raise CaptureError(f"{folder / CODE} is of no capture: move it, or choose another folder")
     try:
         here = local_copy(folder / CODE, fresh=True)
     except FileNotFoundError:
@@ -262,8 +269,22 @@ def holds(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> bool:
     return content(there) == content(arrays)
 
 
-def is_whole(folder: Path, number: int, manifest: Manifest, windows: Windows) -> bool:
-    """Whether a shard is there, of this run, of the shape that its place has, and as it was written.
+def code_of_shard(folder: Path, number: int) -> str | None:
+    """The hash of the fitted code that a shard is of; None where it cannot be read."""
+    try:
+        with safe_open(local_copy(shard_path(folder, number)), framework="np") as shard:
+            return str((shard.metadata() or {}).get("code", ""))
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return None
+
+
+def is_whole(folder: Path, number: int, manifest: Manifest, windows: Windows, code: str | None = None) -> bool:
+    """Whether a shard is there, of this run and code, of the shape that its place has, and as it was written.
+
+    Args:
+        folder, number: where it is.
+        manifest, windows: of the run.
+        code: hash of the fitted code; any will do where it is None.
 
     Raises:
         OSError: the storage does not answer.
@@ -276,6 +297,8 @@ def is_whole(folder: Path, number: int, manifest: Manifest, windows: Windows) ->
         with safe_open(here, framework="np") as shard:
             head = shard.metadata() or {}
             if head.get("run_id") != manifest["run_id"] or head.get("shard") != str(number):
+                return False
+            if code is not None and head.get("code", "") != code:
                 return False
             arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118 (not a dict)
     except Exception:  # a damaged header can name a dtype that numpy has not

@@ -21,6 +21,7 @@ from infoplane.capture.folder import (
     ARRAYS,
     MANIFEST,
     WINDOWS,
+    code_of_shard,
     content,
     is_whole,
     opened,
@@ -197,12 +198,14 @@ def open_capture(folder: str | Path) -> Capture:
         raise CaptureError(f"capture {folder} is damaged: {error!s:.300}; capture again with --force") from None
     if windows.hash != manifest["windows_hash"] or content(text_arrays(windows)) != manifest.get("text", content({})):
         raise CaptureError(f"capture {folder} is damaged: its windows do not fit its manifest; capture again")
+    fitted = any(each["code"] == FITTED for each in manifest["codes"])
+    code = code_of_shard(folder, 0) if fitted else None
     for i in range(shards):
         if not shard_path(folder, i).exists():
             raise CaptureError(
                 f"capture {folder} is not finished: shard {i} of {shards} is missing; name the model to finish it"
             )
-        if not is_whole(folder, i, manifest, windows):
+        if not is_whole(folder, i, manifest, windows, code):
             raise CaptureError(
                 f"capture {folder}: {shard_path(folder, i).name} is damaged (checksum); name the model again to redo it"
             )

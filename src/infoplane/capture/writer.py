@@ -25,6 +25,8 @@ from infoplane.capture.folder import (
     WINDOWS,
     begun,
     claim,
+    code_of_shard,
+    content,
     holds,
     is_whole,
     read_code,
@@ -137,14 +139,14 @@ def capture_with(
             progress("capturing", done, total)
 
     shards = manifest["shards"]
+    made, code = _made(models, folder, manifest, windows, codes, progress)
     for i, (first, last) in enumerate(shards):
         size = int(windows.starts[last] - windows.starts[first])
-        if is_whole(folder, i, manifest, windows):
+        if is_whole(folder, i, manifest, windows, code):
             advance(size)
         else:
             missing.append(Piece(f"shard {i} of {len(shards)}", i, size))
-    made = [_fitted(models, folder, manifest, code, progress) if isinstance(code, Fitting) else code for code in codes]
-    writing = _Writing(folder.absolute(), manifest, windows, made, batch.asked)
+    writing = _Writing(folder.absolute(), manifest, windows, made, code, batch.asked)
     for i, tokens in models.each(writing, missing, advance):
         if tokens < batch.tokens:  # said at once: a run that is killed later has shards of both kinds
             before, batch.tokens = batch.warning, tokens
@@ -165,18 +167,45 @@ def _several(codes: Codes) -> list[PointSets | Fitting]:
     return several or [PointSets.of([points for points in codes if isinstance(points, ReferencePoints)])]
 
 
+def _made(
+    models: Group[Model],
+    folder: Path,
+    manifest: Manifest,
+    windows: Windows,
+    codes: Sequence[PointSets | Fitting],
+    progress: Progress | None,
+) -> tuple[list[PointSets | FittedCodes], str]:
+    """The codes, fitted where they are to be, and the hash of what was fitted: shards of another one are made anew.
+
+    A capture that is finished keeps the code that its shards are of, even if that is gone from the folder.
+    """
+    drawn = [code for code in codes if isinstance(code, PointSets)]
+    fittings = [code for code in codes if isinstance(code, Fitting)]
+    if not fittings:
+        return [*drawn], ""
+    fitted = read_code(folder, manifest)
+    if fitted is None:
+        numbers = range(len(manifest["shards"]))
+        code = code_of_shard(folder, 0)
+        if code and all(is_whole(folder, i, manifest, windows, code) for i in numbers):
+            return [*drawn], code  # nothing is left to be done
+        fitted = _fitted(models, folder, manifest, fittings[0], progress)
+    return [fitted if isinstance(code, Fitting) else code for code in codes], content(fitted.arrays())
+
+
 def _fitted(
     models: Group[Model], folder: Path, manifest: Manifest, fitting: Fitting, progress: Progress | None
 ) -> FittedCodes:
-    """The codes of a run: those that are there, or else fitted by one of the workers, and written."""
-    codes = read_code(folder, manifest)
-    if codes is None:
-        if progress is not None:
-            progress("fitting", 0, 1)
-        codes = models.ask(FittingWork(fitting, tuple(manifest["layers"])), "the code")
+    """The codes of a run, fitted by one of the workers, and written; those of a run that was faster stay."""
+    if progress is not None:
+        progress("fitting", 0, 1)
+    codes = models.ask(FittingWork(fitting, tuple(manifest["layers"])), "the code")
+    if (there := read_code(folder, manifest)) is not None:
+        codes = there
+    else:
         write_code(folder, manifest, codes)
-        if progress is not None:
-            progress("fitting", 1, 1)
+    if progress is not None:
+        progress("fitting", 1, 1)
     return codes
 
 
@@ -226,6 +255,7 @@ class _Writing:
     manifest: Manifest
     windows: Windows
     codes: list[PointSets | FittedCodes]
+    code: str
     batch_tokens: int
 
     def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
@@ -250,7 +280,7 @@ class _Writing:
                 max_batch_tokens=batch,
                 progress=advance,
             )
-            write_shard(self.folder, number, self.manifest, arrays)
+            write_shard(self.folder, number, self.manifest, arrays, self.code)
             return batch.tokens
 
         return write

@@ -24,6 +24,7 @@ from infoplane.information.code_settings import SHARPEST
 _SOME = 2048  # rows of the first search
 _EXACT = 1e-4  # of log k, and of the capacity
 _BESIDE = 0.05  # in log k, for a slope
+_LEAST = -30.0  # of log k: what a code holds there is lost in rounding
 _STEPS = 8  # Newton's, before the search begins anew
 _ROWS = 4096
 
@@ -101,6 +102,8 @@ def _root(cosines: Steps, capacity: float, start: float, step: float, exact: flo
             below = lacks(high)
     else:
         while below >= 0:
+            if low < _LEAST:
+                return low, 0.0
             low, high, step = low - step, low, 2 * step
             below = lacks(low)
     root = float(optimize.brentq(lacks, low, high, xtol=exact))

@@ -130,8 +130,9 @@ def _refuse_other_codes(measurements: Mapping[str, Measurement]) -> None:
         fitted = next((code for code in codes if code.code == FITTED), None)
         capacities |= set() if fitted is None else {fitted.capacity}
         if codes[0].code is not None:
-            said[name] = RANDOM if codes[0].code != FITTED else FITTED
-            said[name] += "" if fitted is None else f" at capacity {fitted.capacity:g}"
+            kinds = [FITTED if code.code == FITTED else RANDOM for code in codes]
+            capacity = "" if fitted is None else f" at capacity {fitted.capacity}"
+            said[name] = " and ".join(kind + capacity if kind == FITTED else kind for kind in kinds)
     if len({code.partition(" ")[0] for code in said.values()}) > 1 or len(capacities) > 1:
         listed = ", ".join(f"{name}: {code}" for name, code in said.items())
         raise ResultError(

@@ -91,6 +91,8 @@ class Measurement:
         """The rows of one kind of code, and those that hang on none, with its record alone."""
         if self.codes == (code,):
             return self
+        if code not in self.codes:
+            raise ResultError(f"no rows of the code {code!r}: there are {', '.join(map(str, self.codes))}")
         rows = tuple(row for row in self.estimates if row.code in (None, code))
         records = [self.provenance.get("points") or {}, *(self.provenance.get("other_codes") or ())]
         points = next((each for each in records if each.get("code") == code), records[0])

@@ -114,7 +114,9 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
         measured, kept = reserve(read, settings.code.reference_sets or FITS)
         shallow = dataclasses.replace(windows, tokens=FIT_TOKENS, bytes=None)
         fitting = tuple(windows_of(text, tokenizer, shallow) for text in kept)
-        return dataclasses.replace(windows_of(measured, tokenizer, windows), fitting=fitting)
+        whole = windows_of(measured, tokenizer, windows)
+        told = {**whole.provenance, "reserved": sum(map(len, kept))}
+        return dataclasses.replace(whole, provenance=told, fitting=fitting)
     w, p = windows, settings.pairs
     budget = {} if w.tokens is None else {"tokens": w.tokens}
     return make_pair_windows(
@@ -157,7 +159,7 @@ def codes_of(
         Fitting(windows.fitting, code.m, code.points_seed)
         if kind == FITTED
         else points_of(facts, layers, settings, memory)
-        for kind in code.code
+        for kind in dict.fromkeys(code.code)
     ]
 
 
@@ -241,7 +243,9 @@ class Asking:
         bounded = orders_with_bound(orders)
         if frontiers is None:
             frontiers = bound_of(capture.windows, bounded, m=capture.m, progress=self.progress).frontiers
-        placed = with_bound(measurement, capture, frontiers, progress=self.progress)
+        placed = measurement
+        for code in capture.codes:
+            placed = with_bound(placed, capture.of(code), frontiers, progress=self.progress)
         if not (without := sorted(set(orders) - set(bounded))):
             return placed
         warning = (

@@ -1,7 +1,8 @@
 """Documents that are kept for fitting and not measured, chosen by what they hold, before anything is cut.
 
 The documents whose text has the smallest hashes are reserved, an eighth of all, and dealt in turn to the fits. So which
-they are depends neither on their order nor on their names, a budget or a tokenizer.
+they are depends neither on their order nor on their names, a budget of tokens or a tokenizer. A budget of bytes is kept
+to before: what is reserved is part of it.
 """
 
 from __future__ import annotations
