@@ -18,9 +18,10 @@ from tiny import byte_tokenizer, tiny_model
 import infoplane
 from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.trace_settings import TraceSettings
-from infoplane.capture import writer
+from infoplane.capture import code_file
+from infoplane.capture.code_file import code_of_shard, read_code, write_code
 from infoplane.capture.fitting import FIT_TOKENS, Fitting
-from infoplane.capture.folder import CODE, code_of_shard, read_code, write_code
+from infoplane.capture.folder import CODE
 from infoplane.capture.forward_pass import states_of
 from infoplane.capture.stored_capture import Capture, open_capture
 from infoplane.errors import CaptureError, InfoplaneError, ModelError, ResultError, SettingError, TextError
@@ -100,8 +101,8 @@ def test_no_measured_document_was_fitted_on(kept: tuple[Path, Any], monkeypatch:
 
 def test_a_run_goes_on_with_its_code(kept: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, fits = tmp_path / "capture", []
-    fit = writer.FittingWork
-    monkeypatch.setattr(writer, "FittingWork", lambda *given: fits.append(1) or fit(*given))
+    fit = code_file.FittingWork
+    monkeypatch.setattr(code_file, "FittingWork", lambda *given: fits.append(1) or fit(*given))
     measured(capture=folder)
     arrays = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
     assert arrays[CODE] == (kept[0] / CODE).read_bytes()  # the same documents and weights give the same code

@@ -21,7 +21,7 @@ from safetensors import numpy as st
 
 from infoplane.capture.manifest import Manifest, array_name
 from infoplane.errors import CaptureError
-from infoplane.information import FITTED, FittedCodes
+from infoplane.information import FITTED
 from infoplane.storage import MARK, OF_A_CAPTURE, is_address, local_copy, refuse_device, write_arrays
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
@@ -50,44 +50,6 @@ def write_shard(
     head = {"run_id": manifest["run_id"], "shard": str(number), "content_sha256": content(arrays), "code": code}
     still_ours(folder, manifest)
     write_arrays(shard_path(folder, number), arrays, head)
-
-
-def write_code(folder: Path, manifest: Manifest, codes: FittedCodes) -> None:
-    """Write the fitted codes of a run, whole or not at all.
-
-    Raises:
-        CaptureError: the folder is another run's meanwhile.
-    """
-    arrays = codes.arrays()
-    still_ours(folder, manifest)
-    write_arrays(folder / CODE, arrays, {"run_id": manifest["run_id"], "content_sha256": content(arrays)})
-
-
-def read_code(folder: Path, manifest: Manifest) -> FittedCodes | None:
-    """The fitted codes of a run, if they are there, whole.
-
-    Raises:
-        CaptureError: a file of that name is of no capture.
-        OSError: the storage does not answer.
-    """
-    if not is_address(folder) and (folder / CODE).exists():
-        refuse_device(folder / CODE)
-        if not _is_ours(folder / CODE):
-            raise CaptureError(f"{folder / CODE} is of no capture: move it, or choose another folder")
-    try:
-        here = local_copy(folder / CODE, fresh=True)
-    except FileNotFoundError:
-        return None
-    try:
-        with safe_open(here, framework="np") as stored:
-            head = stored.metadata() or {}
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
-        if head.get("run_id") != manifest["run_id"] or head.get("content_sha256") != content(arrays):
-            return None
-        sets = next(code["sets"] for code in manifest["codes"] if code["code"] == FITTED)
-        return FittedCodes.from_arrays(arrays, manifest["layers"], sets)
-    except Exception:  # a damaged header can name a dtype that numpy has not
-        return None
 
 
 def text_arrays(windows: Windows) -> dict[str, npt.NDArray[np.generic]]:
@@ -120,7 +82,7 @@ def claim(folder: Path, manifest: Manifest, force: bool) -> None:
         there, lost = None, True
     if there is None and not lost:
         if folder.is_dir() and any(
-            not p.name.endswith(".part") and p.name != MARK and not (p.name == WINDOWS and _is_ours(p))
+            not p.name.endswith(".part") and p.name != MARK and not (p.name == WINDOWS and is_ours(p))
             for p in folder.iterdir()
         ):
             if not force:
@@ -181,7 +143,7 @@ def of_capture(folder: Path) -> list[Path]:
         CaptureError: something else does.
     """
     ours = [p for p in folder.iterdir() if OF_A_CAPTURE.fullmatch(p.name) and p.name != MARK]
-    if other := next((p for p in ours if not _is_ours(p)), None):
+    if other := next((p for p in ours if not is_ours(p)), None):
         raise CaptureError(f"{other} is of no capture: nothing was removed; choose another folder")
     if others := sorted({p.name for p in folder.iterdir()} - {p.name for p in ours} - {MARK}):
         raise CaptureError(
@@ -191,7 +153,7 @@ def of_capture(folder: Path) -> list[Path]:
     return ours
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Whether a file that has the name of a part of a capture is one.
 
     A damaged manifest is taken for one if it names its schema at its beginning, a damaged shard if the
@@ -209,7 +171,7 @@ def _is_ours(path: Path) -> bool:
             mark = {"run_id", "content_sha256"} | (set() if path.name == CODE else {"shard"})
             return mark <= set(arrays.metadata() or {})
     except Exception:  # a damaged header can name a dtype that numpy has not
-        return (path.parent / MANIFEST).is_file() and _is_ours(path.parent / MANIFEST)
+        return (path.parent / MANIFEST).is_file() and is_ours(path.parent / MANIFEST)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -267,15 +229,6 @@ def holds(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> bool:
     except Exception:  # a damaged header can name a dtype that numpy has not
         return False
     return content(there) == content(arrays)
-
-
-def code_of_shard(folder: Path, number: int) -> str | None:
-    """The hash of the fitted code that a shard is of; None where it cannot be read."""
-    try:
-        with safe_open(local_copy(shard_path(folder, number)), framework="np") as shard:
-            return str((shard.metadata() or {}).get("code", ""))
-    except Exception:  # a damaged header can name a dtype that numpy has not
-        return None
 
 
 def is_whole(folder: Path, number: int, manifest: Manifest, windows: Windows, code: str | None = None) -> bool:

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors import numpy as st
 
+from infoplane.capture.code_file import code_of_shard
 from infoplane.capture.folder import (
     ARRAYS,
     MANIFEST,
     WINDOWS,
-    code_of_shard,
     content,
     is_whole,
     opened,

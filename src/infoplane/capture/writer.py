@@ -17,23 +17,20 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from safetensors import numpy as st
 
+from infoplane.capture.code_file import made_codes
 from infoplane.capture.disk_space import check_space
-from infoplane.capture.fitting import Fitting, FittingWork, fit_codes
+from infoplane.capture.fitting import Fitting, fit_codes
 from infoplane.capture.folder import (
     ARRAYS,
     MANIFEST,
     WINDOWS,
     begun,
     claim,
-    code_of_shard,
-    content,
     holds,
     is_whole,
-    read_code,
     read_manifest,
     shard_path,
     text_arrays,
-    write_code,
     write_shard,
 )
 from infoplane.capture.manifest import Manifest
@@ -139,7 +136,7 @@ def capture_with(
             progress("capturing", done, total)
 
     shards = manifest["shards"]
-    made, code = _made(models, folder, manifest, windows, codes, progress)
+    made, code = made_codes(models, folder, manifest, windows, codes, progress)
     for i, (first, last) in enumerate(shards):
         size = int(windows.starts[last] - windows.starts[first])
         if is_whole(folder, i, manifest, windows, code):
@@ -165,48 +162,6 @@ def _several(codes: Codes) -> list[PointSets | Fitting]:
         return [codes]
     several = [code for code in codes if isinstance(code, PointSets | Fitting)]
     return several or [PointSets.of([points for points in codes if isinstance(points, ReferencePoints)])]
-
-
-def _made(
-    models: Group[Model],
-    folder: Path,
-    manifest: Manifest,
-    windows: Windows,
-    codes: Sequence[PointSets | Fitting],
-    progress: Progress | None,
-) -> tuple[list[PointSets | FittedCodes], str]:
-    """The codes, fitted where they are to be, and the hash of what was fitted: shards of another one are made anew.
-
-    A capture that is finished keeps the code that its shards are of, even if that is gone from the folder.
-    """
-    drawn = [code for code in codes if isinstance(code, PointSets)]
-    fittings = [code for code in codes if isinstance(code, Fitting)]
-    if not fittings:
-        return [*drawn], ""
-    fitted = read_code(folder, manifest)
-    if fitted is None:
-        numbers = range(len(manifest["shards"]))
-        code = code_of_shard(folder, 0)
-        if code and all(is_whole(folder, i, manifest, windows, code) for i in numbers):
-            return [*drawn], code  # nothing is left to be done
-        fitted = _fitted(models, folder, manifest, fittings[0], progress)
-    return [fitted if isinstance(code, Fitting) else code for code in codes], content(fitted.arrays())
-
-
-def _fitted(
-    models: Group[Model], folder: Path, manifest: Manifest, fitting: Fitting, progress: Progress | None
-) -> FittedCodes:
-    """The codes of a run, fitted by one of the workers, and written; those of a run that was faster stay."""
-    if progress is not None:
-        progress("fitting", 0, 1)
-    codes = models.ask(FittingWork(fitting, tuple(manifest["layers"])), "the code")
-    if (there := read_code(folder, manifest)) is not None:
-        codes = there
-    else:
-        write_code(folder, manifest, codes)
-    if progress is not None:
-        progress("fitting", 1, 1)
-    return codes
 
 
 _PATIENCE = 60  # seconds for which a shared folder may go on saying what it was asked before
