@@ -77,6 +77,12 @@ def parts(states: States) -> tuple[list[np.ndarray], np.ndarray]:
     return fits, np.flatnonzero(~kept[w.document])
 
 
+def rows_of(states: States, windows: np.ndarray) -> np.ndarray:
+    """The rows of some windows."""
+    starts = states.windows.row_starts
+    return np.concatenate([np.arange(starts[i], starts[i + 1]) for i in windows])
+
+
 def mapped(kind: str, z: np.ndarray, gain: np.ndarray) -> tuple[Map, np.ndarray]:
     """What a kind does to states, and its (m, d) directions, from states (n, d) to fit on."""
     if kind == "gain":
@@ -102,8 +108,7 @@ def mapped(kind: str, z: np.ndarray, gain: np.ndarray) -> tuple[Map, np.ndarray]
 def coded(states: States, kind: str) -> dict[float, dict[str, np.ndarray]]:
     """Assignments of all rows by capacity, then `LAYER/FIT`."""
     fits, windows = parts(states)
-    rows = states.windows.row_starts
-    measured = np.concatenate([np.arange(rows[i], rows[i + 1]) for i in windows])
+    rows, measured = states.windows.row_starts, rows_of(states, windows)
     gains = np.load(states.folder / "gains.npz")
     if kind == "root here":  # as many rows, of some of the measured documents
         order = np.random.default_rng(0).permutation(len(windows))
@@ -146,8 +151,7 @@ def codes(setting: Setting) -> list[Table]:
     for states in all_models(setting):
         _, windows = parts(states)
         columns = top_labels(states)
-        starts = states.windows.row_starts
-        measured = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in windows])
+        measured = rows_of(states, windows)
         chosen = {name: column[measured] for name, column in columns.items()}
         for kind in KINDS:
             rows += kept(setting, f"{states.name} {kind}", lambda: of_kind(states, kind, windows, chosen))  # noqa: B023
@@ -299,8 +303,7 @@ def read_by_probes(states: States) -> list[list[object]]:
     """The rows of a model."""
     rows: list[list[object]] = []
     _, windows = parts(states)
-    starts = states.windows.row_starts
-    measured = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in windows])
+    measured = rows_of(states, windows)
     columns = top_labels(states)
     test = states.windows.position_document % 3 == 0
     for layer in states.layers:
@@ -338,8 +341,7 @@ def planted(setting: Setting, states: States, layer: str) -> list[list[object]]:
     rows: list[list[object]] = []
     draws, n = _draws(setting)
     fits, windows = parts(states)
-    starts = states.windows.row_starts
-    measured = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in windows])
+    measured = rows_of(states, windows)
     grams = NGrams(states.windows, 2)
     z = np.asarray(states.read(layer))
     cosine = steps_of(FittedCode.fit(z[fits[0]], M).cosines(z[measured]))

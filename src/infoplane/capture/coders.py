@@ -8,8 +8,9 @@ a spread.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -22,45 +23,35 @@ if TYPE_CHECKING:
     import torch
 
 
-class Coder(Protocol):
+class Coder(ABC):
     """Makes of the states of a layer what is kept of them.
 
     Attributes:
-        sets, m: how many sets there are, and directions in each.
+        kind: of its code.
         dtype: of what is kept.
+        sets, m: how many sets there are, and directions in each.
     """
 
+    kind: ClassVar[str]
     dtype: ClassVar[type[np.generic]]
 
-    @property
-    def sets(self) -> int: ...
-
-    @property
-    def m(self) -> int: ...
+    def __init__(self, code: PointSets | FittedCodes) -> None:
+        self.sets, self.m = code.sets, code.m
 
     def names(self, layer: str) -> list[str]:
         """What the arrays of a layer are called."""
-        ...
+        return [array_name(layer, self.kind, s) for s in range(self.sets)]
 
-    def prepare(self, layer: str) -> None:
-        """Make what needs no device."""
-        ...
+    def prepare(self, layer: str) -> None:  # noqa: B027 (a fitted code needs nothing)
+        """Make what needs no device: not in a hook, which torch.compile may trace."""
 
+    @abstractmethod
     def __call__(self, layer: str, flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of states (n, d) in float32 or float64, (sets, n, m) and (n,) whether all numbers of a row are finite."""
-        ...
 
 
 Codes: TypeAlias = "PointSets | FittedCodes | Sequence[PointSets | FittedCodes] | Sequence[ReferencePoints]"
 """A code or several, the primary one first; or sets of reference points, which are one."""
-
-
-def as_codes(codes: Codes) -> list[PointSets | FittedCodes]:
-    """Several codes."""
-    if isinstance(codes, PointSets | FittedCodes):
-        return [codes]
-    several = [code for code in codes if isinstance(code, PointSets | FittedCodes)]
-    return several or [PointSets.of([points for points in codes if isinstance(points, ReferencePoints)])]
 
 
 def coder_of(code: PointSets | FittedCodes) -> Coder:
@@ -68,31 +59,18 @@ def coder_of(code: PointSets | FittedCodes) -> Coder:
     return RandomCoder(code) if isinstance(code, PointSets) else FittedCoder(code)
 
 
-class RandomCoder:
+class RandomCoder(Coder):
     """Assignments to the reference points of a layer, all sets in one product."""
 
-    dtype: ClassVar[type[np.generic]] = np.float16
+    kind, dtype = RANDOM, np.float16
 
     def __init__(self, points: PointSets) -> None:
+        super().__init__(points)
         self.points = points
         self._directions: dict[tuple[str, torch.device], torch.Tensor] = {}
 
-    @property
-    def sets(self) -> int:
-        """Sets of points."""
-        return self.points.sets
-
-    @property
-    def m(self) -> int:
-        """Points of a set."""
-        return self.points.m
-
-    def names(self, layer: str) -> list[str]:
-        """`LAYER/SET`."""
-        return [array_name(layer, RANDOM, s) for s in range(self.sets)]
-
     def prepare(self, layer: str) -> None:
-        """Draw the points: not in a hook, which torch.compile may trace."""
+        """Draw the points."""
         self.points.scaled(layer)
 
     def __call__(self, layer: str, flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,7 +79,7 @@ class RandomCoder:
 
         directions = self._on(flat, layer)
         norm = torch.linalg.vector_norm(flat, dim=-1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
-        logits = (flat @ directions).div_(norm).view(len(flat), self.points.sets, -1)
+        logits = (flat @ directions).div_(norm).view(len(flat), self.sets, -1)
         assigned = torch.softmax(logits, dim=-1).half().transpose(0, 1)
         return assigned, assigned.sum((0, 2)).isfinite()
 
@@ -116,31 +94,15 @@ class RandomCoder:
         return self._directions[key]
 
 
-class FittedCoder:
+class FittedCoder(Coder):
     """Cosines with the directions of a layer, in steps of 1 / 32767."""
 
-    dtype: ClassVar[type[np.generic]] = np.int16
+    kind, dtype = FITTED, np.int16
 
     def __init__(self, codes: FittedCodes) -> None:
+        super().__init__(codes)
         self.codes = codes
         self._parts: dict[tuple[str, torch.device], tuple[torch.Tensor, ...]] = {}
-
-    @property
-    def sets(self) -> int:
-        """Fits."""
-        return self.codes.sets
-
-    @property
-    def m(self) -> int:
-        """Directions of a fit."""
-        return self.codes.m
-
-    def names(self, layer: str) -> list[str]:
-        """`LAYER/fitted/SET`."""
-        return [array_name(layer, FITTED, s) for s in range(self.sets)]
-
-    def prepare(self, layer: str) -> None:
-        """Nothing: they are fitted."""
 
     def __call__(self, layer: str, flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(sets, n, m) cosines in int16."""
@@ -149,9 +111,8 @@ class FittedCoder:
         centre, linear, square, moved, moved_square = self._on(flat, layer)
         y = flat - centre
         product = (y @ linear).sub_(moved)
-        m = self.codes.m
-        along = product[:, : self.sets * m].view(len(flat), self.sets, m)
-        across = product[:, self.sets * m :]
+        along = product[:, : self.sets * self.m].view(len(flat), self.sets, self.m)
+        across = product[:, self.sets * self.m :]
         length = (y.square_() @ square).sub_(across, alpha=2).sub_(moved_square).clamp_min_(0).sqrt_()
         cosine = along / length.unsqueeze(-1).clamp_min(torch.finfo(flat.dtype).tiny)
         finite = cosine.sum((1, 2)).isfinite() & length.sum(1).isfinite()

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.capture.coders import Codes, as_codes, coder_of
+from infoplane.capture.coders import Codes, coder_of
 from infoplane.errors import ModelError, SettingError
+from infoplane.information import as_codes
 from infoplane.models import Layer, evaluating, out_of_memory, state_in
 from infoplane.text import Windows
 

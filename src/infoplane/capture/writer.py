@@ -38,7 +38,7 @@ from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
 from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
 from infoplane.errors import CaptureError, ModelError
-from infoplane.information import FittedCodes, PointSets, ReferencePoints
+from infoplane.information import FittedCodes, PointSets, ReferencePoints, as_codes
 from infoplane.storage import atomic_files as files
 from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
@@ -116,7 +116,8 @@ def capture_with(
     from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
-    folder, codes = to_path(folder), _several(points)
+    folder = to_path(folder)
+    codes: list[PointSets | Fitting] = as_codes(points)
     facts.check_tokens(windows)
     loss, notes = facts.check_loss(loss)
     manifest = manifest_of(facts, windows, codes, layers, loss, shard_tokens, batch.asked)
@@ -155,13 +156,6 @@ def capture_with(
                 "storage that all nodes share"
             )
     return Capture(folder, _with_batches(folder, manifest, batch), windows)
-
-
-def _several(codes: Codes) -> list[PointSets | Fitting]:
-    if isinstance(codes, PointSets | Fitting):
-        return [codes]
-    several = [code for code in codes if isinstance(code, PointSets | Fitting)]
-    return several or [PointSets.of([points for points in codes if isinstance(points, ReferencePoints)])]
 
 
 _PATIENCE = 60  # seconds for which a shared folder may go on saying what it was asked before
@@ -275,7 +269,7 @@ def hold_capture(
     model.check_tokens(windows)
     loss, notes = model.facts.check_loss(loss)
     size, to = BatchSize(), len(windows)
-    codes = _several(points)
+    codes: list[PointSets | Fitting] = as_codes(points)
     made = [fit_codes(model, code, layers) if isinstance(code, Fitting) else code for code in codes]
     held = assign_windows(model, windows, made, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]

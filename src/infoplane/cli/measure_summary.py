@@ -17,15 +17,11 @@ if TYPE_CHECKING:
 
 def show(measurement: Measurement) -> None:
     shell = console(140)
-    unit, several = measurement.provenance["settings"]["unit"], len(measurement.codes) > 1
-    marks: list[str] = []
-    for code in measurement.codes:
-        shown = measurement.of_code(code)
-        shell.print(
-            _table(
-                shown, code == measurement.codes[0], f"Whole model{f', code {code}' if several else ''} ({unit})", marks
-            )
-        )
+    unit, marks = measurement.provenance["settings"]["unit"], list[str]()
+    by_code = measurement.by_code()
+    for each in by_code:
+        code = f", code {each.codes[0]}" if len(by_code) > 1 else ""
+        shell.print(_table(each, f"Whole model{code} ({unit})", marks))
     pairs.show(measurement)
     for mark in dict.fromkeys(marks):
         shell.print(mark)
@@ -35,15 +31,14 @@ def show(measurement: Measurement) -> None:
         shell.print("The frontier of the text, and the model's place against it, are in the report.")
 
 
-def _table(measurement: Measurement, first: bool, title: str, marks: list[str]) -> Table:
-    """The figures of a code, of the first also those that hang on none; why some are marked is added to `marks`."""
+def _table(measurement: Measurement, title: str, marks: list[str]) -> Table:
+    """The figures of a code; why some are marked is added to `marks`."""
     from rich.table import Table
 
     settings, of_text = measurement.provenance["settings"], measurement.provenance["settings"].get("text_labels") or ()
     rows = [
         row
         for row in measurement.select(layer="model")
-        if row.code is not None or first  # of no code: the loss
         if row.position_set in (None, f"P_{row.order or 1}", *of_text) or row.quantity == "information"
         if row.quantity not in ("share", "mean_ratio_optimality")
     ]

@@ -6,7 +6,6 @@ from .arrays import negative_entropy as negative_entropy
 from .assignments import Rows as Rows
 from .assignments import widest as widest
 from .capacity import assigned as assigned
-from .capacity import held as held
 from .capacity import inverse_temperature as inverse_temperature
 from .code_settings import CALIBRATIONS as CALIBRATIONS
 from .code_settings import CAPACITY as CAPACITY
@@ -39,7 +38,7 @@ from .marginal_entropy import Sample as Sample
 from .marginal_entropy import without as without
 from .reference_points import PointSets as PointSets
 from .reference_points import ReferencePoints as ReferencePoints
-from .reference_points import as_sets as as_sets
+from .reference_points import as_codes as as_codes
 from .reference_points import sets_for as sets_for
 from .soft_assignment import soft_assign as soft_assign
 from .soft_assignment import soft_entropy as soft_entropy

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from infoplane.errors import SettingError, check_whole
 from infoplane.information.vmf_temperature import temperature
 
 _DRAWS, _SHARED = 16, 5
+
+Code = TypeVar("Code")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,9 +178,14 @@ def sets_for(blocks: int, shared: bool = False) -> int:
     return _SHARED if shared else max(2, -(-_DRAWS // max(blocks, 1)))
 
 
-def as_sets(points: PointSets | Sequence[ReferencePoints]) -> PointSets:
-    """Sets of points; those that are there are shared by all layers."""
-    return points if isinstance(points, PointSets) else PointSets.of(points)
+def as_codes(
+    codes: Code | PointSets | Sequence[Code | PointSets] | Sequence[ReferencePoints],
+) -> list[Code | PointSets]:
+    """One code or several as a list; sets of reference points that are there make one code, shared by all layers."""
+    if not isinstance(codes, Sequence):
+        return [codes]
+    points = [each for each in codes if isinstance(each, ReferencePoints)]
+    return [PointSets.of(points)] if points else [each for each in codes if not isinstance(each, ReferencePoints)]
 
 
 def _number_of(layer: str) -> int:

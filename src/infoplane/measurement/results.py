@@ -79,13 +79,23 @@ class Measurement:
             raise ResultError(f"unknown field {unknown[0]!r}; a row has: {', '.join(sorted(known))}")
         if fields.get("estimator") == "corrected":
             fields["estimator"] = self.origin.settings.corrected
-        rows = self.estimates if "code" in fields else self.of_code(self.codes[0]).estimates
+        rows = self.estimates
+        if "code" not in fields:
+            primary = self.codes[0]
+            rows = tuple(row for row in rows if row.code in (None, primary))
         return tuple(row for row in rows if all(getattr(row, name) == want for name, want in fields.items()))
 
     @property
     def codes(self) -> tuple[str | None, ...]:
         """The kinds of code that it has rows of, the primary one first."""
         return tuple(dict.fromkeys(row.code for row in self.estimates if row.code)) or (None,)
+
+    def by_code(self) -> tuple[Measurement, ...]:
+        """One of each code, the primary one first; rows that hang on no code, such as the loss, are there alone."""
+        primary, *others = (self.of_code(code) for code in self.codes)
+        return primary, *(
+            dataclasses.replace(each, estimates=tuple(row for row in each if row.code is not None)) for each in others
+        )
 
     def of_code(self, code: str | None) -> Measurement:
         """The rows of one kind of code, and those that hang on none, with its record alone."""

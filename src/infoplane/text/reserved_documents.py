@@ -1,8 +1,8 @@
 """Documents that are kept for fitting and not measured, chosen by what they hold, before anything is cut.
 
-The documents whose text has the smallest hashes are reserved, an eighth of all, and dealt in turn to the fits. So which
-they are depends neither on their order nor on their names, a budget of tokens or a tokenizer. A budget of bytes is kept
-to before: what is reserved is part of it.
+The eighth of the documents whose texts have the smallest hashes is reserved, and dealt in turn to the fits. Which
+documents these are depends on neither their order nor their names, and on neither a budget of tokens nor the tokenizer.
+A budget of bytes is applied before, so it includes the reserved documents.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def reserve(text: Text, fits: int) -> tuple[Text, tuple[Text, ...]]:
     needed = 2 * _EACH * fits
     if len(text) < needed:
         raise TextError(
-            f"{len(text)} document{'' if len(text) == 1 else 's'}: a fitted code needs {needed} or more, as documents "
-            f"are reserved for each of its {fits} fits; give more documents, fewer reference_sets, or use the code "
-            "random",
+            f"{len(text)} document{'' if len(text) == 1 else 's'}: a fitted code needs {needed} or more, as some are "
+            f"reserved for its {fits} fit{'' if fits == 1 else 's'}; give more documents, fewer "
+            "reference_sets, or use the code random",
             settings=("code", "reference_sets"),
         )
     count = max(_EACH * fits, -(-len(text) // SHARE))

@@ -57,7 +57,7 @@ def refuse_fitted(code: CodeSettings) -> None:
     """
     if FITTED in code.code:
         raise SettingError(
-            "checkpoints are read with the code random: a fitted one would be another at each of them; leave code out, "
-            "or measure one checkpoint with it",
+            "a fitted code would differ from checkpoint to checkpoint, so all are read with the code random: leave "
+            "code out, or measure one checkpoint with it",
             settings=("code",),
         )

@@ -15,21 +15,21 @@ from infoplane.report.parts import details, table, words
 
 def whole_model(view: View) -> str:
     """Every row of the whole model: a table for each code and estimator, the first of each code open."""
-    codes = [view, *map(View, view.others)]
-    heads = [f"Code {each.measurement.codes[0]}, e" if view.others else "E" for each in codes]
-    return "\n".join(_of_code(each, each is view, head) for each, head in zip(codes, heads, strict=True))
+    return "\n".join(_of_code(each, bool(view.others)) for each in (view, *map(View, view.others)))
 
 
-def _of_code(view: View, first: bool, head: str) -> str:
-    """Its tables, with the loss, which hangs on no code, if it is the first; titles begin with `head`."""
-    rows = [row for row in view.measurement.select(layer=MODEL) if row.code is not None or first]
+def _of_code(view: View, named: bool) -> str:
+    """The tables of a code; whether it is named in their titles."""
+    rows = view.measurement.select(layer=MODEL)
     parts: list[str] = []
     for estimator in view.estimators or (None,):
         # Loss and bits per byte have no estimator: they stand with the first.
         own = [r for r in rows if r.estimator == estimator or (r.estimator is None and not parts)]
         if own:
             inside = _row_table(own, len(view.weights) > 1)
-            title = f"{head}stimator {estimator}" if estimator else "All rows"
+            title = f"Estimator {estimator}" if estimator else "All rows"
+            if named:
+                title = f"Code {view.measurement.codes[0]}, {title[0].lower()}{title[1:]}"
             parts.append(f"<h3>{escape(title)}</h3>\n{inside}" if not parts else details(title, inside))
     return "\n".join(parts)
 

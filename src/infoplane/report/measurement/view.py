@@ -48,7 +48,7 @@ class View:
     @classmethod
     def of(cls, measurement: Measurement) -> View:
         """That of all that was measured."""
-        primary, *others = (measurement.of_code(code) for code in measurement.codes)
+        primary, *others = measurement.by_code()
         return cls(primary, tuple(others))
 
     # ------------------------------------------------------------------ what the record holds
