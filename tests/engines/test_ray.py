@@ -489,7 +489,7 @@ def test_a_worker_with_another_model_or_disk_is_found_out(engine: RayEngine, fol
     ):
         capture_with(models, tmp_path / "c", facts, windows, points, facts.layers)
     assert not list((tmp_path / "c").glob("shard-*"))
-    elsewhere = capturing._Writing(tmp_path / "nowhere", {"run_id": "0"}, windows, tuple(points), None)
+    elsewhere = capturing._Writing(tmp_path / "nowhere", {"run_id": "0"}, windows, list(points), "", 2048)
     with pytest.raises(CaptureError, match=r"does not see .*nowhere: name a folder on storage that all nodes share"):
         elsewhere.open(run.Source(str(folder), None, {"dtype": "float32"}).open())
 
