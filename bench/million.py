@@ -189,7 +189,7 @@ def manifest(windows: Windows, layers: int) -> dict[str, Any]:
     decides = {"made": 2, "windows": windows.hash, "layers": layers}
     points = {
         "code": "random", "seed": 0, "m": M, "d": 4096, "calibration": "exact", "eps": 1.0, "sets": 1,
-        "shared": False, "hash": "synthetic",
+        "shared": False, "hash": "synthetic", "kept": None,
     }  # fmt: skip
     return {
         "schema": SCHEMA, "run_id": files.hash_of(decides), "model": {"name": "synthetic"}, "windows": {},

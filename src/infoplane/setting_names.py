@@ -16,6 +16,7 @@ NAMES = frozenset(
         "capacity",
         "chat_template",
         "code",
+        "code_of",
         "column",
         "config",
         "context",

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import codes
 import compare
+import damage
 import entropies
 import settings
 import truth
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Callable[[Setting], list[Table]]] = {
     "known": compare.known,
     "layers": compare.layers,
     **codes.SECTIONS,
+    **damage.SECTIONS,
 }
 
 

@@ -94,7 +94,7 @@ def capture_of(
         "layers": list(layers), "loss": False, "model": {}, "run_id": "", "versions": {}, "windows_hash": windows.hash,
         "codes": [{
             "code": "given", "seed": sets.seed, "m": sets.m, "d": sets.d, "calibration": sets.calibration,
-            "eps": sets.eps, "sets": sets.sets, "shared": True, "hash": sets.hash(()),
+            "eps": sets.eps, "sets": sets.sets, "shared": True, "hash": sets.hash(()), "kept": None,
         }],
     }  # fmt: skip
     return Capture(None, manifest, windows, held)
@@ -163,6 +163,15 @@ def states_of(
     np.savez(folder / "gains.npz", **_gains(model.layers, chosen))
     (folder / "done").write_text(" ".join(layer.name for layer in chosen), "utf-8")
     return States(name, cut, tuple(layer.name for layer in chosen), folder)
+
+
+def loaded(name: str, cache: Path) -> Any:
+    """A model in float32.
+
+    Raises:
+        Missing: the package with the model is not installed.
+    """
+    return _loaded(_source(name, cache), "float32", False)
 
 
 def _text(long: int | None) -> Any:

@@ -313,7 +313,7 @@ def held(windows: Windows, rows: Floats) -> Capture:
         "layers": ["block.0"],
         "codes": [{
             "code": "random", "m": m, "d": 2, "seed": 0, "calibration": "exact", "eps": 1, "sets": 1, "shared": False,
-            "hash": "x",
+            "hash": "x", "kept": None,
         }],
         "loss": False, "run_id": "x", "windows_hash": windows.hash, "model": {}, "versions": {},
     }  # fmt: skip

@@ -220,7 +220,8 @@ def peak(budget: str, tokens: int = 300_000) -> float:
                 for i in range(0, len(out), 4096):
                     out[i : i + 4096] = block[: len(out) - i, columns]
                 return out
-        points = dict(code="random", seed=0, m=200, d=2, calibration="exact", eps=1, sets=1, shared=False, hash="x")
+        points = dict(code="random", seed=0, m=200, d=2, calibration="exact", eps=1, sets=1, shared=False, hash="x",
+            kept=None)
         manifest = dict(layers=["block.0", "block.1"], codes=[points], model={{}}, windows_hash="", run_id="",
             loss=False, versions={{}})
         measure_capture(Made(None, manifest, windows), orders=(1,), threads=2, controls=False, memory="{budget}")

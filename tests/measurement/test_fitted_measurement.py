@@ -16,8 +16,6 @@ from safetensors.numpy import save_file
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
-from infoplane.analysis.training.monitor_settings import MonitorSettings
-from infoplane.analysis.training.trace_settings import TraceSettings
 from infoplane.capture import code_file
 from infoplane.capture.code_file import code_of_shard, read_code, write_code
 from infoplane.capture.fitting import FIT_TOKENS, Fitting
@@ -26,7 +24,7 @@ from infoplane.capture.forward_pass import states_of
 from infoplane.capture.stored_capture import Capture, open_capture
 from infoplane.errors import CaptureError, InfoplaneError, ModelError, ResultError, SettingError, TextError
 from infoplane.information.fitted_code import FittedCodes
-from infoplane.measurement import steps
+from infoplane.measurement import codes_to_read_with
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.measure_settings import MeasureSettings
 from infoplane.measurement.members import Member
@@ -87,8 +85,8 @@ def test_what_is_read_is_what_the_states_say(kept: tuple[Path, Any]) -> None:
 
 def test_no_measured_document_was_fitted_on(kept: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Fitting] = []
-    true = steps.Fitting
-    monkeypatch.setattr(steps, "Fitting", lambda *given: seen.append(true(*given)) or seen[-1])
+    true = codes_to_read_with.Fitting
+    monkeypatch.setattr(codes_to_read_with, "Fitting", lambda *given: seen.append(true(*given)) or seen[-1])
     measured()
     (fitting,) = seen
     capture, text = open_capture(kept[0]), read_text("c4-sample")
@@ -201,12 +199,6 @@ def test_what_cannot_be_is_refused(
     with pytest.raises(error, match=said):
         measured(capture=tmp_path / "capture", **more)
     assert not (tmp_path / "capture").exists()
-
-
-def test_checkpoints_have_no_fitted_code_yet() -> None:
-    for settings in (TraceSettings, MonitorSettings):
-        with pytest.raises(SettingError, match="read with the code random"):
-            settings.of({"code": ("fitted",)})
 
 
 def test_preferences_have_none() -> None:

@@ -99,6 +99,8 @@ class PairChannel:
         row = (r.random(len(window))[:, None] > np.cumsum(mixture, 1)).sum(1).clip(0, len(self.table) - 1)
         manifest = {
             "layers": ["block.0"],
-            "codes": [{"code": "random", "m": self.table.shape[1], "sets": 1, "shared": False, "hash": "x"}],
+            "codes": [
+                {"code": "random", "m": self.table.shape[1], "sets": 1, "shared": False, "hash": "x", "kept": None}
+            ],
         }
         return Capture(None, manifest, windows, {"block.0/0": self.table[row].astype(np.float16)})

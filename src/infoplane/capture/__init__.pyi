@@ -1,9 +1,13 @@
 from .capture_settings import CaptureSettings as CaptureSettings
+from .codes_of_captures import code_identity as code_identity
+from .codes_of_captures import code_of_capture as code_of_capture
+from .codes_of_captures import stored_code as stored_code
 from .fitting import FIT_TOKENS as FIT_TOKENS
 from .fitting import Fitting as Fitting
 from .folder import of_capture as of_capture
 from .folder import read_manifest as read_manifest
 from .folder import throw_away as throw_away
+from .kept_code import KeptCode as KeptCode
 from .memory_plan import Reduction as Reduction
 from .memory_plan import reduction as reduction
 from .sizes import capture_sizes as capture_sizes

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from infoplane.capture.fitting import Fitting, FittingWork
 from infoplane.capture.folder import CODE, content, is_ours, is_whole, shard_path, still_ours
+from infoplane.capture.kept_code import KeptCode
 from infoplane.capture.manifest import Manifest
 from infoplane.engines import Group, Progress
 from infoplane.errors import CaptureError
@@ -30,7 +31,7 @@ def made_codes(
     folder: Path,
     manifest: Manifest,
     windows: Windows,
-    codes: Sequence[PointSets | Fitting],
+    codes: Sequence[PointSets | Fitting | KeptCode],
     progress: Progress | None,
 ) -> tuple[list[PointSets | FittedCodes], str]:
     """The codes, fitted where they are to be, and the hash of what was fitted: shards of another one are made anew.
@@ -38,17 +39,21 @@ def made_codes(
     A capture that is finished keeps the code that its shards are of, even if that is gone from the folder.
     """
     drawn = [code for code in codes if isinstance(code, PointSets)]
-    fittings = [code for code in codes if isinstance(code, Fitting)]
-    if not fittings:
+    given = next((code for code in codes if not isinstance(code, PointSets)), None)
+    if given is None:
         return [*drawn], ""
     fitted = read_code(folder, manifest)
+    if fitted is None and isinstance(given, KeptCode):
+        fitted = given.codes
+        write_code(folder, manifest, fitted)
     if fitted is None:
         numbers = range(len(manifest["shards"]))
         code = code_of_shard(folder, 0)
         if code and all(is_whole(folder, i, manifest, windows, code) for i in numbers):
             return [*drawn], code  # nothing is left to be done
-        fitted = _fitted(models, folder, manifest, fittings[0], progress)
-    return [fitted if isinstance(code, Fitting) else code for code in codes], content(fitted.arrays())
+        assert isinstance(given, Fitting)
+        fitted = _fitted(models, folder, manifest, given, progress)
+    return [code if isinstance(code, PointSets) else fitted for code in codes], content(fitted.arrays())
 
 
 def _fitted(

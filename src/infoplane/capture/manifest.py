@@ -8,11 +8,20 @@ from typing import Any, TypedDict
 from infoplane.information import FITTED
 
 
+class KeptRecord(TypedDict):
+    """Whose fitted code it is, what share of log m it held there, and at which inverse temperatures, one a fit."""
+
+    of: str
+    capacity: float
+    inverse_temperatures: Mapping[str, list[float]]
+
+
 class CodeRecord(TypedDict):
     """A code: of each set m reference points in d dimensions, their temperature, and the hash of all.
 
     `code` is its kind: `random` directions, `fitted` or `given` ones. `shared` says whether all layers have the same. A
-    fitted code has no temperature yet, and its hash is that of what it is fitted on.
+    fitted code has no temperature yet, and its hash is that of what it is fitted on; `kept` is there where it is that
+    of another model.
     """
 
     code: str
@@ -24,6 +33,7 @@ class CodeRecord(TypedDict):
     sets: int
     shared: bool
     hash: str
+    kept: KeptRecord | None
 
 
 class Manifest(TypedDict):

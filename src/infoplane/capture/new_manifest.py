@@ -10,14 +10,14 @@ import numpy as np
 
 from infoplane.capture.fitting import Fitting
 from infoplane.capture.folder import SCHEMA, content, text_arrays
+from infoplane.capture.kept_code import KeptCode
 from infoplane.capture.manifest import CodeRecord, Manifest
-from infoplane.information import FITTED, RANDOM
+from infoplane.information import FITTED, RANDOM, PointSets
 from infoplane.storage import Json, versions
 from infoplane.storage import atomic_files as files
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
-    from infoplane.information import PointSets
     from infoplane.models import Facts
 
 
@@ -38,7 +38,7 @@ def plan_shards(windows: Windows, size: int = SHARD_TOKENS) -> list[tuple[int, i
 def manifest_of(
     model: Facts,
     windows: Windows,
-    codes: Sequence[PointSets | Fitting],
+    codes: Sequence[PointSets | Fitting | KeptCode],
     layers: Sequence[str],
     loss: bool,
     shard_tokens: int,
@@ -79,18 +79,20 @@ def manifest_of(
     }
 
 
-def _code_record(points: PointSets | Fitting, layers: Sequence[str], width: int) -> CodeRecord:
-    if isinstance(points, Fitting):
+def _code_record(points: PointSets | Fitting | KeptCode, layers: Sequence[str], width: int) -> CodeRecord:
+    if not isinstance(points, PointSets):
+        kept = points.record if isinstance(points, KeptCode) else None
         return {
             "code": FITTED,
             "seed": points.seed,
             "m": points.m,
             "d": width,
-            "calibration": "capacity",
+            "calibration": "capacity" if kept is None else "kept",
             "eps": None,
             "sets": points.sets,
             "shared": False,
             "hash": points.hash,
+            "kept": kept,
         }
     return {
         "code": "given" if points.given and points.seed is None else RANDOM,
@@ -102,6 +104,7 @@ def _code_record(points: PointSets | Fitting, layers: Sequence[str], width: int)
         "sets": points.sets,
         "shared": points.shared,
         "hash": points.hash(layers),
+        "kept": None,
     }
 
 

@@ -15,6 +15,7 @@ from infoplane.storage import free_memory, parse_size, spoken_size
 from infoplane.text import MIN_WINDOW
 
 if TYPE_CHECKING:
+    from infoplane.capture.kept_code import KeptCode
     from infoplane.models import Facts
     from infoplane.text import Windows
 
@@ -24,7 +25,7 @@ _DRAWN, _HELD = 4 * 8, 8 + 4  # bytes of a number of a set that is drawn, and of
 def capture_sizes(
     facts: Facts,
     windows: Windows,
-    codes: Sequence[PointSets | Fitting],
+    codes: Sequence[PointSets | Fitting | KeptCode],
     layers: int,
     loss: bool,
     memory: int | str | None,

@@ -47,6 +47,7 @@ class Capture:
         held: its arrays, if it is in memory.
         code: the kind of code that is read; the primary one by default.
         capacity: what a fitted code is to hold, as a share of log m.
+        fitted_hash: that of the directions of its fitted code, if it has one.
     """
 
     folder: Path | None
@@ -55,6 +56,7 @@ class Capture:
     held: Mapping[str, npt.NDArray[np.generic]] | None = None
     code: str | None = None
     capacity: float = CAPACITY
+    fitted_hash: str = ""
     _temperatures: dict[tuple[str, int, float], float] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -77,6 +79,21 @@ class Capture:
     def of(self, code: str) -> Capture:
         """The same, read with another of its codes."""
         return replace(self, code=code)
+
+    def at(self, capacity: float) -> Capture:
+        """The same, with a fitted code that holds another capacity.
+
+        Raises:
+            CaptureError: its code is a kept one, which was calibrated on another model's states.
+        """
+        kept = next((record["kept"] for record in self.manifest["codes"] if record["kept"] is not None), None)
+        if kept is not None and kept["capacity"] != capacity:
+            raise CaptureError(
+                f"the capture is read with the code of {kept['of']} where that holds {kept['capacity']}, and "
+                f"{capacity} is asked for: ask for capacity {kept['capacity']}, or capture again with code_of",
+                settings=("capacity", "code_of"),
+            )
+        return replace(self, capacity=capacity)
 
     @property
     def record(self) -> CodeRecord:
@@ -127,9 +144,14 @@ class Capture:
         return out
 
     def inverse_temperature(self, layer: str, reference_set: int = 0) -> float:
-        """At which the fitted code of a layer holds the capacity; `SHARPEST` if it never does."""
+        """At which the fitted code of a layer holds the capacity; `SHARPEST` if it never does.
+
+        Of a kept code that at which it held the capacity in the model that it was fitted to.
+        """
         from infoplane.information import inverse_temperature
 
+        if (kept := self.record["kept"]) is not None:
+            return kept["inverse_temperatures"][layer][reference_set]
         key = layer, reference_set, self.capacity
         if key not in self._temperatures:
             step = -(-self.windows.n_positions // MANY)
@@ -209,4 +231,4 @@ def open_capture(folder: str | Path) -> Capture:
             raise CaptureError(
                 f"capture {folder}: {shard_path(folder, i).name} is damaged (checksum); name the model again to redo it"
             )
-    return Capture(folder, manifest, windows)
+    return Capture(folder, manifest, windows, fitted_hash=code or "")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 from safetensors import numpy as st
@@ -26,6 +26,7 @@ from infoplane.capture.folder import (
     WINDOWS,
     begun,
     claim,
+    content,
     holds,
     is_whole,
     read_manifest,
@@ -33,6 +34,7 @@ from infoplane.capture.folder import (
     text_arrays,
     write_shard,
 )
+from infoplane.capture.kept_code import KeptCode
 from infoplane.capture.manifest import Manifest
 from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
@@ -48,8 +50,14 @@ if TYPE_CHECKING:
     from infoplane.models import Facts, Layer, Model
 
 
-Codes: TypeAlias = "PointSets | Fitting | Sequence[PointSets | Fitting] | Sequence[ReferencePoints]"
+Codes: TypeAlias = (
+    "PointSets | Fitting | KeptCode | Sequence[PointSets | Fitting | KeptCode] | Sequence[ReferencePoints]"
+)
 """A code or several, the primary one first; or sets of reference points, which are one."""
+
+
+def _listed(points: Codes) -> list[PointSets | Fitting | KeptCode]:
+    return cast("list[PointSets | Fitting | KeptCode]", as_codes(points))  # a type variable is of one class
 
 
 def write_capture(
@@ -117,7 +125,7 @@ def capture_with(
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
     folder = to_path(folder)
-    codes: list[PointSets | Fitting] = as_codes(points)
+    codes = _listed(points)
     facts.check_tokens(windows)
     loss, notes = facts.check_loss(loss)
     manifest = manifest_of(facts, windows, codes, layers, loss, shard_tokens, batch.asked)
@@ -155,7 +163,7 @@ def capture_with(
                 f"a worker wrote {shard_path(folder, i).name}, and it is not seen in {folder} here: name a folder on "
                 "storage that all nodes share"
             )
-    return Capture(folder, _with_batches(folder, manifest, batch), windows)
+    return Capture(folder, _with_batches(folder, manifest, batch), windows, fitted_hash=code)
 
 
 _PATIENCE = 60  # seconds for which a shared folder may go on saying what it was asked before
@@ -269,10 +277,17 @@ def hold_capture(
     model.check_tokens(windows)
     loss, notes = model.facts.check_loss(loss)
     size, to = BatchSize(), len(windows)
-    codes: list[PointSets | Fitting] = as_codes(points)
-    made = [fit_codes(model, code, layers) if isinstance(code, Fitting) else code for code in codes]
+    codes = _listed(points)
+    made = [_made(code, model, layers) for code in codes]
     held = assign_windows(model, windows, made, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
     names = [layer.name for layer in layers]
     manifest = manifest_of(model.facts, windows, codes, names, loss, SHARD_TOKENS, size.asked)
     manifest["warnings"] += [*notes, *([size.warning] if size.warning else [])]
-    return Capture(None, manifest, windows, held)
+    fitted = next((code for code in made if isinstance(code, FittedCodes)), None)
+    return Capture(None, manifest, windows, held, fitted_hash="" if fitted is None else content(fitted.arrays()))
+
+
+def _made(code: PointSets | Fitting | KeptCode, model: Model, layers: Sequence[Layer]) -> PointSets | FittedCodes:
+    if isinstance(code, Fitting):
+        return fit_codes(model, code, layers)
+    return code.codes if isinstance(code, KeptCode) else code

@@ -261,8 +261,11 @@ class _Command:
         """What decides the numbers: settings, and hashes of the weights (or the capture), text, labels, tokenizer."""
         import numpy as np
 
+        from infoplane.measurement import code_identity_of
+
         labels = {name: files.hash_of(np.asarray(column).tolist()) for name, column in self.labels.items()}
         inputs: dict[str, object] = {"model": dict(weights), "label": labels}
+        inputs["code_of"] = code_identity_of(self.settings)
         if read is not None and model is not None:
             from infoplane.analysis.surveys import device_of
             from infoplane.models import tokenizer_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infoplane.errors import SettingError
-from infoplane.setting_kinds import flag, one_of, some_of, whole
+from infoplane.setting_kinds import flag, one_of, some_of, whole, word
 from infoplane.settings import Settings, setting
 
 GROUP = "Reference points"
@@ -34,6 +34,15 @@ class CodeSettings(Settings):
         group=GROUP,
         with_pairs=False,
     )
+    code_of: str | None = setting(
+        None,
+        word(),
+        "Folder of a capture whose fitted code is used, its temperature too, in place of one of this model: for "
+        "variants of the model that was captured there.",
+        group=GROUP,
+        decides=False,  # a name: what is there is hashed
+        with_pairs=False,
+    )
     m: int = setting(100, whole(2), "Reference points.", group=GROUP, option="--points", short="-m", key="points")
     points_seed: int = setting(0, whole(0), "Seed of the points.", group=GROUP)
     reference_sets: int | None = setting(
@@ -54,11 +63,17 @@ class CodeSettings(Settings):
     )
 
     def check_use(self) -> None:
-        """Refuse settings of random points where no code has them.
+        """Refuse settings of a code that is not asked for.
 
         Raises:
             SettingError: one was given.
         """
+        if self.code_of is not None and FITTED not in self.code:
+            raise SettingError(
+                "code_of names the capture whose fitted code is used, and none is asked for: leave code_of out, or add "
+                "fitted to code",
+                settings=("code_of", "code"),
+            )
         if RANDOM in self.code:
             return
         given = [name for name in ("shared_points", "calibration") if name in self.other_than_default()]

@@ -1,5 +1,7 @@
 from .asking import Asker as Asker
 from .asking import measure_capture as measure_capture
+from .codes_to_read_with import code_identity_of as code_identity_of
+from .codes_to_read_with import codes_of as codes_of
 from .columns import figures_by_column as figures_by_column
 from .estimate import Estimate as Estimate
 from .estimate import OtherFields as OtherFields
@@ -19,6 +21,7 @@ from .members import refuse_other_estimators as refuse_other_estimators
 from .origin import Origin as Origin
 from .preference_information import QUANTITIES as QUANTITIES
 from .protocols import refuse_other_protocols as refuse_other_protocols
+from .recording import is_outgrown as is_outgrown
 from .results import JSON_NAME as JSON_NAME
 from .results import SCHEMA as SCHEMA
 from .results import TABLE_NAME as TABLE_NAME
@@ -28,7 +31,7 @@ from .steps import Asking as Asking
 from .steps import capture_model as capture_model
 from .steps import check_questions as check_questions
 from .steps import cut as cut
-from .steps import points_of as points_of
+from .steps import cut_text as cut_text
 from .steps import read_input as read_input
 from .tokens_needed import WANTED as WANTED
 from .tokens_needed import costs as costs

@@ -63,10 +63,11 @@ def measure_capture(
     Raises:
         SettingError: an order, estimator, weight or unit that is not known; less memory than is needed.
         LabelError: a column that does not fit, or no text to make labels of.
+        CaptureError: another capacity than that of a kept code.
     """
     if memory is not None:  # refused before anything is made, as far as can be said by then
         settings(capture, 1, threads, memory)
-    capture = replace(capture, capacity=capacity)
+    capture = capture.at(capacity)
     asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels)
     return asker.measure(capture, threads, progress, engine, memory)
 

@@ -85,7 +85,8 @@ class Estimate:
         side: `input`, `output`, `label:NAME`. A share of one without an order is the residual: what no order explains.
         order: width of the n-gram labels, 1 to 4.
         weight: `frequency` or `uniform`, how labels are weighted.
-        code: kind of the code that states were read with, `random`, `fitted` or `given`; None of what hangs on none.
+        code: kind of the code that states were read with: `random`, `fitted` or `given`; in a trace also `refitted`,
+            where the fitted one is of other states; None of what hangs on none.
         estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
         value: the estimate, in `unit`: the mean over sets of reference points, and of ratios the ratio of the means.
         standard_error: of the text, from the replicates, by the jackknife over blocks of documents; None where there

@@ -18,7 +18,7 @@ from infoplane.capture import Capture
 from infoplane.information import LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale
 from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error, with_layers_borrowing
 from infoplane.measurement.questions import HALVES, SIDES, Question, Questions
-from infoplane.measurement.reading_warnings import collapsed, doubt_of
+from infoplane.measurement.reading_warnings import collapsed, doubt_of, of_a_kept_code, outgrown
 from infoplane.measurement.reduction import Answers
 from infoplane.measurement.set_means import SetMean
 from infoplane.uncertainty import standard_error_of
@@ -65,7 +65,10 @@ class Record:
     def rows(self) -> list[Estimate]:
         """The rows of the code that the capture is read with."""
         rows = [replace(row, code=self.capture.record["code"]) for row in self._rows()]
-        self.warnings += collapsed(self.answers.temperatures)
+        if (kept := self.capture.record["kept"]) is not None:
+            self.warnings += of_a_kept_code(outgrown(rows, kept["capacity"], self.capture.m), kept["of"])
+        else:
+            self.warnings += collapsed(self.answers.temperatures)
         if self.empty:
             self.warnings.append(
                 f"no optimality of {', '.join(self.empty)}: complexity is 0 there within rounding, so there is "

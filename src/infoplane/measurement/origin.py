@@ -71,6 +71,13 @@ class WindowsOrigin:
 
 
 @dataclass(frozen=True)
+class KeptOrigin:
+    """Whose fitted code a model was read with."""
+
+    of: str | None = None
+
+
+@dataclass(frozen=True)
 class PointsOrigin:
     """The reference points: the code that they make, how many, in how many dimensions, whether layers share them."""
 
@@ -83,7 +90,9 @@ class PointsOrigin:
     sets: int | None = None
     shared: bool | None = None
     hash: str | None = None
+    directions_hash: str | None = None
     capacity: float | None = None
+    kept: KeptOrigin = field(default_factory=KeptOrigin)
 
     @property
     def draws(self) -> tuple[object, ...] | None:
@@ -165,7 +174,7 @@ class Origin:
         """
         mine, theirs = self._of_kind(code), other._of_kind(code)
         if FITTED in (mine.code, theirs.code):  # which depends on the model too
-            return self.run_id is not None and self.run_id == other.run_id
+            return bool(mine.directions_hash) and mine.directions_hash == theirs.directions_hash
         if mine.hash is not None and mine.hash == theirs.hash:
             return True
         return mine.draws is not None and mine.draws == theirs.draws

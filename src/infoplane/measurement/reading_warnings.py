@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from infoplane.information import PLUGIN, SHARPEST
+from infoplane.information import PLUGIN, SHARPEST, unit_scale
 from infoplane.measurement.estimate import Estimate
 from infoplane.text import Windows
 from infoplane.text.pairs import is_of_pairs
@@ -51,6 +51,34 @@ def collapsed(temperatures: Mapping[tuple[str, int], float]) -> list[str]:
     return [
         f"the states of {', '.join(layers)} differ too little to hold the capacity asked: the code is as sharp as it "
         "can be there, and its ceiling says what it holds"
+    ]
+
+
+_NEAR = 0.5
+"""A kept code that holds less than this share of its capacity, or more than the inverse, is far from the states."""
+
+
+def outgrown(rows: Sequence[Estimate], capacity: float, m: int) -> list[str]:
+    """Layers in which a kept code holds less than half of its capacity, or more than twice: it is of other states.
+
+    Args:
+        rows: of that code.
+        capacity: that it held in its own model, as a share of log m.
+        m: directions.
+    """
+    held = {row.layer: row.value for row in reversed(rows) if row.quantity == "ceiling" and row.layer != "model"}
+    unit = next((row.unit for row in rows if row.quantity == "ceiling"), "nats")
+    asked = capacity * math.log(m) * unit_scale(unit, m)
+    return [layer for layer, value in reversed(held.items()) if not _NEAR <= value / asked <= 1 / _NEAR]
+
+
+def of_a_kept_code(layers: Sequence[str], of: str) -> list[str]:
+    """That a kept code is far from the states of layers."""
+    if not layers:
+        return []
+    return [
+        f"the code of {of} is of other states than those of {', '.join(layers)}: it holds less than half of its "
+        "capacity there, or more than twice; measure the model with a code of its own too (without code_of)"
     ]
 
 

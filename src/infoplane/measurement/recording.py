@@ -10,7 +10,7 @@ import numpy as np
 from infoplane.information import ESTIMATORS
 from infoplane.measurement.estimate_rows import Record
 from infoplane.measurement.loss_rows import loss_rows
-from infoplane.measurement.reading_warnings import few_documents, of_the_text
+from infoplane.measurement.reading_warnings import few_documents, of_the_text, outgrown
 from infoplane.measurement.results import Measurement
 from infoplane.storage import Json, versions
 from infoplane.storage import atomic_files as files
@@ -32,6 +32,15 @@ def measurement_of(records: Sequence[Record], started: float) -> Measurement:
     return Measurement((*rows, *losses), _provenance(primary, records[1:], warnings, time.monotonic() - started))
 
 
+def is_outgrown(measurement: Measurement) -> bool:
+    """Whether a kept code of a measurement is of other states than those of some layer (`outgrown`)."""
+    kept = next((code for code in measurement.origin.codes if code.kept.of is not None), None)
+    if kept is None or kept.capacity is None or kept.m is None:
+        return False
+    rows = [row for row in measurement if row.code == kept.code]
+    return bool(outgrown(rows, kept.capacity, kept.m))
+
+
 def code_of(record: Record) -> dict[str, Json]:
     """The code that a capture was read with, for the provenance; where it was fitted, how sharp it is in each layer."""
     capture = record.capture
@@ -40,7 +49,10 @@ def code_of(record: Record) -> dict[str, Json]:
         return code
     k = record.answers.temperatures
     by_layer: dict[str, Json] = {layer: [k[layer, s] for s in range(capture.sets)] for layer in capture.layers}
-    return {**code, "capacity": capture.capacity, "inverse_temperatures": by_layer}
+    kept = capture.record["kept"]
+    of: dict[str, Json] = {} if kept is None else {"kept": {"of": kept["of"]}}
+    told: dict[str, Json] = {"capacity": capture.capacity, "inverse_temperatures": by_layer, **of}
+    return {**code, **told, "directions_hash": capture.fitted_hash}
 
 
 def _provenance(record: Record, others: Sequence[Record], warnings: Sequence[str], seconds: float) -> dict[str, Json]:

@@ -97,6 +97,19 @@ class Measurement:
             dataclasses.replace(each, estimates=tuple(row for row in each if row.code is not None)) for each in others
         )
 
+    def with_code(self, other: Measurement, code: str) -> Measurement:
+        """The same with the rows of another measurement of the same model and text, as those of one more kind of code.
+
+        Args:
+            other: read with a single code.
+            code: what its kind is called here.
+        """
+        rows = tuple(dataclasses.replace(row, code=code) for row in other if row.code is not None)
+        records = [*(self.provenance.get("other_codes") or ()), {**other.provenance["points"], "code": code}]
+        warnings = [*self.provenance["warnings"], *other.provenance["warnings"]]
+        more = {"other_codes": records, "warnings": list(dict.fromkeys(warnings))}
+        return Measurement((*self.estimates, *rows), {**self.provenance, **more})
+
     def of_code(self, code: str | None) -> Measurement:
         """The rows of one kind of code, and those that hang on none, with its record alone."""
         if self.codes == (code,):

@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.bottleneck import Frontier, bound_of, orders_with_bound
-from infoplane.capture import FIT_TOKENS, Capture, Fitting, capture_sizes, capture_with, plan_points
+from infoplane.capture import (
+    FIT_TOKENS,
+    Capture,
+    KeptCode,
+    capture_sizes,
+    capture_with,
+)
 from infoplane.engines import Engine, Group, Progress, WorkSettings
 from infoplane.errors import SettingError
-from infoplane.information import CAPACITY, FITS, FITTED
+from infoplane.information import CAPACITY, FITS, FITTED, CodeSettings
 from infoplane.measurement.asking import measure_capture
+from infoplane.measurement.codes_to_read_with import code_identity_of, codes_of
 from infoplane.measurement.frontier_gap import with_bound
 from infoplane.measurement.measure_settings import MeasureSettings, refuse_with_pairs, refuse_without_pairs
 from infoplane.measurement.preference_information import with_preferences
@@ -25,11 +32,21 @@ from infoplane.measurement.read_until import MOST, Wanted, enough_documents
 from infoplane.measurement.results import Measurement
 from infoplane.models import select_names
 from infoplane.storage import working_folders
-from infoplane.text import BUILT_IN, Text, TextSource, Tokenizer, Unit, fitting_context, reserve, text_of, windows_of
+from infoplane.text import (
+    BUILT_IN,
+    Text,
+    TextSource,
+    Tokenizer,
+    Unit,
+    WindowSettings,
+    fitting_context,
+    reserve,
+    text_of,
+    windows_of,
+)
 from infoplane.text.pairs import Pairs, PairSource, is_of_pairs, make_pair_windows, read_pairs
 
 if TYPE_CHECKING:
-    from infoplane.information import PointSets
     from infoplane.models import Facts, Model
     from infoplane.text import Column, Windows
 
@@ -44,7 +61,9 @@ def check_questions(settings: MeasureSettings, made: bool = True) -> None:
     Raises:
         SettingError: a label of the text that is not known, a standard error that no budget reaches, or the capacity
             of a code that is not asked for.
+        CaptureError: the capture whose code is to be used is not there.
     """
+    code_identity_of(settings)
     for name in settings.questions.text_labels:
         Unit.parse(name)
     if made and FITTED not in settings.code.code and settings.questions.capacity != CAPACITY:
@@ -109,14 +128,7 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
     """
     windows = dataclasses.replace(settings.windows, context=fitting_context(settings.windows.context, limit))
     if isinstance(read, Text):
-        if FITTED not in settings.code.code:
-            return windows_of(read, tokenizer, windows)
-        measured, kept = reserve(read, settings.code.reference_sets or FITS)
-        shallow = dataclasses.replace(windows, tokens=FIT_TOKENS, bytes=None)
-        fitting = tuple(windows_of(text, tokenizer, shallow) for text in kept)
-        whole = windows_of(measured, tokenizer, windows)
-        told = {**whole.provenance, "reserved": sum(map(len, kept))}
-        return dataclasses.replace(whole, provenance=told, fitting=fitting)
+        return cut_text(read, tokenizer, windows, settings.code)
     w, p = windows, settings.pairs
     budget = {} if w.tokens is None else {"tokens": w.tokens}
     return make_pair_windows(
@@ -132,35 +144,20 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
     )
 
 
-def points_of(
-    facts: Facts, layers: Sequence[str], settings: MeasureSettings, memory: int | str | None = None
-) -> PointSets:
-    """The reference points that layers of a model are read with, where they are at random.
+def cut_text(text: Text, tokenizer: Tokenizer, windows: WindowSettings, code: CodeSettings) -> Windows:
+    """Windows of a text; where a code is fitted, some documents are reserved for it.
 
     Raises:
-        SettingError: more than the memory can hold.
+        TextError: too few documents, or too short ones.
     """
-    code, width = settings.code, facts.width
-    sets, shared = code.reference_sets, code.shared_points
-    return plan_points(width, code.m, code.points_seed, code.calibration, layers, sets, shared, memory)
-
-
-def codes_of(
-    facts: Facts, layers: Sequence[str], windows: Windows, settings: MeasureSettings, memory: int | str | None = None
-) -> list[PointSets | Fitting]:
-    """The codes that settings ask for, the primary one first.
-
-    Raises:
-        SettingError: more reference points than the memory can hold.
-        TextError: fewer positions to fit on than directions.
-    """
-    code = settings.code
-    return [
-        Fitting(windows.fitting, code.m, code.points_seed)
-        if kind == FITTED
-        else points_of(facts, layers, settings, memory)
-        for kind in dict.fromkeys(code.code)
-    ]
+    if FITTED not in code.code:
+        return windows_of(text, tokenizer, windows)
+    measured, kept = reserve(text, code.reference_sets or FITS)
+    shallow = dataclasses.replace(windows, tokens=FIT_TOKENS, bytes=None)
+    fitting = tuple(windows_of(part, tokenizer, shallow) for part in kept)
+    whole = windows_of(measured, tokenizer, windows)
+    told = {**whole.provenance, "reserved": sum(map(len, kept))}
+    return dataclasses.replace(whole, provenance=told, fitting=fitting)
 
 
 def capture_model(
@@ -173,6 +170,7 @@ def capture_model(
     *,
     force: bool = False,
     progress: Progress | None = None,
+    kept: KeptCode | None = None,
 ) -> Capture:
     """The capture of a model that workers hold, in a folder; what is there of it is gone on with.
 
@@ -180,7 +178,7 @@ def capture_model(
         CaptureError, ModelError, SettingError: as for `write_capture`.
     """
     layers, loss = select_names(facts.layers, settings.capturing.layers), settings.capturing.loss
-    codes = codes_of(facts, layers, windows, settings, work.memory)
+    codes = codes_of(facts, layers, windows, settings.code, settings.questions.capacity, work.memory, kept)
     sizes = capture_sizes(facts, windows, codes, len(layers), loss, work.memory, work.batch)
     if working_folders.is_beside(folder):
         working_folders.make(folder)  # now that nothing is refused any more

@@ -15,7 +15,7 @@ from infoplane.analysis.surveys.lock import Locked, words_hash
 from infoplane.analysis.surveys.survey_file import Entry
 from infoplane.analysis.surveys.survey_settings import SurveySettings
 from infoplane.errors import SettingError
-from infoplane.measurement import MeasureSettings
+from infoplane.measurement import MeasureSettings, code_identity_of
 from infoplane.setting_kinds import amount
 from infoplane.storage import atomic_files as files
 from infoplane.storage import deciding_versions
@@ -153,6 +153,7 @@ def decides(entry: Entry, locked: Locked, text: str, pairs: str | None, device: 
     Raises:
         SettingError: the device cannot be used.
         ModelError: a tokenizer that is not there.
+        CaptureError: the capture whose code is to be used is not there.
     """
     if device.problem:
         raise SettingError(device.problem)
@@ -164,5 +165,7 @@ def decides(entry: Entry, locked: Locked, text: str, pairs: str | None, device: 
         decided["tokenizer"] = words_hash(Path(str(decided["tokenizer"])))
     if pairs is not None:
         decided["preferences"] = pairs
+    if (kept := code_identity_of(entry.settings.measuring)) is not None:
+        decided["code_of"] = kept
     name = None if entry.path else entry.id
     return {"id": name, **locked.weights, "text": text, **decided, "versions": deciding_versions()}

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
-from infoplane.analysis.training.trace_settings import refuse_fitted
 from infoplane.capture import CaptureSettings
 from infoplane.information import CodeSettings
 from infoplane.measurement import QuestionSettings
@@ -30,9 +29,6 @@ class MonitorSettings(Settings):
     questions: QuestionSettings = field(
         default_factory=lambda: QuestionSettings(orders=(1,), estimators=("corrected",), controls=False)
     )
-
-    def check(self) -> None:
-        refuse_fitted(self.code)
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.series import Series
 from infoplane.analysis.training.trajectory import DISTANCES, Point, Trajectory
-from infoplane.capture import hold_capture, plan_points
+from infoplane.capture import hold_capture
 from infoplane.errors import SettingError
-from infoplane.measurement import Asker
+from infoplane.measurement import Asker, codes_of, cut_text
 from infoplane.models import find_structure, select_layers
 from infoplane.settings import settings_or
 from infoplane.storage import to_path
-from infoplane.text import BUILT_IN, TextSource, Tokenizer, fitting_context, text_of, windows_of
+from infoplane.text import BUILT_IN, TextSource, Tokenizer, fitting_context, text_of
 
 if TYPE_CHECKING:
     import torch
@@ -73,20 +73,13 @@ class Monitor:
             self.model: Model = Model.from_module(module, tokenizer, name)
         context = fitting_context(chosen.windows.context, self.model.max_context)
         windows = dataclasses.replace(chosen.windows, context=context)
-        self.windows = windows_of(text_of(documents, chosen.reading, windows), tokenizer, windows)
+        text, code, q = text_of(documents, chosen.reading, windows), chosen.code, chosen.questions
+        self.windows = cut_text(text, tokenizer, windows, code)
         self.model.check_tokens(self.windows)
         self.model.facts.check_loss(chosen.capturing.loss)
-        code, q = chosen.code, chosen.questions
         self.layers = select_layers(self.model.layers, chosen.capturing.layers)
-        self.points = plan_points(
-            self.model.width,
-            code.m,
-            code.points_seed,
-            code.calibration,
-            [layer.name for layer in self.layers],
-            code.reference_sets,
-            code.shared_points,
-        )
+        names = [layer.name for layer in self.layers]
+        self.codes = codes_of(self.model.facts, names, self.windows, code, q.capacity)
         self.order, self.loss = min(q.orders), chosen.capturing.loss
         self._asker = Asker(
             self.windows, q.orders, q.estimators, q.weights, unit=q.unit, controls=q.controls, text_labels=q.text_labels
@@ -123,14 +116,14 @@ class Monitor:
             raise SettingError(f"probe of step {step} after that of {self._probes[-1].step}: steps must grow")
         with _random_state_kept():
             self._look_again()
-            capture = hold_capture(self.model, self.windows, self.points, self.layers, loss=self.loss)
-        measurement = self._asker.measure(capture, threads=1)
+            capture = hold_capture(self.model, self.windows, self.codes, self.layers, loss=self.loss)
+        measurement = self._asker.measure(capture.at(self.settings.questions.capacity), threads=1)
         # the weights have moved on since they were hashed
         model = {k: v for k, v in measurement.provenance["model"].items() if k != "weights_sha256"}
         measurement = dataclasses.replace(measurement, provenance={**measurement.provenance, "model": model})
         self._probes.append(Point(f"step-{step}", step, tokens, measurement))
         logs = {}
-        for row in measurement:
+        for row in measurement.select():
             own = row.position_set in (None, f"P_{self.order}") and row.order in (None, self.order)
             wanted = _LOGGED if row.layer == "model" else ("complexity", "expressivity")
             if own and row.quantity in wanted:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
-from infoplane.errors import SettingError
-from infoplane.information import FITTED, CodeSettings
 from infoplane.measurement import MeasureSettings
 from infoplane.setting_kinds import flag, word
 from infoplane.settings import Settings, setting
@@ -34,9 +32,6 @@ class TraceSettings(Settings):
     )
     keep_captures: bool = setting(False, flag(), "Keep each checkpoint's capture.", group="Results", decides=False)
 
-    def check(self) -> None:
-        refuse_fitted(self.measuring.code)
-
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "text": "it is the argument documents",
@@ -47,17 +42,3 @@ class TraceSettings(Settings):
         }
     )
     otherwise: ClassVar[str] = MeasureSettings.otherwise
-
-
-def refuse_fitted(code: CodeSettings) -> None:
-    """Refuse a code that would be fitted to each checkpoint anew, so that no two of them compare.
-
-    Raises:
-        SettingError: it was asked for.
-    """
-    if FITTED in code.code:
-        raise SettingError(
-            "a fitted code would differ from checkpoint to checkpoint, so all are read with the code random: leave "
-            "code out, or measure one checkpoint with it",
-            settings=("code",),
-        )

@@ -18,8 +18,9 @@ from infoplane.analysis.training.trajectory import JSON_NAME, SCHEMA, Point, Tra
 from infoplane.analysis.training.worker import DECIDING, Run, Tracing, deciding
 from infoplane.engines import Engine, Held, Piece, Progress, WorkSettings, using
 from infoplane.errors import ModelError, ResultError
+from infoplane.information import FITTED
 from infoplane.measurement import JSON_NAME as MEASUREMENT
-from infoplane.measurement import check_questions, read_input
+from infoplane.measurement import check_questions, code_identity_of, read_input
 from infoplane.models import Checkpoint, find_checkpoints
 from infoplane.settings import apart, settings_or
 from infoplane.storage import (
@@ -91,6 +92,8 @@ def trace(
     run = Run(out, measuring, chosen.keep_captures, progress, how, decides=decides, force=force)
     done: dict[str, Point] = {}
     pieces = [Piece(f"checkpoint {one.name}", one) for one in checkpoints]
+    # a code that all are read with is fitted to the last: its states are those that the others come to
+    first = -1 if FITTED in measuring.code.code else 0
     running = using(engine or how.engine, how.workers, how.gpus_per_worker)
     with running as engines, engines.group(Held(None), name="the checkpoints", gpus=True) as group:
         since = len(engines.retried)
@@ -109,7 +112,7 @@ def trace(
         if progress is not None:
             progress("checkpoints", 0, len(checkpoints))
         while pieces and run.learned is None:  # one by one until one has cut the windows
-            measure([pieces.pop(0)])
+            measure([pieces.pop(first)])
         measure(pieces)
     points = [done[checkpoint.name] for checkpoint in checkpoints]
     if progress is not None:
@@ -128,6 +131,7 @@ def _decides(model: str | Path, read: Text | Pairs, measuring: MeasureSettings) 
         "model": str(folder.resolve() if folder.is_dir() else model),
         "text": read.provenance.get("sha256"),
         **deciding(measuring),
+        "code_of": code_identity_of(measuring),
         "versions": versions(*DECIDING),
     }
 

@@ -245,7 +245,7 @@ def outliers(trajectory: Trajectory, factor: float = 6.0) -> tuple[str, ...]:
 
 def _profile(point: Point) -> list[float]:
     assert point.measurement is not None
-    rows = point.measurement.estimates
+    rows = point.measurement.select()  # of the primary code: another may be there at some checkpoints alone
     first = next((r.estimator for r in rows if r.estimator), None)
     return [
         r.value

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infoplane.analysis.training.code_of_run import code_of_run, with_own_code
 from infoplane.bottleneck import Bound, Frontier, orders_with_bound, stored_or_fitted
+from infoplane.capture import KeptCode
 from infoplane.engines import Advance, Held, Local, Progress, WorkSettings, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
-from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, cut, points_of
+from infoplane.information import PointSets
+from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, codes_of, cut
 from infoplane.models import Checkpoint, gaps, select_names
 from infoplane.storage import Json, is_address, is_damaged, versions, working
 from infoplane.storage import atomic_files as files
@@ -60,7 +63,7 @@ def _deciding(settings: MeasureSettings, always: Sequence[str]) -> dict[str, Jso
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in settings.flat().items()
-        if name in always or value != declared[name].default
+        if declared[name].declared.decides and (name in always or value != declared[name].default)
     }
 
 
@@ -74,13 +77,14 @@ def loaded_with(settings: MeasureSettings) -> dict[str, str]:
 class Learned:
     """What the first model that loads says of all: the windows, what they have in common, their tokenizer and points.
 
-    `points` is the hash of the reference points.
+    `points` is the hash of the reference points, or of the kept code, `kept` the fitted code that all are read with.
     """
 
     windows: Windows
     like: dict[str, Json]
     words: str
     points: str
+    kept: KeptCode | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +182,12 @@ class Run:
         if self.learned is None:
             # refuses layers that no checkpoint has
             layers = select_names(model.facts.layers, self.settings.capturing.layers)
-            points = points_of(model.facts, layers, self.settings, self.work.memory).hash(layers)
             windows = cut(read, model.tokenizer, self.settings, model.max_context)
-            self.learned = Learned(windows, like, words, points)
+            kept = code_of_run(self.out, self.settings, self.work, model, windows, checkpoint.name, self.progress)
+            code, capacity = self.settings.code, self.settings.questions.capacity
+            codes = codes_of(model.facts, layers, windows, code, capacity, self.work.memory, kept)
+            hashes = [code.hash(layers) if isinstance(code, PointSets) else code.hash for code in codes]
+            self.learned = Learned(windows, like, words, ",".join(hashes), kept)
         for name in _SAME:
             if like[name] != self.learned.like[name]:
                 raise ModelError(
@@ -220,9 +227,11 @@ class Run:
                 folder,
                 force=self.force or not self.keep,
                 progress=self.progress,
+                kept=self.learned.kept,
             )
             asking = Asking(self.settings, self.work, Local(), {}, self.progress)
             measurement = asking.ask(kept, self._frontiers(windows))
+            measurement = with_own_code(measurement, asking, model, windows, results / "own-code")
             where = {"name": checkpoint.name, "step": checkpoint.step, "training_tokens": checkpoint.tokens}
             more = {"trace_key": key, "checkpoint": where}
             measurement = dataclasses.replace(measurement, provenance={**measurement.provenance, **more})
