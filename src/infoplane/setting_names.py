@@ -39,6 +39,7 @@ NAMES = frozenset(
         "memory",
         "min_window",
         "orders",
+        "parts",
         "points",
         "points_seed",
         "preferences",

@@ -278,6 +278,37 @@ def test_the_rows_of_a_measurement() -> None:
 
             agrees("share", estimator, second, side=side, order=2)
             agrees("share", estimator, rest, side=side, order=None)
+    tokens, nexts = (slow.gram_labels(*text, side, 1, at=1) for side in ("input", "output"))
+    alone, in_p_1 = np.arange(len(document)), np.flatnonzero(tokens >= 0)
+
+    @cache
+    def by_null_curve(about: str, key: Any) -> Any:
+        if about == "next":
+            return asked(key, slow.dealt_within(nexts, document, in_p_1)).corrected(curves[key])
+        of = document if about == "both" else slow.dealt_within(document, tokens, in_p_1)
+        labels = np.where(tokens >= 0, tokens * (document.max() + 1) + of, -1)
+        question = slow.Question(rows[key], labels, alone, block[document], true_documents=document)
+        return question.corrected(curves[key])
+
+    def left(e: str, key: Any) -> Any:
+        c = asked(key, tokens).ceilings[1]
+        quotient = (c - by_null_curve("both", key)) / (c - by_null_curve("dealt", key))
+        told = values_of("input", 1, 1, key)[e]
+        return (c[: len(told)] - told) * quotient[: len(told)]
+
+    def rests(e: str) -> Any:
+        return of_layers(lambda key: left(e, key))
+
+    def of_document(e: str) -> Any:
+        return less(
+            less(of_layers(lambda key: asked(key, tokens).ceilings[1]), information("input", 1, 1, e)), rests(e)
+        )
+
+    for estimator in ("null-curve", "thinned-curve"):
+        agrees("ceiling_part", estimator, lambda e: information("input", 1, 1, e), side="token")
+        agrees("ceiling_part", estimator, rests, side="rest")
+        agrees("ceiling_part", estimator, of_document, side="document")
+        agrees("expressivity_part", estimator, lambda e: of_layers(lambda key: by_null_curve("next", key)))
     # controls are those of the first set
     key = "block.2", 0
     labels = slow.gram_labels(*text, "input", 1, at=1)

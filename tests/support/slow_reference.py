@@ -123,6 +123,16 @@ def permuted(labels: np.ndarray) -> np.ndarray:
     return out
 
 
+def dealt_within(labels: np.ndarray, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Labels of some rows, dealt anew within each group."""
+    number = generator([0, 4]).random(len(rows))
+    out = labels.copy()
+    for g in np.unique(groups[rows]):
+        own = groups[rows] == g
+        out[rows[own]] = labels[rows[own]][np.argsort(number[own])]
+    return out
+
+
 def shifted(labels: np.ndarray, documents: np.ndarray) -> np.ndarray:
     rows = sorted(np.flatnonzero(labels >= 0).tolist(), key=lambda i: (documents[i], i))
     out, n = labels.copy(), len(rows)
@@ -202,8 +212,10 @@ class Question:
         block_of_document: np.ndarray | None,
         uniform: bool = False,
         least: int = LEAST_DOCUMENTS,
+        true_documents: np.ndarray | None = None,
     ) -> None:
         self.uniform = uniform
+        self.true_documents = documents if true_documents is None else true_documents
         self.sample = np.flatnonzero(labels >= 0)
         touched = np.unique(documents[self.sample])
         self.block = None
@@ -277,10 +289,10 @@ class Question:
         """(1 + B,) C_plugin, C and n."""
         if self.uniform:
             return self._uniform_ceilings()
-        found = [ceiling(self.x[self.sample], self.documents[self.sample])]
+        found = [ceiling(self.x[self.sample], self.true_documents[self.sample])]
         for b in range(self.B):
             left = self.sample[self.block[self.sample] != b]
-            found.append(ceiling(self.x[left], self.documents[left]))
+            found.append(ceiling(self.x[left], self.true_documents[left]))
         return tuple(np.array(column, dtype=float) for column in zip(*found, strict=True))
 
     def _uniform_ceilings(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -35,6 +35,7 @@ def measure_capture(
     unit: str = "efficiency",
     capacity: float = CAPACITY,
     controls: bool = True,
+    parts: bool = True,
     threads: int | None = None,
     engine: Engine | None = None,
     memory: int | str | None = None,
@@ -54,6 +55,7 @@ def measure_capture(
         unit: `efficiency` (divided by log m), `bits` or `nats`.
         capacity: what a fitted code is to hold, as a share of log m.
         controls: whether the estimates are made with permuted and shifted labels too.
+        parts: whether the parts of the ceiling and of expressivity that documents have are asked for.
         threads: to work with; by default as many as there are cores.
         engine: whose workers ask the layers, in parts; this process by default.
         memory: what each may hold, in bytes or as `4GB`, `4GiB`, `512MB`; half of what is free by default. No number
@@ -68,7 +70,7 @@ def measure_capture(
     if memory is not None:  # refused before anything is made, as far as can be said by then
         settings(capture, 1, threads, memory)
     capture = capture.at(capacity)
-    asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels)
+    asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels, parts)
     return asker.measure(capture, threads, progress, engine, memory)
 
 
@@ -110,14 +112,15 @@ class Asker:
         unit: str = "efficiency",
         controls: bool = True,
         text_labels: Sequence[str] = (),
+        parts: bool = True,
     ) -> None:
         check_asked(orders, estimators, weights, unit, text_labels)
         self.estimators = tuple(dict.fromkeys(ESTIMATORS[name] for name in estimators))
         self.weights, self.unit = tuple(weights), unit
         self.blocks = windows.blocks
-        self.questions = Questions(windows, orders, labels or {}, controls, text_labels)
+        self.questions = Questions(windows, orders, labels or {}, controls, text_labels, parts)
         self.plan = Plan(self.questions, self.blocks, weights, THINNED in self.estimators)
-        self.settings = (orders, estimators, weights, labels, unit, controls, text_labels)
+        self.settings = (orders, estimators, weights, labels, unit, controls, text_labels, parts)
 
     def measure(
         self,

@@ -78,11 +78,14 @@ class Estimate:
     """One row. Fields that do not apply are None.
 
     Attributes:
-        quantity: `entropy`, `ceiling`, `complexity`, `expressivity`, `optimality`, `share`,
-            `information` (of a label column), `loss`, `bits_per_byte`, `mean_ratio_optimality`; of pairs
-            `preference`, `preference_given_token`, `token_preference` and each of these with `_swapped`.
+        quantity: `entropy`, `ceiling`, `complexity`, `expressivity`, `optimality`, `share`, `ceiling_part` and
+            `expressivity_part` (see `side`), `information` (of a label column), `loss`, `bits_per_byte`,
+            `mean_ratio_optimality`; of pairs `preference`, `preference_given_token`, `token_preference` and each of
+            these with `_swapped`.
         layer: `embed`, `block.N`, `final_norm`, or `model`, the mean over blocks.
         side: `input`, `output`, `label:NAME`. A share of one without an order is the residual: what no order explains.
+            Parts of the ceiling are `token`, `document` (what it adds to the token) and `rest`; that of expressivity is
+            `document`: what documents tell of next tokens, whatever place these have in them.
         order: width of the n-gram labels, 1 to 4.
         weight: `frequency` or `uniform`, how labels are weighted.
         code: kind of the code that states were read with: `random`, `fitted` or `given`; in a trace also `refitted`,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.capture import Capture
-from infoplane.information import LESS_THINNED, PLUGIN, THINNED, Floats, unit_scale
+from infoplane.information import LESS_THINNED, NULL_CURVE, PLUGIN, THINNED, Floats, unit_scale
 from infoplane.measurement.estimate import Controls, Described, Estimate, with_correction_error, with_layers_borrowing
 from infoplane.measurement.questions import HALVES, SIDES, Question, Questions
 from infoplane.measurement.reading_warnings import collapsed, doubt_of, of_a_kept_code, outgrown
@@ -98,7 +98,7 @@ class Record:
                 rows += self._order_rows(layer, estimator, weight, k, name)
             for q in self.questions.of_columns:
                 rows += self._information_rows("information", layer, estimator, weight, q)
-        return rows + self._share_rows(layer, estimator)
+        return rows + self._share_rows(layer, estimator) + self._part_rows(layer, estimator)
 
     def _mean_over(self, layer: str) -> list[str]:
         """The layers that a row is the mean of: itself, or all blocks for `model`."""
@@ -258,6 +258,43 @@ class Record:
                 assert before is not None
                 rows.append(self._estimate("share", layer, (ceiling - before).times(self.scale), self.unit, **more))
         return [replace(row, estimator=estimator) for row in rows]
+
+    def _part_rows(self, layer: str, estimator: str) -> list[Estimate]:
+        """What the ceiling is spent on, by the chain rule, and what documents by themselves make of expressivity."""
+        if estimator == PLUGIN or "frequency" not in self.weights or not self.questions.of_documents:
+            return []
+        ceiling = self._marginal(layer, estimator, "P_1", "ceiling")
+        token = self._information(layer, estimator, "frequency", self.questions.of("input", 1))
+        rest = self._mean(layer, lambda one: self._over_sets(one, lambda s: self._rest(one, s, estimator)))
+        of_documents = self._information(layer, NULL_CURVE, "frequency", self.questions.of_documents[-1])
+        if ceiling is None or token is None or rest is None or of_documents is None:
+            return []
+        more: Described = {"weight": "frequency", "position_set": "P_1", "n": len(self.questions.position_sets["P_1"])}
+        parts = {
+            ("ceiling_part", "token"): token,
+            ("ceiling_part", "document"): ceiling - token - rest,
+            ("ceiling_part", "rest"): rest,
+            ("expressivity_part", "document"): of_documents,
+        }
+        rows = [
+            self._estimate(quantity, layer, part.times(self.scale), self.unit, **more)
+            for (quantity, _), part in parts.items()
+        ]
+        return [replace(row, side=side, estimator=estimator) for (_, side), row in zip(parts, rows, strict=True)]
+
+    def _rest(self, layer: str, s: int, estimator: str) -> Floats | None:
+        """(1 + B,) what neither the token nor the document tells: what the token leaves, times the share of it that
+        the document leaves. The share is of labels as rare as each other, so what rare labels hide cancels."""
+        ceiling = self.answers.marginals[layer, s, "P_1"].ceiling_corrected
+        both, dealt, _ = (self._of_set(layer, s, NULL_CURVE, "frequency", q) for q in self.questions.of_documents)
+        token = self._of_set(layer, s, estimator, "frequency", self.questions.of("input", 1))
+        if token is None or both is None or dealt is None:
+            return None
+        left = ceiling - dealt
+        there = np.abs(left) > _ROUNDING * math.log(self.capture.m)
+        share = np.divide(ceiling - both, left, out=np.ones_like(left), where=there)
+        rest: Floats = (ceiling[: len(token)] - token) * share[: len(token)]
+        return rest
 
     def _estimate(self, quantity: str, layer: str, figure: SetMean, unit: str, **fields: Unpack[Described]) -> Estimate:
         return Estimate.made(quantity, layer, figure.columns, unit, figure.points, **fields)

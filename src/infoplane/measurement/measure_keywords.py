@@ -97,6 +97,9 @@ class MeasureKeywords(TypedDict, total=False):
     """What a fitted code holds, as a share of log m; a kept capture can be asked at another one."""
     controls: bool
     """The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring."""
+    parts: bool
+    """What the ceiling is spent on: the token, the document given the token, and the rest; and what documents alone
+    make of expressivity."""
     bound: bool
     """The frontier of the text too, and the model's place against it: minutes more."""
     workers: int | None

@@ -85,6 +85,14 @@ class QuestionSettings(Settings):
         "The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring.",
         group=GROUP,
     )
+    parts: bool = setting(
+        True,
+        flag(),
+        "What the ceiling is spent on: the token, the document given the token, and the rest; and what documents alone "
+        "make of expressivity.",
+        group=GROUP,
+        with_pairs=False,
+    )
     bound: bool = setting(
         False,
         flag(),

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.information import Grouping, Sample, Summing, Tally, Thinning
-from infoplane.measurement.questions import HALVES, Question, Questions
+from infoplane.measurement.questions import DEALT_DOCUMENT, HALVES, TOKEN_AND_DOCUMENT, Question, Questions
+from infoplane.text import Labels
 from infoplane.uncertainty import MIN_DOCUMENTS
 
 
@@ -97,16 +98,26 @@ class Plan:
     def _jobs(self) -> Iterator[Job]:
         for question in self.questions.all:
             for kind, labels in self.questions.variants(question, self.blocks[question.position_set]):
-                grouping = Grouping.of(labels, self.questions.document, self.blocks[question.position_set])
+                grouping = self._grouping(question, labels)
                 if kind == "value":
                     self.repeated[question] = grouping.repeated_mass
                 # of half the text other labels occur often enough for uniform weights: that is another question
                 uniform = question.own and kind not in HALVES
                 weights = [w for w in self.weights if w == "frequency" or uniform]
-                thinning = Thinning.of(grouping) if self.thinned and kind in ("value", *HALVES) else None
+                told = kind in ("value", *HALVES) and question not in self.questions.of_documents
+                thinning = Thinning.of(grouping) if self.thinned and told else None
                 job = Job(question, kind, grouping, {w: Tally(grouping, w) for w in weights}, thinning)
                 _ = grouping.pair_label, grouping.label_square  # made now, so that threads only read
                 yield job
+
+    def _grouping(self, question: Question, labels: Labels) -> Grouping:
+        """Labels in groups; where they are of one document each, their rows count as independent."""
+        document, block = self.questions.document, self.blocks[question.position_set]
+        if question.side in (TOKEN_AND_DOCUMENT, DEALT_DOCUMENT):
+            return Grouping.of(
+                labels, np.arange(len(document), dtype=np.int32), None if block is None else block[document]
+            )
+        return Grouping.of(labels, document, block)
 
 
 def sample_of(position_set: str, kind: str) -> str:

@@ -2,7 +2,9 @@
 
 Order k asks for both its n-grams on P_k, with controls. For the shares, every lower order is asked again on the
 common positions of the widest; and the next token alone is asked on every P_k, so that orders can be compared.
-Labels of the text (`infoplane.text.word_labels`) stand on positions of their own, input and output alike.
+Labels of the text (`infoplane.text.word_labels`) stand on positions of their own, input and output alike. For the parts
+of the ceiling the token and the document together are asked for, the same with documents dealt anew within tokens, and
+next tokens dealt anew within documents.
 """
 
 from __future__ import annotations
@@ -14,7 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.errors import SettingError
-from infoplane.text import MAX_ORDER, Column, Labels, NGrams, TextLabels, Unit, Windows, label_column, permuted, shifted
+from infoplane.text import (
+    MAX_ORDER,
+    Column,
+    Labels,
+    NGrams,
+    TextLabels,
+    Unit,
+    Windows,
+    label_column,
+    paired,
+    permuted,
+    permuted_within,
+    shifted,
+)
 
 Ints = npt.NDArray[np.int32]
 SIDES = {"input": "complexity", "output": "expressivity"}
@@ -23,12 +38,19 @@ HALVES = ("half 0", "half 1")
 """Kinds of a question: the same labels at the positions of one half of the documents."""
 
 
+TOKEN_AND_DOCUMENT = "token and document"
+DEALT_DOCUMENT = "token and document, dealt within tokens"
+DEALT_NEXT = "next token, dealt within documents"
+PARTS = (TOKEN_AND_DOCUMENT, DEALT_DOCUMENT, DEALT_NEXT)
+"""Sides of the questions that the parts of a ceiling and of expressivity follow from."""
+
+
 @dataclass(frozen=True)
 class Question:
     """One set of labels on one set of positions.
 
     Attributes:
-        side: `input`, `output` or `label:NAME`.
+        side: `input`, `output`, `label:NAME`, or one of those about documents.
         order: of the n-gram, of tokens or of what the position set says; None for a column.
         position_set: `P_k`, `word:K`, `char:K`, `byte:K`, or `label:NAME`.
         own: whether those are the positions that belong to the labels; controls and uniform weights are asked there.
@@ -59,6 +81,7 @@ class Questions:
         columns: label columns of the user, by name.
         texts: labels of the text, such as `word` and `char:4`.
         controls: whether permuted and shifted labels, and halves of the documents, are asked too.
+        parts: whether what the parts of the ceiling follow from is asked too.
 
     Raises:
         SettingError: an order out of range, or a position set without positions.
@@ -72,6 +95,7 @@ class Questions:
         columns: Mapping[str, Column],
         controls: bool = True,
         texts: Sequence[str] = (),
+        parts: bool = True,
     ) -> None:
         self.controls = controls
         self.orders = tuple(sorted(set(orders)))
@@ -96,7 +120,10 @@ class Questions:
         self.of_columns = tuple(Question(f"label:{name}", None, f"label:{name}", True) for name in self._columns)
         self.of_texts = {str(u): u.width for u in units}
         of_words = [Question(side, k, name, True) for name, k in self.of_texts.items() for side in SIDES]
-        self.all = tuple(dict.fromkeys((*self._of_orders(), *self.of_columns, *of_words)))
+        # an information about documents takes two of them, and the token by itself
+        asked = parts and 1 in self.orders and len(np.unique(self.document)) > 1
+        self.of_documents = tuple(Question(side, None, "P_1", False) for side in PARTS if asked)
+        self.all = tuple(dict.fromkeys((*self._of_orders(), *self.of_columns, *of_words, *self.of_documents)))
 
     def of(self, side: str, order: int, positions: int | None = None) -> Question:
         """The question about n-grams of an order, at its own positions or at those of another order."""
@@ -111,12 +138,23 @@ class Questions:
 
     def labels(self, q: Question) -> Labels:
         """The labels that a question is about."""
+        if q.side in PARTS:
+            return self._of_parts(q.side)
         if q.order is None:
             return self._columns[q.side.removeprefix("label:")]
         if q.position_set in self._texts:
             return self._texts[q.position_set][q.side]
         positions = int(q.position_set.removeprefix("P_"))
         return (self._grams.input if q.side == "input" else self._grams.output)(q.order, positions)
+
+    def _of_parts(self, side: str) -> Labels:
+        token, next_token = self._grams.input(1, 1), self._grams.output(1, 1)
+        document = self.document[token.rows]
+        if side == DEALT_NEXT:
+            return permuted_within(next_token, document, 0)
+        if side == DEALT_DOCUMENT:
+            document = permuted_within(Labels(token.rows, document), token.codes, 0).codes
+        return paired(token, document)
 
     def variants(self, q: Question, block_of_document: Ints | None) -> Iterator[tuple[str, Labels]]:
         """`value`, and where controls are wanted and can be made `HALVES`, `permuted` and `shifted`; with their labels.

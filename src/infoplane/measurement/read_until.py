@@ -93,6 +93,7 @@ class Wanted:
             weights=(self.weight,),
             unit=self.unit,
             controls=False,
+            parts=False,
             threads=threads,
             memory=memory,
         )

@@ -221,6 +221,7 @@ class Asking:
             unit=q.unit,
             capacity=q.capacity,
             controls=q.controls,
+            parts=q.parts,
             threads=self.work.threads,
             engine=self.engine,
             memory=self.work.memory,

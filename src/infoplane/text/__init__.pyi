@@ -24,7 +24,9 @@ from .ngram_labels import Column as Column
 from .ngram_labels import Labels as Labels
 from .ngram_labels import NGrams as NGrams
 from .ngram_labels import label_column as label_column
+from .ngram_labels import paired as paired
 from .ngram_labels import permuted as permuted
+from .ngram_labels import permuted_within as permuted_within
 from .ngram_labels import read_column as read_column
 from .ngram_labels import shifted as shifted
 from .reserved_documents import reserve as reserve

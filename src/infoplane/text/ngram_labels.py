@@ -198,6 +198,31 @@ def permuted(labels: Labels, seed: int) -> Labels:
     return Labels(labels.rows, draw.permutation(labels.codes))
 
 
+def permuted_within(labels: Labels, groups: Ints, seed: int) -> Labels:
+    """The same labels, dealt at random to the positions of the same group.
+
+    Args:
+        labels: the labels.
+        groups: (n,) the group of each.
+        seed: of the deal.
+    """
+    draw = np.random.Generator(np.random.PCG64([seed, 4]))
+    codes = np.empty_like(labels.codes)
+    codes[np.argsort(groups, kind="stable")] = labels.codes[np.lexsort((draw.random(len(groups)), groups))]
+    return Labels(labels.rows, codes)
+
+
+def paired(labels: Labels, others: Ints) -> Labels:
+    """Labels that are two in one: two are the same where both are.
+
+    Args:
+        labels: the labels.
+        others: (n,) the second of each, 0 and up.
+    """
+    both = labels.codes.astype(np.int64) * (int(others.max()) + 1) + others
+    return Labels(labels.rows, np.unique(both, return_inverse=True)[1].astype(np.int32))
+
+
 def shifted(labels: Labels, document: npt.NDArray[np.int32]) -> Labels | None:
     """The same labels, each run of them moved to another document: chance alone, but as bursty as before.
 

@@ -71,3 +71,6 @@ class MonitorKeywords(TypedDict, total=False):
     """What a fitted code holds, as a share of log m; a kept capture can be asked at another one."""
     controls: bool
     """The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring."""
+    parts: bool
+    """What the ceiling is spent on: the token, the document given the token, and the rest; and what documents alone
+    make of expressivity."""

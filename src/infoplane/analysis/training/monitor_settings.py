@@ -27,7 +27,7 @@ class MonitorSettings(Settings):
     capturing: CaptureSettings = field(default_factory=CaptureSettings)
     code: CodeSettings = field(default_factory=lambda: CodeSettings(reference_sets=2))
     questions: QuestionSettings = field(
-        default_factory=lambda: QuestionSettings(orders=(1,), estimators=("corrected",), controls=False)
+        default_factory=lambda: QuestionSettings(orders=(1,), estimators=("corrected",), controls=False, parts=False)
     )
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(

@@ -82,7 +82,14 @@ class Monitor:
         self.codes = codes_of(self.model.facts, names, self.windows, code, q.capacity)
         self.order, self.loss = min(q.orders), chosen.capturing.loss
         self._asker = Asker(
-            self.windows, q.orders, q.estimators, q.weights, unit=q.unit, controls=q.controls, text_labels=q.text_labels
+            self.windows,
+            q.orders,
+            q.estimators,
+            q.weights,
+            unit=q.unit,
+            controls=q.controls,
+            text_labels=q.text_labels,
+            parts=q.parts,
         )
         self._probes: list[Point] = []
 
