@@ -43,6 +43,7 @@ NAMES = frozenset(
         "points",
         "points_seed",
         "preferences",
+        "probe",
         "prompt_truncate",
         "protocol",
         "random_init",

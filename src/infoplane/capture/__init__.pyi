@@ -10,6 +10,9 @@ from .folder import throw_away as throw_away
 from .kept_code import KeptCode as KeptCode
 from .memory_plan import Reduction as Reduction
 from .memory_plan import reduction as reduction
+from .probing import Probed as Probed
+from .probing import check_probe as check_probe
+from .probing import probe as probe
 from .sizes import capture_sizes as capture_sizes
 from .sizes import check_sizes as check_sizes
 from .sizes import plan_points as plan_points

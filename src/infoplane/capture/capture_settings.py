@@ -19,12 +19,20 @@ def _are_layers(value: object) -> bool:
 
 @dataclass(frozen=True)
 class CaptureSettings(Settings):
-    """Which layers are read, and whether the loss of the same text is."""
+    """Which layers are read, and whether probes and the loss of the same text are."""
 
     layers: tuple[str, ...] | None = setting(
         None,
         Kind(_are_layers, "a list of layers, such as embed, block.0, block.1 and final_norm", str, several=True),
         "Layers to read, such as embed,block.3,final_norm; all by default.",
         group=GROUP,
+    )
+    probe: bool = setting(
+        False,
+        flag(),
+        "Linear probes of the 50 most frequent present and next tokens too: what the states of a layer tell of them at "
+        "least. Some seconds a layer.",
+        group=GROUP,
+        with_pairs=False,
     )
     loss: bool = setting(False, flag(), "Next-token loss and bits per byte of the text too.", group=GROUP)

@@ -31,6 +31,9 @@ from .fitted_code import FittedCodes as FittedCodes
 from .label_groups import Grouping as Grouping
 from .label_sums import LabelSums as LabelSums
 from .label_sums import Summing as Summing
+from .linear_probe import FREQUENT as FREQUENT
+from .linear_probe import cross_fitted as cross_fitted
+from .linear_probe import frequent_labels as frequent_labels
 from .marginal_entropy import Adding as Adding
 from .marginal_entropy import Marginal as Marginal
 from .marginal_entropy import NullCurve as NullCurve

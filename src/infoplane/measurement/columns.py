@@ -1,7 +1,8 @@
 """Figures of the whole model by the names that they have as columns of a table.
 
 A column is called `quantity_order`, and further by what is not the first of its kind: `optimality_1` by the first
-estimator named, `optimality_1_plugin` by another one, `_uniform` by weight, `optimality_1_fitted` by another code.
+estimator named, `optimality_1_plugin` by another one, `_uniform` by weight, `optimality_1_fitted` by another code. Parts
+are `ceiling_token`, `ceiling_document`, `ceiling_rest` and `expressivity_document`; probes `probe_input` and `probe_output`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ def _column(row: Estimate, settings: QuestionsOrigin) -> str | None:
         name = row.quantity
     elif row.quantity == "share":
         name = f"share_{row.side}" + (f"_{row.order}" if row.order else "_residual")
+    elif row.quantity in ("ceiling_part", "expressivity_part"):
+        name = f"{row.quantity.removesuffix('_part')}_{row.side}"
+    elif row.quantity == "probe":
+        name = f"probe_{row.side}"
     elif row.quantity == "information":
         name = str(row.side).replace(":", "_")
     elif row.order is not None:

@@ -79,9 +79,9 @@ class Estimate:
 
     Attributes:
         quantity: `entropy`, `ceiling`, `complexity`, `expressivity`, `optimality`, `share`, `ceiling_part` and
-            `expressivity_part` (see `side`), `information` (of a label column), `loss`, `bits_per_byte`,
-            `mean_ratio_optimality`; of pairs `preference`, `preference_given_token`, `token_preference` and each of
-            these with `_swapped`.
+            `expressivity_part` (see `side`), `information` (of a label column), `probe` (what states tell at least),
+            `loss`, `bits_per_byte`, `mean_ratio_optimality`; of pairs `preference`, `preference_given_token`,
+            `token_preference` and each of these with `_swapped`.
         layer: `embed`, `block.N`, `final_norm`, or `model`, the mean over blocks.
         side: `input`, `output`, `label:NAME`. A share of one without an order is the residual: what no order explains.
             Parts of the ceiling are `token`, `document` (what it adds to the token) and `rest`; that of expressivity is

@@ -63,6 +63,9 @@ class MeasureKeywords(TypedDict, total=False):
     """Measure the untrained twin instead: the architecture with fresh weights."""
     layers: Sequence[str] | None
     """Layers to read, such as embed,block.3,final_norm; all by default."""
+    probe: bool
+    """Linear probes of the 50 most frequent present and next tokens too: what the states of a layer tell of them at
+    least. Some seconds a layer."""
     loss: bool
     """Next-token loss and bits per byte of the text too."""
     code: Sequence[str]

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.capture import Capture, open_capture
+from infoplane.capture import Capture, Probed, check_probe, open_capture, probe
 from infoplane.engines import Engine, Group, Progress, WorkSettings, using
 from infoplane.errors import SettingError
 from infoplane.measurement.measure_settings import MeasureSettings
+from infoplane.measurement.probe_rows import probe_rows
 from infoplane.measurement.read_until import outcome, places, read_until
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.steps import Asking, capture_model, check_questions, cut, read_input, wanted_of
@@ -145,8 +146,12 @@ def _measured(
                 kept, stages, missed = capturing.once(capture, stack), None, None
             else:
                 kept, stages, missed = capturing.until(capture, stack)
+            probed = capturing.probed(kept)
         captured = time.monotonic()
         measurement = asking.ask(kept)
+    if probed is not None:
+        rows = probe_rows(probed, kept.windows.blocks, chosen.questions.unit, kept.m)
+        measurement = dataclasses.replace(measurement, estimates=(*measurement.estimates, *rows))
     warnings = list(measurement.provenance["warnings"])
     limit, context = facts.max_context, chosen.windows.context
     if limit and limit < context:
@@ -196,10 +201,18 @@ class _Capturing:
         kept = dataclasses.replace(kept, folder=at.settle(stages[-1].budget))
         return kept, *outcome(wanted, stages)
 
+    def probed(self, kept: Capture) -> Probed | None:
+        """What probes read of the windows of a capture, where they are asked for."""
+        if not self.asking.settings.capturing.probe:
+            return None
+        return probe(self.models, self.facts, kept.windows, kept.layers, self.asking.progress)
+
     def _cut(self, settings: MeasureSettings) -> Windows:
         assert self.facts.tokenizer is not None  # a source without one is refused when it is opened
         read = cut(self.read, self.facts.tokenizer, settings, self.facts.max_context)
         self.facts.check_tokens(read)  # before a folder is made
+        if settings.capturing.probe:
+            check_probe(read)
         return read
 
     def _keep(self, folder: Path, read: Windows) -> Capture:

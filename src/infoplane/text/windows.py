@@ -57,6 +57,24 @@ class Windows:
     def __len__(self) -> int:
         return len(self.document)
 
+    def part(self, chosen: IntArray) -> Windows:
+        """Some of the windows, in their order; the documents stay all.
+
+        Args:
+            chosen: their numbers, ascending.
+        """
+        here = np.isin(self.token_window, chosen)
+        return Windows(
+            tokens=self.tokens[here],
+            starts=np.concatenate(([0], np.cumsum(self.lengths[chosen]))).astype(np.int64),
+            document=self.document[chosen],
+            is_text=self.is_text[here],
+            is_position=self.is_position[here],
+            byte_count=self.byte_count[chosen],
+            documents=self.documents,
+            provenance=self.provenance,
+        )
+
     @property
     def lengths(self) -> IntArray:
         """(W,) tokens of each window."""

@@ -33,6 +33,7 @@ class MonitorSettings(Settings):
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "protocol": "set points, sets and estimators each by itself",
+            "probe": "it takes seconds a layer: measure a checkpoint with it",
             "bound": "it would take minutes: trace the checkpoints with it",
             "until_se": _FIXED,
             "until_order": _FIXED,

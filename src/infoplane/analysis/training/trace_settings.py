@@ -37,6 +37,7 @@ class TraceSettings(Settings):
             "text": "it is the argument documents",
             "revision": "revisions says which checkpoints are measured",
             "random_init": "a trace is of trained checkpoints: step 0 is the untrained model, where it is kept",
+            "probe": "it is of one model: measure the checkpoint with it",
             "until_se": _ONE_TEXT,
             "until_order": _ONE_TEXT,
         }

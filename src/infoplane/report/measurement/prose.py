@@ -47,11 +47,27 @@ def headline(view: View) -> list[str]:
             f"Of everything it has read, it keeps {_of(ceiling, view)} (ceiling): no information here can "
             "truly be larger."
         )
+    sentences += _parts(view)
     sentences += _place(view)
     for side in ("input", "output"):
         sentences += _share_sentence(view, side)
     sentences += _loss(view)
     return sentences
+
+
+def _parts(view: View) -> list[str]:
+    """What the ceiling is spent on, and what documents by themselves make of expressivity."""
+    token, document, rest = (
+        view.row("ceiling_part", side=side, position_set="P_1") for side in ("token", "document", "rest")
+    )
+    topic = view.row("expressivity_part", side="document", position_set="P_1")
+    if token is None or document is None or rest is None or topic is None:
+        return []
+    return [
+        f"Of that ceiling {words.spoken(token)} is the present token, {words.spoken(document)} more is which document "
+        f"it is in, and {words.spoken(rest)} is neither. Which document it is tells {words.spoken(topic)} of the next "
+        "token by itself, as part of expressivity."
+    ]
 
 
 def _place(view: View) -> list[str]:

@@ -92,6 +92,10 @@ def by_layer(view: View) -> str:
         for side in ("input", "output"):
             inside = _share_table(view, estimator, side)
             parts += [details(_join(f"Shares of the ceiling, {side} side", estimator), inside)] if inside else []
+        inside = _part_table(view, estimator)
+        parts += [details(_join("What the ceiling is spent on", estimator), inside)] if inside else []
+        inside = _probe_table(view) if estimator == (view.estimators or (None,))[0] else ""
+        parts += [details("What linear probes read of frequent tokens, at least", inside)] if inside else []
         inside = _label_table(view, estimator)
         parts += [details(_join("Information about labels", estimator), inside)] if inside else []
     return "\n".join(parts)
@@ -138,6 +142,33 @@ def _share_table(view: View, estimator: str | None, side: str) -> str:
     parts = view.share_parts
     rows = [[layer, *(words.plain(view.share(layer, side, k, estimator)) for k in parts)] for layer in _names(view)]
     return _without_empty(["layer", *("residual" if k is None else words.gram(k) for k in parts)], rows)
+
+
+def _part_table(view: View, estimator: str | None) -> str:
+    columns = {
+        "token": ("ceiling_part", "token"),
+        "document, beside the token": ("ceiling_part", "document"),
+        "rest": ("ceiling_part", "rest"),
+        "of expressivity: document": ("expressivity_part", "document"),
+    }
+    rows = [
+        [
+            layer,
+            *(
+                words.plain(view.row(quantity, layer, side=side, position_set="P_1", estimator=estimator))
+                for quantity, side in columns.values()
+            ),
+        ]
+        for layer in _names(view)
+    ]
+    return _without_empty(["layer", *columns], rows)
+
+
+def _probe_table(view: View) -> str:
+    sides = {"present token": "input", "next token": "output"}
+    rows = [[layer, *(words.plain(view.row("probe", layer, 1, side=side)) for side in sides.values())]
+            for layer in _names(view)]  # fmt: skip
+    return _without_empty(["layer", *sides], rows)
 
 
 def _label_table(view: View, estimator: str | None) -> str:

@@ -107,6 +107,10 @@ def row_name(row: Estimate) -> str:
         return f"share of the {row.side} {part}" if row.side else f"share of the {part}"
     if row.quantity == "information" and row.side:
         return f"information about {row.side.removeprefix('label:')}"
+    if row.quantity in ("ceiling_part", "expressivity_part"):
+        return f"part of {'the ceiling' if row.quantity == 'ceiling_part' else 'expressivity'}: {row.side}"
+    if row.quantity == "probe":
+        return f"probe of the {'present' if row.side == 'input' else 'next'} token"
     name = row.quantity.replace("_", " ")
     own_set = row.position_set in (None, f"P_{row.order}")
     if row.order is None:
