@@ -46,7 +46,8 @@ def main() -> None:
     settings = MeasureSettings.of(asked)
     windows = cut(read_text("c4-sample"), model.tokenizer, settings)
     layers = model.layers
-    codes = codes_of(model.facts, [layer.name for layer in layers], windows, settings)
+    names = [layer.name for layer in layers]
+    codes = codes_of(model.facts, names, windows, settings.code, settings.questions.capacity)
     orders = tuple(map(int, given.orders.split(",")))
     real, run = int(windows.starts[-1]), sum((b - a) * int(windows.lengths[a:b].max()) for a, b in _batches(windows))
     print(
