@@ -18,7 +18,8 @@ from infoplane.capture import code_identity, code_of_capture, stored_code
 from infoplane.capture.folder import CODE
 from infoplane.capture.kept_code import KeptCode
 from infoplane.capture.stored_capture import open_capture
-from infoplane.errors import CaptureError, InfoplaneError, SettingError
+from infoplane.errors import CaptureError, InfoplaneError, ResultError, SettingError
+from infoplane.measurement.members import Member
 from infoplane.measurement.results import Measurement
 
 M = 16
@@ -130,6 +131,8 @@ def test_another_capacity(parent: tuple[Path, Measurement], tmp_path: Path) -> N
         ({"reference_sets": 3}, SettingError, "made with reference_sets = 2, and 3 is asked for"),
         ({"code_of": "/nowhere/at/all"}, CaptureError, "no capture at .*all: code_of names the folder of a capture"),
         ({"code_of": ""}, SettingError, "code_of"),
+        ({"code_of": __file__}, CaptureError, "is a file: code_of names the folder of a capture"),
+        ({"points_seed": 7}, SettingError, "points_seed is of what is drawn or fitted"),
         ({"model": another(hidden_size=64)}, CaptureError, "32 wide, and those of this model are 64 wide"),
         ({"model": another(num_hidden_layers=4)}, CaptureError, r"has no layer block\.3 \(it has embed"),
     ],
@@ -140,6 +143,23 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(error, match=said):
         measured(**{"code_of": str(parent[0]), "capture": tmp_path / "capture", **more})
     assert not (tmp_path / "capture").exists()
+
+
+def test_the_parent_is_not_written_over(parent: tuple[Path, Measurement]) -> None:
+    before = {path.name: path.read_bytes() for path in parent[0].iterdir()}
+    with pytest.raises(SettingError, match="the capture whose code is used would be written over"):
+        measured(damaged(0.3), code_of=str(parent[0]), capture=parent[0].parent / "." / parent[0].name, force=True)
+    assert {path.name: path.read_bytes() for path in parent[0].iterdir()} == before
+
+
+def test_figures_of_a_kept_code_and_another_one_do_not_compare(parent: tuple[Path, Measurement]) -> None:
+    module = damaged(0.3)
+    kept, anew = measured(module, code_of=str(parent[0])), measured(module)
+    with pytest.raises(ResultError, match="was read with the code of LlamaForCausalLM, and the other with another one"):
+        kept.minus(anew)
+    with pytest.raises(ResultError, match="measure both with one --code-of"):
+        infoplane.compare([Member("a", None, anew), Member("b", None, kept)])
+    infoplane.compare([Member("a", None, parent[1]), Member("b", None, kept)])
 
 
 def test_captures_that_have_no_code_to_keep(parent: tuple[Path, Measurement], tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_layers_in_parts_read_the_same(found: tuple[Path, Measurement], monkeypa
 def test_what_cannot_be_is_refused(found: tuple[Path, Measurement], tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="so probe can say nothing more"):
         infoplane.measure(None, capture=found[0], probe=True)
-    with pytest.raises(TextError, match="judged on other documents than it is fitted on"):
+    with pytest.raises(TextError, match="judged on other documents than they are fitted on"):
         measured(documents=["one long document of some words " * 60], capture=tmp_path / "capture")
     assert not (tmp_path / "capture").exists()
     with pytest.raises(SettingError, match="measure the checkpoint with it"):

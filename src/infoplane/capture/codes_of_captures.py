@@ -58,6 +58,10 @@ def code_identity(folder: str | Path) -> str:
         CaptureError: no capture is there.
     """
     folder = reach_location(folder, "code_of", writes=False)
+    if folder.is_file():
+        raise CaptureError(
+            f"{folder} is a file: code_of names the folder of a capture that has a fitted code", settings=("code_of",)
+        )
     if (manifest := read_manifest(folder)) is None:
         raise CaptureError(
             f"no capture at {folder}: code_of names the folder of a capture that has a fitted code; keep one with "

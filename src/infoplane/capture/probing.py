@@ -90,8 +90,8 @@ def check_probe(windows: Windows) -> None:
     """
     if len(np.unique(windows.document)) < 2:
         raise TextError(
-            "a probe is judged on other documents than it is fitted on, and there is one: give more documents, or "
-            "leave probe out",
+            "linear probes are judged on other documents than they are fitted on, and there is only one: give more "
+            "documents, or leave probe out",
             settings=("probe",),
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infoplane.analysis.training import TraceSettings
+from infoplane.analysis.training import REFITTED, TraceSettings
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done
 from infoplane.cli.settings_options import with_settings, without_engine
@@ -124,5 +124,10 @@ def _summary(trajectory: Trajectory) -> None:
     for point in trajectory.points:
         if point.problem:
             shell.print(f"Note: {point.name}: {point.problem}")
+    if far := [p.name for p in trajectory.measured if p.measurement is not None and REFITTED in p.measurement.codes]:
+        shell.print(
+            f"Note: the code of the run is of other states than those of {', '.join(far)}, and sees little there: they "
+            "were measured with a code of their own too (rows of the code refitted)"
+        )
     for a, b in trajectory.provenance["gaps"]:
         shell.print(f"Note: no checkpoint between steps {a:,} and {b:,}, where some seem to be missing")

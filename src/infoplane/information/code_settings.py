@@ -37,8 +37,8 @@ class CodeSettings(Settings):
     code_of: str | None = setting(
         None,
         word(),
-        "Folder of a capture whose fitted code is used, its temperature too, in place of one of this model: for "
-        "variants of the model that was captured there.",
+        "Folder of a capture whose fitted code is used, its temperature too, in place of one that is fitted here: for "
+        "variants and checkpoints of the model that was captured there.",
         group=GROUP,
         decides=False,  # a name: what is there is hashed
         with_pairs=False,
@@ -76,6 +76,11 @@ class CodeSettings(Settings):
             )
         if RANDOM in self.code:
             return
+        if self.code_of is not None and "points_seed" in self.other_than_default():
+            raise SettingError(
+                "points_seed is of what is drawn or fitted, and code_of names a code that is there: leave one out",
+                settings=("points_seed", "code_of"),
+            )
         given = [name for name in ("shared_points", "calibration") if name in self.other_than_default()]
         if given:
             raise SettingError(

@@ -20,7 +20,7 @@ from infoplane.measurement.results import Measurement
 from infoplane.measurement.steps import Asking, capture_model, check_questions, cut, read_input, wanted_of
 from infoplane.models import AskFacts, ModelSource, Source, TokenizerSource, select_names
 from infoplane.settings import apart, settings_or
-from infoplane.storage import Json, reach_location, temporary, to_path
+from infoplane.storage import Json, is_address, reach_location, temporary, to_path
 from infoplane.text import BUILT_IN, Text, TextSource, label_column
 from infoplane.text.pairs import Pairs, PairSource
 
@@ -75,6 +75,7 @@ def measure(
     if isinstance(tokenizer, str | Path):
         chosen, tokenizer = chosen.but({"tokenizer": str(tokenizer)}), None
     check_questions(chosen, made=model is not None)
+    _refuse_own_code(chosen.code.code_of, None if model is None else capture)
     if capture is not None:
         capture = reach_location(capture, "capture", writes=model is not None)
     if model is None:
@@ -91,6 +92,19 @@ def measure(
                 "name its folder or hub id, or leave engine out"
             )
         return _measured(asking, model, tokenizer, read, capture, force)
+
+
+def _refuse_own_code(code_of: str | None, capture: str | Path | None) -> None:
+    """Refuse to write a capture where the one lies whose code it is to be read with: it would be gone."""
+    if code_of is None or capture is None:
+        return
+    one, other = to_path(code_of), to_path(capture)
+    if one == other or (not is_address(one) and not is_address(other) and one.resolve() == other.resolve()):
+        raise SettingError(
+            f"capture and code_of are both {capture}: the capture whose code is used would be written over; choose "
+            "another folder for the capture",
+            settings=("capture", "code_of"),
+        )
 
 
 def _refuse_making(

@@ -123,7 +123,18 @@ def refuse_other_protocols(measurements: Mapping[str, Measurement]) -> None:
 
 
 def _refuse_other_codes(measurements: Mapping[str, Measurement]) -> None:
-    """Refuse figures of a random and a fitted code, or of two capacities."""
+    """Refuse figures of a random and a fitted code, of two capacities, or of a kept code and another than that."""
+    fitted_codes = {
+        name: code for name, each in measurements.items() for code in each.origin.codes if code.code == FITTED
+    }
+    kept = next(((name, code) for name, code in fitted_codes.items() if code.kept.of is not None), None)
+    if kept is not None:
+        for name, code in fitted_codes.items():
+            if code.directions_hash != kept[1].directions_hash:
+                raise ResultError(
+                    f"{kept[0]} was read with the code of {kept[1].kept.of}, and {name} with another one: what differs "
+                    "is the code too; measure both with one --code-of"
+                )
     said, capacities = dict[str, str](), set[float | None]()
     for name, measurement in measurements.items():
         codes = measurement.origin.codes

@@ -78,7 +78,7 @@ def of_a_kept_code(layers: Sequence[str], of: str) -> list[str]:
         return []
     return [
         f"the code of {of} is of other states than those of {', '.join(layers)}: it holds less than half of its "
-        "capacity there, or more than twice; measure the model with a code of its own too (without code_of)"
+        "capacity there, or more than twice; see what the model keeps by a code of its own too"
     ]
 
 

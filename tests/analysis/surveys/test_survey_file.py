@@ -393,3 +393,11 @@ def test_every_model_of_the_list_that_ships_is_in_a_published_table() -> None:
     known = set(model_facts().table["model"])
     listed = [entry.id for entry in read_survey("open-families")]
     assert len(listed) >= 70 and not sorted(set(map(str, listed)) - known)
+
+
+def test_the_capture_whose_code_is_used_lies_beside_the_file(tmp_path: Path) -> None:
+    written = '[defaults]\ncode = ["fitted"]\ncode_of = "{}"\n[[model]]\nid = "smollm2-135m"\n'
+    (entry,) = parse_survey(written.format("../parent"), "s.toml", tmp_path / "folder")
+    assert entry.settings.measuring.code.code_of == str(tmp_path / "parent")
+    (entry,) = parse_survey(written.format("s3://bucket/parent"), "s.toml", tmp_path / "folder")
+    assert entry.settings.measuring.code.code_of == "s3://bucket/parent"

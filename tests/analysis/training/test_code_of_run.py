@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,28 @@ def test_a_trace_goes_on_with_its_code(
     assert len(fits) == 2 + own  # the same again, and nothing is measured anew
 
 
+def test_a_run_that_has_grown_is_read_with_the_code_that_it_had(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    shutil.move(tmp_path / "run/step8", tmp_path / "later")
+    infoplane.trace(tmp_path / "run", out=tmp_path / "trace", **SMALL)
+    code = (tmp_path / "trace" / code_of_run.NAME).read_bytes()
+    shutil.move(tmp_path / "later", tmp_path / "run/step8")
+    told = infoplane.trace(tmp_path / "run", out=tmp_path / "trace", **SMALL)
+    assert {p.measurement.provenance["points"]["kept"]["of"] for p in told.measured if p.measurement} == {"step4"}
+    assert [p.step for p in told.measured] == [*SHARES]
+    assert (tmp_path / "trace" / code_of_run.NAME).read_bytes() == code
+    anew = infoplane.trace(tmp_path / "run", out=tmp_path / "trace", force=True, **SMALL)
+    assert {p.measurement.provenance["points"]["kept"]["of"] for p in anew.measured if p.measurement} == {"step8"}
+
+
+def test_a_file_of_the_user_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "trace").mkdir()
+    (tmp_path / "trace" / code_of_run.NAME).write_text("mine")
+    with pytest.raises(ResultError, match="is there, and no trace"):
+        infoplane.trace(run, out=tmp_path / "trace", **SMALL)
+    assert (tmp_path / "trace" / code_of_run.NAME).read_text() == "mine"
+
+
 def test_the_code_of_a_capture_for_a_run(run: Path, traced: tuple[Path, Trajectory], tmp_path: Path) -> None:
     measured(run, 4, capture=tmp_path / "capture")
     told = infoplane.trace(run, out=tmp_path / "trace", code_of=str(tmp_path / "capture"), **SMALL)
@@ -126,8 +149,6 @@ def test_the_code_of_a_capture_for_a_run(run: Path, traced: tuple[Path, Trajecto
 
 
 def test_a_run_whose_last_checkpoint_is_broken_has_the_code_of_the_one_before(run: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run/step8/model.safetensors").write_bytes(b"nothing")
     told = infoplane.trace(tmp_path / "run", out=tmp_path / "trace", **SMALL)

@@ -151,10 +151,11 @@ def _entry(table: Mapping[str, object], base: SurveySettings, label: str, beside
 
 
 def _near(settings: SurveySettings, beside: Path) -> dict[str, str]:
-    """The tokenizer, where it lies beside the file."""
-    name = settings.measuring.loading.tokenizer
+    """The tokenizer, where it lies beside the file, and the capture whose code is used."""
+    name, kept = settings.measuring.loading.tokenizer, settings.measuring.code.code_of
     path = None if name is None else _beside(name, beside)
-    return {} if path is None or not Path(path).exists() else {"tokenizer": path}
+    found = {} if path is None or not Path(path).exists() else {"tokenizer": path}
+    return found if kept is None or "://" in kept else {**found, "code_of": _beside(kept, beside)}
 
 
 def _beside(path: str, folder: Path) -> str:

@@ -1,3 +1,4 @@
+from .code_of_run import REFITTED as REFITTED
 from .monitor_settings import MonitorSettings as MonitorSettings
 from .monitoring import Monitor as Monitor
 from .phase_types import Claim as Claim

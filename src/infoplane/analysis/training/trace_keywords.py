@@ -65,8 +65,8 @@ class TraceKeywords(TypedDict, total=False):
     """One or more of random (directions at random, as published) and fitted (directions where the states lie, fitted
     on an eighth of the documents, which is not measured); the first named is the main one."""
     code_of: str | None
-    """Folder of a capture whose fitted code is used, its temperature too, in place of one of this model: for variants
-    of the model that was captured there."""
+    """Folder of a capture whose fitted code is used, its temperature too, in place of one that is fitted here: for
+    variants and checkpoints of the model that was captured there."""
     m: int
     """Reference points."""
     points_seed: int

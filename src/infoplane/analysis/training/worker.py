@@ -183,7 +183,9 @@ class Run:
             # refuses layers that no checkpoint has
             layers = select_names(model.facts.layers, self.settings.capturing.layers)
             windows = cut(read, model.tokenizer, self.settings, model.max_context)
-            kept = code_of_run(self.out, self.settings, self.work, model, windows, checkpoint.name, self.progress)
+            kept = code_of_run(
+                self.out, self.settings, self.work, model, windows, checkpoint.name, self.progress, self.force
+            )
             code, capacity = self.settings.code, self.settings.questions.capacity
             codes = codes_of(model.facts, layers, windows, code, capacity, self.work.memory, kept)
             hashes = [code.hash(layers) if isinstance(code, PointSets) else code.hash for code in codes]
@@ -267,8 +269,8 @@ class Run:
         if self.force:
             return None
         raise ResultError(
-            f"{results / JSON_NAME} was measured of other weights, on another device or with other settings than asked "
-            "for now: choose another --out, or --force to measure it again"
+            f"{results / JSON_NAME} was measured of other weights, on another device, with another code or with other "
+            "settings than asked for now: choose another --out, or --force to measure it again"
         )
 
     def _key(self, checkpoint: Checkpoint) -> str:
