@@ -193,11 +193,21 @@ def test_a_fitted_code_is_the_same_on_workers(engine: RayEngine, folder: Path, t
     assert k[0] == k[1] and all(len(fits) == 2 for fits in k[0].values())
 
 
-def test_a_trace_measures_several_checkpoints_at_once(engine: RayEngine, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", ["random", "fitted"])
+def test_a_trace_measures_several_checkpoints_at_once(
+    code: str, engine: RayEngine, folder: Path, tmp_path: Path
+) -> None:
     for step, of in ((0, "broken"), (1, "tiny"), (2, "other"), (3, "tiny")):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / f"run/checkpoint-{step}").symlink_to(folder.parent / of)
-    asked: dict[str, Any] = {"tokens": 2000, "context": 64, "m": 16, "orders": (1,), "dtype": "float32"}
+    asked: dict[str, Any] = {
+        "tokens": 2000,
+        "context": 64,
+        "m": 16,
+        "orders": (1,),
+        "dtype": "float32",
+        "code": (code,),
+    }
     here = trace(tmp_path / "run", out=tmp_path / "here", **asked)
     there = trace(tmp_path / "run", out=tmp_path / "there", engine=engine, **asked)
     assert [(p.name, p.problem) for p in here.points] == [(p.name, p.problem) for p in there.points]
@@ -207,6 +217,11 @@ def test_a_trace_measures_several_checkpoints_at_once(engine: RayEngine, folder:
         assert one.measurement is not None and other.measurement is not None
         assert one.measurement.provenance["trace_key"] == other.measurement.provenance["trace_key"]
         assert_same(other.measurement, one.measurement)
+
+
+def test_probes_are_read_by_workers(engine: RayEngine, folder: Path) -> None:
+    asked: dict[str, Any] = {**ASKED, "probe": True}
+    assert_same(infoplane.measure(str(folder), engine=engine, **asked), infoplane.measure(str(folder), **asked))
 
 
 # ---------------------------------------------------------------------- deaths

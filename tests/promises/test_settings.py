@@ -71,7 +71,9 @@ def test_each_setting_of_a_survey_can_stand_in_its_file(tmp_path: Path) -> None:
     for one in infoplane.SurveySettings.settings().values():
         examples: dict[type, Any] = {int: 1000, float: 1.0, str: "auto", bool: True}
         value = one.default if one.default is not None else examples[one.declared.kind.one]
-        value = {"memory": "4GB", "layers": ("embed",), "preferences": "owner/name"}.get(one.name, value)
+        value = {"memory": "4GB", "layers": ("embed",), "preferences": "owner/name", "code_of": "/parent"}.get(
+            one.name, value
+        )
         shown = json.dumps(list(value) if isinstance(value, tuple) else value)
         more = 'code = ["fitted"]\n' if one.name == "code_of" else ""  # which it is nothing without
         (tmp_path / "s.toml").write_text(f'[defaults]\n{more}{one.key} = {shown}\n[[model]]\nid = "smollm2-135m"\n')
