@@ -64,9 +64,9 @@ def _parts(view: View) -> list[str]:
     if token is None or document is None or rest is None or topic is None:
         return []
     return [
-        f"Of that ceiling {words.spoken(token)} is the present token, {words.spoken(document)} more is which document "
-        f"it is in, and {words.spoken(rest)} is neither. Which document it is tells {words.spoken(topic)} of the next "
-        "token by itself, as part of expressivity."
+        f"Of that ceiling, {words.spoken(token)} is about the present token, {words.spoken(document)} about the "
+        f"document that it stands in, and {words.spoken(rest)} about neither. By itself, the document tells "
+        f"{words.spoken(topic)} about the next token."
     ]
 
 
