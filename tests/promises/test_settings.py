@@ -215,7 +215,7 @@ def test_a_trace_and_a_survey_and_a_monitor_measure_what_measure_does(
     assert surveyed.models[0].measurement is not None, surveyed.failures
     assert surveyed.models[0].measurement.estimates == want.estimates
     model = load_model(run / "step1", dtype="float32", device="cpu")
-    of_monitor = {name: value for name, value in ALL.items() if name not in ("dtype", "device")}
+    of_monitor = {name: value for name, value in ALL.items() if name not in ("dtype", "device")} | {"parts": True}
     monitor = infoplane.Monitor(model.module, model.tokenizer, **of_monitor)
     monitor.probe(1)
     assert monitor.trajectory.points[0].measurement.estimates == want.estimates
