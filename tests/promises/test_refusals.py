@@ -499,7 +499,7 @@ def test_a_trace_of_something_else_is_not_measured_over(
     for changed, what in (({"m": 8}, "m"), ({"seed": 1, "loss": False}, "loss, seed")):
         with pytest.raises(ResultError, match=rf"a trace of something else \(different: {what}\): choose another"):
             trace(models / "run", out=tmp_path, **{**asked, **changed})
-    with pytest.raises(ResultError, match="on another device or with other settings than asked for now"):
+    with pytest.raises(ResultError, match="with another code or with other settings than asked for now"):
         trace(models / "run", out=tmp_path, **{**asked, "dtype": "float64"})
     with pytest.raises(ResultError, match="was measured of other weights"):  # the step is of another table
         trace(models / "run", out=tmp_path, table={"step1": (7, None), "step2": (8, None), "step3": (9, None)}, **asked)

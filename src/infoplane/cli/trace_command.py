@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infoplane.analysis.training import REFITTED, TraceSettings
+from infoplane.analysis.training import TraceSettings
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done
 from infoplane.cli.settings_options import with_settings, without_engine
@@ -99,6 +99,8 @@ def _measured(path: Path) -> set[str]:
 
 def _summary(trajectory: Trajectory) -> None:
     from rich.table import Table
+
+    from infoplane.analysis.training import REFITTED
 
     unit = trajectory.provenance["settings"]["unit"]
     order = min(trajectory.provenance["settings"]["orders"])
