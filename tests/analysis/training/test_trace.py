@@ -247,7 +247,9 @@ def test_stored_measurements_are_used_only_for_the_same_question_and_weights(run
         shutil.copytree(run / f"checkpoint-{step}", place / f"checkpoint-{step}")
     first = trace(place, out=tmp_path / "out", **SMALL)
     shutil.copy(run / "checkpoint-31/model.safetensors", place / "checkpoint-3/model.safetensors")
-    with pytest.raises(ResultError, match="was measured of other weights, on another device, with another code or with other settings"):
+    with pytest.raises(
+        ResultError, match="was measured of other weights, on another device, with another code or with other settings"
+    ):
         trace(place, out=tmp_path / "out", **SMALL)
     second = trace(place, out=tmp_path / "out", force=True, **SMALL)
     changed = [a.measurement != b.measurement for a, b in zip(first.points, second.points, strict=True)]
