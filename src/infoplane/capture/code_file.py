@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 
 from infoplane.capture.fitting import Fitting, FittingWork
-from infoplane.capture.folder import CODE, content, is_ours, is_whole, shard_path, still_ours
+from infoplane.capture.folder import CODE, content, is_ours, is_whole, read_whole, shard_path, still_ours
 from infoplane.capture.kept_code import KeptCode
 from infoplane.capture.manifest import Manifest
 from infoplane.engines import Group, Progress
@@ -94,19 +94,12 @@ def read_code(folder: Path, manifest: Manifest) -> FittedCodes | None:
         refuse_device(folder / CODE)
         if not is_ours(folder / CODE):
             raise CaptureError(f"{folder / CODE} is of no capture: move it, or choose another folder")
-    try:
-        here = local_copy(folder / CODE, fresh=True)
-    except FileNotFoundError:
+    if (found := read_whole(folder / CODE)) is None or found[0].get("run_id") != manifest["run_id"]:
         return None
+    sets = next(code["sets"] for code in manifest["codes"] if code["code"] == FITTED)
     try:
-        with safe_open(here, framework="np") as stored:
-            head = stored.metadata() or {}
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
-        if head.get("run_id") != manifest["run_id"] or head.get("content_sha256") != content(arrays):
-            return None
-        sets = next(code["sets"] for code in manifest["codes"] if code["code"] == FITTED)
-        return FittedCodes.from_arrays(arrays, manifest["layers"], sets)
-    except Exception:  # a damaged header can name a dtype that numpy has not
+        return FittedCodes.from_arrays(found[1], manifest["layers"], sets)
+    except (IndexError, KeyError, TypeError, ValueError):
         return None
 
 

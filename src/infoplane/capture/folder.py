@@ -231,6 +231,25 @@ def holds(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> bool:
     return content(there) == content(arrays)
 
 
+def read_whole(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[np.generic]]] | None:
+    """The head and the arrays of a file whose head has their checksum; None where it is missing or damaged.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
+    try:
+        here = local_copy(path, fresh=True)
+    except FileNotFoundError:
+        return None
+    try:
+        with safe_open(here, framework="np") as stored:
+            head = stored.metadata() or {}
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+    except Exception:  # a damaged header can name a dtype that numpy has not
+        return None
+    return (head, arrays) if head.get("content_sha256") == content(arrays) else None
+
+
 def is_whole(folder: Path, number: int, manifest: Manifest, windows: Windows, code: str | None = None) -> bool:
     """Whether a shard is there, of this run and code, of the shape that its place has, and as it was written.
 
