@@ -127,7 +127,7 @@ def by_the_page(z: np.ndarray, m: int, seed: int) -> tuple[np.ndarray, np.ndarra
     for _ in range(25):
         nearest = [int(np.argmax(w @ x)) for x in u]
         mean = float(np.mean([w[j] @ x for j, x in zip(nearest, u, strict=True)]))
-        if mean - before < 1e-4 * mean:
+        if mean - before < 1e-3 * mean:
             break
         before = mean
         assert len(set(nearest)) == m  # what becomes of a direction without rows is tested apart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 FIT_TOKENS = 1_536
 """Tokens that a fit is made on."""
-_VERSION = 1  # of the fit: another one makes other codes of the same documents
+_VERSION = 2  # of the fit: another one makes other codes of the same documents
 _STATES = 1 << 28  # numbers of states held at once: 1 GiB in float32
 
 
@@ -58,18 +59,27 @@ class Fitting:
 def fit_codes(model: Model, fitting: Fitting, layers: Sequence[Layer]) -> FittedCodes:
     """The codes of layers of a model, from as many layers at a time as the states of fit in a gibibyte.
 
+    Layers are fitted side by side, each on one thread: a product of matrices that is shared out among threads could
+    round otherwise on a machine of other size, and most of a fit is no product.
+
     Raises:
         ModelError: a state is NaN, or memory runs out.
     """
-    of: dict[str, list[FittedCode]] = {layer.name: [] for layer in layers}
-    for windows in fitting.windows:
-        at_once = max(1, _STATES // (windows.n_positions * model.width))
-        for i in range(0, len(layers), at_once):
-            from infoplane.capture.forward_pass import states_of
+    import torch
+    from threadpoolctl import threadpool_limits
 
-            states = states_of(model, windows, layers[i : i + at_once])
-            for name in list(states):
-                of[name].append(FittedCode.fit(states.pop(name), fitting.m, fitting.seed))
+    from infoplane.capture.forward_pass import states_of
+
+    of: dict[str, list[FittedCode]] = {layer.name: [] for layer in layers}
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for windows in fitting.windows:
+            at_once = max(1, _STATES // (windows.n_positions * model.width))
+            for i in range(0, len(layers), at_once):
+                states = states_of(model, windows, layers[i : i + at_once])
+                with threadpool_limits(1, user_api="blas"):
+                    fits = {name: pool.submit(FittedCode.fit, z, fitting.m, fitting.seed) for name, z in states.items()}
+                    for name, fit in fits.items():
+                        of[name].append(fit.result())
     return FittedCodes({name: tuple(codes) for name, codes in of.items()})
 
 

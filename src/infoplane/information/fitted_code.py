@@ -27,7 +27,7 @@ from infoplane.errors import SettingError, check_whole
 
 _ROUNDS = 25
 _FEW = 4096  # rows whose products with each other are held, at most
-_SAME = 1e-4  # of the mean cosine: less gain in a round, and the centres are left as they are
+_SAME = 1e-3  # of the mean cosine: less gain in a round, and the centres are left as they are
 
 
 @dataclass(frozen=True, eq=False)
