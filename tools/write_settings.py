@@ -152,7 +152,9 @@ def _cell(verb: str, key: str, one: Setting, there: dict[str, Setting], whys: di
 
 
 def _letter(why: str, whys: dict[str, str]) -> str:
-    return whys.setdefault(why, string.ascii_lowercase[len(whys)])
+    letters = string.ascii_lowercase
+    more, last = divmod(len(whys), len(letters))
+    return whys.setdefault(why, (letters[more - 1] if more else "") + letters[last])
 
 
 def main() -> int:

@@ -57,6 +57,7 @@ NAMES = frozenset(
         "starts",
         "streaming",
         "symbols",
+        "teacher",
         "text",
         "text_labels",
         "text_revision",

@@ -1,6 +1,8 @@
 from .bound_settings import BoundSettings as BoundSettings
 from .cross_fitting import Positions as Positions
-from .cross_fitting import halves as halves
+from .fit_text import MOST_FITTED as MOST_FITTED
+from .fit_text import FitText as FitText
+from .fit_text import Joined as Joined
 from .frontier_curve import Frontier as Frontier
 from .text_bound import JSON_NAME as JSON_NAME
 from .text_bound import TABLE_NAME as TABLE_NAME

@@ -8,6 +8,11 @@ an interpolated Dirichlet prior (MacKay and Peto, "A hierarchical Dirichlet lang
 Engineering 1, 1995). alpha_k is the one under which the text would be likeliest if each token were predicted from all
 others (leave one out). With alpha = 0 it is the text's own joint distribution, not smoothed.
 
+A teacher, a language model that read the text, says more of what comes after a k-gram than the few tokens that did.
+With `q_i(y)` its distribution at position i, `sum_i q_i(y)` over the occurrences of x takes the place of n_xy, and its
+mean over all positions that of p(y). alpha_k is chosen as before: each token is predicted from what is expected
+elsewhere; and so it is known whether the teacher says more than the counts, which one that was not trained does not.
+
 Rows of p(y | x) have as many entries as there are words, but never need to be made. A sum over y, `sum_y p(y | x)
 f(y, t)`, is the sum over the few y that x was seen with and a part of the sum of x'; and the other way round, what is
 spread over x goes to its own y and in part on to x'. k-grams are dealt to pieces by their last token, so that a piece
@@ -18,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +38,32 @@ _PIECE = 8192  # k-grams worked on at a time
 
 
 @dataclass(frozen=True, eq=False)
+class Expected:
+    """What comes after each of n positions: the tokens that did, or those that a teacher expects.
+
+    Attributes:
+        words: (n, K) codes from 0; one that stands twice counts twice.
+        weights: (n, K) of each row, adding up to 1.
+    """
+
+    words: npt.NDArray[np.integer]
+    weights: npt.NDArray[np.floating]
+
+    @classmethod
+    def of_tokens(cls, y: npt.NDArray[np.integer]) -> Expected:
+        """The tokens (n,) themselves."""
+        return cls(y[:, None], np.ones((len(y), 1)))
+
+    def at(self, positions: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Expected:
+        """Of some positions."""
+        return Expected(self.words[positions], self.weights[positions])
+
+    def of(self, y: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """(n,) the weight of one word at each position."""
+        return np.asarray(np.where(self.words == y[:, None], self.weights, 0.0).sum(1), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Rung:
     """k-grams of one length in one piece.
 
@@ -42,6 +73,7 @@ class Rung:
         words: (V,) those of the Y words that come after any of them, ascending.
         counts: (X, V) sparse, of what comes after.
         own: (X,) the part n_x / (n_x + alpha) that its own counts have.
+        weight: (X,) what each counts for in p(x); by default as often as it occurs.
     """
 
     code: Ints
@@ -49,6 +81,7 @@ class Rung:
     words: Ints
     counts: sparse.csr_array
     own: Floats
+    weight: Floats | None = None
 
     @cached_property
     def n(self) -> Floats:
@@ -85,8 +118,9 @@ class Piece:
 
     @property
     def n(self) -> Floats:
-        """(X,) occurrences of the k-grams."""
-        return self.rungs[-1].n
+        """(X,) what the k-grams count for: occurrences, if nothing else was said."""
+        top = self.rungs[-1]
+        return top.n if top.weight is None else top.weight
 
     def means(self, f: Floats, marginal: Floats) -> tuple[Floats, ...]:
         """On each rung the (X, t) means of f (Y, t) over p(y | x); `marginal` (t,) is the mean over p(y)."""
@@ -126,6 +160,7 @@ class Ladder:
         y: npt.NDArray[np.integer],
         alphas: Sequence[float],
         dtype: npt.DTypeLike = np.float64,
+        expected: Expected | None = None,
     ) -> Ladder:
         """Count a sample.
 
@@ -135,9 +170,12 @@ class Ladder:
             y: (n,) codes from 0 of what comes after.
             alphas: of each length; see `choose_alphas`.
             dtype: float64, or float32 where what is made is judged afterwards and a code need not be exact.
+            expected: what a teacher expects at each position, in place of `y`.
         """
-        words = int(y.max()) + 1 if len(y) else 0
-        unigram = (np.bincount(y, minlength=words) / max(len(y), 1)).astype(dtype)
+        after = Expected.of_tokens(y) if expected is None else expected
+        words = int(after.words.max()) + 1 if len(y) else 0
+        total = np.bincount(after.words.ravel(), after.weights.ravel(), minlength=words)
+        unigram = (total / max(len(y), 1)).astype(dtype)
         # by last token, then the one before: k-grams of one shorter k-gram stand side by side
         rank = np.lexsort(tuple(reversed(grams)))
         sizes = np.bincount(grams[0])
@@ -147,13 +185,24 @@ class Ladder:
         for first, last in itertools.pairwise(cuts.tolist()):
             if last > first:
                 piece = rank[first:last]
-                pieces.append(_piece([g[piece] for g in grams], y[piece], alphas, dtype))
+                pieces.append(_piece([g[piece] for g in grams], after.at(piece), alphas, dtype))
         return cls(tuple(pieces), unigram)
 
     @cached_property
     def n(self) -> float:
         """Positions."""
         return float(sum(p.n.sum() for p in self.pieces))
+
+    def at(self, grams: Sequence[npt.NDArray[np.integer]]) -> Ladder:
+        """The same p(y | x) under the p(x) of other positions: whose k-grams (n,) are all there."""
+        count = np.bincount(grams[-1])
+        pieces = []
+        for piece in self.pieces:
+            top = piece.rungs[-1]
+            there = top.code < len(count)
+            weight = np.where(there, count[np.minimum(top.code, len(count) - 1)], 0).astype(self.unigram.dtype)
+            pieces.append(Piece((*piece.rungs[:-1], replace(top, weight=weight))))
+        return Ladder(tuple(pieces), self.unigram)
 
     def table(self, f: Floats) -> Floats:
         """(1 + all k-grams of all lengths, t) means of f (Y, t) over p(y | x): first over p(y), then rung by rung."""
@@ -180,19 +229,19 @@ class Ladder:
 
 
 def _piece(
-    grams: Sequence[npt.NDArray[np.integer]],
-    y: npt.NDArray[np.integer],
-    alphas: Sequence[float],
-    dtype: npt.DTypeLike,
+    grams: Sequence[npt.NDArray[np.integer]], after: Expected, alphas: Sequence[float], dtype: npt.DTypeLike
 ) -> Piece:
     rungs = []
-    words, word = np.unique(y, return_inverse=True)
-    parent_of = np.zeros(len(y), np.int64)
+    words, word = np.unique(after.words.ravel(), return_inverse=True)
+    weights, each = after.weights.ravel().astype(dtype), after.words.shape[1]
+    parent_of = np.zeros(len(after.words), np.int64)
     for gram, alpha in zip(grams, alphas, strict=True):
         new = np.ones(len(gram), bool)
         new[1:] = gram[1:] != gram[:-1]
         row = np.cumsum(new) - 1
-        counts = sparse.csr_array((np.ones(len(y), dtype), (row, word)), shape=(int(row[-1]) + 1, len(words)))
+        entries = (weights, (np.repeat(row, each), word.reshape(-1)))
+        counts = sparse.csr_array(entries, shape=(int(row[-1]) + 1, len(words)))
+        counts.eliminate_zeros()
         n = np.bincount(row)
         own = (n / (n + alpha)).astype(dtype)
         rungs.append(Rung(gram[new].astype(np.int64), parent_of[new], words, counts, own))
@@ -200,21 +249,39 @@ def _piece(
     return Piece(tuple(rungs))
 
 
-def choose_alphas(grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer]) -> tuple[float, ...]:
-    """For each length the alpha of `ALPHAS` under which each token is likeliest given all others.
+def choose_alphas(
+    grams: Sequence[npt.NDArray[np.integer]], y: npt.NDArray[np.integer], expected: Expected | None = None
+) -> tuple[tuple[float, ...], float]:
+    """For each length the alpha of `ALPHAS` under which each token is likeliest given all others; and how likely it is.
 
-    One length after the other, the shorter ones settled.
+    One length after the other, the shorter ones settled. With a teacher: given what it expects at all other positions.
+    The likelihood is the mean logarithm over positions, nats.
     """
     n = len(y)
-    # a token left out of p(y) too; a word seen once keeps half an occurrence, so that nothing is impossible
-    below = np.maximum(np.bincount(y)[y] - 1, 0.5) / max(n - 1, 1)
+    after = Expected.of_tokens(y) if expected is None else expected
+    words = max(int(y.max()), int(after.words.max())) + 1
+    own = after.of(y)  # left out, as the token is, of all that predicts it
+    total = np.bincount(after.words.ravel(), after.weights.ravel(), minlength=words)
+    # a word seen once keeps half an occurrence, so that nothing is impossible
+    below = np.maximum(total[y] - own, 0.5) / max(n - 1, 1)
     chosen = []
     for gram in grams:
-        pair = np.unique(gram.astype(np.int64) * (int(y.max()) + 1) + y, return_inverse=True)[1].reshape(-1)
-        others = np.bincount(pair)[pair] - 1.0
-        total = np.bincount(gram)[gram] - 1.0
-        likely = [float(np.log((others + a * below) / (total + a)).mean()) for a in ALPHAS]
+        others = np.maximum(_of_pairs(gram, y, after, words) - own, 0.0)
+        of_all = np.bincount(gram)[gram] - 1.0
+        likely = [float(np.log((others + a * below) / (of_all + a)).mean()) for a in ALPHAS]
         best = ALPHAS[int(np.argmax(likely))]
         chosen.append(best)
-        below = (others + best * below) / (total + best)
-    return tuple(chosen)
+        below = (others + best * below) / (of_all + best)
+    return tuple(chosen), float(np.log(below).mean())
+
+
+def _of_pairs(
+    gram: npt.NDArray[np.integer], y: npt.NDArray[np.integer], after: Expected, words: int
+) -> npt.NDArray[np.float64]:
+    """(n,) weight of each position's own token over all occurrences of its k-gram."""
+    asked, at = np.unique(gram.astype(np.int64) * words + y, return_inverse=True)
+    told = gram.astype(np.int64)[:, None] * words + after.words
+    place = np.minimum(np.searchsorted(asked, told), len(asked) - 1)
+    here = asked[place] == told
+    total = np.bincount(place[here], after.weights[here], minlength=len(asked))
+    return np.asarray(total[at.reshape(-1)], np.float64)

@@ -210,7 +210,7 @@ def _row_entropies(source: Ladder) -> Floats:
     """(X,) about H(Y | x): that of the k-gram's own counts, which is enough to choose starts by."""
     entropies = []
     for piece in source.pieces:
-        counts, n = piece.rungs[-1].counts, piece.n
+        counts, n = piece.rungs[-1].counts, piece.rungs[-1].n
         data = counts.data * np.log(counts.data)
         rows = np.repeat(np.arange(len(n)), np.diff(counts.indptr))
         entropies.append(np.log(n) - np.bincount(rows, data, minlength=len(n)) / n)

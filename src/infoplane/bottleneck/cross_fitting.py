@@ -8,27 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.bottleneck.backoff import choose_alphas
-from infoplane.errors import TextError
-from infoplane.text import NGrams, Windows
-from infoplane.uncertainty import assign_blocks
+from infoplane.bottleneck.backoff import Expected, choose_alphas
+from infoplane.bottleneck.fit_text import BOTH, Ints, Joined
 
-Ints = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
 
 
-def halves(windows: Windows) -> Ints:
-    """(D,) 0 or 1, the half of each document; the same windows always give the same.
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Positions that codes are fitted to.
 
-    Raises:
-        TextError: fewer than two documents.
+    Attributes:
+        grams: for each length 1 to k the (n,) codes of the input n-grams.
+        y: (n,) codes of the output, from 0.
+        expected: what a teacher expects in its place; None for the output itself.
     """
-    sizes = windows.document_positions
-    if np.count_nonzero(sizes) < 2:
-        raise TextError(
-            f"{np.count_nonzero(sizes)} document with positions: the bound is fitted on one half of the documents and "
-            "judged on the other; give two or more"
-        )
-    return assign_blocks(sizes, 2)
+
+    grams: tuple[Ints, ...]
+    y: Ints
+    expected: Expected | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,51 +34,72 @@ class Positions:
     """P_k of windows, as the frontier needs them.
 
     Attributes:
-        rows: (n,) rows of a capture.
+        joined: the windows.
+        rows: (n,) measured positions of `joined.windows`; those that are judged are rows of a capture.
         document: (n,) of each.
-        half: (n,) 0 or 1.
+        half: (n,) 0 or 1, or `BOTH`.
+        judged: (n,) whether codes are judged there.
         grams: for each length 1 to k the (n,) codes of the input n-grams.
         y: (n,) codes of the output, from 0.
-        is_seen: (n,) whether the other half has the whole k-gram.
+        target: order of the output.
+        is_seen: (n,) whether the other half of what is judged has the whole k-gram too.
     """
 
+    joined: Joined
     rows: Ints
     document: Ints
     half: Ints
+    judged: Mask
     grams: tuple[Ints, ...]
     y: Ints
-    is_seen: npt.NDArray[np.bool_]
+    target: int
+    is_seen: Mask
 
     @classmethod
-    def of(cls, grams: NGrams, half_of_document: Ints, order: int, target: int = 1) -> Positions:
-        rows = grams.positions(max(order, target))
-        document = grams.windows.position_document[rows]
-        codes = tuple(grams.input(j, max(order, target)).codes for j in range(1, order + 1))
-        y = np.unique(grams.output(target, max(order, target)).codes, return_inverse=True)[1].reshape(-1)
-        half = half_of_document[document]
-        there = np.zeros((2, int(codes[-1].max()) + 1), bool)
-        there[half, codes[-1]] = True
-        return cls(rows, document, half, codes, y.astype(np.int32), there[1 - half, codes[-1]])
+    def of(cls, joined: Joined, order: int, target: int = 1) -> Positions:
+        grams, wide = joined.grams, max(order, target)
+        rows = grams.positions(wide)
+        document = joined.windows.position_document[rows]
+        codes = tuple(grams.input(j, wide).codes for j in range(1, order + 1))
+        y = np.unique(grams.output(target, wide).codes, return_inverse=True)[1].reshape(-1)
+        half, judged = joined.half[document], rows < joined.judged
+        there = np.zeros((2, int(codes[-1].max()) + 1 if len(rows) else 0), bool)
+        there[half[judged], codes[-1][judged]] = True
+        is_seen = np.zeros(len(rows), bool)
+        is_seen[judged] = there[1 - half[judged], codes[-1][judged]]
+        return cls(joined, rows, document, half, judged, codes, y.astype(np.int32), target, is_seen)
+
+    def to_fit(self, half: int) -> Mask:
+        """(n,) where codes of a half are fitted: its documents, and those that nobody judges."""
+        of_fit = self.judged if self.joined.fit is None else ~self.judged
+        mine: Mask = of_fit & ((self.half == half) | (self.half == BOTH))
+        return mine
+
+    def sample(self, fit: Mask, taught: bool) -> Sample:
+        """The positions (n,) of a mask, of those to fit on; with what the teacher expects of the next token."""
+        expected = self.joined.expected(self.rows[fit], self.rows, self.y) if taught and self.target == 1 else None
+        return Sample(tuple(gram[fit] for gram in self.grams), self.y[fit], expected)
 
 
 def saturation(p: Positions) -> tuple[float, float]:
-    """Nats that the p(y | x) of each half saves on the other, and the plug-in I(X_k; Y)."""
+    """Nats that the p(y | x) fitted to each half saves on the other, and the plug-in I(X_k; Y) of what is judged."""
     words = int(p.y.max()) + 1
     pairs = [np.unique(g.astype(np.int64) * words + p.y, return_inverse=True)[1].reshape(-1) for g in p.grams]
-    saved = np.mean([_saved(p, pairs, p.half == half) for half in (0, 1)])
-    return float(saved), _entropy(p.grams[-1]) + _entropy(p.y) - _entropy(pairs[-1])
+    saved = np.mean([_saved(p, pairs, p.to_fit(half), p.judged & (p.half == 1 - half)) for half in (0, 1)])
+    return float(saved), sum(_entropy(codes[p.judged]) for codes in (p.grams[-1], p.y)) - _entropy(pairs[-1][p.judged])
 
 
-def _saved(p: Positions, pairs: Sequence[npt.NDArray[np.int64]], fit: npt.NDArray[np.bool_]) -> float:
-    """Mean of log p(y | x) - log p(y) outside of `fit`; words that it lacks share what it has of words seen once."""
+def _saved(p: Positions, pairs: Sequence[npt.NDArray[np.int64]], fit: Mask, judged: Mask) -> float:
+    """Mean of log p(y | x) - log p(y) where judged; words that `fit` lacks share what it has of words seen once."""
     n = np.bincount(p.y[fit], minlength=int(p.y.max()) + 1)
     once, lacking, total = (max(int(np.count_nonzero(a)), 1) for a in (n == 1, n == 0, fit))
     base: npt.NDArray[np.float64] = np.where(n > 0, n * (1 - once / total), once / lacking) / total
-    likely = base[p.y[~fit]]
-    for gram, pair, alpha in zip(p.grams, pairs, choose_alphas([g[fit] for g in p.grams], p.y[fit]), strict=True):
-        own, of_all = (np.bincount(c[fit], minlength=int(c.max()) + 1)[c[~fit]] for c in (pair, gram))
+    likely = base[p.y[judged]]
+    alphas, _ = choose_alphas([g[fit] for g in p.grams], p.y[fit])
+    for gram, pair, alpha in zip(p.grams, pairs, alphas, strict=True):
+        own, of_all = (np.bincount(c[fit], minlength=int(c.max()) + 1)[c[judged]] for c in (pair, gram))
         likely = (own + alpha * likely) / (of_all + alpha)
-    return float(np.log(likely / base[p.y[~fit]]).mean())
+    return float(np.log(likely / base[p.y[judged]]).mean())
 
 
 def _entropy(codes: npt.NDArray[np.integer]) -> float:

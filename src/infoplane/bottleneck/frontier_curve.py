@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,13 @@ class Frontier:
         complexity, relevance: (C, 1 + B) nats: the estimate, then its replicates.
         saturation: lower and upper estimate of I(X_k; Y), nats.
         m: symbols that were allowed.
-        windows_hash: of the windows that it was fitted to, where that is known.
+        windows_hash: of the windows that it is judged on, where that is known.
+        fitted_on: positions that a code was fitted to, the mean of both halves.
+        smaller: what codes achieve that were fitted to less of the same text, the least first.
+        tangents: (U, 3) beta, complexity and relevance, nats, of codes that are best for the k-grams that are judged
+            by what the fit says comes after them: see `upper_at`.
+        teacher: what identifies the model whose predictions codes were fitted to; None for counts.
+        fit_hash: of the text to fit on and its teacher, where it is other than the windows.
     """
 
     order: int
@@ -38,6 +45,11 @@ class Frontier:
     saturation: tuple[float, float]
     m: int
     windows_hash: str | None = None
+    fitted_on: int = 0
+    smaller: tuple[LessText, ...] = ()
+    tangents: Floats | None = None
+    teacher: str | None = None
+    fit_hash: str | None = None
 
     def hull(self, replicate: int = 0) -> Floats:
         """(H, 2) corners of the concave hull from the origin up to the largest relevance."""
@@ -54,11 +66,64 @@ class Frontier:
             "m": self.m,
             "hull": (scale * self.hull()).tolist(),
             "saturation": [scale * s for s in self.saturation],
+            "fitted_on": self.fitted_on,
+            "smaller": [{"fitted_on": less.fitted_on, "hull": (scale * less.hull()).tolist()} for less in self.smaller],
+            "upper": None if self.tangents is None else (scale * self._upper_corners()).tolist(),
+            "teacher": self.teacher,
         }
 
     def at(self, complexity: Floats) -> Floats:
         """(1 + B,) F_k at a complexity (1 + B,), replicate by replicate."""
-        return np.array([np.interp(max(x, 0.0), *self.hull(i).T) for i, x in enumerate(complexity)])
+        return _at(self.hull, complexity)
+
+    def moved_at(self, complexity: Floats) -> Floats | None:
+        """(1 + B,) by how much F_k rose at a complexity (1 + B,) when the text to fit on was last doubled."""
+        return self.at(complexity) - _at(self.smaller[-1].hull, complexity) if self.smaller else None
+
+    def upper_at(self, complexity: Floats) -> Floats | None:
+        """(1 + B,) what no code of m symbols passes at a complexity (1 + B,), if the fit is right about what follows.
+
+        The curve of a joint distribution is concave, and at the code that is best for beta its slope is 1 / beta: so it
+        lies below all these tangents, and below the diagonal. The joint is that of the k-grams that are judged with the
+        mean of what the fit has after each of them, whose errors lift the curve: the less text, the higher. Where what
+        was achieved lies higher still, the fit is wrong, and that is given.
+        """
+        if self.tangents is None:
+            return None
+        beta, x, y = self.tangents.T
+        at = np.maximum(np.asarray(complexity, np.float64), 0.0)
+        upper: Floats = np.minimum((y + (at[:, None] - x) / beta).min(1), at)
+        return np.maximum(upper, self.at(at)) if len(at) == self.complexity.shape[1] else upper
+
+    def _upper_corners(self) -> Floats:
+        """(P, 2) the upper side as a line to draw."""
+        assert self.tangents is not None
+        at = np.linspace(0.0, float(self.tangents[:, 1].max()), 61)
+        upper = self.upper_at(at)
+        assert upper is not None
+        return np.stack([at, upper], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class LessText:
+    """What codes achieve that were fitted to less text.
+
+    Attributes:
+        fitted_on: positions that a code was fitted to, the mean of both halves.
+        complexity, relevance: (C, 1 + B) nats, as of the frontier.
+    """
+
+    fitted_on: int
+    complexity: Floats
+    relevance: Floats
+
+    def hull(self, replicate: int = 0) -> Floats:
+        """(H, 2) corners, as of the frontier."""
+        return hull(self.complexity[:, replicate], self.relevance[:, replicate])
+
+
+def _at(hull_of: Callable[[int], Floats], complexity: Floats) -> Floats:
+    return np.array([np.interp(max(x, 0.0), *hull_of(i).T) for i, x in enumerate(complexity)])
 
 
 def hull(complexity: Floats, relevance: Floats) -> Floats:

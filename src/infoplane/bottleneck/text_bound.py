@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 
 from infoplane.bottleneck.bound_settings import MAX_ORDER, BoundSettings
+from infoplane.bottleneck.fit_text import MOST_FITTED, FitText
 from infoplane.bottleneck.frontier import fit_frontiers
-from infoplane.bottleneck.frontier_curve import Frontier
+from infoplane.bottleneck.frontier_curve import Frontier, LessText
 from infoplane.engines import Progress
 from infoplane.errors import ResultError, SettingError
 from infoplane.models import TokenizerSource, load_tokenizer
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
     from infoplane.bottleneck.bound_keywords import BoundKeywords
 
-SCHEMA = "infoplane/bound/1"
+SCHEMA = "infoplane/bound/2"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "bound", "bound")
 _PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
-_WHOLE = ("order", "target", "n", "m")
-_ONE: Hint = tuple[int, int, int, int, float, float, float, str]
+_WHOLE = ("order", "target", "n", "m", "fitted_on")
+_ONE: Hint = tuple[int, int, int, int, int, float, float, float, str]
 _RECORD: Mapping[str, Hint] = {
     "frontiers": OBJECTS,
     "provenance": {
@@ -79,22 +80,34 @@ class Bound:
         """Write `bound.parquet`, a row for each code, then `bound.json`, each whole or not at all."""
         rows = []
         for number, f in enumerate(self.frontiers):
-            for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity, f.relevance, strict=True):
-                rows.append(
-                    {
-                        "frontier": number,
-                        "length": length,
-                        "smoothing": smoothing,
-                        "beta": beta,
-                        "symbols": symbols,
-                        "complexity": x.tolist(),
-                        "relevance": y.tolist(),
-                    }
-                )
+            parts: list[Frontier | LessText] = [f, *f.smaller]
+            for part in parts:
+                for (length, smoothing, beta, symbols), x, y in zip(
+                    f.codes, part.complexity, part.relevance, strict=True
+                ):
+                    rows.append(
+                        {
+                            "frontier": number,
+                            "fitted_on": part.fitted_on,
+                            "length": length,
+                            "smoothing": smoothing,
+                            "beta": beta,
+                            "symbols": symbols,
+                            "complexity": x.tolist(),
+                            "relevance": y.tolist(),
+                        }
+                    )
         record = {
             "provenance": dict(self.provenance),
             "unit": "nats",
-            "frontiers": [f.summary() for f in self.frontiers],
+            "frontiers": [
+                {
+                    **f.summary(),
+                    "tangents": None if f.tangents is None else f.tangents.tolist(),
+                    "fit_hash": f.fit_hash,
+                }
+                for f in self.frontiers
+            ],
         }
         return FILES.write(folder, record, pl.DataFrame(rows, schema=_TABLE))
 
@@ -108,31 +121,32 @@ class Bound:
         with FILES.read(path) as (source, record):
             table = read_parquet(source.parent / TABLE_NAME)
             check_schema(record, _RECORD)
-            frontiers = []
-            for number, f in enumerate(record["frontiers"]):
-                mine = table.filter(pl.col("frontier") == number)
-                codes = mine.select("length", "smoothing", "beta", "symbols").rows()
-                x, y = (np.array(mine[name].to_list(), dtype=np.float64) for name in ("complexity", "relevance"))
-                if x.ndim != 2 or x.shape != y.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
-                    raise ValueError(f"frontier {number} has no codes, or some that are no numbers")
-                low, high = f["saturation"]
-                check_schema([*(f[name] for name in _WHOLE), low, high, f["seen"], f["positions"]], _ONE, "a frontier")
-                frontiers.append(
-                    Frontier(
-                        f["order"],
-                        f["target"],
-                        f["positions"],
-                        f["n"],
-                        f["seen"],
-                        tuple(codes),
-                        x,
-                        y,
-                        (low, high),
-                        f["m"],
-                        record["provenance"].get("windows_hash"),
-                    )
-                )
+            hash_of_windows = record["provenance"].get("windows_hash")
+            frontiers = [
+                _frontier(f, table.filter(pl.col("frontier") == number), number, hash_of_windows)
+                for number, f in enumerate(record["frontiers"])
+            ]
             return cls(tuple(frontiers), record["provenance"])
+
+
+def _frontier(f: Mapping[str, Any], table: pl.DataFrame, number: int, hash_of_windows: str | None) -> Frontier:
+    """One frontier of a record, and its rows of the table."""
+    low, high = f["saturation"]
+    check_schema([*(f[name] for name in _WHOLE), low, high, f["seen"], f["positions"]], _ONE, "a frontier")
+    parts = []
+    for fitted_on in (*(less["fitted_on"] for less in f["smaller"]), f["fitted_on"]):
+        mine = table.filter(pl.col("fitted_on") == fitted_on)
+        x, y = (np.array(mine[name].to_list(), dtype=np.float64) for name in ("complexity", "relevance"))
+        if x.ndim != 2 or x.shape != y.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
+            raise ValueError(f"frontier {number} has no codes, or some that are no numbers")
+        parts.append((fitted_on, x, y))
+    *smaller, (fitted_on, x, y) = parts
+    codes = table.filter(pl.col("fitted_on") == fitted_on).select("length", "smoothing", "beta", "symbols").rows()
+    tangents = None if f["tangents"] is None else np.array(f["tangents"], dtype=np.float64)
+    return Frontier(
+        f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"],
+        hash_of_windows, fitted_on, tuple(LessText(*less) for less in smaller), tangents, f["teacher"], f["fit_hash"],
+    )  # fmt: skip
 
 
 def bound(
@@ -160,11 +174,17 @@ def bound(
         raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
     if isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(tokenizer)
-    windows = windows_of(text_of(documents, chosen.reading, chosen.windows), tokenizer, chosen.windows)
+    text = text_of(documents, chosen.reading, chosen.windows)
+    most = max(MOST_FITTED, chosen.windows.tokens or 0)
+    windows, deep = (
+        windows_of(text, tokenizer, settings)
+        for settings in (chosen.windows, replace(chosen.windows, tokens=most, bytes=None))
+    )
     return bound_of(
         windows,
         chosen.orders,
         m=chosen.m,
+        fit=FitText(deep),
         progress=progress,
         seed=chosen.windows.seed,
         wide=chosen.wide,
@@ -173,8 +193,15 @@ def bound(
     )
 
 
-def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 100, **fitting: Any) -> Bound:
-    """The same, of windows that are cut."""
+def bound_of(
+    windows: Windows,
+    orders: Sequence[int] = (1, 2, 3),
+    *,
+    m: int = 100,
+    fit: FitText | None = None,
+    **fitting: Any,
+) -> Bound:
+    """The same, of windows that are cut; codes are fitted on `fit`, or on the windows themselves."""
     orders = sorted(set(orders))
     settings = {k: v for k, v in fitting.items() if k != "progress"}
     provenance = {
@@ -184,9 +211,10 @@ def bound_of(windows: Windows, orders: Sequence[int] = (1, 2, 3), *, m: int = 10
         "tokens": int(np.count_nonzero(windows.is_text)),
         "documents": len(windows.documents),
         "settings": {"orders": orders, "m": m, **settings},
+        "fit": None if fit is None else {"tokens": len(fit.windows.tokens), "teacher": fit.teacher, "hash": fit.hash},
         "versions": versions(*_PACKAGES),
     }
-    return Bound(fit_frontiers(windows, orders, m=m, **fitting), provenance)
+    return Bound(fit_frontiers(windows, orders, m=m, fit=fit, **fitting), provenance)
 
 
 def orders_with_bound(orders: Sequence[int]) -> list[int]:
@@ -195,9 +223,15 @@ def orders_with_bound(orders: Sequence[int]) -> list[int]:
 
 
 def stored_or_fitted(
-    folder: Path, windows: Windows, orders: Sequence[int], *, m: int, progress: Progress | None = None
+    folder: Path,
+    windows: Windows,
+    orders: Sequence[int],
+    *,
+    m: int,
+    fit: FitText | None = None,
+    progress: Progress | None = None,
 ) -> Bound:
-    """The bound of these windows in a folder if it is there, or else fitted and stored there."""
+    """The bound of these windows, fitted on this text, in a folder if it is there, or else fitted and stored there."""
     want = sorted(set(orders))
     try:
         stored = Bound.load(folder)
@@ -205,16 +239,20 @@ def stored_or_fitted(
         stored = None
     if stored is not None:
         p = stored.provenance
-        same = (p["windows_hash"], p["settings"]["orders"], p["settings"]["m"]) == (windows.hash, want, m)
+        on = (p["fit"] or {}).get("hash")
+        same = (p["windows_hash"], p["settings"]["orders"], p["settings"]["m"], on) == (
+            windows.hash, want, m, None if fit is None else fit.hash,
+        )  # fmt: skip
         if same and p["versions"] == versions(*_PACKAGES):
             return stored
-    fitted = bound_of(windows, want, m=m, progress=progress)
+    fitted = bound_of(windows, want, m=m, fit=fit, progress=progress)
     fitted.save(folder)
     return fitted
 
 
 _TABLE: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "frontier": pl.Int64,
+    "fitted_on": pl.Int64,
     "length": pl.Int64,
     "smoothing": pl.Float64,
     "beta": pl.Float64,

@@ -35,4 +35,12 @@ class CaptureSettings(Settings):
         group=GROUP,
         with_pairs=False,
     )
+    teacher: bool = setting(
+        True,
+        flag(),
+        "With bound: fit the frontier to what the model expects after each token of the text, which is far less noisy "
+        "than the tokens that follow; the model reads up to 131072 tokens once more.",
+        group=GROUP,
+        with_pairs=False,
+    )
     loss: bool = setting(False, flag(), "Next-token loss and bits per byte of the text too.", group=GROUP)

@@ -28,6 +28,7 @@ from .results import TABLE_NAME as TABLE_NAME
 from .results import Measurement as Measurement
 from .row_differences import difference_of as difference_of
 from .steps import Asking as Asking
+from .steps import all_of_the_text as all_of_the_text
 from .steps import capture_model as capture_model
 from .steps import check_questions as check_questions
 from .steps import cut as cut

@@ -12,28 +12,39 @@ That is an unbiased draw of p(. | x_k), in which nothing of the position's own c
 Y says of it is I(Y; Z'_k), however few the occurrences. It needs a k-gram that the other half has: all figures here are
 of those positions (`P_k seen`), of complexity, relevance and frontier alike. Rows of a token embedding are the same at
 every occurrence, so its context gain at order 1 must be 0: a control that any model brings along.
+
+The frontier is achieved, so it is too low as long as more text to fit on would raise it. Beside it stand
+
+    frontier_moved_k = F_k - F_k of half the text,     frontier_upper_k, what no code passes (`Frontier.upper_at`),
+    gap_at_most_k = frontier_upper_k - I(Y; Z'_k).
+
+Where doubling the text moves the frontier by more than its standard error, the gap lies between `gap` and
+`gap_at_most`, and a warning says so. A gap that is negative by more than two standard errors is the frontier's fault:
+the projection is a code of the k-gram like any other, so the true curve lies above it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from infoplane.bottleneck import Frontier, Positions, halves
+from infoplane.bottleneck import Frontier, Joined, Positions
 from infoplane.capture import Capture
 from infoplane.errors import SettingError
 from infoplane.information import THINNED, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
 from infoplane.measurement.estimate import Estimate, with_layers_borrowing
 from infoplane.measurement.results import Measurement
 from infoplane.measurement.set_means import SetMean
-from infoplane.text import Labels, NGrams
+from infoplane.text import Labels
 
 QUANTITIES = ("projection_complexity", "projection", "frontier", "gap", "context_gain")
 """Of the projection of a code to the k-gram, in nats or their unit: see above."""
+OF_THE_FIT = ("frontier_moved", "frontier_upper", "gap_at_most")
+"""How far the frontier can be trusted: none of a frontier that was fitted to too little text to tell."""
 
 
 def with_bound(
@@ -72,8 +83,51 @@ def with_bound(
         for frontier in seen:
             rows += placed.rows(layer, frontier, unit, scale)
     rows = with_layers_borrowing([replace(row, code=capture.record["code"]) for row in rows])
-    provenance = {**measurement.provenance, "bound": [frontier.summary(scale) for frontier in frontiers]}
+    provenance = {
+        **measurement.provenance,
+        "bound": [frontier.summary(scale) for frontier in frontiers],
+        "warnings": [*measurement.provenance["warnings"], *_in_doubt(rows)],
+    }
     return replace(measurement, estimates=(*measurement.estimates, *rows), provenance=provenance)
+
+
+def _in_doubt(rows: Sequence[Estimate]) -> list[str]:
+    """Where the frontier was fitted to too little text, and where it lies below a code that the model has."""
+    warnings = []
+    of = {(row.quantity, row.order, row.layer): row for row in rows}
+    for order in sorted({row.order for row in rows if row.order is not None}):
+        layers = list(dict.fromkeys(row.layer for row in rows if row.order == order))
+        moved = [layer for layer in layers if _moves(of, order, layer)]
+        if moved:
+            warnings.append(
+                f"the frontier of order {order} still rises with the text that it is fitted on, at the complexity of "
+                f"{_listed(moved, layers)}: there the gap lies between gap and gap_at_most"
+            )
+        below = [
+            layer
+            for layer in layers
+            if (gap := of["gap", order, layer]).standard_error is not None and gap.value < -2 * gap.standard_error
+        ]
+        if below:
+            warnings.append(
+                f"the frontier of order {order} lies below what the model's own code of the last "
+                f"{'token' if order == 1 else f'{order} tokens'} tells, in {_listed(below, layers)}: that is a fault "
+                "of the frontier, not a merit of the model; fit it on more text"
+            )
+    return warnings
+
+
+def _moves(of: Mapping[tuple[str, int | None, str], Estimate], order: int, layer: str) -> bool:
+    moved, frontier = of.get(("frontier_moved", order, layer)), of["frontier", order, layer]
+    error = frontier.standard_error
+    return moved is not None and error is not None and moved.value >= error
+
+
+def _listed(some: Sequence[str], layers: Sequence[str]) -> str:
+    if set(some) == set(layers):
+        return "all layers"
+    named = ["the whole model" if layer == "model" else layer for layer in some]
+    return ", ".join(named) if len(named) < 6 else f"{named[0]}, {named[1]} and {len(named) - 2} more"
 
 
 def _refuse_other(frontier: Frontier, capture: Capture) -> None:
@@ -97,14 +151,11 @@ class _Placing:
 
     def __init__(self, capture: Capture, frontiers: Sequence[Frontier]) -> None:
         self.capture = capture
-        self.found: dict[tuple[str, int, int], tuple[Floats, ...] | None] = {}
+        self.found: dict[tuple[str, int, int], dict[str, Floats] | None] = {}
         windows = capture.windows
-        half = halves(windows)
         blocks = windows.blocks
-        grams = NGrams(windows, max((f.order for f in frontiers), default=1))
-        self.orders = [
-            _Order(f, Positions.of(grams, half, f.order), windows.position_document, blocks) for f in frontiers
-        ]
+        joined = Joined.of(windows, max((f.order for f in frontiers), default=1))
+        self.orders = [_Order(f, Positions.of(joined, f.order), windows.position_document, blocks) for f in frontiers]
 
     def rows(self, layer: str, frontier: Frontier, unit: str, scale: float) -> list[Estimate]:
         """The rows of `QUANTITIES` of a layer, or of the whole model: the mean over its blocks."""
@@ -120,8 +171,12 @@ class _Placing:
         if not layers or len(figures) < len(layers) * len(sets):
             return []
         rows = []
-        for i, quantity in enumerate(QUANTITIES):
-            each = [SetMean.of_layer(self.capture.draw(name), [figures[name, s][i] for s in sets]) for name in layers]
+        for quantity in (*QUANTITIES, *OF_THE_FIT):
+            if any(quantity not in figure for figure in figures.values()):
+                continue
+            each = [
+                SetMean.of_layer(self.capture.draw(name), [figures[name, s][quantity] for s in sets]) for name in layers
+            ]
             mean = SetMean.over(each).times(scale)
             rows.append(
                 Estimate.made(
@@ -177,8 +232,8 @@ class _Order:
             at = np.flatnonzero(seen & (p.half == half))
             self.means.append((np.searchsorted(np.flatnonzero(seen), at), mean, codes[at]))
 
-    def place(self, rows: Rows) -> tuple[Floats, ...] | None:
-        """Each of `QUANTITIES` (1 + B,), nats; None where nothing can be said."""
+    def place(self, rows: Rows) -> dict[str, Floats] | None:
+        """Each of `QUANTITIES` and of `OF_THE_FIT` (1 + B,), nats; None where nothing can be said."""
         curve = NullCurve.of(rows, self.rows)  # of these positions, which are not like all
         marginal = Marginal.of(rows, self.rows, self.document, self.blocks)
         complexity = information(rows, self.input, marginal, curve, thinned=True).thinned
@@ -194,4 +249,13 @@ class _Order:
         if complexity is None or relevance is None or projection is None:
             return None
         reach = self.frontier.at(complexity)
-        return complexity, projection, reach, reach - projection, relevance - projection
+        moved, upper = self.frontier.moved_at(complexity), self.frontier.upper_at(complexity)
+        return {
+            "projection_complexity": complexity,
+            "projection": projection,
+            "frontier": reach,
+            "gap": reach - projection,
+            "context_gain": relevance - projection,
+            **({} if moved is None else {"frontier_moved": moved}),
+            **({} if upper is None else {"frontier_upper": upper, "gap_at_most": upper - projection}),
+        }

@@ -66,6 +66,9 @@ class MeasureKeywords(TypedDict, total=False):
     probe: bool
     """Linear probes of the 50 most frequent present and next tokens too: what the states of a layer tell of them at
     least. Some seconds a layer."""
+    teacher: bool
+    """With bound: fit the frontier to what the model expects after each token of the text, which is far less noisy
+    than the tokens that follow; the model reads up to 131072 tokens once more."""
     loss: bool
     """Next-token loss and bits per byte of the text too."""
     code: Sequence[str]

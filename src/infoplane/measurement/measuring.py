@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.capture import Capture, Probed, check_probe, open_capture, probe
+from infoplane.bottleneck import FitText
+from infoplane.capture import Capture, Probed, check_probe, open_capture, predictions_of, probe
 from infoplane.engines import Engine, Group, Progress, WorkSettings, using
 from infoplane.errors import SettingError
 from infoplane.measurement.measure_settings import MeasureSettings
 from infoplane.measurement.probe_rows import probe_rows
 from infoplane.measurement.read_until import outcome, places, read_until
 from infoplane.measurement.results import Measurement
-from infoplane.measurement.steps import Asking, capture_model, check_questions, cut, read_input, wanted_of
+from infoplane.measurement.steps import (
+    Asking,
+    all_of_the_text,
+    capture_model,
+    check_questions,
+    cut,
+    read_input,
+    wanted_of,
+)
 from infoplane.models import AskFacts, ModelSource, Source, TokenizerSource, select_names
 from infoplane.settings import apart, settings_or
 from infoplane.storage import Json, is_address, reach_location, temporary, to_path
@@ -160,9 +169,9 @@ def _measured(
                 kept, stages, missed = capturing.once(capture, stack), None, None
             else:
                 kept, stages, missed = capturing.until(capture, stack)
-            probed = capturing.probed(kept)
+            probed, fit = capturing.probed(kept), capturing.fit_text(kept)
         captured = time.monotonic()
-        measurement = asking.ask(kept)
+        measurement = asking.ask(kept, fit=fit)
     if probed is not None:
         rows = probe_rows(probed, kept.windows.blocks, chosen.questions.unit, kept.m)
         measurement = dataclasses.replace(measurement, estimates=(*measurement.estimates, *rows))
@@ -220,6 +229,17 @@ class _Capturing:
         if not self.asking.settings.capturing.probe:
             return None
         return probe(self.models, self.facts, kept.windows, kept.layers, self.asking.progress)
+
+    def fit_text(self, kept: Capture) -> FitText | None:
+        """What the bound of a capture is fitted on, where it is asked for: all of the text, with a teacher."""
+        s = self.asking.settings
+        if not s.questions.bound or not isinstance(self.read, Text):
+            return None
+        assert self.facts.tokenizer is not None
+        deep = all_of_the_text(self.read, self.facts.tokenizer, s, self.facts.max_context)
+        teaches = s.capturing.teacher and self.facts.no_head is None
+        told = predictions_of(self.models, self.facts, deep, self.asking.progress) if teaches else None
+        return FitText(deep, told)
 
     def _cut(self, settings: MeasureSettings) -> Windows:
         assert self.facts.tokenizer is not None  # a source without one is refused when it is opened

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.bottleneck import Frontier, bound_of, orders_with_bound
+from infoplane.bottleneck import MOST_FITTED, FitText, Frontier, bound_of, orders_with_bound
 from infoplane.capture import (
     FIT_TOKENS,
     Capture,
@@ -34,6 +34,7 @@ from infoplane.models import select_names
 from infoplane.storage import working_folders
 from infoplane.text import (
     BUILT_IN,
+    TOKENS,
     Text,
     TextSource,
     Tokenizer,
@@ -144,6 +145,17 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
     )
 
 
+def all_of_the_text(
+    read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, limit: int | None = None
+) -> Windows:
+    """Windows of all documents, as deep as they go: what the bound is fitted on. No more than `MOST_FITTED` tokens."""
+    assert isinstance(read, Text)  # pairs have no bound
+    w = settings.windows
+    most = max(MOST_FITTED, TOKENS if w.tokens is None else w.tokens)
+    deep = dataclasses.replace(w, context=fitting_context(w.context, limit), tokens=most, bytes=None)
+    return windows_of(read, tokenizer, deep)
+
+
 def cut_text(text: Text, tokenizer: Tokenizer, windows: WindowSettings, code: CodeSettings) -> Windows:
     """Windows of a text; where a code is fitted, some documents are reserved for it.
 
@@ -197,12 +209,15 @@ class Asking:
     labels: Mapping[str, Column]
     progress: Progress | None
 
-    def ask(self, capture: Capture, frontiers: Sequence[Frontier] | None = None) -> Measurement:
+    def ask(
+        self, capture: Capture, frontiers: Sequence[Frontier] | None = None, fit: FitText | None = None
+    ) -> Measurement:
         """The measurement of a capture.
 
         Args:
             capture: of a text, or of pairs.
             frontiers: of its text, where they are fitted already.
+            fit: the text to fit them on, where they are not; by default that of the capture.
 
         Raises:
             SettingError, LabelError: as for `measure_capture`.
@@ -230,18 +245,22 @@ class Asking:
         if of_pairs:
             measurement = with_preferences(measurement, capture, progress=self.progress)
         elif q.bound:
-            measurement = self._placed(measurement, capture, frontiers)
+            measurement = self._placed(measurement, capture, frontiers, fit)
         more = {"protocol": protocol, "asked": self.settings.record()}
         return dataclasses.replace(measurement, provenance={**measurement.provenance, **more})
 
     def _placed(
-        self, measurement: Measurement, capture: Capture, frontiers: Sequence[Frontier] | None = None
+        self,
+        measurement: Measurement,
+        capture: Capture,
+        frontiers: Sequence[Frontier] | None,
+        fit: FitText | None,
     ) -> Measurement:
         """The same with the place of the model against the bound of its text."""
         orders = self.settings.questions.orders
         bounded = orders_with_bound(orders)
         if frontiers is None:
-            frontiers = bound_of(capture.windows, bounded, m=capture.m, progress=self.progress).frontiers
+            frontiers = bound_of(capture.windows, bounded, m=capture.m, fit=fit, progress=self.progress).frontiers
         placed = measurement
         for code in capture.codes:
             placed = with_bound(placed, capture.of(code), frontiers, progress=self.progress)

@@ -29,6 +29,7 @@ from .ngram_labels import permuted as permuted
 from .ngram_labels import permuted_within as permuted_within
 from .ngram_labels import read_column as read_column
 from .ngram_labels import shifted as shifted
+from .predictions import Predictions as Predictions
 from .reserved_documents import reserve as reserve
 from .source_record import SourceRecord as SourceRecord
 from .text_reading import text_of as text_of

@@ -34,6 +34,7 @@ class MonitorSettings(Settings):
         {
             "protocol": "set points, sets and estimators each by itself",
             "probe": "it takes seconds a layer: measure a checkpoint with it",
+            "teacher": "the bound of a run is fitted to the tokens of the text, the same for all checkpoints",
             "bound": "it would take minutes: trace the checkpoints with it",
             "until_se": _FIXED,
             "until_order": _FIXED,

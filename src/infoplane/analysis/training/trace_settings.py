@@ -38,6 +38,7 @@ class TraceSettings(Settings):
             "revision": "revisions says which checkpoints are measured",
             "random_init": "a trace is of trained checkpoints: step 0 is the untrained model, where it is kept",
             "probe": "it is of one model: measure the checkpoint with it",
+            "teacher": "the bound of a run is fitted to the tokens of the text, the same for all checkpoints",
             "until_se": _ONE_TEXT,
             "until_order": _ONE_TEXT,
         }

@@ -14,12 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.code_of_run import code_of_run, with_own_code
-from infoplane.bottleneck import Bound, Frontier, orders_with_bound, stored_or_fitted
+from infoplane.bottleneck import Bound, FitText, Frontier, orders_with_bound, stored_or_fitted
 from infoplane.capture import KeptCode
 from infoplane.engines import Advance, Held, Local, Progress, WorkSettings, lasting, unseen
 from infoplane.errors import ModelError, ResultError, SettingError, spoken
 from infoplane.information import PointSets
-from infoplane.measurement import JSON_NAME, SCHEMA, Asking, Measurement, MeasureSettings, capture_model, codes_of, cut
+from infoplane.measurement import (
+    JSON_NAME,
+    SCHEMA,
+    Asking,
+    Measurement,
+    MeasureSettings,
+    all_of_the_text,
+    capture_model,
+    codes_of,
+    cut,
+)
 from infoplane.models import Checkpoint, gaps, select_names
 from infoplane.storage import Json, is_address, is_damaged, versions, working
 from infoplane.storage import atomic_files as files
@@ -78,6 +88,7 @@ class Learned:
     """What the first model that loads says of all: the windows, what they have in common, their tokenizer and points.
 
     `points` is the hash of the reference points, or of the kept code, `kept` the fitted code that all are read with.
+    `deep` are the windows that the bound is fitted on, where there is one.
     """
 
     windows: Windows
@@ -85,6 +96,7 @@ class Learned:
     words: str
     points: str
     kept: KeptCode | None = None
+    deep: Windows | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +201,10 @@ class Run:
             code, capacity = self.settings.code, self.settings.questions.capacity
             codes = codes_of(model.facts, layers, windows, code, capacity, self.work.memory, kept)
             hashes = [code.hash(layers) if isinstance(code, PointSets) else code.hash for code in codes]
-            self.learned = Learned(windows, like, words, ",".join(hashes), kept)
+            deep = None
+            if self.settings.questions.bound:
+                deep = all_of_the_text(read, model.tokenizer, self.settings, model.max_context)
+            self.learned = Learned(windows, like, words, ",".join(hashes), kept, deep)
         for name in _SAME:
             if like[name] != self.learned.like[name]:
                 raise ModelError(
@@ -249,6 +264,7 @@ class Run:
                 windows,
                 orders_with_bound(questions.orders),
                 m=self.settings.code.m,
+                fit=None if self.learned is None or self.learned.deep is None else FitText(self.learned.deep),
                 progress=self.progress,
             )
         return None if self.bound is None else self.bound.frontiers

@@ -1,0 +1,67 @@
+"""Texts of a Markov chain, whose curve is known, for tests of the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from infoplane.bottleneck.backoff import Ladder, Piece, Rung
+from infoplane.bottleneck.blahut_arimoto import anneal
+from infoplane.bottleneck.frontier_curve import hull
+from infoplane.text.windows import Windows
+
+Floats = npt.NDArray[np.float64]
+
+
+def source(joint: Floats) -> Ladder:
+    """A known p(x, y) as it is."""
+    p = joint / joint.sum()
+    n = len(p)
+    rung = Rung(np.arange(n), np.zeros(n, np.int64), np.arange(p.shape[1]), sparse.csr_array(1e6 * p), np.ones(n))
+    return Ladder((Piece((rung,)),), p.sum(0))
+
+
+def information_of(joint: Floats) -> float:
+    p = joint / joint.sum()
+    outer = np.outer(p.sum(1), p.sum(0))
+    return float((p[p > 0] * np.log(p[p > 0] / outer[p > 0])).sum())
+
+
+WORDS, LENGTH = 12, 60
+
+
+def chain(documents: int, seed: int = 0, words: int = WORDS, sharp: float = 0.15) -> tuple[Windows, Floats]:
+    """Documents of a Markov chain, and its p(x, y)."""
+    draw = np.random.default_rng([7, seed])
+    step = np.random.default_rng([8, words]).dirichlet(np.full(words, sharp), size=words)
+    step = 0.95 * step + 0.05 / words
+    tokens = np.zeros((documents, LENGTH), np.int64)
+    tokens[:, 0] = draw.integers(0, words, documents)
+    total = np.cumsum(step, 1)
+    for i in range(1, LENGTH):
+        tokens[:, i] = (draw.random(documents)[:, None] > total[tokens[:, i - 1]]).sum(1)
+    stationary = np.linalg.matrix_power(step, 200)[0]
+    return windows_of(list(tokens)), stationary[:, None] * step
+
+
+def windows_of(documents: Sequence[Any]) -> Windows:
+    lengths = [len(d) for d in documents]
+    position = np.concatenate([np.arange(n) > 0 for n in lengths])
+    return Windows(
+        tokens=np.concatenate(documents).astype(np.int32),
+        starts=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        document=np.arange(len(documents), dtype=np.int32),
+        is_text=np.ones(sum(lengths), bool),
+        is_position=position,
+        byte_count=np.array(lengths, np.int64),
+        documents=tuple(f"d{i}" for i in range(len(documents))),
+    )
+
+
+def true_curve(joint: Floats, m: int) -> Floats:
+    codes = anneal(source(joint), m, np.geomspace(1.05, 60, 30), starts=2, tolerance=1e-9)
+    return hull(np.array([c.complexity for c in codes]), np.array([c.relevance for c in codes]))
