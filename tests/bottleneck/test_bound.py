@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from markov_texts import WORDS, chain, information_of, source, true_curve, windows_of
+from markov_texts import WORDS, at_positions, chain, held, information_of, source, true_curve, windows_of
 from scipy import optimize
 from tiny import byte_tokenizer, tiny_model
 
@@ -22,7 +22,6 @@ from infoplane.bottleneck.fit_text import Joined
 from infoplane.bottleneck.frontier import fit_frontiers
 from infoplane.bottleneck.frontier_curve import Frontier, hull
 from infoplane.bottleneck.text_bound import Bound, bound_of, stored_or_fitted
-from infoplane.capture.stored_capture import Capture
 from infoplane.errors import ResultError, SettingError, TextError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
@@ -255,31 +254,12 @@ def test_a_projection_lies_below_the_curve_of_its_own_joint() -> None:
 # ---------------------------------------------------------------------- a model's place
 
 
-def held(windows: Windows, rows: Floats) -> Capture:
-    """A capture of given assignments in one layer, a block."""
-    m = rows.shape[1]
-    manifest = {
-        "layers": ["block.0"],
-        "codes": [{
-            "code": "random", "m": m, "d": 2, "seed": 0, "calibration": "exact", "eps": 1, "sets": 1, "shared": False,
-            "hash": "x", "kept": None,
-        }],
-        "loss": False, "run_id": "x", "windows_hash": windows.hash, "model": {}, "versions": {},
-    }  # fmt: skip
-    return Capture(None, manifest, windows, {"block.0/0": rows.astype(np.float16)})
-
-
 def placed(windows: Windows, rows: Floats, frontiers: Any) -> dict[tuple[str, int], Any]:
     capture = held(windows, rows)
     found = measure_capture(capture, orders=(1, 2), unit="nats", controls=False)
     whole = with_bound(found, capture, frontiers)
     assert [b["order"] for b in whole.provenance["bound"]] == [f.order for f in frontiers]
     return {(r.quantity, r.order): r for r in whole.select(layer="block.0") if r.position_set.endswith(" seen")}
-
-
-def at_positions(windows: Windows, ahead: int) -> npt.NDArray[np.int64]:
-    """Token at each position, or after it; 0 after the last."""
-    return np.append(windows.tokens, [0] * ahead)[np.flatnonzero(windows.is_position) + ahead].astype(np.int64)
 
 
 def test_a_code_of_the_token_gains_nothing_from_context_and_lies_below_the_frontier(known: Any) -> None:

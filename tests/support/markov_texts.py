@@ -12,6 +12,7 @@ from scipy import sparse
 from infoplane.bottleneck.backoff import Ladder, Piece, Rung
 from infoplane.bottleneck.blahut_arimoto import anneal
 from infoplane.bottleneck.frontier_curve import hull
+from infoplane.capture.stored_capture import Capture
 from infoplane.text.windows import Windows
 
 Floats = npt.NDArray[np.float64]
@@ -65,3 +66,43 @@ def windows_of(documents: Sequence[Any]) -> Windows:
 def true_curve(joint: Floats, m: int) -> Floats:
     codes = anneal(source(joint), m, np.geomspace(1.05, 60, 30), starts=2, tolerance=1e-9)
     return hull(np.array([c.complexity for c in codes]), np.array([c.relevance for c in codes]))
+
+
+def classes(documents: int, words: int, seed: int = 0, kinds: int = 12, sharp: float = 0.2) -> tuple[Windows, Floats]:
+    """Documents whose next word hangs on the class of the last one alone, and the joint distribution of two classes.
+
+    Words are drawn from a class by the law of Zipf, whatever came before: so a code of the class has all that a word
+    tells, and the curve of the text is that of the classes, however many words there are.
+    """
+    draw = np.random.default_rng([11, seed])
+    step = np.random.default_rng([12, kinds]).dirichlet(np.full(kinds, sharp), size=kinds)
+    step = 0.9 * step + 0.1 / kinds
+    stationary = np.linalg.matrix_power(step, 500)[0]
+    kind = np.zeros((documents, LENGTH), np.int64)
+    kind[:, 0] = draw.choice(kinds, documents, p=stationary)
+    total = np.cumsum(step, 1)
+    for i in range(1, LENGTH):
+        kind[:, i] = (draw.random(documents)[:, None] > total[kind[:, i - 1]]).sum(1)
+    each = words // kinds
+    zipf = 1 / np.arange(1, each + 1)
+    inside = draw.choice(each, kind.shape, p=zipf / zipf.sum())
+    return windows_of(list(kind * each + inside)), stationary[:, None] * step
+
+
+def held(windows: Windows, rows: Floats) -> Capture:
+    """A capture of given assignments in one layer, a block."""
+    m = rows.shape[1]
+    manifest = {
+        "layers": ["block.0"],
+        "codes": [{
+            "code": "random", "m": m, "d": 2, "seed": 0, "calibration": "exact", "eps": 1, "sets": 1, "shared": False,
+            "hash": "x", "kept": None,
+        }],
+        "loss": False, "run_id": "x", "windows_hash": windows.hash, "model": {}, "versions": {},
+    }  # fmt: skip
+    return Capture(None, manifest, windows, {"block.0/0": rows.astype(np.float16)})
+
+
+def at_positions(windows: Windows, ahead: int) -> npt.NDArray[np.int64]:
+    """Token at each position, or after it; 0 after the last."""
+    return np.append(windows.tokens, [0] * ahead)[np.flatnonzero(windows.is_position) + ahead].astype(np.int64)

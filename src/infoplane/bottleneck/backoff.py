@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from infoplane.bottleneck.sparse_products import product
 from infoplane.information import Floats
 
 Ints = npt.NDArray[np.int64]
@@ -128,7 +129,7 @@ class Piece:
         for rung in self.rungs:
             part = below[rung.parent]
             part *= rung.rest
-            part += rung.spread @ f[rung.words]
+            part += product(rung.spread, f[rung.words])
             means.append(part)
             below = part
         return tuple(means)
@@ -136,7 +137,7 @@ class Piece:
     def spread(self, w: Floats, out: Floats) -> Floats:
         """Add sum_x w (X, t) p(y | x) to `out` (Y, t), and return (t,) what is left for p(y)."""
         for rung in reversed(self.rungs):
-            out[rung.words] += rung.gathered @ w
+            out[rung.words] += product(rung.gathered, w)
             w = rung.to_parents @ w
         return np.asarray(w[0])
 

@@ -56,8 +56,6 @@ from infoplane.text import Windows
 BETAS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 SMOOTHING = (1.0, 1 / 4, 1 / 32, 0.0)
 """Parts of the alpha that predicts best: less of it keeps more k-grams apart."""
-SHARP = 1e9
-"""In the place of an infinite beta."""
 TAUGHT = (1.0,)
 """The same with a teacher, of whose predictions the best alpha is small."""
 SHARES = (1 / 4, 1 / 2, 1.0)
@@ -212,7 +210,8 @@ class _Fitter:
                 k, target, name, int(mask.sum()), float(p.is_seen[p.judged].mean()), whole.codes,
                 *whole.points[name],
                 band, self.m, self.hash, whole.fitted_on, smaller, tangents,
-                fit.teacher if fit is not None and self.taught and target == 1 else None, None if fit is None else fit.hash,
+                fit.teacher if fit is not None and self.taught and target == 1 else None,
+                None if fit is None else fit.hash,
             )  # fmt: skip
 
     def _judged(
@@ -266,14 +265,16 @@ class _Fitter:
         return self.fitted[key]
 
     def _tangents(self, p: Positions, seen: npt.NDArray[np.bool_], k: int) -> Floats:
-        """(U, 3) of the curve that the fit has for the k-grams that are judged; see `Frontier.upper_at`."""
+        """(U, 2) of the curve that the fit has for the k-grams that are judged; see `Frontier.upper_at`."""
         found = []
         for half in (0, 1):
             ladder = _ladder(p.sample(p.to_fit(half), self.taught), [0.0] * k)
             here = seen & (p.half == 1 - half)
             at = ladder.at([gram[here] for gram in p.grams])
             codes = anneal(at, self.m, self.betas, **self.settings)
-            found.append([(min(code.beta, SHARP), code.complexity, code.relevance) for code in codes])
+            x, y = (np.array([0.0, *(getattr(code, name) for code in codes)]) for name in ("complexity", "relevance"))
+            # a code found for another beta, or none at all, may be better than the one that was found for this
+            found.append([(1 / beta, float((y - x / beta).max())) for beta in (*self.betas, np.inf)])
         return np.asarray(np.mean(found, axis=0), np.float64)
 
 

@@ -28,8 +28,8 @@ class Frontier:
         windows_hash: of the windows that it is judged on, where that is known.
         fitted_on: positions that a code was fitted to, the mean of both halves.
         smaller: what codes achieve that were fitted to less of the same text, the least first.
-        tangents: (U, 3) beta, complexity and relevance, nats, of codes that are best for the k-grams that are judged
-            by what the fit says comes after them: see `upper_at`.
+        tangents: (U, 2) slope 1 / beta, and nats at the origin, of lines that no code passes, if the fit is right about
+            what follows: see `upper_at`.
         teacher: what identifies the model whose predictions codes were fitted to; None for counts.
         fit_hash: of the text to fit on and its teacher, where it is other than the windows.
     """
@@ -83,22 +83,22 @@ class Frontier:
     def upper_at(self, complexity: Floats) -> Floats | None:
         """(1 + B,) what no code of m symbols passes at a complexity (1 + B,), if the fit is right about what follows.
 
-        The curve of a joint distribution is concave, and at the code that is best for beta its slope is 1 / beta: so it
-        lies below all these tangents, and below the diagonal. The joint is that of the k-grams that are judged with the
+        A code that is best for beta has the largest I(T; Y) - I(X; T) / beta, so all codes lie below the line of slope
+        1 / beta through it; and below the diagonal. The joint is that of the k-grams that are judged with the
         mean of what the fit has after each of them, whose errors lift the curve: the less text, the higher. Where what
         was achieved lies higher still, the fit is wrong, and that is given.
         """
         if self.tangents is None:
             return None
-        beta, x, y = self.tangents.T
+        slope, origin = self.tangents.T
         at = np.maximum(np.asarray(complexity, np.float64), 0.0)
-        upper: Floats = np.minimum((y + (at[:, None] - x) / beta).min(1), at)
+        upper: Floats = np.minimum((origin + at[:, None] * slope).min(1), at)
         return np.maximum(upper, self.at(at)) if len(at) == self.complexity.shape[1] else upper
 
     def _upper_corners(self) -> Floats:
         """(P, 2) the upper side as a line to draw."""
         assert self.tangents is not None
-        at = np.linspace(0.0, float(self.tangents[:, 1].max()), 61)
+        at = np.linspace(0.0, float(self.hull()[-1, 0]), 61)
         upper = self.upper_at(at)
         assert upper is not None
         return np.stack([at, upper], axis=1)

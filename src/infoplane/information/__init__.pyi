@@ -15,6 +15,7 @@ from .code_settings import MANY as MANY
 from .code_settings import RANDOM as RANDOM
 from .code_settings import SHARPEST as SHARPEST
 from .code_settings import CodeSettings as CodeSettings
+from .compiling import compiled as compiled
 from .estimator_names import ESTIMATORS as ESTIMATORS
 from .estimator_names import LESS_THINNED as LESS_THINNED
 from .estimator_names import NULL_CURVE as NULL_CURVE
