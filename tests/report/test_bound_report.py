@@ -16,13 +16,14 @@ from browser import BROWSER, EVIL, browse, holders
 from pages import Page, rows_of
 from tiny import byte_tokenizer
 
+from infoplane.bottleneck.frontier_curve import LessText
 from infoplane.bottleneck.text_bound import Bound
 from infoplane.errors import ResultError
 from infoplane.report.parts import page
 from infoplane.report.text_bound.figures import bound_figures
 from infoplane.report.text_bound.page import render_bound, write_bound_report
 from infoplane.report.text_bound.view import BoundView
-from infoplane.uncertainty.document_jackknife import error_and_interval
+from infoplane.uncertainty.document_jackknife import error_and_interval, standard_error_of
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_a_line_that_ends_early_is_said_where_it_still_is(parsed: Page) -> None:
 
 
 def test_the_table_has_a_row_for_each_frontier(bound: Bound, parsed: Page) -> None:
-    header, *rows = parsed.rows
+    header, *rows = parsed.rows[: 1 + len(bound.frontiers)]
     assert header == ["k", "positions", "n", "seen", "0.25", "0.5", "1", "2", "3", "end", "saturation"]
     assert [row[:2] for row in rows] == [[str(f.order), f.positions] for f in bound.frontiers]
     for row, f in zip(rows, bound.frontiers, strict=True):
@@ -124,6 +125,25 @@ def test_the_table_has_a_row_for_each_frontier(bound: Bound, parsed: Page) -> No
         assert row[2:4] == [f"{f.n:,}", f"{f.seen:.0%}"]
         assert row[7] == f"{reached[0]:.2f} ± {(interval[1] - interval[0]) / 2:.2f}"
         assert row[9:] == [f"{y:.2f} at {x:.1f}", "0.27 to 4.61"]
+
+
+def test_whether_there_was_enough_text_is_said() -> None:
+    whole = frontier(1, positions="seen")
+    less = LessText(4_000, 0.9 * whole.complexity, 0.9 * whole.relevance)
+    f = replace(
+        whole, fitted_on=8_000, smaller=(less,), teacher="smol 12ab", tangents=np.array([[1.0, 0.0], [0.3, 0.5]])
+    )
+    text = Page(render_bound(made([f])))
+    moved, error = f.moved_at(np.ones(33)), standard_error_of(f.at(np.ones(33))[1:])
+    assert moved is not None
+    assert f"Fitted on half of the text it would be {moved[0]:.3f} lower" in text.text
+    assert ("it has converged" in text.text) == (moved[0] < error)
+    assert ("The curve lies between that and 0.80" in text.text) == (moved[0] >= error)
+    assert "They are fitted to what smol expects after each token" in text.text
+    header, less_text, all_of_it, upper = [row for row in text.rows if len(row) == 8]
+    assert header[2] == "fitted on" and [row[2] for row in (less_text, all_of_it)] == ["4,000", "8,000"]
+    assert upper[2:6] == ["no code passes", "0.25", "0.50", "0.80"]
+    assert "too little text to say whether more" in Page(render_bound(made([whole]))).text
 
 
 def test_without_replicates_there_is_no_interval() -> None:

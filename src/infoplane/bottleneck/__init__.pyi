@@ -4,6 +4,7 @@ from .fit_text import MOST_FITTED as MOST_FITTED
 from .fit_text import FitText as FitText
 from .fit_text import Joined as Joined
 from .frontier_curve import Frontier as Frontier
+from .frontier_curve import LessText as LessText
 from .text_bound import JSON_NAME as JSON_NAME
 from .text_bound import TABLE_NAME as TABLE_NAME
 from .text_bound import Bound as Bound

@@ -89,9 +89,20 @@ def _place(view: View) -> list[str]:
             f"At the {f['seen']:.0%} of the positions whose {what} other documents have too, it keeps "
             f"{words.spoken(kept)} about {them}; what it keeps of {them} alone tells {words.spoken(own)} of the next "
             f"token, where the best code of {f['m']} symbols that keeps as much could tell {words.spoken(best)} (gap "
-            f"{words.spoken(gap)}). The rest of the context adds {words.spoken(gain)}."
+            f"{words.spoken(gap)}{_at_most(view, k, best)}). The rest of the context adds {words.spoken(gain)}."
         )
     return sentences
+
+
+def _at_most(view: View, order: int, frontier: Estimate) -> str:
+    """The other end of the gap, where the frontier would rise with more text."""
+    moved, most = (
+        view.row(name, order=order, position_set=f"P_{order} seen") for name in ("frontier_moved", "gap_at_most")
+    )
+    error = frontier.standard_error
+    if moved is None or most is None or error is None or moved.value < error:
+        return ""
+    return f" or more, up to {words.spoken(most)}, since more text would raise that code"
 
 
 def _of(row: Estimate, view: View) -> str:

@@ -97,6 +97,7 @@ def _panel(
     line = path.mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y, color=colour, opacity=full, tooltip=tips + ends)
     layers = [
         *_diagonal(domains, x, y),
+        *_upper(lines, x, y, colour, full),
         path.mark_area(clip=True).encode(x=x, y=low, y2="high:Q", color=colour, opacity=band),
         codes.mark_point(filled=True, size=16, clip=True).encode(
             x=x, y=y, color=colour, opacity=faint, tooltip=tips + coded
@@ -105,6 +106,15 @@ def _panel(
         last.mark_point(filled=True, size=42).encode(x=x, y=y, color=colour, opacity=full, tooltip=tips),
     ]
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
+
+
+def _upper(lines: list[Line], x: alt.X, y: alt.Y, colour: alt.Color, opacity: object) -> list[ChartType]:
+    """What no code passes, dashed, where that is known."""
+    points = [{"series": _series(line.frontier.order), **point} for line in lines for point in line.upper_points()]
+    if not points:
+        return []
+    line = alt.Chart(theme.values(points)).mark_line(strokeWidth=1.1, strokeDash=[3, 3], clip=True)
+    return [line.encode(x=x, y=y, color=colour, opacity=opacity)]
 
 
 def _codes(line: Line) -> list[Datum]:

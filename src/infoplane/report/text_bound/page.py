@@ -63,6 +63,7 @@ def _page(view: BoundView, figures: tuple[Figure, ...]) -> str:
             f'<p class="footing">{escape(_footing(view))}</p>',
             *(section(figure, readings[figure.name]) for figure in figures),
             _table(view),
+            _convergence(view),
             glossary(GLOSSARY),
             origin(dict(view.bound.provenance)),
             "<footer>A pure function of the stored bound: drawn again from the same record, this page is the same to "
@@ -85,9 +86,11 @@ def _reading(target: int) -> Reading:
         "number beneath it. The panel of seen positions is where a model is compared. Click an order in the legend "
         "to see it alone.",
         "The line is achieved, so it is a lower estimate: better codes may exist, and a model that has read more text "
-        "than this can lie above it. The best codes are chosen on the text that judges them, which lifts the line by "
-        "a part of its errors. Most long k-grams are unseen by the half that a code was fitted to and are coded by "
-        "a shorter one, so that lines of different order can lie close without longer context being useless. Seen "
+        "than this can lie above it. Dashed, in the panel of seen positions: what no code passes, if what codes were "
+        "fitted to is right about what follows; more text lowers it. The best codes are chosen on the text that "
+        "judges them, which lifts the line by a part of its errors. Most long k-grams are unseen by the half that a "
+        "code was fitted to and are coded by a shorter one, so that lines of different order can lie close without "
+        "longer context being useless. Seen "
         "positions hold commoner k-grams, other ones for each order: do not compare lines across the two panels, nor "
         "orders within the second. The upper end of saturation is far too high where most k-grams occur once, and "
         "the lower end too low: where the frontier lies above it, the frontier says more.",
@@ -143,8 +146,21 @@ def _of_seen(line: Line) -> str | None:
     gram = "token" if f.order == 1 else f"last {f.order} tokens"
     return (
         f"On the {_percent(f.seen)} of the positions whose {gram} the other half of the documents has, a code that "
-        f"keeps {x:g} {_nats(x)} tells {line.at(x).said()}."
+        f"keeps {x:g} {_nats(x)} tells {line.at(x).said()}. {_converged(line, x)}"
     )
+
+
+def _converged(line: Line, x: float) -> str:
+    """Whether more text to fit on would raise the line, and what no code passes."""
+    moved, upper = line.moved(x), line.upper(x)
+    by, error = moved or (0.0, None)
+    if error is None:
+        return "There is too little text to say whether more would raise that."
+    more = f"Fitted on half of the text it would be {words.number(by, 3)} lower"
+    if by < error:
+        return f"{more}, less than its standard error of {words.number(error, 3)}: it has converged."
+    most = "" if upper is None else f" The curve lies between that and {words.number(upper, 2)}."
+    return f"{more}, more than its standard error of {words.number(error, 3)}: it has not converged.{most}"
 
 
 def _place(line: Line) -> float | None:
@@ -164,12 +180,29 @@ def _footing(view: BoundView) -> str:
     p = view.bound.provenance
     read = [words.count(p[key], key[:-1]) for key in ("tokens", "documents") if isinstance(p.get(key), int)]
     parts = ["Codes are fitted on one half of the documents and judged on the other, then the halves change places"]
+    if teacher := next((f.teacher for f in view.bound.frontiers if f.teacher), None):
+        parts.append(f"They are fitted to what {teacher.partition(' ')[0]} expects after each token")
     if read:
         by = f", as the tokenizer {view.tokenizer_name} cuts them" if view.tokenizer_name else ""
         parts.append(f"The text is {' of '.join(read)}{by}")
     if view.has_errors:
         parts.append("The ± is half of a 95 % interval, by a jackknife over blocks of documents")
     return ". ".join(parts) + "."
+
+
+def _convergence(view: BoundView) -> str:
+    note = (
+        "The same, at the same positions, of codes that were fitted on a quarter, a half and all of the text: the "
+        "column gives how many positions of it, the mean of both halves. Where the last two rows of a frontier are "
+        "alike, more text would not raise it. No code passes the line below them, if what codes were fitted to is "
+        "right about what follows."
+    )
+    header, rows = view.convergence()
+    return f"""<section id="convergence">
+<h2>Whether there was enough text</h2>
+<p class="note">{escape(note)}</p>
+{tables.table(header, rows, 3)}
+</section>"""
 
 
 def _table(view: BoundView) -> str:

@@ -10,10 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
-from infoplane.bottleneck import Bound, Frontier
+from infoplane.bottleneck import Bound, Frontier, LessText
 from infoplane.information import Floats
 from infoplane.report.parts import words
-from infoplane.uncertainty import error_and_interval
+from infoplane.uncertainty import error_and_interval, standard_error_of
 
 PLACES = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Complexities that the table has, nats."""
@@ -55,6 +55,29 @@ class Line:
         value, *replicates = (float(np.interp(complexity, *hull.T)) for hull in self.hulls)
         _, interval = error_and_interval(value, np.array(replicates))
         return Told(value, None if interval is None else (interval[1] - interval[0]) / 2)
+
+    def moved(self, complexity: float) -> tuple[float, float | None] | None:
+        """By how much the line rose when the text to fit on was last doubled, and the standard error of the line.
+
+        None where there was too little text to tell.
+        """
+        f = self.frontier
+        x = np.full(f.complexity.shape[1], complexity)
+        moved = f.moved_at(x)
+        if moved is None:
+            return None
+        return float(moved[0]), standard_error_of(f.at(x)[1:]) if len(x) > 1 else None
+
+    def upper(self, complexity: float) -> float | None:
+        """What no code passes at a complexity, if the fit is right about what follows."""
+        upper = self.frontier.upper_at(np.full(self.frontier.complexity.shape[1], complexity))
+        return None if upper is None else float(upper[0])
+
+    def upper_points(self) -> list[dict[str, float]]:
+        """That line, to draw; empty where it is not known."""
+        across = np.linspace(0.0, self.end[0], STEPS + 1).tolist()
+        found = [(x, self.upper(x)) for x in across]
+        return [{"x": x, "y": y} for x, y in found if y is not None]
 
     def points(self) -> list[dict[str, float]]:
         """The line from the origin to its end, with the ends of the intervals."""
@@ -135,6 +158,27 @@ class BoundView:
                 ]
             )
         return header, rows
+
+    def convergence(self) -> tuple[list[str], list[list[str]]]:
+        """A header, and a row for each frontier and each amount of text that codes were fitted on."""
+        header = ["k", "positions", "fitted on", *(f"{x:g}" for x in PLACES)]
+        rows: list[list[str]] = []
+        for line in self.lines:
+            f = line.frontier
+            name = f"{f.order}" if f.target == 1 else f"{f.order}, next {f.target}"
+            parts: list[Frontier | LessText] = [*f.smaller, f]
+            for part in parts:
+                told = [_told(part.hull(), x) for x in PLACES]
+                rows.append([name, f.positions, f"{part.fitted_on:,}", *told])
+            upper = [(x, line.upper(x)) for x in PLACES]
+            if any(u is not None for _, u in upper):
+                at = [words.MISSING if u is None or x > line.end[0] else words.number(u, 2) for x, u in upper]
+                rows.append([name, f.positions, "no code passes", *at])
+        return header, rows
+
+
+def _told(hull: Floats, x: float) -> str:
+    return words.number(float(np.interp(x, *hull.T)), 2) if x <= hull[-1, 0] else words.MISSING
 
 
 def _last(path: str) -> str:
