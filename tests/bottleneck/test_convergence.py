@@ -189,3 +189,18 @@ def test_few_documents_have_no_smaller_share() -> None:
     for f in bound_of(windows, (1,), m=4).frontiers:
         c = np.ones(f.complexity.shape[1])
         assert f.smaller == () and f.moved_at(c) is None
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_placebo_gains_nothing_where_context_gains(order: int) -> None:
+    """States that name the next class: context gains what the placebo does not."""
+    windows, _ = classes(300, 60)
+    kinds = at_positions(windows, 1) // 5
+    code = np.random.default_rng(3).dirichlet(np.full(20, 0.2), size=KINDS)
+    capture = held(windows, code[kinds])
+    measured = measure_capture(capture, orders=(order,), unit="nats", controls=False)
+    found = with_bound(measured, capture, fit_frontiers(windows, (order,), m=20, betas=(2.0, 5.0)))
+    rows = {r.quantity: r for r in found.select(layer="block.0") if r.position_set == f"P_{order} seen"}
+    placebo, gain = rows["placebo_gain"], rows["context_gain"]
+    assert placebo.standard_error is not None and gain.value > 0.3
+    assert abs(placebo.value) < max(2 * placebo.standard_error, 0.02)

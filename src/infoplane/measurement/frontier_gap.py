@@ -13,6 +13,10 @@ Y says of it is I(Y; Z'_k), however few the occurrences. It needs a k-gram that 
 of those positions (`P_k seen`), of complexity, relevance and frontier alike. Rows of a token embedding are the same at
 every occurrence, so its context gain at order 1 must be 0: a control that any model brings along.
 
+A placebo stands beside the gain: each position takes the state of *another* occurrence of its k-gram, drawn from the
+other half. Given the k-gram that says nothing of what follows here, so its gain is 0 in truth, at order 1 and above,
+and what is read in its place (`placebo_gain_k`) is the error of the estimate for rows as sharp as those of the layer.
+
 The frontier is achieved, so it is too low as long as more text to fit on would raise it. Beside it stand
 
     frontier_moved_k = F_k - F_k of half the text,     frontier_upper_k, what no code passes (`Frontier.upper_at`),
@@ -45,6 +49,8 @@ QUANTITIES = ("projection_complexity", "projection", "frontier", "gap", "context
 """Of the projection of a code to the k-gram, in nats or their unit: see above."""
 OF_THE_FIT = ("frontier_moved", "frontier_upper", "gap_at_most")
 """How far the frontier can be trusted: none of a frontier that was fitted to too little text to tell."""
+PLACEBO = "placebo_gain"
+"""What is read in the place of `context_gain` where it is 0 in truth."""
 
 
 def with_bound(
@@ -171,7 +177,7 @@ class _Placing:
         if not layers or len(figures) < len(layers) * len(sets):
             return []
         rows = []
-        for quantity in (*QUANTITIES, *OF_THE_FIT):
+        for quantity in (*QUANTITIES, PLACEBO, *OF_THE_FIT):
             if any(quantity not in figure for figure in figures.values()):
                 continue
             each = [
@@ -221,8 +227,10 @@ class _Order:
             )
             for codes in (p.grams[-1], p.y)
         )
-        # for each half a matrix that takes means over the other half's occurrences of each k-gram
+        # for each half a matrix that takes means over the other half's occurrences of each k-gram, and one of them
         self.means = []
+        self.another = np.empty(len(self.rows), np.int32)
+        draw = np.random.Generator(np.random.PCG64([frontier.order, 8]))
         codes = p.grams[-1]
         for half in (0, 1):
             other = p.half != half
@@ -230,7 +238,10 @@ class _Order:
             entries = (1 / n[codes[other]], (codes[other], p.rows[other]))
             mean = sparse.csr_array(entries, shape=(len(n), len(document)))
             at = np.flatnonzero(seen & (p.half == half))
-            self.means.append((np.searchsorted(np.flatnonzero(seen), at), mean, codes[at]))
+            place = np.searchsorted(np.flatnonzero(seen), at)
+            self.means.append((place, mean, codes[at]))
+            by_code = p.rows[other][np.argsort(codes[other], kind="stable")]
+            self.another[place] = by_code[(np.cumsum(n) - n)[codes[at]] + draw.integers(n[codes[at]])]
 
     def place(self, rows: Rows) -> dict[str, Floats] | None:
         """Each of `QUANTITIES` and of `OF_THE_FIT` (1 + B,), nats; None where nothing can be said."""
@@ -243,10 +254,10 @@ class _Order:
         x = rows.get(np.arange(len(self.document), dtype=np.int32))
         for place, mean, codes in self.means:
             projected[self.rows[place]] = (mean @ x)[codes]
-        ours = Rows.of(projected)
-        of_ours = Marginal.of(ours, self.rows, self.document, self.blocks)
-        projection = information(ours, self.output, of_ours, NullCurve.of(ours, self.rows), thinned=True).thinned
-        if complexity is None or relevance is None or projection is None:
+        projection = self._told(projected)
+        projected[self.rows] = x[self.another]
+        placebo = self._told(projected)
+        if complexity is None or relevance is None or projection is None or placebo is None:
             return None
         reach = self.frontier.at(complexity)
         moved, upper = self.frontier.moved_at(complexity), self.frontier.upper_at(complexity)
@@ -256,6 +267,13 @@ class _Order:
             "frontier": reach,
             "gap": reach - projection,
             "context_gain": relevance - projection,
+            PLACEBO: placebo - projection,
             **({} if moved is None else {"frontier_moved": moved}),
             **({} if upper is None else {"frontier_upper": upper, "gap_at_most": upper - projection}),
         }
+
+    def _told(self, assigned: npt.NDArray[np.float16]) -> Floats | None:
+        """(1 + B,) what other assignments (N, m) at these positions tell of the next token, nats."""
+        rows = Rows.of(assigned)
+        marginal = Marginal.of(rows, self.rows, self.document, self.blocks)
+        return information(rows, self.output, marginal, NullCurve.of(rows, self.rows), thinned=True).thinned

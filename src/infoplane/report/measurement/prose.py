@@ -89,9 +89,15 @@ def _place(view: View) -> list[str]:
             f"At the {f['seen']:.0%} of the positions whose {what} other documents have too, it keeps "
             f"{words.spoken(kept)} about {them}; what it keeps of {them} alone tells {words.spoken(own)} of the next "
             f"token, where the best code of {f['m']} symbols that keeps as much could tell {words.spoken(best)} (gap "
-            f"{words.spoken(gap)}{_at_most(view, k, best)}). The rest of the context adds {words.spoken(gain)}."
+            f"{words.spoken(gap)}{_at_most(view, k, best)}). The rest of the context adds {words.spoken(gain)}"
+            f"{_placebo(view, k)}."
         )
     return sentences
+
+
+def _placebo(view: View, order: int) -> str:
+    row = view.row("placebo_gain", order=order, position_set=f"P_{order} seen")
+    return "" if row is None else f"; where it adds nothing, {words.spoken(row)} is read"
 
 
 def _at_most(view: View, order: int, frontier: Estimate) -> str:
