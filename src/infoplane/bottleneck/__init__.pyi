@@ -1,8 +1,8 @@
 from .bound_settings import BoundSettings as BoundSettings
 from .cross_fitting import Positions as Positions
-from .fit_text import MOST_FITTED as MOST_FITTED
 from .fit_text import FitText as FitText
 from .fit_text import Joined as Joined
+from .fit_text import deep as deep
 from .frontier_curve import Frontier as Frontier
 from .frontier_curve import LessText as LessText
 from .text_bound import JSON_NAME as JSON_NAME

@@ -8,7 +8,7 @@ ever fitted on and judged by one and the same code.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from infoplane.bottleneck.backoff import Expected
 from infoplane.errors import TextError
-from infoplane.text import NGrams, Predictions, Windows
+from infoplane.text import NGrams, Predictions, Windows, WindowSettings
 from infoplane.uncertainty import assign_blocks
 
 Ints = npt.NDArray[np.int32]
@@ -24,6 +24,11 @@ MOST_FITTED = 131_072
 """Tokens of a text that frontiers are fitted on, at most; those that are judged may be more."""
 BOTH = 2
 """In the place of a half: a document that is not judged, so that codes of both halves may be fitted on it."""
+
+
+def deep(windows: WindowSettings) -> WindowSettings:
+    """Those that cut all of a text, to fit on, where these cut a budget, to judge on."""
+    return replace(windows, tokens=max(MOST_FITTED, windows.tokens or 0), bytes=None)
 
 
 def halves(windows: Windows) -> Ints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from infoplane.bottleneck.bound_settings import MAX_ORDER, BoundSettings
-from infoplane.bottleneck.fit_text import MOST_FITTED, FitText
+from infoplane.bottleneck.fit_text import FitText, deep
 from infoplane.bottleneck.frontier import fit_frontiers
 from infoplane.bottleneck.frontier_curve import Frontier, LessText
 from infoplane.engines import Progress
@@ -175,16 +175,12 @@ def bound(
     if isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(tokenizer)
     text = text_of(documents, chosen.reading, chosen.windows)
-    most = max(MOST_FITTED, chosen.windows.tokens or 0)
-    windows, deep = (
-        windows_of(text, tokenizer, settings)
-        for settings in (chosen.windows, replace(chosen.windows, tokens=most, bytes=None))
-    )
+    windows, whole = (windows_of(text, tokenizer, settings) for settings in (chosen.windows, deep(chosen.windows)))
     return bound_of(
         windows,
         chosen.orders,
         m=chosen.m,
-        fit=FitText(deep),
+        fit=FitText(whole),
         progress=progress,
         seed=chosen.windows.seed,
         wide=chosen.wide,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infoplane.engines import Group, Piece, Progress
+from infoplane.engines import Group, Piece, Progress, advancing
 from infoplane.errors import TextError
 from infoplane.information import Floats, Ints, cross_fitted, frequent_labels
 from infoplane.text import NGrams, Windows
@@ -68,14 +68,7 @@ def probe(
     parts = [tuple(layers[i : i + at_once]) for i in range(0, len(layers), at_once)]
     pieces = [Piece(f"layers {part[0]} to {part[-1]}", part, len(part)) for part in parts]
     found: dict[str, Floats] = {}
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress("probing", done, len(layers))
-
+    advance = advancing(progress, "probing", len(layers))
     advance(0)
     for _, told in models.each(_Probing(some, rows, labels, document), pieces, advance):
         found |= told

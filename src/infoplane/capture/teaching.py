@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infoplane.engines import Group, Piece, Progress
+from infoplane.engines import Group, Piece, Progress, advancing
 from infoplane.errors import ModelError
 from infoplane.text import Predictions, Windows
 
@@ -55,19 +55,12 @@ def predictions_of(
         Piece(f"windows {a} to {b - 1}", (a, b), int(windows.starts[b] - windows.starts[a]))
         for a, b in itertools.pairwise(cuts.tolist())
     ]
-    total, done = int(windows.starts[-1]), 0
-
-    def advance(tokens: int) -> None:
-        nonlocal done
-        done += tokens
-        if progress is not None:
-            progress("teaching", done, total)
-
+    advance = advancing(progress, "teaching", int(windows.starts[-1]))
     advance(0)
     found = dict(models.each(_Teaching(windows), pieces, advance))
     told = [found[piece.what] for piece in pieces]
     words, weights = (np.concatenate([part[i] for part in told]) for i in (0, 1))
-    return Predictions(words.astype(np.int32), weights.astype(np.float32), _identity(facts))
+    return Predictions(words, weights, _identity(facts))
 
 
 def _identity(facts: Facts) -> str:

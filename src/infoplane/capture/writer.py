@@ -38,7 +38,7 @@ from infoplane.capture.kept_code import KeptCode
 from infoplane.capture.manifest import Manifest
 from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
-from infoplane.engines import Group, Held, Local, Piece, Progress, unseen
+from infoplane.engines import Group, Held, Local, Piece, Progress, advancing, unseen
 from infoplane.errors import CaptureError, ModelError
 from infoplane.information import FittedCodes, PointSets, ReferencePoints, as_codes
 from infoplane.storage import atomic_files as files
@@ -136,14 +136,7 @@ def capture_with(
     arrays = {name: np.ascontiguousarray(getattr(windows, name)) for name in ARRAYS} | text_arrays(windows)
     if not holds(folder / WINDOWS, arrays):
         files.write_bytes(folder / WINDOWS, st.save(arrays))
-    done, total, missing = 0, int(windows.starts[-1]), []
-
-    def advance(tokens: int) -> None:
-        nonlocal done
-        done += tokens
-        if progress is not None:
-            progress("capturing", done, total)
-
+    advance, missing = advancing(progress, "capturing", int(windows.starts[-1])), []
     shards = manifest["shards"]
     made, code = made_codes(models, folder, manifest, windows, codes, progress)
     for i, (first, last) in enumerate(shards):

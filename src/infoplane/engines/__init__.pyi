@@ -8,6 +8,7 @@ from .base import lasting as lasting
 from .base import unseen as unseen
 from .by_name import using as using
 from .progress import Progress as Progress
+from .progress import advancing as advancing
 from .ray_engine import RayEngine as RayEngine
 from .work_keywords import WorkKeywords as WorkKeywords
 from .work_settings import WorkSettings as WorkSettings

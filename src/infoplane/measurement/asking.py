@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.capture import Capture
-from infoplane.engines import Advance, Engine, Local, Piece, Progress
+from infoplane.engines import Advance, Engine, Local, Piece, Progress, advancing
 from infoplane.errors import SettingError
 from infoplane.information import CAPACITY, ESTIMATORS, THINNED
 from infoplane.measurement.estimate_rows import Record
@@ -131,16 +131,11 @@ class Asker:
         memory: int | str | None = None,
     ) -> Measurement:
         """Ask a capture of these windows."""
-        started, done = time.monotonic(), 0
+        started = time.monotonic()
         views = [capture.of(code) for code in capture.codes]
         steps = sum(map(len, map(targets_of, views))) * len(self.plan)
 
-        def advance(sets: int) -> None:
-            nonlocal done
-            done += sets
-            if progress is not None:
-                progress("measuring", done, steps)
-
+        advance = advancing(progress, "measuring", steps)
         advance(0)
         records = [
             Record(
@@ -149,7 +144,8 @@ class Asker:
             )
             for view in views
         ]  # fmt: skip
-        advance(steps - done)  # controls that could not be made
+        if progress is not None:  # controls that could not be made are done with, too
+            progress("measuring", steps, steps)
         return measurement_of(records, started)
 
     def _answers(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.bottleneck import MOST_FITTED, FitText, Frontier, bound_of, orders_with_bound
+from infoplane.bottleneck import FitText, Frontier, bound_of, deep, orders_with_bound
 from infoplane.capture import (
     FIT_TOKENS,
     Capture,
@@ -34,7 +34,6 @@ from infoplane.models import select_names
 from infoplane.storage import working_folders
 from infoplane.text import (
     BUILT_IN,
-    TOKENS,
     Text,
     TextSource,
     Tokenizer,
@@ -148,12 +147,10 @@ def cut(read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, lim
 def all_of_the_text(
     read: Text | Pairs, tokenizer: Tokenizer, settings: MeasureSettings, limit: int | None = None
 ) -> Windows:
-    """Windows of all documents, as deep as they go: what the bound is fitted on. No more than `MOST_FITTED` tokens."""
+    """Windows of all documents, as deep as they go: what the bound is fitted on."""
     assert isinstance(read, Text)  # pairs have no bound
-    w = settings.windows
-    most = max(MOST_FITTED, TOKENS if w.tokens is None else w.tokens)
-    deep = dataclasses.replace(w, context=fitting_context(w.context, limit), tokens=most, bytes=None)
-    return windows_of(read, tokenizer, deep)
+    windows = dataclasses.replace(settings.windows, context=fitting_context(settings.windows.context, limit))
+    return windows_of(read, tokenizer, deep(windows))
 
 
 def cut_text(text: Text, tokenizer: Tokenizer, windows: WindowSettings, code: CodeSettings) -> Windows:
