@@ -1,8 +1,8 @@
 """What frontiers are fitted on: as much text as there is, the documents that are judged among it.
 
 A frontier is judged at the positions that a model is measured at. It may be fitted on far more: on all that the
-documents of the other half hold, on documents that nobody measures, and on what a teacher expects there. No document is
-ever fitted on and judged by one and the same code.
+documents of the other half hold, on documents that nobody measures, and on what a teacher expects there. No code
+is judged on a document that it was fitted on.
 """
 
 from __future__ import annotations

@@ -97,7 +97,11 @@ def _place(view: View) -> list[str]:
 
 def _placebo(view: View, order: int) -> str:
     row = view.row("placebo_gain", order=order, position_set=f"P_{order} seen")
-    return "" if row is None else f"; where it adds nothing, {words.spoken(row)} is read"
+    return (
+        ""
+        if row is None
+        else f"; for a placebo, to which context adds nothing, the same estimate reads {words.spoken(row)}"
+    )
 
 
 def _at_most(view: View, order: int, frontier: Estimate) -> str:
@@ -108,7 +112,7 @@ def _at_most(view: View, order: int, frontier: Estimate) -> str:
     error = frontier.standard_error
     if moved is None or most is None or error is None or moved.value < error:
         return ""
-    return f" or more, up to {words.spoken(most)}, since more text would raise that code"
+    return f" or more, up to {words.spoken(most)}, since a better code would be found on more text"
 
 
 def _of(row: Estimate, view: View) -> str:
