@@ -21,7 +21,8 @@ from infoplane.bottleneck.blahut_arimoto import anneal
 from infoplane.bottleneck.fit_text import Joined
 from infoplane.bottleneck.frontier import fit_frontiers
 from infoplane.bottleneck.frontier_curve import Frontier, hull
-from infoplane.bottleneck.text_bound import Bound, bound_of, stored_or_fitted
+from infoplane.bottleneck.kept_bounds import stored_or_fitted
+from infoplane.bottleneck.text_bound import Bound, bound_of
 from infoplane.errors import ResultError, SettingError, TextError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
@@ -157,7 +158,7 @@ def test_a_ladder_backs_off_and_its_sums_are_those_of_the_dense_table() -> None:
         dense[code] = (two + 0.5 * short) / (two.sum() + 0.5)
     f = draw.normal(size=(words, 3))
     table = ladder.table(f)
-    place, known = ladder.places([np.array([0, 1, 99]), np.array([3, 77, 99])])
+    place, known = ladder.known.places([np.array([0, 1, 99]), np.array([3, 77, 99])])
     np.testing.assert_allclose(table[place[0]], dense[3] @ f)
     one = np.bincount(y[last == 1], minlength=words)
     np.testing.assert_allclose(table[place[1]], ((one + 2.0 * unigram) / (one.sum() + 2.0)) @ f)
@@ -183,7 +184,7 @@ def test_a_ladder_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     parts = Ladder.of([last, pair], y, (1.0, 1.0))
     assert len(whole.pieces) == 1 and len(parts.pieces) > 10
     at = [last[:50], pair[:50]]
-    np.testing.assert_allclose(whole.table(f)[whole.places(at)[0]], parts.table(f)[parts.places(at)[0]])
+    np.testing.assert_allclose(whole.table(f)[whole.known.places(at)[0]], parts.table(f)[parts.known.places(at)[0]])
     for a, b in zip(anneal(whole, 5, (3.0,)), anneal(parts, 5, (3.0,)), strict=True):
         assert a.relevance == pytest.approx(b.relevance, rel=0.05)  # other starts
 
@@ -322,7 +323,7 @@ def test_a_bound_is_stored_and_read_again(known: Any, tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="no frontier of order 3"):
         again.get(3)
     (tmp_path / "bound.json").write_text("{}")
-    with pytest.raises(ResultError, match="this version reads 'infoplane/bound/2'"):
+    with pytest.raises(ResultError, match="this version reads 'infoplane/bound/3'"):
         Bound.load(tmp_path)
     with pytest.raises(ResultError, match="no bound at"):
         Bound.load(tmp_path / "nowhere")

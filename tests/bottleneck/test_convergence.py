@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from markov_texts import LENGTH, Floats, at_positions, classes, held, true_curve
+from markov_texts import LENGTH, at_positions, classes, held, taught, true_curve
 
 from infoplane.bottleneck.backoff import Expected, Ladder, choose_alphas
 from infoplane.bottleneck.cross_fitting import Positions
 from infoplane.bottleneck.fit_text import BOTH, FitText, Joined
 from infoplane.bottleneck.frontier import fit_frontiers
-from infoplane.bottleneck.frontier_curve import Frontier
-from infoplane.bottleneck.text_bound import Bound, bound_of, stored_or_fitted
+from infoplane.bottleneck.frontier_curve import REST, Frontier
+from infoplane.bottleneck.kept_bounds import stored_or_fitted
+from infoplane.bottleneck.text_bound import Bound, bound_of
 from infoplane.errors import TextError
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.frontier_gap import with_bound
-from infoplane.text.predictions import Predictions
 from infoplane.text.windows import Windows
 from infoplane.uncertainty.document_jackknife import standard_error_of
 
@@ -37,19 +37,6 @@ def part(windows: Windows, documents: int) -> Windows:
     return replace(some, documents=windows.documents[:documents])
 
 
-def taught(windows: Windows, joint: Floats, words: int, wrong: bool = False) -> Predictions:
-    """What the source itself expects after each position; or the same whatever came before, as if untrained."""
-    each = words // KINDS
-    zipf = 1 / np.arange(1, each + 1)
-    step = joint / joint.sum(1, keepdims=True)
-    if wrong:
-        step = np.full_like(step, 1 / KINDS)
-    row = np.repeat(step, each, axis=1) * np.tile(zipf / zipf.sum(), KINDS)
-    q = row[windows.tokens[windows.is_position] // each]
-    at = np.broadcast_to(np.arange(q.shape[1], dtype=np.int32), q.shape)
-    return Predictions(at, q.astype(np.float32), "the source")
-
-
 def at(f: Frontier, x: float) -> tuple[float, float, float, float]:
     """The frontier at a complexity, its error, by how much it moved, and its upper side."""
     c = np.full(f.complexity.shape[1], x)
@@ -58,11 +45,11 @@ def at(f: Frontier, x: float) -> tuple[float, float, float, float]:
     return float(reached[0]), standard_error_of(reached[1:]), float(moved[0]), float(upper[0])
 
 
-@pytest.mark.parametrize("words", [60, 600])
-def test_the_band_holds_the_truth_and_says_whether_it_has_converged(words: int) -> None:
+@pytest.mark.parametrize(("words", "documents"), [(60, 600), (600, 300)])
+def test_the_band_holds_the_truth_and_says_whether_it_has_converged(words: int, documents: int) -> None:
     truth, moves = None, []
     for seed in range(3):
-        windows, joint = classes(300, words, seed)
+        windows, joint = classes(documents, words, seed)
         truth = true_curve(joint, KINDS) if truth is None else truth
         f = seen(windows, 20)
         assert f.fitted_on > f.smaller[1].fitted_on > 1.5 * f.smaller[0].fitted_on > 1_000
@@ -70,7 +57,7 @@ def test_the_band_holds_the_truth_and_says_whether_it_has_converged(words: int) 
             reached, error, moved, upper = at(f, x)
             assert reached - 2.5 * error < np.interp(x, *truth.T) < upper + 2.5 * error
             moves.append(moved / error)
-    # 17,000 positions are enough for 60 words and far too few for 600
+    # 35,000 positions are enough for 60 words, and 17,000 far too few for 600
     assert (np.mean(np.array(moves) < 1) > 0.7) if words == 60 else min(moves) > 1
 
 
@@ -97,14 +84,14 @@ def test_a_teacher_that_knows_the_source_has_the_truth_from_little_text() -> Non
     for x in PLACES:
         reached, error, moved, upper = at(f, x)
         true = np.interp(x, *truth.T)
-        assert abs(reached - true) < 3 * error + 0.01 and abs(upper - true) < 0.03
+        assert abs(reached - true) < 3 * error + 0.01 and -0.03 < upper - true < 0.03 + REST * max(moved, 0)
         assert moved < at(by_counts, x)[2] / 2  # words that half of the text lacks
 
 
 def test_a_teacher_that_says_less_than_counts_is_not_asked() -> None:
     windows, joint = classes(120, 60)
     by_counts = seen(windows, 12)
-    f = seen(windows, 12, fit=FitText(windows, taught(windows, joint, 60, wrong=True)))
+    f = seen(windows, 12, fit=FitText(windows, taught(windows, joint, 60, blur=1.0)))
     assert f.teacher is None
     np.testing.assert_allclose(f.hull(), by_counts.hull())
 
@@ -180,7 +167,9 @@ def test_what_a_bound_was_fitted_on_is_stored_and_asked_for(tmp_path: Path) -> N
 
 def test_predictions_of_other_windows_are_refused() -> None:
     text, joint = classes(60, 60)
-    with pytest.raises(TextError, match="predictions at 3540 positions for windows with 2360"):
+    with pytest.raises(
+        TextError, match="of the source at 3,540 positions of other windows than those to fit on, which have 2,360"
+    ):
         FitText(part(text, 40), taught(text, joint, 60))
 
 
@@ -201,6 +190,7 @@ def test_a_placebo_gains_nothing_where_context_gains(order: int) -> None:
     measured = measure_capture(capture, orders=(order,), unit="nats", controls=False)
     found = with_bound(measured, capture, fit_frontiers(windows, (order,), m=20, betas=(2.0, 5.0)))
     rows = {r.quantity: r for r in found.select(layer="block.0") if r.position_set == f"P_{order} seen"}
-    placebo, gain = rows["placebo_gain"], rows["context_gain"]
-    assert placebo.standard_error is not None and gain.value > 0.3
-    assert abs(placebo.value) < max(2 * placebo.standard_error, 0.02)
+    assert rows["context_gain"].value > 0.3
+    for placebo in (rows["placebo_gain"], rows["noise_gain"]):
+        assert placebo.standard_error is not None
+        assert abs(placebo.value) < max(2 * placebo.standard_error, 0.02)

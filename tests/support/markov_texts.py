@@ -13,6 +13,7 @@ from infoplane.bottleneck.backoff import Ladder, Piece, Rung
 from infoplane.bottleneck.blahut_arimoto import anneal
 from infoplane.bottleneck.frontier_curve import hull
 from infoplane.capture.stored_capture import Capture
+from infoplane.text.predictions import Predictions
 from infoplane.text.windows import Windows
 
 Floats = npt.NDArray[np.float64]
@@ -87,6 +88,43 @@ def classes(documents: int, words: int, seed: int = 0, kinds: int = 12, sharp: f
     zipf = 1 / np.arange(1, each + 1)
     inside = draw.choice(each, kind.shape, p=zipf / zipf.sum())
     return windows_of(list(kind * each + inside)), stationary[:, None] * step
+
+
+def classes_of_two(
+    documents: int, words: int, seed: int = 0, kinds: int = 4, sharp: float = 0.25
+) -> tuple[Windows, Floats]:
+    """The same, but the next word hangs on the classes of the last two: the joint is of a pair of classes and one."""
+    draw = np.random.default_rng([13, seed])
+    step = np.random.default_rng([14, kinds]).dirichlet(np.full(kinds, sharp), size=kinds**2)
+    step = 0.9 * step + 0.1 / kinds
+    forward = np.zeros((kinds**2, kinds**2))  # from a pair of classes to the next pair
+    for pair in range(kinds**2):
+        forward[pair, kinds * (pair % kinds) + np.arange(kinds)] = step[pair]
+    stationary = np.linalg.matrix_power(forward, 500)[0]
+    kind = np.zeros((documents, LENGTH), np.int64)
+    first = draw.choice(kinds**2, documents, p=stationary)
+    kind[:, 0], kind[:, 1] = first // kinds, first % kinds
+    total = np.cumsum(step, 1)
+    for i in range(2, LENGTH):
+        at = kinds * kind[:, i - 2] + kind[:, i - 1]
+        kind[:, i] = (draw.random(documents)[:, None] > total[at]).sum(1)
+    each = words // kinds
+    zipf = 1 / np.arange(1, each + 1)
+    inside = draw.choice(each, kind.shape, p=zipf / zipf.sum())
+    return windows_of(list(kind * each + inside)), stationary[:, None] * step
+
+
+def taught(windows: Windows, joint: Floats, words: int, blur: float = 0.0) -> Predictions:
+    """What the source of `classes` expects after each position; `blur` of it as if nothing had come before."""
+    kinds = len(joint)
+    each = words // kinds
+    zipf = 1 / np.arange(1, each + 1)
+    step = joint / joint.sum(1, keepdims=True)
+    step = (1 - blur) * step + blur * joint.sum(0)
+    row = np.repeat(step, each, axis=1) * np.tile(zipf / zipf.sum(), kinds)
+    q = row[windows.tokens[windows.is_position] // each]
+    at = np.broadcast_to(np.arange(q.shape[1], dtype=np.int32), q.shape)
+    return Predictions(at, q.astype(np.float32), "the source", windows.hash, "its weights")
 
 
 def held(windows: Windows, rows: Floats) -> Capture:

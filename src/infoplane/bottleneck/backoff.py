@@ -9,9 +9,13 @@ Engineering 1, 1995). alpha_k is the one under which the text would be likeliest
 others (leave one out). With alpha = 0 it is the text's own joint distribution, not smoothed.
 
 A teacher, a language model that read the text, says more of what comes after a k-gram than the few tokens that did.
-With `q_i(y)` its distribution at position i, `sum_i q_i(y)` over the occurrences of x takes the place of n_xy, and its
-mean over all positions that of p(y). alpha_k is chosen as before: each token is predicted from what is expected
-elsewhere; and so it is known whether the teacher says more than the counts, which one that was not trained does not.
+With `q_i(y)` its distribution at position i and `q_x(y)` its mean over the n_x occurrences of the k-gram x,
+
+    n_xy gives way to n_x (n_xy + tau q_x(y)) / (n_x + tau),
+
+the counts under a Dirichlet prior of weight tau around the teacher: where a k-gram is frequent its own tokens decide,
+and a teacher that is a little wrong does no harm. tau and alpha_k are chosen as before: each token is predicted from
+what is known elsewhere. With tau = 0 nothing is left of the teacher, which is right for one that was not trained.
 
 Rows of p(y | x) have as many entries as there are words, but never need to be made. A sum over y, `sum_y p(y | x)
 f(y, t)`, is the sum over the few y that x was seen with and a part of the sum of x'; and the other way round, what is
@@ -30,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from infoplane.bottleneck.sparse_products import product
+from infoplane.bottleneck.sparse_products import add_products
 from infoplane.information import Floats
 
 Ints = npt.NDArray[np.int64]
@@ -58,6 +62,11 @@ class Expected:
     def at(self, positions: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Expected:
         """Of some positions."""
         return Expected(self.words[positions], self.weights[positions])
+
+    def with_tokens(self, y: npt.NDArray[np.integer], part: npt.NDArray[np.floating]) -> Expected:
+        """The tokens (n,) that followed have a part (n,) of the weight, what was expected has the rest."""
+        weights = np.concatenate((self.weights * (1 - part)[:, None], part[:, None]), axis=1)
+        return Expected(np.concatenate((self.words, y[:, None]), axis=1), weights.astype(self.weights.dtype))
 
     def of(self, y: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         """(n,) the weight of one word at each position."""
@@ -100,6 +109,17 @@ class Rung:
         return sparse.csr_array(sparse.diags_array(self.own / self.n) @ self.counts)
 
     @cached_property
+    def columns(self) -> Ints:
+        """The words of the entries of `spread`."""
+        columns: Ints = self.words[self.spread.indices]
+        return columns
+
+    @cached_property
+    def rows(self) -> Ints:
+        """(X,) their own places."""
+        return np.arange(len(self.own))
+
+    @cached_property
     def gathered(self) -> sparse.csr_array:
         """(V, X) the same, turned."""
         return sparse.csr_array(self.spread.T)
@@ -129,7 +149,8 @@ class Piece:
         for rung in self.rungs:
             part = below[rung.parent]
             part *= rung.rest
-            part += product(rung.spread, f[rung.words])
+            a = rung.spread
+            add_products(a.indptr, rung.columns, a.data, f, rung.rows, part)
             means.append(part)
             below = part
         return tuple(means)
@@ -137,7 +158,8 @@ class Piece:
     def spread(self, w: Floats, out: Floats) -> Floats:
         """Add sum_x w (X, t) p(y | x) to `out` (Y, t), and return (t,) what is left for p(y)."""
         for rung in reversed(self.rungs):
-            out[rung.words] += product(rung.gathered, w)
+            a = rung.gathered
+            add_products(a.indptr, a.indices, a.data, np.ascontiguousarray(w), rung.words, out)
             w = rung.to_parents @ w
         return np.asarray(w[0])
 
@@ -211,21 +233,39 @@ class Ladder:
         means = [piece.means(f, marginal) for piece in self.pieces]
         return np.concatenate([marginal[None], *(np.concatenate(rung) for rung in zip(*means, strict=True))])
 
+    @cached_property
+    def known(self) -> KnownGrams:
+        """Where in `table` each k-gram is."""
+        rungs, first = [], 1
+        for rung in range(len(self.pieces[0].rungs)):
+            codes = np.concatenate([piece.rungs[rung].code for piece in self.pieces])
+            order = np.argsort(codes)
+            rungs.append((codes[order], first + order))
+            first += len(codes)
+        return KnownGrams(tuple(rungs))
+
+
+@dataclass(frozen=True, eq=False)
+class KnownGrams:
+    """The k-grams of a ladder, and where in its tables they are.
+
+    Attributes:
+        rungs: for each length the codes, ascending, and the place of each.
+    """
+
+    rungs: tuple[tuple[Ints, Ints], ...]
+
     def places(self, grams: Sequence[npt.NDArray[np.integer]]) -> tuple[Ints, Ints]:
-        """Where in `table` the k-grams (n,) of other text are, or the longest of their ends that was seen.
+        """Where the k-grams (n,) of other text are, or the longest of their ends that was seen.
 
         Returns:
             (n,) places, and (n,) how many tokens of each were known: 0 to k.
         """
         place, known = np.zeros(len(grams[0]), np.int64), np.zeros(len(grams[0]), np.int64)
-        first = 1
-        for length, gram in enumerate(grams, start=1):
-            codes = np.concatenate([piece.rungs[length - 1].code for piece in self.pieces])
-            order = np.argsort(codes)
-            nearest = np.minimum(np.searchsorted(codes[order], gram), len(codes) - 1)
-            seen = codes[order[nearest]] == gram
-            place[seen], known[seen] = first + order[nearest[seen]], length
-            first += len(codes)
+        for length, (gram, (codes, places)) in enumerate(zip(grams, self.rungs, strict=True), start=1):
+            nearest = np.minimum(np.searchsorted(codes, gram), len(codes) - 1)
+            seen = codes[nearest] == gram
+            place[seen], known[seen] = places[nearest[seen]], length
         return place, known
 
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from infoplane.information import Floats, negative_entropy
 TOLERANCE, ROUNDS = 1e-6, 1000
 _DEAD = 1e-9  # p(t) below which a symbol is dropped
 _NUDGE = 0.05
+_NOTHING = -60.0  # log p(t | x), less that of the likeliest symbol, below which it is 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +83,19 @@ class Code:
         logits += self.log_p.astype(means.dtype)
         logits -= logits.max(1, keepdims=True)
         q = np.exp(logits)
+        q[logits < _NOTHING] = 0  # the next products would take many times longer with numbers that are nearly 0
         total = q.sum(1)
         q /= total[:, None]
         return q, np.log(total) - np.einsum("xt,xt->x", q, logits)
+
+
+class Annealing(TypedDict):
+    """How codes are annealed; see `anneal`."""
+
+    starts: int
+    forward: bool
+    tolerance: float
+    seed: int
 
 
 def anneal(

@@ -75,10 +75,20 @@ class Positions:
         mine: Mask = of_fit & ((self.half == half) | (self.half == BOTH))
         return mine
 
-    def sample(self, fit: Mask, taught: bool) -> Sample:
-        """The positions (n,) of a mask, of those to fit on; with what the teacher expects of the next token."""
-        expected = self.joined.expected(self.rows[fit], self.rows, self.y) if taught and self.target == 1 else None
-        return Sample(tuple(gram[fit] for gram in self.grams), self.y[fit], expected)
+    def sample(self, fit: Mask, trust: float = 0.0) -> Sample:
+        """The positions (n,) of a mask, of those to fit on.
+
+        Args:
+            fit: the mask.
+            trust: occurrences of a k-gram that weigh as much as what the teacher expects of the next token after it;
+                0 for tokens alone, infinite for the teacher alone.
+        """
+        grams, y = tuple(gram[fit] for gram in self.grams), self.y[fit]
+        told = self.joined.expected(self.rows[fit], self.rows, self.y) if trust > 0 and self.target == 1 else None
+        if told is None or np.isinf(trust):
+            return Sample(grams, y, told)
+        n = np.bincount(grams[-1])[grams[-1]]
+        return Sample(grams, y, told.with_tokens(y, n / (n + trust)))
 
 
 def saturation(p: Positions) -> tuple[float, float]:

@@ -46,6 +46,11 @@ def halves(windows: Windows) -> Ints:
     return assign_blocks(sizes, 2)
 
 
+def fit_hash(windows: Windows, teacher: str | None) -> str:
+    """SHA-256 over the windows that codes are fitted on and, if there is a teacher, what vouches for its weights."""
+    return hashlib.sha256(f"{windows.hash};{teacher or 'counts'}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class FitText:
     """The text that frontiers are fitted on.
@@ -60,25 +65,23 @@ class FitText:
 
     def __post_init__(self) -> None:
         told = self.predictions
-        if told is not None and len(told.words) != self.windows.n_positions:
+        if told is not None and (told.windows_hash, len(told.words)) != (self.windows.hash, self.windows.n_positions):
             raise TextError(
-                f"predictions at {len(told.words)} positions for windows with {self.windows.n_positions}: they are of "
-                "other windows"
+                f"predictions of {told.teacher} at {len(told.words):,} positions of other windows than those to fit "
+                f"on, which have {self.windows.n_positions:,}: of another text, or by another tokenizer; let the "
+                "teacher read these windows"
             )
 
     @property
     def teacher(self) -> str | None:
-        """What identifies the model whose predictions are used; None for counts."""
+        """Name of the model whose predictions are used; None for counts."""
         return None if self.predictions is None else self.predictions.teacher
 
     @property
-    def hash(self) -> str:
-        """SHA-256 over the windows, and what the teacher said of them."""
-        digest = hashlib.sha256(f"{self.windows.hash};{self.teacher}".encode())
-        if self.predictions is not None:
-            digest.update(self.predictions.words.tobytes())
-            digest.update(self.predictions.weights.tobytes())
-        return digest.hexdigest()
+    def hash(self) -> str | None:
+        """SHA-256 over the windows and the teacher; None where nothing vouches for the teacher's weights."""
+        vouched = None if self.predictions is None else self.predictions.vouched
+        return None if self.predictions is not None and vouched is None else fit_hash(self.windows, vouched)
 
 
 @dataclass(frozen=True, eq=False)

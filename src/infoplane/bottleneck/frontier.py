@@ -11,11 +11,10 @@ those of a layer are, by the same estimator:
     complexity  I(X_k; T) = H(T) - E[H(p(t | x))],      relevance  I(T; Y),
 
 with the replicates of `infoplane.uncertainty.document_jackknife`; then the halves change places, and means are taken.
-The frontier F_k is
-the concave hull of all these points and the origin: by leaving some positions uncoded, everything below a line between
-two codes can be reached. It is flat beyond the last code. As it is achieved, it is a lower estimate of what is
-possible, and what is fitted on more text can lie above it. Of many codes the best are taken on the text that judges
-them: that lifts the hull by a part of the points' errors, which are large and alike.
+The frontier F_k is the concave hull of all these points and the origin: by leaving some positions uncoded, everything
+below a line between two codes can be reached. It is flat beyond the last code. As it is achieved, it is a lower
+estimate of what is possible. Of many codes the best are taken on the text that judges them: that lifts the hull by a
+part of the points' errors, which are large and alike.
 
 Codes may be fitted on more text than is judged (`infoplane.bottleneck.fit_text`), and to what a teacher expects in
 place of the tokens that follow. Whether there was enough is seen: codes are fitted to a quarter, a half and all of it,
@@ -34,30 +33,33 @@ al., Econometrics Journal 21 (2018).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from functools import partial
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.bottleneck.backoff import Ladder, choose_alphas
-from infoplane.bottleneck.blahut_arimoto import Code, anneal
+from infoplane.bottleneck.backoff import KnownGrams, Ladder, choose_alphas
+from infoplane.bottleneck.blahut_arimoto import Annealing, anneal
 from infoplane.bottleneck.bound_settings import MAX_ORDER
 from infoplane.bottleneck.cross_fitting import Positions, Sample, saturation
 from infoplane.bottleneck.fit_text import FitText, Joined
 from infoplane.bottleneck.frontier_curve import Frontier, LessText
 from infoplane.bottleneck.judging import Judge, judging_documents, mean_of_halves
+from infoplane.bottleneck.side_by_side import Steps
 from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.information import Floats
 from infoplane.text import Windows
 
-BETAS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
-SMOOTHING = (1.0, 1 / 4, 1 / 32, 0.0)
-"""Parts of the alpha that predicts best: less of it keeps more k-grams apart."""
-TAUGHT = (1.0,)
-"""The same with a teacher, of whose predictions the best alpha is small."""
+BETAS = (1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
+"""Close enough that the hull does not sag between two codes: with half of them it was up to 0.02 nats lower."""
+SMOOTHING, TAUGHT = (1.0, 1 / 4, 1 / 32, 0.0), (1.0, 0.0)
+"""Parts of the alpha that predicts best, less of which keeps more k-grams apart: without a teacher, and with one."""
+TRUST = (16.0, 128.0, 1024.0, float("inf"))
+"""Occurrences of a k-gram that weigh as much as what the teacher expects after it; see `backoff`."""
 SHARES = (1 / 4, 1 / 2, 1.0)
 """Parts of the text that codes are fitted on, each twice the one before."""
 TOLERANCE = 1e-4
@@ -82,6 +84,7 @@ def fit_frontiers(
     tolerance: float = TOLERANCE,
     seed: int = 0,
     fit: FitText | None = None,
+    threads: int | None = None,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> tuple[Frontier, ...]:
     """The frontiers of a text: for each order of all positions, then of the seen ones where there are enough.
@@ -93,26 +96,34 @@ def fit_frontiers(
         wide: the output k-gram too, as a target of its own, where at least half of the positions have one that recurs.
         betas, starts, forward, tolerance, seed: see `infoplane.bottleneck.blahut_arimoto.anneal`.
         fit: the text that codes are fitted on; by default the windows.
+        threads: by default as many as there are cores.
         progress: called with the stage, what is done and what there is to do.
 
     Raises:
         TextError: fewer than two documents, or one symbol only.
         SettingError: an order or m that is not possible.
     """
+    if not orders or min(orders) < 1 or max(orders) > MAX_ORDER:
+        raise SettingError(f"orders {sorted(set(orders))}: the bound is there for orders 1 to {MAX_ORDER}")
+    if m < 2:
+        raise SettingError(f"m = {m}: a code of one symbol, or of none, says nothing; expected 2 or more")
+    check_whole("starts", starts, 1)
     settings: Annealing = {"starts": starts, "forward": forward, "tolerance": tolerance, "seed": seed}
-    fitter = _Fitter(windows, fit, sorted(set(orders)), m, tuple(betas), settings)
+    fitter = _Fitter(windows, fit, sorted(set(orders)), m, tuple(betas), settings, threads)
     targets = [(k, 1) for k in fitter.orders] + [(k, k) for k in fitter.orders if wide and k > 1 and fitter.recurs(k)]
-    fitter.plan(targets, progress)
+    fitter.fit(targets, progress)
     return tuple(frontier for k, target in targets for frontier in fitter.frontiers(k, target))
 
 
-class Annealing(TypedDict):
-    """How codes are annealed; see `infoplane.bottleneck.blahut_arimoto.anneal`."""
+class _Key(NamedTuple):
+    """Codes of k-grams of a length, fitted to a share of a half, by a recipe."""
 
-    starts: int
-    forward: bool
-    tolerance: float
-    seed: int
+    length: int
+    target: int
+    half: int
+    share: float
+    trust: float
+    smoothing: float = 1.0
 
 
 class _Fitter:
@@ -124,37 +135,44 @@ class _Fitter:
         m: int,
         betas: tuple[float, ...],
         settings: Annealing,
+        threads: int | None,
     ) -> None:
-        if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
-            raise SettingError(f"orders {orders}: the bound is there for orders 1 to {MAX_ORDER}")
-        if m < 2:
-            raise SettingError(f"m = {m}: a code of one symbol, or of none, says nothing; expected 2 or more")
-        check_whole("starts", settings["starts"], 1)
-        self.orders, self.m, self.betas, self.settings, self.hash = orders, m, betas, settings, windows.hash
+        self.orders, self.m, self.betas, self.settings, self.threads = orders, m, betas, settings, threads
+        self.hash, self.blocks = windows.hash, windows.blocks
         self.joined = Joined.of(windows, orders[-1], fit)
-        self.blocks = windows.blocks
         judges = judging_documents(windows.document_positions, self.joined.half[: len(windows.documents)], MOST_JUDGED)
         self.judges = np.append(judges, np.zeros(len(self.joined.half) - len(judges), bool))
         self.positions: dict[tuple[int, int], Positions] = {}
-        self.fitted: dict[tuple[int, int, int, float], tuple[_Fitted, ...]] = {}
         for k in orders:
             self._check(k, self._positions(k, 1) if len(self.joined.grams.positions(k)) else None)
 
-        self.taught = self._teaches()
+    def _trust(self, length: int, steps: Steps) -> float:
+        """How much the teacher is trusted after k-grams of a length: so that tokens are foretold best from others.
 
-    def _teaches(self) -> bool:
-        """Whether there is a teacher that foretells tokens of the text from others better than counts do."""
+        One that alone foretells them worse than counts do is not asked.
+        """
         if self.joined.fit is None or self.joined.fit.predictions is None:
-            return False
-        p, gains = self._positions(self.orders[0], 1), list[float]()
-        for half in (0, 1):
-            by_teacher, by_counts = (p.sample(p.to_fit(half), taught) for taught in (True, False))
-            gains += [_likelihood(by_teacher) - _likelihood(by_counts)]
-        return sum(gains) > 0
+            return 0.0
+        p = self._positions(length, 1)
 
-    def smoothing(self, target: int) -> tuple[float, ...]:
-        """A teacher foretells the next token alone; of more, codes are fitted to counts."""
-        return TAUGHT if self.taught and target == 1 else SMOOTHING
+        def likelihood(trust: float, half: int) -> float:
+            sample = p.sample(p.to_fit(half), trust)
+            return choose_alphas(sample.grams, sample.y, sample.expected)[1]
+
+        asked = {of: partial(likelihood, *of) for of in product((0.0, *TRUST), (0, 1))}
+        found = steps.side_by_side(asked, self.threads)
+        of = {trust: found[trust, 0] + found[trust, 1] for trust in (0.0, *TRUST)}
+        return max(TRUST, key=lambda trust: of[trust]) if of[np.inf] > of[0.0] else 0.0
+
+    def recipes(self, length: int, target: int) -> list[tuple[float, float]]:
+        """Trust in the teacher and smoothing of each fit; a teacher foretells the next token alone.
+
+        The trust that foretells tokens best need not make the best codes, so there are some of the teacher alone.
+        """
+        trust = self.trust[length] if target == 1 else 0.0
+        if trust == 0:
+            return [(0.0, part) for part in SMOOTHING]
+        return list(dict.fromkeys([*((trust, part) for part in TAUGHT), (np.inf, 0.0)]))
 
     def _positions(self, order: int, target: int) -> Positions:
         key = order, target
@@ -163,12 +181,11 @@ class _Fitter:
         return self.positions[key]
 
     def _check(self, k: int, p: Positions | None) -> None:
-        halves = (0, 1)
-        if p is None or not all((p.judged & (p.half == h)).any() and p.to_fit(h).any() for h in halves):
+        if p is None or not all((p.judged & (p.half == h)).any() and p.to_fit(h).any() for h in (0, 1)):
             raise TextError(f"no position of order {k} in a half of the documents: use longer windows, or lower orders")
         if len(np.unique(p.y)) < 2:
             raise TextError("the text has one symbol only: there is nothing to foretell")
-        different = min(len(np.unique(p.grams[0][p.to_fit(half)])) for half in halves)
+        different = min(len(np.unique(p.grams[0][p.to_fit(half)])) for half in (0, 1))
         if self.m > different:
             raise SettingError(
                 f"m = {self.m} symbols, and a half of the text has only {different} different tokens: choose an m "
@@ -180,62 +197,66 @@ class _Fitter:
         codes = self.joined.grams.output(k).codes
         return bool((np.bincount(codes)[codes] > 1).mean() >= RECURS)
 
-    def plan(self, targets: Sequence[tuple[int, int]], progress: Callable[[str, int, int], object] | None) -> None:
-        lengths = {(j, t) for k, t in targets for j in range(1, k + 1)}
-        codes = len(self.betas) + 1
-        fits = sum(2 * len(self.smoothing(t)) * codes for _, t in lengths)
-        judged = sum(2 * len(self.smoothing(t)) * codes * k for k, t in targets)
-        self.total, self.done, self.progress = len(SHARES) * (fits + judged // 2), 0, progress
-
-    def _tick(self) -> None:
-        self.done += 1
-        if self.progress is not None:
-            self.progress("bound", min(self.done, self.total), self.total)
+    def fit(self, targets: Sequence[tuple[int, int]], progress: Callable[[str, int, int], object] | None) -> None:
+        """Fit all codes, find what they achieve, and the tangents of what they were fitted to."""
+        lengths = sorted({(j, t) for k, t in targets for j in range(1, k + 1)})
+        # the largest first, so that no thread is left with one at the end
+        shares, both = sorted(SHARES, reverse=True), (0, 1)
+        self.trust = {length: self._trust(length, Steps(0)) for length in range(1, self.orders[-1] + 1)}
+        fits = [(*of, *recipe) for of in reversed(lengths) for recipe in self.recipes(*of)]
+        keys = [_Key(j, t, half, share, *recipe) for share in shares for j, t, *recipe in fits for half in both]
+        samples = dict.fromkeys(key._replace(smoothing=1.0) for key in keys)
+        self.judged_by = {of: self._judges(*of) for of in targets}
+        for of in lengths:
+            self._positions(*of)  # made once, before several threads ask
+        judged = [(k, key) for k, t in targets for key in keys if key.target == t and key.length <= k]
+        tangents = [(k, half) for k, t in targets for half in both if t == 1 and "seen" in self.judged_by[k, t][0]]
+        total = (len(self.betas) + 1) * (len(keys) + len(judged) + len(tangents))
+        steps = Steps(total, None if progress is None else partial(progress, "bound"))
+        run = partial(steps.side_by_side, threads=self.threads)
+        self.alphas = run({key: partial(self._alphas, key) for key in samples})
+        self.fitted = run({key: partial(self._fitted, key, steps.tick) for key in keys})
+        self.points = run({(k, key): partial(self._points, k, key, steps.tick) for k, key in judged})
+        self.tangents = run({(k, half): partial(self._tangents, k, half, steps.tick) for k, half in tangents})
 
     def frontiers(self, k: int, target: int) -> Iterator[Frontier]:
+        p, (judged, judges), both = self._positions(k, target), self.judged_by[k, target], (0, 1)
+        keys = [_Key(j, target, 0, 1.0, *of) for j in range(1, k + 1) for of in self.recipes(j, target)]
+        codes = tuple((key.length, key.trust, key.smoothing, *code) for key in keys for code in self.fitted[key].codes)
+        fitted_on = [int(np.mean([np.count_nonzero(self._mine(p, half, share)) for half in both])) for share in SHARES]
+        # of few documents a share may be all of them
+        shares = [i for i, n in enumerate(fitted_on) if i + 1 == len(SHARES) or n < fitted_on[i + 1]]
+        band, fit = saturation(p), self.joined.fit
+        for name, mask in judged.items():
+            n = [judge.n(name) for judge in judges]
+            *smaller, whole = (
+                LessText(fitted_on[i], *self._achieved(name, n, k, [key._replace(share=SHARES[i]) for key in keys]))
+                for i in shares
+            )
+            tangents: Floats | None = None
+            if (name, target) == ("seen", 1):
+                tangents = np.mean([self.tangents[k, half] for half in both], axis=0, dtype=np.float64)
+            yield Frontier(
+                k, target, name, int(mask.sum()), float(p.is_seen[p.judged].mean()), codes,
+                whole.complexity, whole.relevance, band, self.m, self.hash, whole.fitted_on, tuple(smaller), tangents,
+                fit.teacher if fit is not None and self.trust[k] > 0 and target == 1 else None,
+                None if fit is None else fit.hash,
+            )  # fmt: skip
+
+    def _achieved(self, name: str, n: Sequence[int], k: int, keys: Sequence[_Key]) -> tuple[Floats, Floats]:
+        """(C, 1 + B) complexity and relevance of codes, the mean over both halves."""
+        halves = [[point[name] for key in keys for point in self.points[k, key._replace(half=h)]] for h in (0, 1)]
+        x, y = zip(*(mean_of_halves(n, of) for of in zip(*halves, strict=True)), strict=True)
+        return np.stack(x), np.stack(y)
+
+    def _judges(self, k: int, target: int) -> tuple[Mapping[str, npt.NDArray[np.bool_]], tuple[Judge, Judge]]:
+        """Where codes are judged, and who judges those fitted to half 0 and to half 1."""
         p = self._positions(k, target)
         judged = {"all": p.judged & self.judges[p.document]}
         seen = p.is_seen & judged["all"]
         if np.bincount(p.half[seen], minlength=2).min() >= MIN_SEEN:
             judged["seen"] = seen
-        judges = [Judge(p, judged, half, self.blocks) for half in (1, 0)]  # of codes fitted to half 0, and to half 1
-        parts = [self._judged(p, k, target, share, judges, tuple(judged)) for share in SHARES]
-        # of few documents a share may be all of them
-        parts = [one for one, more in itertools.pairwise(parts) if one.fitted_on < more.fitted_on] + parts[-1:]
-        whole, band, fit = parts[-1], saturation(p), self.joined.fit
-        for name, mask in judged.items():
-            smaller = tuple(LessText(part.fitted_on, *part.points[name]) for part in parts[:-1])
-            tangents = self._tangents(p, mask, k) if (name, target) == ("seen", 1) else None
-            yield Frontier(
-                k, target, name, int(mask.sum()), float(p.is_seen[p.judged].mean()), whole.codes,
-                *whole.points[name],
-                band, self.m, self.hash, whole.fitted_on, smaller, tangents,
-                fit.teacher if fit is not None and self.taught and target == 1 else None,
-                None if fit is None else fit.hash,
-            )  # fmt: skip
-
-    def _judged(
-        self, p: Positions, k: int, target: int, share: float, judges: Sequence[Judge], names: Sequence[str]
-    ) -> _Part:
-        """What codes achieve that were fitted to a share of the text."""
-        points: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in names}
-        codes_of: list[tuple[int, float, float, int]] = []
-        for length in range(1, k + 1):
-            for fitted in zip(*(self._fitted(length, target, half, share) for half in (0, 1)), strict=True):
-                places = [judge.places(f.ladder, length) for judge, f in zip(judges, fitted, strict=True)]
-                for codes in zip(*(f.codes for f in fitted), strict=True):
-                    found = [
-                        judge.of(code.assign(f.ladder.table(code.log_y))[place])
-                        for judge, f, code, place in zip(judges, fitted, codes, places, strict=True)
-                    ]
-                    self._tick()
-                    codes_of.append((length, fitted[0].smoothing, codes[0].beta, codes[0].symbols))
-                    for name in names:
-                        n = [judge.n(name) for judge in judges]
-                        points[name].append(mean_of_halves(n, [one[name] for one in found]))
-        both = {name: (np.stack([x for x, _ in of]), np.stack([y for _, y in of])) for name, of in points.items()}
-        fitted_on = int(np.mean([np.count_nonzero(self._mine(p, half, share)) for half in (0, 1)]))
-        return _Part(fitted_on, tuple(codes_of), both)
+        return judged, (Judge(p, judged, 1, self.blocks), Judge(p, judged, 0, self.blocks))
 
     def _mine(self, p: Positions, half: int, share: float) -> npt.NDArray[np.bool_]:
         """Where codes of a half are fitted: documents in a random order, until they have a share of its positions."""
@@ -249,37 +270,40 @@ class _Fitter:
         kept[order[before < share * size.sum()]] = True
         return mine & kept[p.document]
 
-    def _fitted(self, length: int, target: int, half: int, share: float) -> tuple[_Fitted, ...]:
-        """What is fitted to the k-grams of a length on a half, by smoothing."""
-        key = length, target, half, share
-        if key not in self.fitted:
-            p = self._positions(length, target)
-            sample = p.sample(self._mine(p, half, share), self.taught)
-            alphas, _ = choose_alphas(sample.grams, sample.y, sample.expected)
-            found = []
-            for part in self.smoothing(target):
-                ladder = _ladder(sample, [part * a for a in alphas])
-                codes = anneal(ladder, self.m, self.betas, tick=self._tick, **self.settings)
-                found.append(_Fitted(part, ladder, codes))
-            self.fitted[key] = tuple(found)
-        return self.fitted[key]
+    def _sample(self, key: _Key) -> Sample:
+        p = self._positions(key.length, key.target)
+        return p.sample(self._mine(p, key.half, key.share), key.trust)
 
-    def _tangents(self, p: Positions, seen: npt.NDArray[np.bool_], k: int) -> Floats:
+    def _alphas(self, key: _Key) -> tuple[float, ...]:
+        sample = self._sample(key)
+        return choose_alphas(sample.grams, sample.y, sample.expected)[0]
+
+    def _fitted(self, key: _Key, tick: Callable[[], object]) -> _Fitted:
+        alphas = self.alphas[key._replace(smoothing=1.0)]
+        ladder = _ladder(self._sample(key), [key.smoothing * a for a in alphas])
+        codes = anneal(ladder, self.m, self.betas, tick=tick, **self.settings)
+        tables = tuple(code.assign(ladder.table(code.log_y)).astype(np.float16) for code in codes)
+        return _Fitted(ladder.known, tuple((code.beta, code.symbols) for code in codes), tables)
+
+    def _points(self, k: int, key: _Key, tick: Callable[[], object]) -> list[Mapping[str, tuple[Floats, Floats]]]:
+        """What each code achieves on the half that it was not fitted to."""
+        judge, fitted = self.judged_by[k, key.target][1][key.half], self.fitted[key]
+        places = judge.places(fitted.known, key.length)
+        found: list[Mapping[str, tuple[Floats, Floats]]] = []
+        for table in fitted.tables:
+            found.append(judge.of(table[places]))
+            tick()
+        return found
+
+    def _tangents(self, k: int, half: int, tick: Callable[[], object]) -> list[tuple[float, float]]:
         """(U, 2) of the curve that the fit has for the k-grams that are judged; see `Frontier.upper_at`."""
-        found = []
-        for half in (0, 1):
-            ladder = _ladder(p.sample(p.to_fit(half), self.taught), [0.0] * k)
-            here = seen & (p.half == 1 - half)
-            at = ladder.at([gram[here] for gram in p.grams])
-            codes = anneal(at, self.m, self.betas, **self.settings)
-            x, y = (np.array([0.0, *(getattr(code, name) for code in codes)]) for name in ("complexity", "relevance"))
-            # a code found for another beta, or none at all, may be better than the one that was found for this
-            found.append([(1 / beta, float((y - x / beta).max())) for beta in (*self.betas, np.inf)])
-        return np.asarray(np.mean(found, axis=0), np.float64)
-
-
-def _likelihood(sample: Sample) -> float:
-    return choose_alphas(sample.grams, sample.y, sample.expected)[1]
+        p = self._positions(k, 1)
+        here = self.judged_by[k, 1][0]["seen"] & (p.half == 1 - half)
+        at = _ladder(self._sample(_Key(k, 1, half, 1.0, self.trust[k])), [0.0] * k).at([gram[here] for gram in p.grams])
+        codes = anneal(at, self.m, self.betas, tick=tick, **self.settings)
+        x, y = (np.array([0.0, *(getattr(code, name) for code in codes)]) for name in ("complexity", "relevance"))
+        # a code found for another beta, or none at all, may be better than the one that was found for this
+        return [(1 / beta, float((y - x / beta).max())) for beta in (*self.betas, np.inf)]
 
 
 def _ladder(sample: Sample, alphas: Sequence[float]) -> Ladder:
@@ -288,16 +312,9 @@ def _ladder(sample: Sample, alphas: Sequence[float]) -> Ladder:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """Of a share of the text to fit on: positions, codes, and their points (C, 1 + B) by what is judged."""
-
-    fitted_on: int
-    codes: tuple[tuple[int, float, float, int], ...]
-    points: Mapping[str, tuple[Floats, Floats]]
-
-
-@dataclass(frozen=True, eq=False)
 class _Fitted:
-    smoothing: float
-    ladder: Ladder
-    codes: tuple[Code, ...]
+    """The (beta, symbols) of each code, and the p(t | x) (1 + X, t) that it has for the k-grams that it knows."""
+
+    known: KnownGrams
+    codes: tuple[tuple[float, int], ...]
+    tables: tuple[npt.NDArray[np.float16], ...]

@@ -10,6 +10,9 @@ import numpy as np
 from infoplane.information import Floats
 from infoplane.storage import Json
 
+REST = 1 / (2**0.5 - 1)
+"""What is left to rise, in parts of what the last doubling of the text brought, if it falls as n ** -1/2 or faster."""
+
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
@@ -21,7 +24,7 @@ class Frontier:
         positions: `all`, or `seen`.
         n: positions judged.
         seen: part of P_k whose k-gram the other half has.
-        codes: (C,) of each point the length, smoothing, beta and symbols in use.
+        codes: (C,) of each point the length, trust in the teacher, smoothing, beta and symbols in use.
         complexity, relevance: (C, 1 + B) nats: the estimate, then its replicates.
         saturation: lower and upper estimate of I(X_k; Y), nats.
         m: symbols that were allowed.
@@ -30,7 +33,7 @@ class Frontier:
         smaller: what codes achieve that were fitted to less of the same text, the least first.
         tangents: (U, 2) slope 1 / beta, and nats at the origin, of lines that no code passes, if the fit is right about
             what follows: see `upper_at`.
-        teacher: what identifies the model whose predictions codes were fitted to; None for counts.
+        teacher: name of the model whose predictions codes were fitted to; None for counts.
         fit_hash: of the text to fit on and its teacher, where it is other than the windows.
     """
 
@@ -39,7 +42,7 @@ class Frontier:
     positions: str
     n: int
     seen: float
-    codes: tuple[tuple[int, float, float, int], ...]
+    codes: tuple[tuple[int, float, float, float, int], ...]
     complexity: Floats
     relevance: Floats
     saturation: tuple[float, float]
@@ -81,27 +84,34 @@ class Frontier:
         return self.at(complexity) - _at(self.smaller[-1].hull, complexity) if self.smaller else None
 
     def upper_at(self, complexity: Floats) -> Floats | None:
-        """(1 + B,) what no code of m symbols passes at a complexity (1 + B,), if the fit is right about what follows.
+        """(1 + B,) an upper side of the curve at a complexity (1 + B,): the larger of two, and not above the diagonal.
 
-        A code that is best for beta has the largest I(T; Y) - I(X; T) / beta, so all codes lie below the line of slope
-        1 / beta through it; and below the diagonal. The joint is that of the k-grams that are judged with the
-        mean of what the fit has after each of them, whose errors lift the curve: the less text, the higher. Where what
-        was achieved lies higher still, the fit is wrong, and that is given.
+        The first is what no code of m symbols passes if the fit is right about what follows. A code that is best for
+        beta has the largest I(T; Y) - I(X; T) / beta, so all codes lie below the line of slope 1 / beta through it. The
+        joint is that of the k-grams that are judged with the mean of what the fit has after each of them, whose errors
+        lift the curve: the less text, the higher. But a teacher may foretell less than there is to foretell.
+
+        So the second: the frontier, and `REST` of what it rose by when the text was last doubled.
         """
         if self.tangents is None:
             return None
+        return self._upper(complexity, self.at(complexity), self.moved_at(complexity))
+
+    def _upper(self, complexity: Floats, reached: Floats, moved: Floats | None) -> Floats:
+        assert self.tangents is not None
         slope, origin = self.tangents.T
         at = np.maximum(np.asarray(complexity, np.float64), 0.0)
-        upper: Floats = np.minimum((origin + at[:, None] * slope).min(1), at)
-        return np.maximum(upper, self.at(at)) if len(at) == self.complexity.shape[1] else upper
+        rest = 0.0 if moved is None else REST * np.maximum(moved, 0.0)
+        upper = np.maximum((origin + at[:, None] * slope).min(1), reached + rest)
+        return np.asarray(np.maximum(np.minimum(upper, at), reached), np.float64)
 
     def _upper_corners(self) -> Floats:
         """(P, 2) the upper side as a line to draw."""
         assert self.tangents is not None
         at = np.linspace(0.0, float(self.hull()[-1, 0]), 61)
-        upper = self.upper_at(at)
-        assert upper is not None
-        return np.stack([at, upper], axis=1)
+        reached = np.interp(at, *self.hull().T)
+        moved = reached - np.interp(at, *self.smaller[-1].hull().T) if self.smaller else None
+        return np.stack([at, self._upper(at, reached, moved)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.bottleneck.backoff import Ladder
+from infoplane.bottleneck.backoff import KnownGrams
 from infoplane.bottleneck.cross_fitting import Positions
 from infoplane.bottleneck.fit_text import Ints
 from infoplane.information import Floats, Grouping, Marginal, NullCurve, Rows, information
@@ -34,12 +34,12 @@ class Judge:
     def n(self, name: str) -> int:
         return len(self.outputs[name][0])
 
-    def places(self, ladder: Ladder, length: int) -> npt.NDArray[np.int64]:
-        return ladder.places(self.grams[:length])[0]
+    def places(self, known: KnownGrams, length: int) -> npt.NDArray[np.int64]:
+        return known.places(self.grams[:length])[0]
 
-    def of(self, code: Floats) -> dict[str, tuple[Floats, Floats]]:
+    def of(self, code: npt.NDArray[np.float16]) -> dict[str, tuple[Floats, Floats]]:
         """Complexity and relevance (1 + B,), from p(t | x) (n, t) at each position."""
-        rows = Rows.of(code.astype(np.float16))
+        rows = Rows.of(code)
         return {name: self._coordinates(rows, *output) for name, output in self.outputs.items()}
 
     def _coordinates(self, rows: Rows, at: Ints, outputs: Grouping) -> tuple[Floats, Floats]:

@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from infoplane.information import Floats, compiled
 
 
 @compiled
-def _add_products(
-    starts: npt.NDArray[np.integer], places: npt.NDArray[np.integer], values: Floats, f: Floats, out: Floats
+def add_products(
+    starts: npt.NDArray[np.integer],
+    columns: npt.NDArray[np.integer],
+    values: Floats,
+    f: Floats,
+    rows: npt.NDArray[np.integer],
+    out: Floats,
 ) -> None:
+    """Add a @ f to rows of `out` (w, t), of a sparse a (n, v) and a dense f (v, t).
+
+    Args:
+        starts: (n + 1,) where each row of a begins among its entries.
+        columns, values: of the entries.
+        f: C-contiguous.
+        rows: (n,) the row of `out` that each row of a is added to.
+        out: C-contiguous.
+    """
     for i in range(len(starts) - 1):
+        to = rows[i]
         for k in range(starts[i], starts[i + 1]):
-            value, row = values[k], places[k]
+            value, row = values[k], columns[k]
             for j in range(out.shape[1]):
-                out[i, j] += value * f[row, j]
-
-
-def product(a: sparse.csr_array, f: Floats) -> Floats:
-    """(n, t) a @ f of a sparse (n, w) and a dense (w, t)."""
-    out = np.zeros((a.shape[0], f.shape[1]), np.result_type(a.dtype, f.dtype))
-    _add_products(a.indptr, a.indices, a.data, np.ascontiguousarray(f), out)
-    return out
+                out[to, j] += value * f[row, j]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import polars as pl
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
 
     from infoplane.bottleneck.bound_keywords import BoundKeywords
 
-SCHEMA = "infoplane/bound/2"
+SCHEMA = "infoplane/bound/3"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "bound", "bound")
+VERSION = 1
+"""Of the fit: another one finds other frontiers of the same text."""
+_ANNEALING: AnnealingKeywords = {"seed": 0, "wide": False, "starts": 1, "forward": False}
 _PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
 _WHOLE = ("order", "target", "n", "m", "fitted_on")
 _ONE: Hint = tuple[int, int, int, int, int, float, float, float, str]
@@ -44,6 +49,15 @@ _RECORD: Mapping[str, Hint] = {
         "versions": OBJECT,
     },
 }
+
+
+class AnnealingKeywords(TypedDict, total=False):
+    """How codes are fitted; see `infoplane.bottleneck.frontier.fit_frontiers`."""
+
+    seed: int
+    wide: bool
+    starts: int
+    forward: bool
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ class Bound:
         for number, f in enumerate(self.frontiers):
             parts: list[Frontier | LessText] = [f, *f.smaller]
             for part in parts:
-                for (length, smoothing, beta, symbols), x, y in zip(
+                for (length, trust, smoothing, beta, symbols), x, y in zip(
                     f.codes, part.complexity, part.relevance, strict=True
                 ):
                     rows.append(
@@ -90,6 +104,7 @@ class Bound:
                             "frontier": number,
                             "fitted_on": part.fitted_on,
                             "length": length,
+                            "trust": trust,
                             "smoothing": smoothing,
                             "beta": beta,
                             "symbols": symbols,
@@ -110,6 +125,12 @@ class Bound:
             ],
         }
         return FILES.write(folder, record, pl.DataFrame(rows, schema=_TABLE))
+
+    @property
+    def key(self) -> str | None:
+        """SHA-256 over what decides it; None where nothing vouches for the teacher's weights."""
+        key = self.provenance.get("key")
+        return None if key is None else str(key)
 
     @classmethod
     def load(cls, path: str | Path) -> Bound:
@@ -141,7 +162,9 @@ def _frontier(f: Mapping[str, Any], table: pl.DataFrame, number: int, hash_of_wi
             raise ValueError(f"frontier {number} has no codes, or some that are no numbers")
         parts.append((fitted_on, x, y))
     *smaller, (fitted_on, x, y) = parts
-    codes = table.filter(pl.col("fitted_on") == fitted_on).select("length", "smoothing", "beta", "symbols").rows()
+    codes = (
+        table.filter(pl.col("fitted_on") == fitted_on).select("length", "trust", "smoothing", "beta", "symbols").rows()
+    )
     tangents = None if f["tangents"] is None else np.array(f["tangents"], dtype=np.float64)
     return Frontier(
         f["order"], f["target"], f["positions"], f["n"], f["seen"], tuple(codes), x, y, (low, high), f["m"],
@@ -195,22 +218,45 @@ def bound_of(
     *,
     m: int = 100,
     fit: FitText | None = None,
-    **fitting: Any,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **annealing: Unpack[AnnealingKeywords],
 ) -> Bound:
     """The same, of windows that are cut; codes are fitted on `fit`, or on the windows themselves."""
     orders = sorted(set(orders))
-    settings = {k: v for k, v in fitting.items() if k != "progress"}
+    frontiers = fit_frontiers(windows, orders, m=m, fit=fit, threads=threads, progress=progress, **annealing)
     provenance = {
         "text": windows.provenance.get("text"),
         "windows": {k: v for k, v in windows.provenance.items() if k != "text"},
         "windows_hash": windows.hash,
         "tokens": int(np.count_nonzero(windows.is_text)),
         "documents": len(windows.documents),
-        "settings": {"orders": orders, "m": m, **settings},
+        "settings": {"orders": orders, "m": m, **_ANNEALING, **annealing},
         "fit": None if fit is None else {"tokens": len(fit.windows.tokens), "teacher": fit.teacher, "hash": fit.hash},
         "versions": versions(*_PACKAGES),
+        "key": key_of(windows, orders, m, fit, **annealing),
     }
-    return Bound(fit_frontiers(windows, orders, m=m, fit=fit, **fitting), provenance)
+    return Bound(frontiers, provenance)
+
+
+def key_of(
+    windows: Windows,
+    orders: Sequence[int],
+    m: int,
+    fit: FitText | str | None = None,
+    **annealing: Unpack[AnnealingKeywords],
+) -> str | None:
+    """SHA-256 over what decides a bound; None where nothing vouches for the teacher's weights.
+
+    Args:
+        windows, orders, m, annealing: as for `bound_of`.
+        fit: the text that codes are fitted on, or its hash.
+    """
+    hash_of_fit = fit.hash if isinstance(fit, FitText) else fit
+    if fit is not None and hash_of_fit is None:
+        return None
+    said = [VERSION, windows.hash, hash_of_fit, sorted(set(orders)), m, {**_ANNEALING, **annealing}]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def orders_with_bound(orders: Sequence[int]) -> list[int]:
@@ -218,38 +264,11 @@ def orders_with_bound(orders: Sequence[int]) -> list[int]:
     return sorted({k for k in orders if k <= MAX_ORDER} or {1})
 
 
-def stored_or_fitted(
-    folder: Path,
-    windows: Windows,
-    orders: Sequence[int],
-    *,
-    m: int,
-    fit: FitText | None = None,
-    progress: Progress | None = None,
-) -> Bound:
-    """The bound of these windows, fitted on this text, in a folder if it is there, or else fitted and stored there."""
-    want = sorted(set(orders))
-    try:
-        stored = Bound.load(folder)
-    except ResultError:
-        stored = None
-    if stored is not None:
-        p = stored.provenance
-        on = (p["fit"] or {}).get("hash")
-        same = (p["windows_hash"], p["settings"]["orders"], p["settings"]["m"], on) == (
-            windows.hash, want, m, None if fit is None else fit.hash,
-        )  # fmt: skip
-        if same and p["versions"] == versions(*_PACKAGES):
-            return stored
-    fitted = bound_of(windows, want, m=m, fit=fit, progress=progress)
-    fitted.save(folder)
-    return fitted
-
-
 _TABLE: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "frontier": pl.Int64,
     "fitted_on": pl.Int64,
     "length": pl.Int64,
+    "trust": pl.Float64,
     "smoothing": pl.Float64,
     "beta": pl.Float64,
     "symbols": pl.Int64,

@@ -19,6 +19,7 @@ from .sizes import plan_points as plan_points
 from .stored_capture import Capture as Capture
 from .stored_capture import open_capture as open_capture
 from .teaching import predictions_of as predictions_of
+from .teaching import teacher_hash as teacher_hash
 from .writer import capture_with as capture_with
 from .writer import hold_capture as hold_capture
 from .writer import write_capture as write_capture

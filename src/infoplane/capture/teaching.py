@@ -8,6 +8,7 @@ positions come near those of q, the words of the rest included. Nothing is drawn
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 TOP, TAIL = 32, 8
 """Words of a position that are kept by themselves, and that stand for all others."""
+_VOUCHES, _CHANGES = ("file_sha256", "weights_sha256", "commit"), ("adapter_sha256", "random_init", "init_seed")
 _GOLDEN = 0.6180339887498949
 _LOGITS = 1 << 24  # numbers of logits held at once
 _TOKENS = 8192  # of a piece, about
@@ -60,14 +62,16 @@ def predictions_of(
     found = dict(models.each(_Teaching(windows), pieces, advance))
     told = [found[piece.what] for piece in pieces]
     words, weights = (np.concatenate([part[i] for part in told]) for i in (0, 1))
-    return Predictions(words, weights, _identity(facts))
-
-
-def _identity(facts: Facts) -> str:
-    """The name of a model and what vouches for its weights."""
     p = facts.provenance
-    vouched = next((str(p[k]) for k in ("file_sha256", "weights_sha256", "commit") if p.get(k)), "")
-    return f"{p.get('name') or p['source']} {vouched}".strip()
+    return Predictions(words, weights, str(p.get("name") or p["source"]), windows.hash, teacher_hash(facts))
+
+
+def teacher_hash(facts: Facts) -> str | None:
+    """What vouches for the weights of a teacher, as one word; None where nothing does."""
+    p = facts.provenance
+    said = [f"{name} {p[name]}" for name in (*_VOUCHES, *_CHANGES) if p.get(name) is not None]
+    vouched = any(p.get(name) for name in _VOUCHES)
+    return hashlib.sha256("; ".join(said).encode()).hexdigest() if vouched else None
 
 
 @dataclass(frozen=True, eq=False)

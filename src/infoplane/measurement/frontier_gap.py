@@ -13,9 +13,11 @@ Y says of it is I(Y; Z'_k), however few the occurrences. It needs a k-gram that 
 of those positions (`P_k seen`), of complexity, relevance and frontier alike. Rows of a token embedding are the same at
 every occurrence, so its context gain at order 1 must be 0: a control that any model brings along.
 
-A placebo stands beside the gain: each position takes the state of *another* occurrence of its k-gram, drawn from the
-other half. Given the k-gram that says nothing of what follows here, so its gain is 0 in truth, at order 1 and above,
-and what is read in its place (`placebo_gain_k`) is the error of the estimate for rows as sharp as those of the layer.
+Two placebos stand beside the gain, codes that know nothing of what follows but the k-gram, so that their gain is 0 in
+truth, at order 1 and above. What is read in its place is the error of the estimate for rows as sharp as the layer's.
+`placebo_gain_k`: each position takes the row of *another* occurrence of its k-gram, drawn from the other half.
+`noise_gain_k`: it takes a draw around the mean of its k-gram, from the Dirichlet distribution of that mean whose
+concentration makes rows as sharp on the average as those of the layer.
 
 The frontier is achieved, so it is too low as long as more text to fit on would raise it. Beside it stand
 
@@ -31,12 +33,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from infoplane.bottleneck import Frontier, Joined, Positions
+from infoplane.bottleneck import Frontier, Joined, Positions, Steps
 from infoplane.capture import Capture
 from infoplane.errors import SettingError
 from infoplane.information import THINNED, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
@@ -49,7 +53,7 @@ QUANTITIES = ("projection_complexity", "projection", "frontier", "gap", "context
 """Of the projection of a code to the k-gram, in nats or their unit: see above."""
 OF_THE_FIT = ("frontier_moved", "frontier_upper", "gap_at_most")
 """How far the frontier can be trusted: none of a frontier that was fitted to too little text to tell."""
-PLACEBO = "placebo_gain"
+PLACEBOS = ("placebo_gain", "noise_gain")
 """What is read in the place of `context_gain` where it is 0 in truth."""
 
 
@@ -58,6 +62,7 @@ def with_bound(
     capture: Capture,
     frontiers: Sequence[Frontier],
     *,
+    threads: int | None = None,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> Measurement:
     """A measurement with the rows of `QUANTITIES` for each layer and order, and the frontiers in its provenance.
@@ -66,6 +71,7 @@ def with_bound(
         measurement: of the capture.
         capture: the states' assignments.
         frontiers: of the capture's windows, from `fit_frontiers`.
+        threads: by default as many as there are cores.
         progress: called with the stage, what is done and what there is to do.
 
     Raises:
@@ -77,13 +83,7 @@ def with_bound(
         _refuse_other(frontier, capture)
     seen = [frontier for frontier in frontiers if frontier.positions == "seen" and frontier.target == 1]
     placed = _Placing(capture, seen)
-    for number, layer in enumerate(capture.layers):
-        if progress is not None:
-            progress("placing", number, len(capture.layers))
-        for s in range(capture.sets):
-            placed.add(layer, s)
-    if progress is not None:
-        progress("placing", len(capture.layers), len(capture.layers))
+    placed.add_all(threads, progress)
     rows: list[Estimate] = []
     for layer in [*capture.layers, "model"]:
         for frontier in seen:
@@ -177,7 +177,7 @@ class _Placing:
         if not layers or len(figures) < len(layers) * len(sets):
             return []
         rows = []
-        for quantity in (*QUANTITIES, PLACEBO, *OF_THE_FIT):
+        for quantity in (*QUANTITIES, *PLACEBOS, *OF_THE_FIT):
             if any(quantity not in figure for figure in figures.values()):
                 continue
             each = [
@@ -201,10 +201,17 @@ class _Placing:
             )
         return rows
 
-    def add(self, layer: str, s: int) -> None:
+    def add_all(self, threads: int | None, progress: Callable[[str, int, int], object] | None) -> None:
+        """Find the figures of all layers and sets."""
+        every = list(product(self.capture.layers, range(self.capture.sets)))
+        steps = Steps(len(every), None if progress is None else partial(progress, "placing"))
+        steps.side_by_side({of: partial(self._add, *of, steps.tick) for of in every}, threads)
+
+    def _add(self, layer: str, s: int, tick: Callable[[], object]) -> None:
         rows = Rows.of(self.capture.read(layer, s))
         for order in self.orders:
             self.found[layer, s, order.frontier.order] = order.place(rows)
+        tick()
 
 
 class _Order:
@@ -255,9 +262,9 @@ class _Order:
         for place, mean, codes in self.means:
             projected[self.rows[place]] = (mean @ x)[codes]
         projection = self._told(projected)
-        projected[self.rows] = x[self.another]
-        placebo = self._told(projected)
-        if complexity is None or relevance is None or projection is None or placebo is None:
+        noise = _noisy(projected[self.rows], x[self.rows], self.frontier.order)
+        placebos = [self._told(self._with(projected, of)) for of in (x[self.another], noise)]
+        if complexity is None or relevance is None or projection is None:
             return None
         reach = self.frontier.at(complexity)
         moved, upper = self.frontier.moved_at(complexity), self.frontier.upper_at(complexity)
@@ -267,13 +274,35 @@ class _Order:
             "frontier": reach,
             "gap": reach - projection,
             "context_gain": relevance - projection,
-            PLACEBO: placebo - projection,
+            **{name: told - projection for name, told in zip(PLACEBOS, placebos, strict=True) if told is not None},
             **({} if moved is None else {"frontier_moved": moved}),
             **({} if upper is None else {"frontier_upper": upper, "gap_at_most": upper - projection}),
         }
+
+    def _with(self, assigned: npt.NDArray[np.float16], here: Floats) -> npt.NDArray[np.float16]:
+        """The same with other rows at the positions."""
+        other = assigned.copy()
+        other[self.rows] = here
+        return other
 
     def _told(self, assigned: npt.NDArray[np.float16]) -> Floats | None:
         """(1 + B,) what other assignments (N, m) at these positions tell of the next token, nats."""
         rows = Rows.of(assigned)
         marginal = Marginal.of(rows, self.rows, self.document, self.blocks)
         return information(rows, self.output, marginal, NullCurve.of(rows, self.rows), thinned=True).thinned
+
+
+def _noisy(mean: npt.NDArray[np.float16], rows: Floats, order: int) -> Floats:
+    """(n, m) a draw around each mean, on the average as sharp as the rows: of like sums of squares.
+
+    Of a row drawn from Dirichlet(c p) the mean is p, and the sum of squares s = sum p^2 is (1 + c s) / (1 + c).
+    """
+    p = mean.astype(np.float64)
+    p /= p.sum(1, keepdims=True)
+    flat, sharp = float((p**2).sum(1).mean()), float((rows**2).sum(1).mean())
+    if sharp <= flat * (1 + 1e-6):
+        return p
+    c = (1 - sharp) / (sharp - flat)
+    drawn = np.random.Generator(np.random.PCG64([order, 9])).standard_gamma(np.maximum(c * p, 1e-12))
+    total = drawn.sum(1, keepdims=True)
+    return np.asarray(np.where(total > 0, drawn / np.maximum(total, 1e-300), p), np.float64)

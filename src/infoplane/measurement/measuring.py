@@ -7,11 +7,12 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.bottleneck import FitText
-from infoplane.capture import Capture, Probed, check_probe, open_capture, predictions_of, probe
+from infoplane.bottleneck import FitText, fit_hash, kept_bound, key_of, orders_with_bound
+from infoplane.capture import Capture, Probed, check_probe, open_capture, predictions_of, probe, teacher_hash
 from infoplane.engines import Engine, Group, Progress, WorkSettings, using
 from infoplane.errors import SettingError
 from infoplane.measurement.measure_settings import MeasureSettings
@@ -36,6 +37,7 @@ from infoplane.text.pairs import Pairs, PairSource
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from infoplane.bottleneck import Frontier
     from infoplane.measurement.measure_keywords import MeasureKeywords
     from infoplane.models import Facts, Model
     from infoplane.text import Column, Windows
@@ -169,9 +171,10 @@ def _measured(
                 kept, stages, missed = capturing.once(capture, stack), None, None
             else:
                 kept, stages, missed = capturing.until(capture, stack)
-            probed, fit = capturing.probed(kept), capturing.fit_text(kept)
+            probed, known = capturing.probed(kept), capturing.known_frontiers(kept)
+            fit = capturing.fit_text() if known is None else None
         captured = time.monotonic()
-        measurement = asking.ask(kept, fit=fit)
+        measurement = asking.ask(kept, known, fit)
     if probed is not None:
         rows = probe_rows(probed, kept.windows.blocks, chosen.questions.unit, kept.m)
         measurement = dataclasses.replace(measurement, estimates=(*measurement.estimates, *rows))
@@ -230,16 +233,36 @@ class _Capturing:
             return None
         return probe(self.models, self.facts, kept.windows, kept.layers, self.asking.progress)
 
-    def fit_text(self, kept: Capture) -> FitText | None:
-        """What the bound of a capture is fitted on, where it is asked for: all of the text, with a teacher."""
+    @cached_property
+    def deep(self) -> Windows | None:
+        """What the bound is fitted on, where it is asked for: all of the text."""
         s = self.asking.settings
         if not s.questions.bound or not isinstance(self.read, Text):
             return None
         assert self.facts.tokenizer is not None
-        deep = all_of_the_text(self.read, self.facts.tokenizer, s, self.facts.max_context)
-        teaches = s.capturing.teacher and self.facts.no_head is None
-        told = predictions_of(self.models, self.facts, deep, self.asking.progress) if teaches else None
-        return FitText(deep, told)
+        return all_of_the_text(self.read, self.facts.tokenizer, s, self.facts.max_context)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the bound is fitted to what the model expects."""
+        return self.asking.settings.capturing.teacher and self.facts.no_head is None
+
+    def known_frontiers(self, kept: Capture) -> tuple[Frontier, ...] | None:
+        """Those of the text of a capture if they were fitted before, with this teacher: it need not read then."""
+        vouched = teacher_hash(self.facts) if self.teaches else None
+        if self.deep is None or (self.teaches and vouched is None):
+            return None
+        orders = orders_with_bound(self.asking.settings.questions.orders)
+        key = key_of(kept.windows, orders, kept.m, fit_hash(self.deep, vouched))
+        known = None if key is None else kept_bound(key)
+        return None if known is None else known.frontiers
+
+    def fit_text(self) -> FitText | None:
+        """What the bound is fitted on, where it is asked for: all of the text, with what the model expects there."""
+        if self.deep is None:
+            return None
+        told = predictions_of(self.models, self.facts, self.deep, self.asking.progress) if self.teaches else None
+        return FitText(self.deep, told)
 
     def _cut(self, settings: MeasureSettings) -> Windows:
         assert self.facts.tokenizer is not None  # a source without one is refused when it is opened

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infoplane.bottleneck import FitText, Frontier, bound_of, deep, orders_with_bound
+from infoplane.bottleneck import FitText, Frontier, deep, kept_or_fitted, orders_with_bound
 from infoplane.capture import (
     FIT_TOKENS,
     Capture,
@@ -257,10 +257,13 @@ class Asking:
         orders = self.settings.questions.orders
         bounded = orders_with_bound(orders)
         if frontiers is None:
-            frontiers = bound_of(capture.windows, bounded, m=capture.m, fit=fit, progress=self.progress).frontiers
+            text_bound = kept_or_fitted(
+                capture.windows, bounded, m=capture.m, fit=fit, threads=self.work.threads, progress=self.progress
+            )
+            frontiers = text_bound.frontiers
         placed = measurement
         for code in capture.codes:
-            placed = with_bound(placed, capture.of(code), frontiers, progress=self.progress)
+            placed = with_bound(placed, capture.of(code), frontiers, threads=self.work.threads, progress=self.progress)
         if not (without := sorted(set(orders) - set(bounded))):
             return placed
         warning = (

@@ -49,6 +49,7 @@ from .schema import check_schema as check_schema
 from .schema import fields_of as fields_of
 from .temporary_folders import temporary as temporary
 from .toml import parse_toml as parse_toml
+from .user_cache import cache_folder as cache_folder
 from .user_cache import cached_text as cached_text
 from .working_folders import MARK as MARK
 from .working_folders import OF_A_CAPTURE as OF_A_CAPTURE

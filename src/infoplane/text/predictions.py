@@ -15,12 +15,16 @@ class Predictions:
     Attributes:
         words: (N, K) int32, token ids at each measured position of the windows; one that stands twice counts twice.
         weights: (N, K) float32, adding up to 1 at each position.
-        teacher: what identifies the model.
+        teacher: name of the model.
+        windows_hash: of the windows.
+        vouched: hash of the model's weights, or its commit; None where nothing vouches for them.
     """
 
     words: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
     teacher: str
+    windows_hash: str
+    vouched: str | None = None
 
     def __repr__(self) -> str:
         return f"<Predictions of {self.teacher}: {len(self.words):,} positions, {self.words.shape[1]} words each>"

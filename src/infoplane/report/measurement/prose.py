@@ -96,12 +96,11 @@ def _place(view: View) -> list[str]:
 
 
 def _placebo(view: View, order: int) -> str:
-    row = view.row("placebo_gain", order=order, position_set=f"P_{order} seen")
-    return (
-        ""
-        if row is None
-        else f"; for a placebo, to which context adds nothing, the same estimate reads {words.spoken(row)}"
-    )
+    of = {name: view.row(name, order=order, position_set=f"P_{order} seen") for name in ("placebo_gain", "noise_gain")}
+    read = [words.spoken(row) for row in of.values() if row is not None]
+    if not read:
+        return ""
+    return f"; for placebos, to which context adds nothing, the same estimate reads {' and '.join(read)}"
 
 
 def _at_most(view: View, order: int, frontier: Estimate) -> str:

@@ -129,7 +129,9 @@ def _codes(line: Line) -> list[Datum]:
             "beta": f"{beta:g}" if math.isfinite(beta) else "none: a hard code",
             "symbols": symbols,
         }
-        for (length, smoothing, beta, symbols), x, y in zip(f.codes, f.complexity[:, 0], f.relevance[:, 0], strict=True)
+        for (length, _, smoothing, beta, symbols), x, y in zip(
+            f.codes, f.complexity[:, 0], f.relevance[:, 0], strict=True
+        )
     ]
 
 

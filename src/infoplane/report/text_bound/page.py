@@ -181,7 +181,7 @@ def _footing(view: BoundView) -> str:
     read = [words.count(p[key], key[:-1]) for key in ("tokens", "documents") if isinstance(p.get(key), int)]
     parts = ["Codes are fitted on one half of the documents and judged on the other, then the halves change places"]
     if teacher := next((f.teacher for f in view.bound.frontiers if f.teacher), None):
-        parts.append(f"They are fitted to what {teacher.partition(' ')[0]} expects after each token")
+        parts.append(f"They are fitted to what {teacher} expects after each token")
     if read:
         by = f", as the tokenizer {view.tokenizer_name} cuts them" if view.tokenizer_name else ""
         parts.append(f"The text is {' of '.join(read)}{by}")

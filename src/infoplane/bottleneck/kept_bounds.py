@@ -1,0 +1,85 @@
+"""Bounds that were fitted before: of the same text, tokens, teacher and settings there is nothing to fit again.
+
+Some come with the package, those of its own text; others are kept in the user's cache folder once they were fitted. A
+bound is found by the SHA-256 over everything that decides it (`infoplane.bottleneck.text_bound.key_of`), so one of
+another text, tokenizer, teacher or number of symbols is never taken for it. The precision that the teacher ran in is
+not part of that: whatever codes were fitted to, what they achieve is judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from infoplane.bottleneck.fit_text import FitText
+from infoplane.bottleneck.text_bound import Bound, bound_of, key_of
+from infoplane.engines import Progress
+from infoplane.errors import InfoplaneError, ResultError
+from infoplane.storage import cache_folder
+from infoplane.text import Windows
+
+_LETTERS = 16  # of a key in the name of a folder that comes with the package
+
+
+def shipped_folder(key: str) -> Path:
+    """Where the bound of a key is, if it comes with the package."""
+    return Path(str(resources.files("infoplane"))) / "data" / "bounds" / key[:_LETTERS]
+
+
+def kept_bound(key: str) -> Bound | None:
+    """The bound of a key, from the package or the cache; None where it is in neither, or damaged."""
+    for folder in (shipped_folder(key), _cached(key)):
+        if folder is not None and folder.is_dir():
+            with contextlib.suppress(InfoplaneError, OSError):
+                bound = Bound.load(folder)
+                if bound.key == key:
+                    return bound
+    return None
+
+
+def kept_or_fitted(
+    windows: Windows,
+    orders: Sequence[int],
+    *,
+    m: int,
+    fit: FitText | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Bound:
+    """The bound of these windows, fitted on this text: from the package or the cache, or fitted and kept there."""
+    key = key_of(windows, orders, m, fit)
+    if key is not None and (known := kept_bound(key)) is not None:
+        return known
+    fitted = bound_of(windows, orders, m=m, fit=fit, threads=threads, progress=progress)
+    if key is not None and (folder := _cached(key)) is not None:
+        with contextlib.suppress(OSError, InfoplaneError):  # a cache that cannot be written is no loss
+            fitted.save(folder)
+    return fitted
+
+
+def stored_or_fitted(
+    folder: Path,
+    windows: Windows,
+    orders: Sequence[int],
+    *,
+    m: int,
+    fit: FitText | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Bound:
+    """The same for a run that has its bound in a folder of its own: from there, or else stored there."""
+    key = key_of(windows, orders, m, fit)
+    with contextlib.suppress(ResultError):
+        stored = Bound.load(folder)
+        if stored.key is not None and stored.key == key:
+            return stored
+    found = kept_or_fitted(windows, orders, m=m, fit=fit, threads=threads, progress=progress)
+    found.save(folder)
+    return found
+
+
+def _cached(key: str) -> Path | None:
+    folder = cache_folder()
+    return None if folder is None else folder / "bounds" / key
