@@ -21,8 +21,8 @@ def frontier(
     x = np.array([0.01, 0.3, 0.6, 1.1, 1.5, 2.2, 2.9, 3.4, 3.6])
     y = (0.5 + 0.1 * order) * scale * x**0.8 - np.array([0.0, 0.0, 0.1, 0.0, 0.15, 0.0, 0.2, 0.0, 0.05])
     x, y = (np.column_stack([v, v[:, None] * (1 + 0.005 * draw.standard_normal((len(v), replicates)))]) for v in (x, y))
-    soft = ((1, 0.25, beta, 100) for beta in (1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0))
-    codes = (*soft, (1, 0.0, np.inf, 31))
+    soft = ((1, 0.0, 0.25, beta, 100) for beta in (1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0))
+    codes = (*soft, (1, 0.0, 0.0, np.inf, 31))
     n = {"all": 32_168, "seen": 7_648}[positions]
     return Frontier(order, target, positions, n, SEEN[order], codes, x, y, saturation, 100)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from infoplane.information import Floats
 from infoplane.storage import Json
 
 REST = 1 / (2**0.5 - 1)
-"""What is left to rise, in parts of what the last doubling of the text brought, if it falls as n ** -1/2 or faster."""
+"""What all further doublings of the text bring, in parts of what the last one brought; see `Frontier.upper_at`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,27 +92,31 @@ class Frontier:
         joint is that of the k-grams that are judged with the mean of what the fit has after each of them, whose errors
         lift the curve: the less text, the higher. But a teacher may foretell less than there is to foretell.
 
-        So the second: the frontier, and `REST` of what it rose by when the text was last doubled.
+        So the second: the frontier, and what is left to rise if that falls with the text as n ** -1/2, or faster. Then
+        a doubling brings 0.71 of what the one before it brought, and all further ones `REST` of what it brings. The
+        larger of what the last two doublings say is taken.
         """
         if self.tangents is None:
             return None
-        return self._upper(complexity, self.at(complexity), self.moved_at(complexity))
+        less = [_at(part.hull, complexity) for part in self.smaller]
+        return self._upper(complexity, [*less, self.at(complexity)])
 
-    def _upper(self, complexity: Floats, reached: Floats, moved: Floats | None) -> Floats:
+    def _upper(self, complexity: Floats, reached: Sequence[Floats]) -> Floats:
+        """The same; `reached` is the frontier by ever more text."""
         assert self.tangents is not None
         slope, origin = self.tangents.T
         at = np.maximum(np.asarray(complexity, np.float64), 0.0)
-        rest = 0.0 if moved is None else REST * np.maximum(moved, 0.0)
-        upper = np.maximum((origin + at[:, None] * slope).min(1), reached + rest)
-        return np.asarray(np.maximum(np.minimum(upper, at), reached), np.float64)
+        rises = [more - less for less, more in itertools.pairwise(reached)]
+        rest = [REST * rise / 2 ** (i / 2) for i, rise in enumerate(reversed(rises))]
+        upper = np.maximum((origin + at[:, None] * slope).min(1), reached[-1] + np.max([*rest, 0.0 * at], axis=0))
+        return np.asarray(np.maximum(np.minimum(upper, at), reached[-1]), np.float64)
 
     def _upper_corners(self) -> Floats:
         """(P, 2) the upper side as a line to draw."""
         assert self.tangents is not None
         at = np.linspace(0.0, float(self.hull()[-1, 0]), 61)
-        reached = np.interp(at, *self.hull().T)
-        moved = reached - np.interp(at, *self.smaller[-1].hull().T) if self.smaller else None
-        return np.stack([at, self._upper(at, reached, moved)], axis=1)
+        reached = [np.interp(at, *corners.T) for corners in (*(less.hull() for less in self.smaller), self.hull())]
+        return np.stack([at, self._upper(at, reached)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

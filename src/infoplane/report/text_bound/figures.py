@@ -109,7 +109,7 @@ def _panel(
 
 
 def _upper(lines: list[Line], x: alt.X, y: alt.Y, colour: alt.Color, opacity: object) -> list[ChartType]:
-    """What no code passes, dashed, where that is known."""
+    """The upper side, dashed, where that is known."""
     points = [{"series": _series(line.frontier.order), **point} for line in lines for point in line.upper_points()]
     if not points:
         return []

@@ -86,8 +86,9 @@ def _reading(target: int) -> Reading:
         "number beneath it. The panel of seen positions is where a model is compared. Click an order in the legend "
         "to see it alone.",
         "The line is achieved, so it is a lower estimate: better codes may exist, and a model that has read more text "
-        "than this can lie above it. Dashed, in the panel of seen positions: what no code passes, if what codes were "
-        "fitted to is right about what follows; more text lowers it. The best codes are chosen on the text that "
+        "than this can lie above it. Dashed, in the panel of seen positions: the upper side. The true curve lies "
+        "between the line and that, if what codes were fitted to is right about what follows, or if what more text "
+        "brings falls at least as the square root of the text grows. The best codes are chosen on the text that "
         "judges them, which lifts the line by a part of its errors. Most long k-grams are unseen by the half that a "
         "code was fitted to and are coded by a shorter one, so that lines of different order can lie close without "
         "longer context being useless. Seen "
@@ -151,12 +152,12 @@ def _of_seen(line: Line) -> str | None:
 
 
 def _converged(line: Line, x: float) -> str:
-    """Whether more text to fit on would raise the line, and what no code passes."""
+    """Whether more text to fit on would raise the line, and how far the curve may lie above it."""
     moved, upper = line.moved(x), line.upper(x)
     by, error = moved or (0.0, None)
     if error is None:
         return "There is too little text to say whether more would raise that."
-    more = f"Fitted on half of the text it would be {words.number(by, 3)} lower"
+    more = f"Fitted on half of the text it would be {words.number(abs(by), 3)} {'lower' if by >= 0 else 'higher'}"
     if by < error:
         return f"{more}, less than its standard error of {words.number(error, 3)}: it has converged."
     most = "" if upper is None else f" The curve lies between that and {words.number(upper, 2)}."
@@ -194,8 +195,8 @@ def _convergence(view: BoundView) -> str:
     note = (
         "The same, at the same positions, of codes that were fitted on a quarter, a half and all of the text: the "
         "column gives how many positions of it, the mean of both halves. Where the last two rows of a frontier are "
-        "alike, more text would not raise it. No code passes the line below them, if what codes were fitted to is "
-        "right about what follows."
+        "alike, more text would not raise it. The true curve lies below their upper side, if what codes were fitted to "
+        "is right about what follows, or if what more text brings falls at least as the square root of the text grows."
     )
     header, rows = view.convergence()
     return f"""<section id="convergence">

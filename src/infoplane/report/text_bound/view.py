@@ -69,7 +69,7 @@ class Line:
         return float(moved[0]), standard_error_of(f.at(x)[1:]) if len(x) > 1 else None
 
     def upper(self, complexity: float) -> float | None:
-        """What no code passes at a complexity, if the fit is right about what follows."""
+        """How high the true curve may be at a complexity; see `Frontier.upper_at`."""
         upper = self.frontier.upper_at(np.full(self.frontier.complexity.shape[1], complexity))
         return None if upper is None else float(upper[0])
 
@@ -173,7 +173,7 @@ class BoundView:
             upper = [(x, line.upper(x)) for x in PLACES]
             if any(u is not None for _, u in upper):
                 at = [words.MISSING if u is None or x > line.end[0] else words.number(u, 2) for x, u in upper]
-                rows.append([name, f.positions, "no code passes", *at])
+                rows.append([name, f.positions, "upper side", *at])
         return header, rows
 
 
