@@ -130,9 +130,7 @@ def test_the_table_has_a_row_for_each_frontier(bound: Bound, parsed: Page) -> No
 def test_whether_there_was_enough_text_is_said() -> None:
     whole = frontier(1, positions="seen")
     less = LessText(4_000, 0.99 * whole.complexity, 0.99 * whole.relevance)
-    f = replace(
-        whole, fitted_on=8_000, smaller=(less,), teacher="smol", tangents=np.array([[1.0, 0.0], [0.3, 0.5]])
-    )
+    f = replace(whole, fitted_on=8_000, smaller=(less,), teacher="smol", tangents=np.array([[1.0, 0.0], [0.3, 0.5]]))
     text = Page(render_bound(made([f])))
     moved, error = f.moved_at(np.ones(33)), standard_error_of(f.at(np.ones(33))[1:])
     assert moved is not None

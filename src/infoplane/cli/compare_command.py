@@ -35,7 +35,10 @@ def compare(
     as_json: o.AsJson = False,
     force: Annotated[bool, typer.Option(help="Overwrite a comparison.", rich_help_panel=o.OUT)] = False,
 ) -> None:
-    """Compare measured models: one table, one plane, paired differences from the first, and what may be compared.
+    """Is a variant different from its base, where in depth, and how sure is that? Or: several models in one plane.
+
+    infoplane compare BASE VARIANT... judges each variant against the first run named, layer by layer and by its loss
+    (measure both with --loss); both must have read the same text by the same tokenizer.
 
     Between tokenizers only labels of the text compare (`infoplane measure --text-labels word --bytes N`); the table
     says which figures do. Writes comparison.json, comparison.parquet, report.html and figures/ to --out.
@@ -91,10 +94,16 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
 def _show(comparison: Comparison) -> None:
     from rich.table import Table
 
-    from infoplane.analysis.comparison import PREFERENCES, SHOWN
+    from infoplane.analysis.comparison import PREFERENCES, SHOWN, UNKNOWN
+    from infoplane.report.comparison import verdict_sentences
     from infoplane.uncertainty import MIN_DOCUMENTS
 
     shell = console(140)
+    for verdict in comparison.verdicts:
+        if verdict.verdict != UNKNOWN:
+            shell.print(" ".join(verdict_sentences(verdict)), highlight=False)
+    for name, why in comparison.apart.items():
+        shell.print(f"{name} is left out: {why}", highlight=False)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in comparison.values.to_dicts()}
     for position_set, (fair, why) in comparison.fairness.items():
         title = f"{position_set}: {'compares' if fair else 'does not compare'}; {why}"

@@ -194,7 +194,7 @@ def test_the_command(found: dict[str, Measurement], tmp_path: Path, capsys: pyte
     out = ["--out", str(tmp_path / "all")]
     assert command("compare", *runs, *out, "--family", "merged=Merged") == 0
     said = capsys.readouterr().out
-    assert "does not compare" in said and "word:1: compares" in said and "Wrote" in said
+    assert "not merged: labels and positions are those" in said and "word:1: compares" in said and "Wrote" in said
     assert Comparison.load(tmp_path / "all").members["family"].to_list()[2] == "Merged"
     page = (tmp_path / "all" / "report.html").read_bytes()
     shutil.rmtree(tmp_path / "all" / "figures")

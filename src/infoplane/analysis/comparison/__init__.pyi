@@ -5,3 +5,8 @@ from .comparison import JSON_NAME as JSON_NAME
 from .comparison import SCHEMA as SCHEMA
 from .comparison import TABLE_NAME as TABLE_NAME
 from .comparison import Comparison as Comparison
+from .verdicts import ALIKE as ALIKE
+from .verdicts import DIFFERENT as DIFFERENT
+from .verdicts import UNKNOWN as UNKNOWN
+from .verdicts import Change as Change
+from .verdicts import Verdict as Verdict

@@ -16,11 +16,13 @@ model was measured with a single set it is unknown, and no difference is claimed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import polars as pl
 
 from infoplane.analysis.comparison.comparison import _DIFFERENCE, _MEMBER, _VALUE, Comparison
 from infoplane.analysis.comparison.fairness import fair, positions_of
+from infoplane.analysis.comparison.verdicts import verdict_of
 from infoplane.errors import ResultError
 from infoplane.measurement import (
     Estimate,
@@ -32,6 +34,7 @@ from infoplane.measurement import (
 )
 from infoplane.storage import Json
 
+_Rows: TypeAlias = dict[tuple[str, str | None, str | None], Estimate]
 PREFERENCES = ("preference", "preference_given_token")
 QUANTITIES = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "information", *PREFERENCES)
 SHOWN = ("complexity", "expressivity", "optimality", "ceiling", *PREFERENCES)
@@ -42,62 +45,108 @@ def compare(members: Sequence[Member]) -> Comparison:
     """Put measurements beside each other.
 
     Args:
-        members: two or more; differences are from the first.
+        members: two or more; differences are from the first. One that does not compare with the first (another
+            unit, protocol or estimator, a difference of two, no labels in common) is set apart, and why is said.
 
     Raises:
-        ResultError: fewer than two, two of one name, a difference instead of a measurement, another unit or
-            estimator, or no quantity that all of them have.
+        ResultError: fewer than two, two of one name, or none that compares with the first.
     """
-    _check(members)
+    members, apart = _comparable(members)
     rows = {m.name: _rows(m.measurement) for m in members}
-    named = dict.fromkeys(row.position_set for by_key in rows.values() for row in by_key.values())
-    sets = [s for s in named if s is not None and all(any(k[1] == s for k in by_key) for by_key in rows.values())]
-    if not sets:
-        raise ResultError(
-            "the measurements have no quantity in common: measure them with the same --orders, --text-labels and "
-            "--estimator"
-        )
-    fairness = {s: fair(members, [positions_of(rows[m.name], s) for m in members], s) for s in sets}
+    first, *others = members
+    named = dict.fromkeys(row.position_set for row in rows[first.name].values() if row.position_set is not None)
+    fairness, compares = dict[str, tuple[bool, str]](), set[tuple[str, str]]()
+    for s in named:
+        having = [m for m in others if any(key[1] == s for key in rows[m.name])]
+        if having:
+            fairness[s], alike = _fairness(s, [first, *having], rows)
+            compares |= {(name, s) for name in alike}
     values = [
         {"name": m.name, **_value(row)} for m in members for (_, s, _), row in rows[m.name].items() if s in fairness
     ]
-    first = members[0]
     differences = [
         {"name": m.name, "from": first.name, **_difference(m.measurement, row, first.measurement, match)}
-        for m in members[1:]
+        for m in others
         for key, row in rows[m.name].items()
-        if key[1] in fairness and fairness[key[1]][0] and (match := rows[first.name].get(key)) is not None
+        if (m.name, key[1]) in compares and (match := rows[first.name].get(key)) is not None
     ]
     return Comparison(
         pl.DataFrame([_member(m) for m in members], schema=_MEMBER),
         pl.DataFrame(values, schema=_VALUE),
         pl.DataFrame(differences, schema=_DIFFERENCE),
         fairness,
+        tuple(verdict_of(first, m) for m in others),
+        apart,
         tuple(_warnings(members)),
     )
 
 
-def _check(members: Sequence[Member]) -> None:
+def _fairness(
+    position_set: str, members: Sequence[Member], rows: Mapping[str, _Rows]
+) -> tuple[tuple[bool, str], list[str]]:
+    """Whether figures of a set of positions compare, and why; and the models whose do, with those of the first."""
+    n = {m.name: positions_of(rows[m.name], position_set) for m in members}
+
+    def of(some: Sequence[Member]) -> tuple[bool, str]:
+        return fair(some, [n[m.name] for m in some], position_set)
+
+    first, *others = members
+    pairs = {m.name: of([first, m]) for m in others}
+    alike = [m for m in others if pairs[m.name][0]]
+    if not alike:
+        return of(members) if not of(members)[0] else pairs[others[0].name], []
+    names = [m.name for m in alike]
+    why = of([first, *alike])[1]
+    why += "".join(f"; not {name}: {reason}" for name, (good, reason) in pairs.items() if not good)
+    return (True, why), names
+
+
+def _comparable(members: Sequence[Member]) -> tuple[Sequence[Member], dict[str, str]]:
+    """The models that compare with the first by any of their labels; and of each that does not, why."""
     if len(members) < 2:
         raise ResultError(f"{len(members)} measurement: a comparison needs two or more")
     names = [m.name for m in members]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ResultError(f"two measurements are called {twice[0]!r}: name them, NAME=FOLDER")
-    for m in members:
-        if m.measurement.provenance.get("difference"):
-            raise ResultError(f"{m.name} is a difference of two measurements already: name the measurements themselves")
-    units = {m.name: str(m.measurement.origin.settings.unit) for m in members}
+    _refuse_difference(members[0])
+    kept, apart = [members[0]], dict[str, str]()
+    for m in members[1:]:
+        try:
+            _check_pair(members[0], m)
+            kept.append(m)
+        except ResultError as error:
+            apart[m.name] = str(error)
+    if len(kept) == 1:
+        raise ResultError(next(iter(apart.values())))
+    return kept, apart
+
+
+def _refuse_difference(m: Member) -> None:
+    if m.measurement.provenance.get("difference"):
+        raise ResultError(f"{m.name} is a difference of two measurements already: name the measurements themselves")
+
+
+def _check_pair(first: Member, other: Member) -> None:
+    _refuse_difference(other)
+    both = (first, other)
+    units = {m.name: str(m.measurement.origin.settings.unit) for m in both}
     if len(set(units.values())) > 1:
         listed = ", ".join(f"{name} in {unit}" for name, unit in units.items())
         raise ResultError(f"the measurements are in different units ({listed}): measure again with one --unit")
-    refuse_other_protocols({m.name: m.measurement for m in members})
-    refuse_other_estimators({m.name: m.measurement for m in members})
+    refuse_other_protocols({m.name: m.measurement for m in both})
+    refuse_other_estimators({m.name: m.measurement for m in both})
+    sets = [{key[1] for key in _rows(m.measurement)} for m in both]
+    if not (sets[0] & sets[1]) - {None}:
+        raise ResultError(
+            "the measurements have no quantity in common: measure them with the same --orders, --text-labels and "
+            "--estimator"
+        )
 
 
-def _rows(measurement: Measurement) -> dict[tuple[str, str | None, str | None], Estimate]:
+def _rows(measurement: Measurement) -> _Rows:
     """Whole-model rows by quantity, position set and side: of the first estimator, frequency weights, own positions."""
     named = measurement.origin.settings.estimators or (None,)
-    rows: dict[tuple[str, str | None, str | None], Estimate] = {}
+    rows: _Rows = {}
     for row in measurement.select(layer="model"):
         if row.quantity not in QUANTITIES or row.weight not in (None, "frequency"):
             continue

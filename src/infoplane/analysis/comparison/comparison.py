@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from infoplane.analysis.comparison.fairness import kind_of_labels
+from infoplane.analysis.comparison.verdicts import Verdict
 from infoplane.storage import OBJECTS, Hint, Json, ResultFiles, check_schema
 
-SCHEMA = "infoplane/comparison/2"
+SCHEMA = "infoplane/comparison/3"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "comparison", "compare", sealed=False)
 _RECORD: Mapping[str, Hint] = {
@@ -19,6 +20,8 @@ _RECORD: Mapping[str, Hint] = {
     "values": OBJECTS,
     "differences": OBJECTS,
     "fairness": dict[str, dict[str, bool | str]],
+    "verdicts": OBJECTS,
+    "apart": dict[str, str],
     "warnings": list[str],
 }
 _MEMBER = pl.Schema(
@@ -85,6 +88,8 @@ class Comparison:
         values: one row for each model, quantity and set of positions: the estimate of the whole model.
         differences: one row for each model but the first, quantity and set: that model less the first.
         fairness: for each set of positions whether its figures compare, and why.
+        verdicts: for each model but the first whether it differs from that one, how sure that is, and where.
+        apart: of each model whose figures do not compare with those of the first by any of their labels, why.
         warnings: what else should be known.
     """
 
@@ -92,6 +97,8 @@ class Comparison:
     values: pl.DataFrame
     differences: pl.DataFrame
     fairness: Mapping[str, tuple[bool, str]]
+    verdicts: tuple[Verdict, ...]
+    apart: Mapping[str, str]
     warnings: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -122,6 +129,8 @@ class Comparison:
             "values": self.values.to_dicts(),
             "differences": self.differences.to_dicts(),
             "fairness": {name: {"compares": good, "why": why} for name, (good, why) in self.fairness.items()},
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "apart": dict(self.apart),
             "warnings": list(self.warnings),
         }
 
@@ -154,5 +163,7 @@ class Comparison:
                     name: (check_schema(f["compares"], bool, name), check_schema(f["why"], str, name))
                     for name, f in record["fairness"].items()
                 },
+                tuple(Verdict.from_dict(verdict) for verdict in record["verdicts"]),
+                record["apart"],
                 tuple(record["warnings"]),
             )

@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from infoplane.analysis.comparison import PREFERENCES, SHOWN, Comparison
+from infoplane.analysis.comparison import PREFERENCES, SHOWN, UNKNOWN, Comparison
 from infoplane.report.comparison.figures import about, compare_figures, subject
+from infoplane.report.comparison.prose import certainty, verdict_sentences
 from infoplane.report.parts import (
     SCRIPT,
     Cell,
@@ -70,7 +71,8 @@ def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
             '<p class="eyebrow">infoplane comparison</p>',
             f"<h1>{escape(title)}</h1>",
             f'<p class="lead">{escape(lead)}</p>',
-            read_first([*comparison.warnings, *_unfair(comparison)]),
+            _answer(comparison),
+            read_first([*comparison.warnings, *_apart(comparison), *_unfair(comparison)]),
             *(section(figure, READINGS[figure.name]) for figure in figures),
             f'<section id="tables"><h2>Every model</h2>\n{_models(comparison)}</section>',
             f'<section id="fair"><h2>What compares</h2>\n{_fairness(comparison)}</section>',
@@ -81,6 +83,19 @@ def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
         ]
     )
     return document(title, body, figures)
+
+
+def _answer(comparison: Comparison) -> str:
+    """Of each model whether it differs from the first; not where all are of other tokenizers or widths."""
+    known = [verdict for verdict in comparison.verdicts if verdict.verdict != UNKNOWN]
+    if not known:
+        return ""
+    lines = [" ".join(verdict_sentences(verdict)) for verdict in known]
+    return said([*lines, certainty(known[0])])
+
+
+def _apart(comparison: Comparison) -> list[str]:
+    return [f"{name} is left out: {why}" for name, why in comparison.apart.items()]
 
 
 def _unfair(comparison: Comparison) -> list[str]:

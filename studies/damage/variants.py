@@ -1,0 +1,102 @@
+"""Variants of a model that were damaged on purpose, by kinds and amounts.
+
+    noise   each weight w of a matrix becomes w + s r |W|, with r a standard normal number, |W| the root mean square
+    prune   the smallest weights of each matrix are set to 0, a share of them
+    round   each row of a matrix to a grid of 2^b - 1 levels up to its largest magnitude
+    drop    a block adds nothing to the residual stream: what it writes is set to 0
+
+Embedding, head and norms stay as they are. The files that are damaged are 4-bit already: "none" is such a file, run in
+float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from infoplane.models.decoder import Model
+
+NONE = "none"
+_WRITES = ("o_proj", "down_proj")  # matrices of a block whose output is added to the residual stream
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kind of damage and its amount: a share, bits, or the depth of a block from 0 to 1."""
+
+    kind: str
+    amount: float
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount:g}"
+
+
+NOISE = tuple(Variant("noise", s) for s in (0.003, 0.01, 0.02, 0.05, 0.1, 0.2))
+PRUNE = tuple(Variant("prune", s) for s in (0.1, 0.2, 0.4))
+ROUND = tuple(Variant("round", b) for b in (8, 7, 6, 5, 4, 3))
+DROP = tuple(Variant("drop", depth) for depth in (0.1, 0.5, 0.9))
+ALL = (*NOISE, *PRUNE, *ROUND, *DROP)
+HELD_OUT = (
+    Variant("noise", 0.05), Variant("noise", 0.1), Variant("prune", 0.2), Variant("round", 5), Variant("round", 4),
+    Variant("drop", 0.5),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def damaged(model: Model, variant: Variant) -> Iterator[None]:
+    """The model with its matrices changed, then as before."""
+    chosen = _matrices(model, variant)
+    before, draw = [w.detach().clone() for w in chosen], torch.Generator().manual_seed(0)
+    change = _CHANGES[variant.kind]
+    with torch.no_grad():
+        try:
+            for w in chosen:
+                w.copy_(change(variant.amount, w, draw))
+            yield
+        finally:
+            for w, own in zip(chosen, before, strict=True):
+                w.copy_(own)
+
+
+def hurt_block(model: Model, variant: Variant) -> int | None:
+    """Number of the block that was dropped."""
+    if variant.kind != "drop":
+        return None
+    blocks = [layer for layer in model.layers if layer.name.startswith("block.")]
+    return min(int(variant.amount * len(blocks)), len(blocks) - 1)
+
+
+def _matrices(model: Model, variant: Variant) -> list[torch.nn.Parameter]:
+    named = [(name, m.weight) for name, m in model.backbone.named_modules() if isinstance(m, torch.nn.Linear)]
+    number = hurt_block(model, variant)
+    if number is None:
+        return [w for _, w in named]
+    found = [w for name, w in named if f".{number}." in f".{name}." and name.rsplit(".", 1)[-1] in _WRITES]
+    assert len(found) == len(_WRITES), f"block {number} has {len(found)} matrices that write"
+    return found
+
+
+def _noise(share: float, w: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+    return w + share * w.square().mean().sqrt() * torch.randn(w.shape, generator=draw)
+
+
+def _pruned(share: float, w: torch.Tensor, _: torch.Generator) -> torch.Tensor:
+    smallest = torch.kthvalue(w.abs().flatten(), max(1, int(share * w.numel()))).values
+    return torch.where(w.abs() > smallest, w, 0.0)
+
+
+def _rounded(bits: float, w: torch.Tensor, _: torch.Generator) -> torch.Tensor:
+    step = w.abs().amax(1, keepdim=True) / (2 ** (int(bits) - 1) - 1)
+    return torch.round(w / step.clamp_min(torch.finfo(w.dtype).tiny)) * step
+
+
+def _nothing(_: float, w: torch.Tensor, __: torch.Generator) -> torch.Tensor:
+    return torch.zeros_like(w)
+
+
+_CHANGES: dict[str, Callable[[float, torch.Tensor, torch.Generator], torch.Tensor]] = {
+    "noise": _noise, "prune": _pruned, "round": _rounded, "drop": _nothing,
+}  # fmt: skip
