@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "good",
             ["-m", "100"],
-            "half of the text has only 9 different tokens: choose an m of at most 9, or give more text",
+            "half of the text has only 9 different tokens: choose an m of at most 9, or give text with more of them",
         ),
         ("good", ["--orders", "0"], "--orders 0: expected some of 1, 2, 3"),
         ("good", ["--orders", "1,4"], "--orders 1,4: expected some of 1, 2, 3"),

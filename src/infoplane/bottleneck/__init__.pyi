@@ -4,8 +4,10 @@ from .fit_text import FitText as FitText
 from .fit_text import Joined as Joined
 from .fit_text import deep as deep
 from .fit_text import fit_hash as fit_hash
+from .frontier import MIN_SEEN as MIN_SEEN
 from .frontier_curve import Frontier as Frontier
 from .frontier_curve import LessText as LessText
+from .kept_bounds import bound as bound
 from .kept_bounds import kept_bound as kept_bound
 from .kept_bounds import kept_or_fitted as kept_or_fitted
 from .kept_bounds import stored_or_fitted as stored_or_fitted
@@ -13,7 +15,6 @@ from .side_by_side import Steps as Steps
 from .text_bound import JSON_NAME as JSON_NAME
 from .text_bound import TABLE_NAME as TABLE_NAME
 from .text_bound import Bound as Bound
-from .text_bound import bound as bound
 from .text_bound import bound_of as bound_of
 from .text_bound import key_of as key_of
 from .text_bound import orders_with_bound as orders_with_bound

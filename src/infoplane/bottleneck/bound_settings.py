@@ -13,7 +13,6 @@ from infoplane.text import TOKENS, ReadSettings, WindowSettings
 
 GROUP = "Questions"
 MAX_ORDER = 3
-MAX_ORDER = 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class BoundSettings(Settings):
     m: int = setting(100, whole(2), "Symbols of a code.", group=GROUP, option="--symbols", short="-m", key="symbols")
     wide: bool = setting(False, flag(), "The next k tokens too, where half of them recur.", group=GROUP)
     starts: int = setting(1, whole(1), "Starts of each annealing.", group=GROUP, option="--restarts", key="restarts")
+    forward: bool = setting(False, flag(), "Anneal forward too: slower, seldom better.", group=GROUP)
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "text": "it is the argument documents, and the first word of the command",
@@ -35,4 +35,3 @@ class BoundSettings(Settings):
         }
     )
     otherwise: ClassVar[str] = "the bound is of a text: no model is run"
-    forward: bool = setting(False, flag(), "Anneal forward too: slower, seldom better.", group=GROUP)

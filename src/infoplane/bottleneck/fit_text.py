@@ -28,7 +28,7 @@ BOTH = 2
 
 def deep(windows: WindowSettings) -> WindowSettings:
     """Those that cut all of a text, to fit on, where these cut a budget, to judge on."""
-    return replace(windows, tokens=max(MOST_FITTED, windows.tokens or 0), bytes=None)
+    return replace(windows, tokens=max(MOST_FITTED, windows.tokens or windows.bytes or 0), bytes=None)
 
 
 def halves(windows: Windows) -> Ints:
@@ -71,6 +71,8 @@ class FitText:
                 f"on, which have {self.windows.n_positions:,}: of another text, or by another tokenizer; let the "
                 "teacher read these windows"
             )
+        if told is not None and not np.isfinite(told.weights).all():
+            raise TextError(f"predictions of {told.teacher} with weights that are no numbers: expected finite ones")
 
     @property
     def teacher(self) -> str | None:

@@ -42,7 +42,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.bottleneck.backoff import KnownGrams, Ladder, choose_alphas
+from infoplane.bottleneck.backoff import Ladder, choose_alphas
 from infoplane.bottleneck.blahut_arimoto import Annealing, anneal
 from infoplane.bottleneck.bound_settings import MAX_ORDER
 from infoplane.bottleneck.cross_fitting import Positions, Sample, saturation
@@ -54,6 +54,8 @@ from infoplane.errors import SettingError, TextError, check_whole
 from infoplane.information import Floats
 from infoplane.text import Windows
 
+VERSION = 1
+"""Of the fit: raised where code or a constant changes what is found, so that no bound of before is taken for it."""
 BETAS = (1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 """Close enough that the hull does not sag between two codes: with half of them it was up to 0.02 nats lower."""
 SMOOTHING, TAUGHT = (1.0, 1 / 4, 1 / 32, 0.0), (1.0, 0.0)
@@ -146,7 +148,7 @@ class _Fitter:
         for k in orders:
             self._check(k, self._positions(k, 1) if len(self.joined.grams.positions(k)) else None)
 
-    def _trust(self, length: int, steps: Steps) -> float:
+    def _trust(self, length: int) -> float:
         """How much the teacher is trusted after k-grams of a length: so that tokens are foretold best from others.
 
         One that alone foretells them worse than counts do is not asked.
@@ -160,7 +162,7 @@ class _Fitter:
             return choose_alphas(sample.grams, sample.y, sample.expected)[1]
 
         asked = {of: partial(likelihood, *of) for of in product((0.0, *TRUST), (0, 1))}
-        found = steps.side_by_side(asked, self.threads)
+        found = Steps(len(asked)).side_by_side(asked, self.threads)
         of = {trust: found[trust, 0] + found[trust, 1] for trust in (0.0, *TRUST)}
         return max(TRUST, key=lambda trust: of[trust]) if of[np.inf] > of[0.0] else 0.0
 
@@ -189,7 +191,7 @@ class _Fitter:
         if self.m > different:
             raise SettingError(
                 f"m = {self.m} symbols, and a half of the text has only {different} different tokens: choose an m "
-                f"of at most {different}, or give more text"
+                f"of at most {different}, or give text with more of them"
             )
 
     def recurs(self, k: int) -> bool:
@@ -202,21 +204,20 @@ class _Fitter:
         lengths = sorted({(j, t) for k, t in targets for j in range(1, k + 1)})
         # the largest first, so that no thread is left with one at the end
         shares, both = sorted(SHARES, reverse=True), (0, 1)
-        self.trust = {length: self._trust(length, Steps(0)) for length in range(1, self.orders[-1] + 1)}
+        self.trust = {length: self._trust(length) for length in range(1, self.orders[-1] + 1)}
         fits = [(*of, *recipe) for of in reversed(lengths) for recipe in self.recipes(*of)]
         keys = [_Key(j, t, half, share, *recipe) for share in shares for j, t, *recipe in fits for half in both]
         samples = dict.fromkeys(key._replace(smoothing=1.0) for key in keys)
         self.judged_by = {of: self._judges(*of) for of in targets}
         for of in lengths:
             self._positions(*of)  # made once, before several threads ask
-        judged = [(k, key) for k, t in targets for key in keys if key.target == t and key.length <= k]
         tangents = [(k, half) for k, t in targets for half in both if t == 1 and "seen" in self.judged_by[k, t][0]]
-        total = (len(self.betas) + 1) * (len(keys) + len(judged) + len(tangents))
+        each = self.settings["starts"] * (len(self.betas) + 2 * self.settings["forward"] * len(self.betas)) + 1
+        total = each * (len(keys) + len(tangents)) + (len(self.betas) + 1) * len(keys)
         steps = Steps(total, None if progress is None else partial(progress, "bound"))
         run = partial(steps.side_by_side, threads=self.threads)
         self.alphas = run({key: partial(self._alphas, key) for key in samples})
         self.fitted = run({key: partial(self._fitted, key, steps.tick) for key in keys})
-        self.points = run({(k, key): partial(self._points, k, key, steps.tick) for k, key in judged})
         self.tangents = run({(k, half): partial(self._tangents, k, half, steps.tick) for k, half in tangents})
 
     def frontiers(self, k: int, target: int) -> Iterator[Frontier]:
@@ -245,7 +246,7 @@ class _Fitter:
 
     def _achieved(self, name: str, n: Sequence[int], k: int, keys: Sequence[_Key]) -> tuple[Floats, Floats]:
         """(C, 1 + B) complexity and relevance of codes, the mean over both halves."""
-        halves = [[point[name] for key in keys for point in self.points[k, key._replace(half=h)]] for h in (0, 1)]
+        halves = ([p[name] for key in keys for p in self.fitted[key._replace(half=h)].points[k]] for h in (0, 1))
         x, y = zip(*(mean_of_halves(n, of) for of in zip(*halves, strict=True)), strict=True)
         return np.stack(x), np.stack(y)
 
@@ -282,18 +283,17 @@ class _Fitter:
         alphas = self.alphas[key._replace(smoothing=1.0)]
         ladder = _ladder(self._sample(key), [key.smoothing * a for a in alphas])
         codes = anneal(ladder, self.m, self.betas, tick=tick, **self.settings)
-        tables = tuple(code.assign(ladder.table(code.log_y)).astype(np.float16) for code in codes)
-        return _Fitted(ladder.known, tuple((code.beta, code.symbols) for code in codes), tables)
-
-    def _points(self, k: int, key: _Key, tick: Callable[[], object]) -> list[Mapping[str, tuple[Floats, Floats]]]:
-        """What each code achieves on the half that it was not fitted to."""
-        judge, fitted = self.judged_by[k, key.target][1][key.half], self.fitted[key]
-        places = judge.places(fitted.known, key.length)
-        found: list[Mapping[str, tuple[Floats, Floats]]] = []
-        for table in fitted.tables:
-            found.append(judge.of(table[places]))
+        judges = {
+            k: judges[key.half] for (k, t), (_, judges) in self.judged_by.items() if t == key.target and k >= key.length
+        }
+        places = {k: judge.places(ladder.known, key.length) for k, judge in judges.items()}
+        points: dict[int, list[Mapping[str, tuple[Floats, Floats]]]] = {k: [] for k in judges}
+        for code in codes:  # at once: what a code has for each k-gram is far larger than what is kept of it
+            table = code.assign(ladder.table(code.log_y)).astype(np.float16)
+            for k, judge in judges.items():
+                points[k].append(judge.of(table[places[k]]))
             tick()
-        return found
+        return _Fitted(tuple((code.beta, code.symbols) for code in codes), points)
 
     def _tangents(self, k: int, half: int, tick: Callable[[], object]) -> list[tuple[float, float]]:
         """(U, 2) of the curve that the fit has for the k-grams that are judged; see `Frontier.upper_at`."""
@@ -313,8 +313,7 @@ def _ladder(sample: Sample, alphas: Sequence[float]) -> Ladder:
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """The (beta, symbols) of each code, and the p(t | x) (1 + X, t) that it has for the k-grams that it knows."""
+    """The (beta, symbols) of each code, and by order what it achieves on the half that it was not fitted to."""
 
-    known: KnownGrams
     codes: tuple[tuple[float, int], ...]
-    tables: tuple[npt.NDArray[np.float16], ...]
+    points: Mapping[int, Sequence[Mapping[str, tuple[Floats, Floats]]]]

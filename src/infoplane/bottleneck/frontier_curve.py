@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,12 @@ import numpy as np
 from infoplane.information import Floats
 from infoplane.storage import Json
 
-REST = 1 / (2**0.5 - 1)
-"""What all further doublings of the text bring, in parts of what the last one brought; see `Frontier.upper_at`."""
+
+def rest_of(rise: Floats, before: float, after: float, now: float) -> Floats:
+    """What more text than `now` still brings, if the frontier falls short by a / sqrt(n), and rose so much between."""
+    if not 0 < before < after <= now:
+        return np.zeros_like(rise)
+    return np.asarray(np.maximum(rise, 0.0) * (after / now) ** 0.5 / ((after / before) ** 0.5 - 1), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +95,9 @@ class Frontier:
         joint is that of the k-grams that are judged with the mean of what the fit has after each of them, whose errors
         lift the curve: the less text, the higher. But a teacher may foretell less than there is to foretell.
 
-        So the second: the frontier, and what is left to rise if that falls with the text as n ** -1/2, or faster. Then
-        a doubling brings 0.71 of what the one before it brought, and all further ones `REST` of what it brings. The
-        larger of what the last two doublings say is taken.
+        So the second: the frontier, and what is left to rise if that falls with the text as n ** -1/2, or faster, so
+        that a doubling brings at most 0.71 of what the one before it brought (`rest_of`). The larger of what the last
+        two doublings say is taken.
         """
         if self.tangents is None:
             return None
@@ -106,8 +109,8 @@ class Frontier:
         assert self.tangents is not None
         slope, origin = self.tangents.T
         at = np.maximum(np.asarray(complexity, np.float64), 0.0)
-        rises = [more - less for less, more in itertools.pairwise(reached)]
-        rest = [REST * rise / 2 ** (i / 2) for i, rise in enumerate(reversed(rises))]
+        n = [*(less.fitted_on for less in self.smaller), self.fitted_on]
+        rest = [rest_of(reached[i] - reached[i - 1], n[i - 1], n[i], self.fitted_on) for i in range(1, len(reached))]
         upper = np.maximum((origin + at[:, None] * slope).min(1), reached[-1] + np.max([*rest, 0.0 * at], axis=0))
         return np.asarray(np.maximum(np.minimum(upper, at), reached[-1]), np.float64)
 

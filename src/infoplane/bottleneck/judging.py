@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.bottleneck.backoff import KnownGrams
 from infoplane.bottleneck.cross_fitting import Positions
 from infoplane.bottleneck.fit_text import Ints
+from infoplane.bottleneck.known_grams import KnownGrams
 from infoplane.information import Floats, Grouping, Marginal, NullCurve, Rows, information
 from infoplane.text import Labels
 

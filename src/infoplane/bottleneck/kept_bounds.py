@@ -10,17 +10,67 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from infoplane.bottleneck.fit_text import FitText
-from infoplane.bottleneck.text_bound import Bound, bound_of, key_of
+from infoplane.bottleneck.bound_settings import BoundSettings
+from infoplane.bottleneck.fit_text import FitText, deep
+from infoplane.bottleneck.text_bound import AnnealingKeywords, Bound, bound_of, key_of, origin_of
 from infoplane.engines import Progress
-from infoplane.errors import InfoplaneError, ResultError
+from infoplane.errors import InfoplaneError, ResultError, SettingError
+from infoplane.models import TokenizerSource, load_tokenizer
+from infoplane.settings import settings_or
 from infoplane.storage import cache_folder
-from infoplane.text import Windows
+from infoplane.text import BUILT_IN, TextSource, Windows, text_of, windows_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from infoplane.bottleneck.bound_keywords import BoundKeywords
 
 _LETTERS = 16  # of a key in the name of a folder that comes with the package
+
+
+def bound(
+    documents: TextSource = BUILT_IN,
+    tokenizer: TokenizerSource | None = None,
+    settings: BoundSettings | None = None,
+    *,
+    progress: Progress | None = None,
+    **flat: Unpack[BoundKeywords],
+) -> Bound:
+    """The achievable frontier of a text: how much of what comes next can be kept, for what is kept of k tokens?
+
+    Args:
+        documents: as for `infoplane.measure`.
+        tokenizer: its tokens are what is coded.
+        settings: what is asked; by default that of `BoundSettings`.
+        progress: called with a stage, what is done and what there is to do.
+        **flat: settings by keyword, in the place of those in `settings`.
+
+    Raises:
+        InfoplaneError: bad input, of the kind that its class names.
+    """
+    chosen = settings_or(settings, BoundSettings).but(flat)
+    if tokenizer is None:
+        raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
+    if isinstance(tokenizer, str | Path):
+        tokenizer = load_tokenizer(tokenizer)
+    text = text_of(documents, chosen.reading, chosen.windows)
+    windows, whole = (windows_of(text, tokenizer, settings) for settings in (chosen.windows, deep(chosen.windows)))
+    return kept_or_fitted(
+        windows,
+        chosen.orders,
+        m=chosen.m,
+        fit=FitText(whole),
+        progress=progress,
+        seed=chosen.windows.seed,
+        wide=chosen.wide,
+        starts=chosen.starts,
+        forward=chosen.forward,
+    )
 
 
 def shipped_folder(key: str) -> Path:
@@ -47,12 +97,14 @@ def kept_or_fitted(
     fit: FitText | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    **annealing: Unpack[AnnealingKeywords],
 ) -> Bound:
     """The bound of these windows, fitted on this text: from the package or the cache, or fitted and kept there."""
-    key = key_of(windows, orders, m, fit)
+    key = key_of(windows, orders, m, fit, **annealing)
     if key is not None and (known := kept_bound(key)) is not None:
-        return known
-    fitted = bound_of(windows, orders, m=m, fit=fit, threads=threads, progress=progress)
+        # the same text may lie elsewhere now
+        return replace(known, provenance={**known.provenance, **origin_of(windows)})
+    fitted = bound_of(windows, orders, m=m, fit=fit, threads=threads, progress=progress, **annealing)
     if key is not None and (folder := _cached(key)) is not None:
         with contextlib.suppress(OSError, InfoplaneError):  # a cache that cannot be written is no loss
             fitted.save(folder)

@@ -16,6 +16,11 @@ Made = TypeVar("Made")
 _LOOK = 0.2  # seconds between two reports
 
 
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class _StoppedError(Exception):
     """Another piece of the work failed, or all of it was interrupted."""
 
@@ -40,7 +45,7 @@ class Steps:
         A product of matrices has one thread: shared out among several it could round otherwise on another machine.
         """
         self._stopped.clear()
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or _cores()) as pool:
             waiting: dict[Key, Future[Made]] = {key: pool.submit(job) for key, job in jobs.items()}
             try:
                 left = set(waiting.values())

@@ -12,27 +12,34 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import polars as pl
 
-from infoplane.bottleneck.bound_settings import MAX_ORDER, BoundSettings
-from infoplane.bottleneck.fit_text import FitText, deep
-from infoplane.bottleneck.frontier import fit_frontiers
+from infoplane.bottleneck.bound_settings import MAX_ORDER
+from infoplane.bottleneck.fit_text import FitText
+from infoplane.bottleneck.frontier import (
+    BETAS,
+    MIN_SEEN,
+    MOST_JUDGED,
+    SHARES,
+    SMOOTHING,
+    TAUGHT,
+    TOLERANCE,
+    TRUST,
+    VERSION,
+    fit_frontiers,
+)  # fmt: skip
 from infoplane.bottleneck.frontier_curve import Frontier, LessText
 from infoplane.engines import Progress
-from infoplane.errors import ResultError, SettingError
-from infoplane.models import TokenizerSource, load_tokenizer
-from infoplane.settings import settings_or
+from infoplane.errors import ResultError
+from infoplane.information import THINNED
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, read_parquet, versions
-from infoplane.text import BUILT_IN, TextSource, Windows, text_of, windows_of
+from infoplane.text import Windows
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from infoplane.bottleneck.bound_keywords import BoundKeywords
 
 SCHEMA = "infoplane/bound/3"
 JSON_NAME, TABLE_NAME = "bound.json", "bound.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "bound", "bound")
-VERSION = 1
-"""Of the fit: another one finds other frontiers of the same text."""
 _ANNEALING: AnnealingKeywords = {"seed": 0, "wide": False, "starts": 1, "forward": False}
 _PACKAGES = ("infoplane", "numpy", "scipy")  # whose versions decide the numbers
 _WHOLE = ("order", "target", "n", "m", "fitted_on")
@@ -172,46 +179,6 @@ def _frontier(f: Mapping[str, Any], table: pl.DataFrame, number: int, hash_of_wi
     )  # fmt: skip
 
 
-def bound(
-    documents: TextSource = BUILT_IN,
-    tokenizer: TokenizerSource | None = None,
-    settings: BoundSettings | None = None,
-    *,
-    progress: Progress | None = None,
-    **flat: Unpack[BoundKeywords],
-) -> Bound:
-    """The achievable frontier of a text: how much of what comes next can be kept, for what is kept of k tokens?
-
-    Args:
-        documents: as for `infoplane.measure`.
-        tokenizer: its tokens are what is coded.
-        settings: what is asked; by default that of `BoundSettings`.
-        progress: called with a stage, what is done and what there is to do.
-        **flat: settings by keyword, in the place of those in `settings`.
-
-    Raises:
-        InfoplaneError: bad input, of the kind that its class names.
-    """
-    chosen = settings_or(settings, BoundSettings).but(flat)
-    if tokenizer is None:
-        raise SettingError("the bound is one of tokens: name the tokenizer, a loaded one or as a hub id or folder")
-    if isinstance(tokenizer, str | Path):
-        tokenizer = load_tokenizer(tokenizer)
-    text = text_of(documents, chosen.reading, chosen.windows)
-    windows, whole = (windows_of(text, tokenizer, settings) for settings in (chosen.windows, deep(chosen.windows)))
-    return bound_of(
-        windows,
-        chosen.orders,
-        m=chosen.m,
-        fit=FitText(whole),
-        progress=progress,
-        seed=chosen.windows.seed,
-        wide=chosen.wide,
-        starts=chosen.starts,
-        forward=chosen.forward,
-    )
-
-
 def bound_of(
     windows: Windows,
     orders: Sequence[int] = (1, 2, 3),
@@ -222,12 +189,11 @@ def bound_of(
     progress: Progress | None = None,
     **annealing: Unpack[AnnealingKeywords],
 ) -> Bound:
-    """The same, of windows that are cut; codes are fitted on `fit`, or on the windows themselves."""
+    """The bound of windows, fitted anew; codes are fitted on `fit`, or on the windows themselves."""
     orders = sorted(set(orders))
     frontiers = fit_frontiers(windows, orders, m=m, fit=fit, threads=threads, progress=progress, **annealing)
     provenance = {
-        "text": windows.provenance.get("text"),
-        "windows": {k: v for k, v in windows.provenance.items() if k != "text"},
+        **origin_of(windows),
         "windows_hash": windows.hash,
         "tokens": int(np.count_nonzero(windows.is_text)),
         "documents": len(windows.documents),
@@ -237,6 +203,14 @@ def bound_of(
         "key": key_of(windows, orders, m, fit, **annealing),
     }
     return Bound(frontiers, provenance)
+
+
+def origin_of(windows: Windows) -> dict[str, Any]:
+    """Where windows come from, as a bound's record has it."""
+    return {
+        "text": windows.provenance.get("text"),
+        "windows": {k: v for k, v in windows.provenance.items() if k != "text"},
+    }
 
 
 def key_of(
@@ -255,7 +229,8 @@ def key_of(
     hash_of_fit = fit.hash if isinstance(fit, FitText) else fit
     if fit is not None and hash_of_fit is None:
         return None
-    said = [VERSION, windows.hash, hash_of_fit, sorted(set(orders)), m, {**_ANNEALING, **annealing}]
+    constants = [VERSION, BETAS, SMOOTHING, TAUGHT, TRUST, SHARES, TOLERANCE, MOST_JUDGED, MIN_SEEN, THINNED]
+    said = [str(constants), windows.hash, hash_of_fit, sorted(set(orders)), m, {**_ANNEALING, **annealing}]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

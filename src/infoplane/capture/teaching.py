@@ -69,7 +69,10 @@ def predictions_of(
 def teacher_hash(facts: Facts) -> str | None:
     """What vouches for the weights of a teacher, as one word; None where nothing does."""
     p = facts.provenance
-    said = [f"{name} {p[name]}" for name in (*_VOUCHES, *_CHANGES) if p.get(name) is not None]
+    said = [
+        f"{TOP} and {TAIL} words",
+        *(f"{name} {p[name]}" for name in (*_VOUCHES, *_CHANGES) if p.get(name) is not None),
+    ]
     vouched = any(p.get(name) for name in _VOUCHES)
     return hashlib.sha256("; ".join(said).encode()).hexdigest() if vouched else None
 

@@ -27,7 +27,7 @@ def show(measurement: Measurement) -> None:
         shell.print(mark)
     for warning in measurement.provenance["warnings"]:
         shell.print(f"Note: {warning}")
-    if measurement.provenance.get("bound"):
+    if measurement.select(quantity="gap"):
         shell.print("The frontier of the text, and the model's place against it, are in the report.")
 
 

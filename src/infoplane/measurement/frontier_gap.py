@@ -21,7 +21,7 @@ concentration makes rows as sharp on the average as those of the layer.
 
 The frontier is achieved, so it is too low as long as more text to fit on would raise it. Beside it stand
 
-    frontier_moved_k = F_k - F_k of half the text,     frontier_upper_k, what no code passes (`Frontier.upper_at`),
+    frontier_moved_k = F_k - F_k of half the text,     frontier_upper_k, how high it may be (`Frontier.upper_at`),
     gap_at_most_k = frontier_upper_k - I(Y; Z'_k).
 
 Where doubling the text moves the frontier by more than its standard error, the gap lies between `gap` and
@@ -40,7 +40,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from infoplane.bottleneck import Frontier, Joined, Positions, Steps
+from infoplane.bottleneck import MIN_SEEN, Frontier, Joined, Positions, Steps
 from infoplane.capture import Capture
 from infoplane.errors import SettingError
 from infoplane.information import THINNED, Floats, Grouping, Marginal, NullCurve, Rows, information, unit_scale
@@ -89,17 +89,25 @@ def with_bound(
         for frontier in seen:
             rows += placed.rows(layer, frontier, unit, scale)
     rows = with_layers_borrowing([replace(row, code=capture.record["code"]) for row in rows])
+    doubts = _in_doubt(rows, sorted({frontier.order for frontier in frontiers}))
     provenance = {
         **measurement.provenance,
         "bound": [frontier.summary(scale) for frontier in frontiers],
-        "warnings": [*measurement.provenance["warnings"], *_in_doubt(rows)],
+        "warnings": list(dict.fromkeys([*measurement.provenance["warnings"], *doubts])),
     }
     return replace(measurement, estimates=(*measurement.estimates, *rows), provenance=provenance)
 
 
-def _in_doubt(rows: Sequence[Estimate]) -> list[str]:
+def _in_doubt(rows: Sequence[Estimate], asked: Sequence[int]) -> list[str]:
     """Where the frontier was fitted to too little text, and where it lies below a code that the model has."""
     warnings = []
+    for order in asked:
+        if not any(row.order == order for row in rows):
+            warnings.append(
+                f"the model is not placed against the bound of order {order}: fewer than {MIN_SEEN:,} positions of a "
+                f"half of the documents have {'a token' if order == 1 else f'{order} tokens in a row'} that the other "
+                "half has; give more text or tokens"
+            )
     of = {(row.quantity, row.order, row.layer): row for row in rows}
     for order in sorted({row.order for row in rows if row.order is not None}):
         layers = list(dict.fromkeys(row.layer for row in rows if row.order == order))
@@ -256,9 +264,9 @@ class _Order:
         marginal = Marginal.of(rows, self.rows, self.document, self.blocks)
         complexity = information(rows, self.input, marginal, curve, thinned=True).thinned
         relevance = information(rows, self.output, marginal, curve, thinned=True).thinned
-        # rows that are not asked about stay uniform
-        projected = np.full((len(self.document), rows.m), 1 / rows.m, np.float16)
+        # rows that are not asked about stay as they are: what is made of rare labels hangs on all rows of a layer
         x = rows.get(np.arange(len(self.document), dtype=np.int32))
+        projected = x.astype(np.float16)
         for place, mean, codes in self.means:
             projected[self.rows[place]] = (mean @ x)[codes]
         projection = self._told(projected)

@@ -265,6 +265,7 @@ class Run:
                 orders_with_bound(questions.orders),
                 m=self.settings.code.m,
                 fit=None if self.learned is None or self.learned.deep is None else FitText(self.learned.deep),
+                threads=self.work.threads,
                 progress=self.progress,
             )
         return None if self.bound is None else self.bound.frontiers

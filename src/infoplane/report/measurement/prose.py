@@ -86,9 +86,9 @@ def _place(view: View) -> list[str]:
             continue
         what, them = ("last token", "it") if k == 1 else (f"last {k} tokens", "them")
         sentences.append(
-            f"At the {f['seen']:.0%} of the positions whose {what} other documents have too, it keeps "
+            f"At the {f['seen']:.0%} of the positions whose {what} the other half of the documents has too, it keeps "
             f"{words.spoken(kept)} about {them}; what it keeps of {them} alone tells {words.spoken(own)} of the next "
-            f"token, where the best code of {f['m']} symbols that keeps as much could tell {words.spoken(best)} (gap "
+            f"token, where the best code of {f['m']} symbols that was found tells {words.spoken(best)} (gap "
             f"{words.spoken(gap)}{_at_most(view, k, best)}). The rest of the context adds {words.spoken(gain)}"
             f"{_placebo(view, k)}."
         )

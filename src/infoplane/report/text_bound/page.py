@@ -87,8 +87,8 @@ def _reading(target: int) -> Reading:
         "to see it alone.",
         "The line is achieved, so it is a lower estimate: better codes may exist, and a model that has read more text "
         "than this can lie above it. Dashed, in the panel of seen positions: the upper side. The true curve lies "
-        "between the line and that, if what codes were fitted to is right about what follows, or if what more text "
-        "brings falls at least as the square root of the text grows. The best codes are chosen on the text that "
+        "between the line and that, if what codes were fitted to is right about what follows, or if each doubling of "
+        "the text adds at most 0.71 of what the doubling before added. The best codes are chosen on the text that "
         "judges them, which lifts the line by a part of its errors. Most long k-grams are unseen by the half that a "
         "code was fitted to and are coded by a shorter one, so that lines of different order can lie close without "
         "longer context being useless. Seen "
@@ -196,7 +196,7 @@ def _convergence(view: BoundView) -> str:
         "The same, at the same positions, of codes that were fitted on a quarter, a half and all of the text: the "
         "column gives how many positions of it, the mean of both halves. Where the last two rows of a frontier are "
         "alike, more text would not raise it. The true curve lies below their upper side, if what codes were fitted to "
-        "is right about what follows, or if what more text brings falls at least as the square root of the text grows."
+        "is right about what follows, or if each doubling of the text adds at most 0.71 of what the one before added."
     )
     header, rows = view.convergence()
     return f"""<section id="convergence">
