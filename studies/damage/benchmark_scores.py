@@ -16,7 +16,7 @@ from sources import obtain
 from task import write_task
 
 TASKS = ("lambada", "hellaswag", "arc_easy")
-ITEMS = int(os.environ.get("DAMAGE_ITEMS", "500"))
+ITEMS = 500
 
 
 def write_items(folder: Path) -> dict[str, str]:
