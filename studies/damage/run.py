@@ -155,14 +155,16 @@ def _measured(model: Model, **more: Any) -> Measurement:
 def _rows(
     measured: Measurement, before: Measurement, variant: Variant | None, quantities: tuple[str, ...]
 ) -> list[list[Any]]:
-    """Of each quantity, code, order and layer the value; and its paired difference from before with its total error."""
+    """Of each quantity, code, order, layer and estimator the value; and its paired difference from before, with its
+    total error, half of its 95 % interval and its degrees of freedom."""
     difference = None if variant is None else {_key(row): row for row in measured.minus(before).estimates}
     rows: list[list[Any]] = []
     for row in measured.estimates:
         if row.quantity not in quantities or row.weight not in (None, "frequency"):
             continue
         by = None if difference is None else difference.get(_key(row))
-        found = [row.value, *([] if by is None else [by.value, by.total_error])]
+        half = None if by is None or by.interval is None else (by.interval[1] - by.interval[0]) / 2
+        found = [row.value, *([] if by is None else [by.value, by.total_error, half, by.degrees_of_freedom])]
         rows.append([*_key(row), *(None if x is None else round(x, 6) for x in found)])
     return rows
 
