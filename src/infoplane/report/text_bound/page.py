@@ -157,6 +157,8 @@ def _converged(line: Line, x: float) -> str:
     by, error = moved or (0.0, None)
     if error is None:
         return "There is too little text to say whether more would raise that."
+    if abs(by) < 0.0005:
+        return "Fitted on half of the text it would be as high: it has converged."
     more = f"Fitted on half of the text it would be {words.number(abs(by), 3)} {'lower' if by >= 0 else 'higher'}"
     if by < error:
         return f"{more}, less than its standard error of {words.number(error, 3)}: it has converged."
@@ -180,7 +182,9 @@ def _percent(share: float) -> str:
 def _footing(view: BoundView) -> str:
     p = view.bound.provenance
     read = [words.count(p[key], key[:-1]) for key in ("tokens", "documents") if isinstance(p.get(key), int)]
-    parts = ["Codes are fitted on one half of the documents and judged on the other, then the halves change places"]
+    most = max((f.fitted_on for f in view.bound.frontiers), default=0)
+    on = f"{words.count(most, 'position')} of " if most else ""
+    parts = [f"Codes are fitted on {on}one half of the documents and judged on the other, then these change places"]
     if teacher := next((f.teacher for f in view.bound.frontiers if f.teacher), None):
         parts.append(f"They are fitted to what {teacher} expects after each token")
     if read:
