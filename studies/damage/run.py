@@ -99,12 +99,18 @@ def _of_model(name: str, given: argparse.Namespace, items: dict[str, str]) -> No
             raise
         except Exception as error:  # one that fails is recorded, and the others go on
             record = {"failed": f"{type(error).__name__}: {error}"}
-        files.write_json(
-            _path(folder, variant),
-            {"model": name, "variant": str(variant or NONE), **expected, "machine": platform.processor(), **record,
-             "versions": versions("infoplane", "torch", "transformers", "lm-eval", "weightwatcher")},
-        )  # fmt: skip
+        record = {
+            "model": name, "variant": str(variant or NONE), **expected, "machine": _processor(), **record,
+            "versions": versions("infoplane", "torch", "transformers", "lm-eval", "weightwatcher"),
+        }  # fmt: skip
+        files.write_text(_path(folder, variant), json.dumps(record, separators=(",", ":")) + "\n")
         print(f"{name} {variant or NONE}: {time.monotonic() - began:.0f} s", record.get("failed", ""), flush=True)
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{named or platform.processor()}, {os.cpu_count()} cores"
 
 
 def _path(folder: Path, variant: Variant | None) -> Path:

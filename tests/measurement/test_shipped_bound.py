@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tiny import byte_tokenizer, tiny_model
 
 import infoplane
+import infoplane.capture.predictions_cache as told
 from infoplane.bottleneck import fit_hash, kept_bounds, key_of
 from infoplane.bottleneck.kept_bounds import kept_bound, shipped_folder
 from infoplane.capture import teacher_hash
@@ -56,3 +58,34 @@ def test_a_model_that_cannot_be_placed_is_told_so(tmp_path: Path, monkeypatch: p
     )
     assert not found.select(quantity="gap")
     assert any("not placed against the bound of order 1" in warning for warning in found.provenance["warnings"])
+
+
+def test_what_was_taught_outlives_an_interruption_of_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (kept_bounds, told):
+        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path)
+    asked: dict[str, Any] = {
+        "tokenizer": byte_tokenizer(), "tokens": 12_000, "context": 128, "orders": (1,), "m": 8, "bound": True,
+        "controls": False, "parts": False,
+    }  # fmt: skip
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    fit = kept_bounds.bound_of
+    monkeypatch.setattr(kept_bounds, "bound_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        infoplane.measure(tiny_model(), **asked)
+    (kept,) = (tmp_path / "predictions").iterdir()
+    content = kept.read_bytes()
+    monkeypatch.setattr(kept_bounds, "bound_of", fit)
+    teach = measuring.predictions_of
+    monkeypatch.setattr(measuring, "predictions_of", interrupted)
+    again = infoplane.measure(tiny_model(), **asked)
+    assert again.select(quantity="gap") and again.provenance["bound"][0]["order"] == 1
+    assert not kept.exists() and [path.name for path in tmp_path.iterdir() if path.name != "predictions"] == ["bounds"]
+    for damaged in (content[:-100], b"", b"nothing"):
+        kept.write_bytes(damaged)
+        monkeypatch.setattr(measuring, "predictions_of", teach)
+        shutil.rmtree(tmp_path / "bounds")
+        once_more = infoplane.measure(tiny_model(), **asked)
+        assert [row.value for row in once_more] == [row.value for row in again]

@@ -10,6 +10,8 @@ from .folder import throw_away as throw_away
 from .kept_code import KeptCode as KeptCode
 from .memory_plan import Reduction as Reduction
 from .memory_plan import reduction as reduction
+from .predictions_cache import forget_predictions as forget_predictions
+from .predictions_cache import kept_predictions as kept_predictions
 from .probing import Probed as Probed
 from .probing import check_probe as check_probe
 from .probing import probe as probe

@@ -7,12 +7,22 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.bottleneck import FitText, fit_hash, kept_bound, key_of, orders_with_bound
-from infoplane.capture import Capture, Probed, check_probe, open_capture, predictions_of, probe, teacher_hash
+from infoplane.capture import (
+    Capture,
+    Probed,
+    check_probe,
+    forget_predictions,
+    kept_predictions,
+    open_capture,
+    predictions_of,
+    probe,
+    teacher_hash,
+)
 from infoplane.engines import Engine, Group, Progress, WorkSettings, using
 from infoplane.errors import SettingError
 from infoplane.measurement.measure_settings import MeasureSettings
@@ -175,6 +185,8 @@ def _measured(
             fit = capturing.fit_text() if known is None else None
         captured = time.monotonic()
         measurement = asking.ask(kept, known, fit)
+        if fit is not None:  # from here on the bound itself is kept
+            forget_predictions(fit.windows, capturing.vouched)
     if probed is not None:
         rows = probe_rows(probed, kept.windows.blocks, chosen.questions.unit, kept.m)
         measurement = dataclasses.replace(measurement, estimates=(*measurement.estimates, *rows))
@@ -247,13 +259,17 @@ class _Capturing:
         """Whether the bound is fitted to what the model expects."""
         return self.asking.settings.capturing.teacher and self.facts.no_head is None
 
+    @cached_property
+    def vouched(self) -> str | None:
+        """What vouches for the teacher's weights; None without one."""
+        return teacher_hash(self.facts) if self.teaches else None
+
     def known_frontiers(self, kept: Capture) -> tuple[Frontier, ...] | None:
         """Those of the text of a capture if they were fitted before, with this teacher: it need not read then."""
-        vouched = teacher_hash(self.facts) if self.teaches else None
-        if self.deep is None or (self.teaches and vouched is None):
+        if self.deep is None or (self.teaches and self.vouched is None):
             return None
         orders = orders_with_bound(self.asking.settings.questions.orders)
-        key = key_of(kept.windows, orders, kept.m, fit_hash(self.deep, vouched))
+        key = key_of(kept.windows, orders, kept.m, fit_hash(self.deep, self.vouched))
         known = None if key is None else kept_bound(key)
         return None if known is None else known.frontiers
 
@@ -261,8 +277,10 @@ class _Capturing:
         """What the bound is fitted on, where it is asked for: all of the text, with what the model expects there."""
         if self.deep is None:
             return None
-        told = predictions_of(self.models, self.facts, self.deep, self.asking.progress) if self.teaches else None
-        return FitText(self.deep, told)
+        if not self.teaches:
+            return FitText(self.deep)
+        make = partial(predictions_of, self.models, self.facts, self.deep, self.asking.progress)
+        return FitText(self.deep, kept_predictions(self.deep, self.vouched, make))
 
     def _cut(self, settings: MeasureSettings) -> Windows:
         assert self.facts.tokenizer is not None  # a source without one is refused when it is opened
