@@ -24,7 +24,7 @@ def kept_predictions(windows: Windows, vouched: str | None, make: Callable[[], P
     place = _place(windows, vouched)
     if place is None:
         return make()
-    with contextlib.suppress(*_DAMAGED), np.load(place, allow_pickle=False) as stored:
+    with contextlib.suppress(*_DAMAGED), place.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         words, weights, said = stored["words"], stored["weights"], [str(x) for x in stored["said"]]
         if said[1:] == [windows.hash, vouched] and len(words) == len(weights) == windows.n_positions:
             return Predictions(words, weights, said[0], windows.hash, vouched)
