@@ -61,7 +61,7 @@ def test_a_model_does_not_differ_from_itself(found: dict[str, Measurement]) -> N
     assert same.verdict == ALIKE and same.changed == () and same.strongest is None
     assert same.loss is not None and same.loss.difference == 0 and not same.loss.claimed
     said = " ".join(verdict_sentences(same))
-    assert said.startswith("No difference between same and base is seen in any of 5 layers.")
+    assert said == "same and base have the same figures in all of 5 layers. Its next-token loss is the same."
 
 
 def test_the_layer_that_was_hurt_is_the_first_that_differs(found: dict[str, Measurement]) -> None:
@@ -114,7 +114,7 @@ def test_verdicts_are_stored_and_drawn(
     stored = Comparison.load(tmp_path / "both")
     assert stored.verdicts == (verdict(found, "same"), verdict(found, "hurt"))
     for text in (said.replace("\n", " "), render_comparison(stored)):
-        assert "hurt differs from base in" in text and "No difference between same and base" in text
+        assert "hurt differs from base in" in text and "same and base have the same figures" in text
 
 
 def test_sentences_give_the_change_its_interval_and_the_loss() -> None:

@@ -72,7 +72,7 @@ class Verdict:
         changed: the layers that differ, in the order of the model.
         strongest: the change of which one can be surest.
         seen: for each quantity the smallest change of a layer that would have been claimed, the median over layers, as
-            a part of the base's value.
+            a part of the base's value; None where layers differ, or where all figures are the same.
     """
 
     base: str
@@ -134,7 +134,7 @@ def _judged(base: Member, variant: Member, difference: Measurement) -> Verdict:
         len(rows),
         tuple(layer for layer in layers if layer in there),
         strongest if there else None,
-        None if there else _seen(changes),
+        None if there or not any(change.difference for change in changes) else _seen(changes),
     )
 
 

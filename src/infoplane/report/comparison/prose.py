@@ -11,11 +11,12 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
     base, variant = verdict.base, verdict.variant
     if verdict.verdict == UNKNOWN:
         return [f"{variant} is not compared with {base} layer by layer: {verdict.why}.", *_of_loss(verdict)]
+    if verdict.verdict == ALIKE and not verdict.seen:
+        return [f"{variant} and {base} have the same figures in all of {_layers(verdict.layers)}.", *_of_loss(verdict)]
     if verdict.verdict == ALIKE:
         sentences = [f"No difference between {variant} and {base} is seen in any of {_layers(verdict.layers)}."]
-        if verdict.seen:
-            needed = _listed([f"{quantity} by {100 * part:.1f} %" for quantity, part in verdict.seen.items()])
-            sentences.append(f"To be seen, a layer would have had to change its {needed}, about.")
+        needed = _listed([f"{quantity} by {100 * part:.1f} %" for quantity, part in (verdict.seen or {}).items()])
+        sentences.append(f"To be seen, a layer would have had to change its {needed}, about.")
         return [*sentences, *_of_loss(verdict)]
     return [
         f"{variant} differs from {base} in {_where(verdict)}.",
@@ -61,6 +62,8 @@ def _of_loss(verdict: Verdict) -> list[str]:
     loss = verdict.loss
     if loss is None:
         return ["The next-token loss was not measured in both (--loss)."]
+    if loss.difference == 0:
+        return ["Its next-token loss is the same."]
     half = (loss.high - loss.low) / 2
     size = f"{words.number(abs(loss.difference), 4)} ± {words.number(half, 4)} nats a token"
     if not loss.claimed:
