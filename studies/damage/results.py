@@ -84,6 +84,12 @@ def cases(data: Path) -> list[Case]:
     return sorted(found, key=lambda c: (c.model, c.kind, c.amount))
 
 
+def by_model(found: Sequence[Case]) -> Iterator[tuple[str, list[Case]]]:
+    """Each model, and its variants."""
+    for model in dict.fromkeys(case.model for case in found):
+        yield model, [case for case in found if case.model == model]
+
+
 # ---------------------------------------------------------------------- what sees it
 
 
@@ -169,8 +175,7 @@ def smallest(found: list[Case]) -> Iterator[str]:
     )
     kinds = ("noise", "prune", "round")
     rows = []
-    for model in dict.fromkeys(case.model for case in found):
-        mine = [case for case in found if case.model == model]
+    for model, mine in by_model(found):
         for name, detect in DETECTORS.items():
             cells = []
             for kind in kinds:
@@ -260,8 +265,7 @@ def ranks(found: list[Case]) -> Iterator[str]:
         "95 % of 2,000 draws of the items. Without the loss: of what is left of both after a line on the loss in ranks."
     )
     rows = []
-    for model in dict.fromkeys(case.model for case in found):
-        mine = [case for case in found if case.model == model]
+    for model, mine in by_model(found):
         if len(mine) < 5:
             continue
         drops, drawn = [case.drop for case in mine], _drawn_drops(mine)
@@ -353,8 +357,7 @@ def accuracy(found: list[Case]) -> Iterator[str]:
         "the median over variants."
     )
     rows = []
-    for model in dict.fromkeys(case.model for case in found):
-        mine = [case for case in found if case.model == model]
+    for model, mine in by_model(found):
         for task in TASKS:
             right = mine[0].right(task, mine[0].before)
             error = np.sqrt(right.mean() * (1 - right.mean()) / len(right))

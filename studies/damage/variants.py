@@ -12,11 +12,12 @@ float32.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+import damage
 from infoplane.models.decoder import Model
 
 NONE = "none"
@@ -45,20 +46,9 @@ HELD_OUT = (
 )  # fmt: skip
 
 
-@contextlib.contextmanager
-def damaged(model: Model, variant: Variant) -> Iterator[None]:
+def damaged(model: Model, variant: Variant) -> contextlib.AbstractContextManager[None]:
     """The model with its matrices changed, then as before."""
-    chosen = _matrices(model, variant)
-    before, draw = [w.detach().clone() for w in chosen], torch.Generator().manual_seed(0)
-    change = _CHANGES[variant.kind]
-    with torch.no_grad():
-        try:
-            for w in chosen:
-                w.copy_(change(variant.amount, w, draw))
-            yield
-        finally:
-            for w, own in zip(chosen, before, strict=True):
-                w.copy_(own)
+    return damage.damaged(model, _CHANGES[variant.kind](variant.amount), _matrices(model, variant))
 
 
 def hurt_block(model: Model, variant: Variant) -> int | None:
@@ -79,24 +69,10 @@ def _matrices(model: Model, variant: Variant) -> list[torch.nn.Parameter]:
     return found
 
 
-def _noise(share: float, w: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
-    return w + share * w.square().mean().sqrt() * torch.randn(w.shape, generator=draw)
+def _nothing(_: float) -> damage.Change:
+    return lambda w, _: torch.zeros_like(w)
 
 
-def _pruned(share: float, w: torch.Tensor, _: torch.Generator) -> torch.Tensor:
-    smallest = torch.kthvalue(w.abs().flatten(), max(1, int(share * w.numel()))).values
-    return torch.where(w.abs() > smallest, w, 0.0)
-
-
-def _rounded(bits: float, w: torch.Tensor, _: torch.Generator) -> torch.Tensor:
-    step = w.abs().amax(1, keepdim=True) / (2 ** (int(bits) - 1) - 1)
-    return torch.round(w / step.clamp_min(torch.finfo(w.dtype).tiny)) * step
-
-
-def _nothing(_: float, w: torch.Tensor, __: torch.Generator) -> torch.Tensor:
-    return torch.zeros_like(w)
-
-
-_CHANGES: dict[str, Callable[[float, torch.Tensor, torch.Generator], torch.Tensor]] = {
-    "noise": _noise, "prune": _pruned, "round": _rounded, "drop": _nothing,
+_CHANGES: dict[str, Callable[[float], damage.Change]] = {
+    "noise": damage.noise, "prune": damage.prune, "round": lambda bits: damage.rounded(int(bits)), "drop": _nothing,
 }  # fmt: skip

@@ -70,14 +70,15 @@ QUANTITIES = ("ceiling", "complexity", "expressivity", "optimality")
 
 
 @contextlib.contextmanager
-def damaged(model: Model, change: Change) -> Iterator[None]:
-    """The model with its matrices changed, then as before."""
-    weights = [m.weight for m in model.backbone.modules() if isinstance(m, torch.nn.Linear)]
+def damaged(model: Model, change: Change, weights: Sequence[torch.Tensor] | None = None) -> Iterator[None]:
+    """The model with its matrices changed, or some of them, then as before."""
+    if weights is None:
+        weights = [m.weight for m in model.backbone.modules() if isinstance(m, torch.nn.Linear)]
     before, draw = [w.detach().clone() for w in weights], torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for w in weights:
-            w.copy_(change(w.float(), draw).to(w.dtype))
         try:
+            for w in weights:
+                w.copy_(change(w.float(), draw).to(w.dtype))
             yield
         finally:
             for w, own in zip(weights, before, strict=True):

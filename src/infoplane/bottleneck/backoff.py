@@ -34,11 +34,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from infoplane.bottleneck.known_grams import KnownGrams
+from infoplane.bottleneck.known_grams import Ints, KnownGrams
 from infoplane.bottleneck.sparse_products import add_products
 from infoplane.information import Floats
 
-Ints = npt.NDArray[np.int64]
 ALPHAS = tuple(2.0**k for k in range(-3, 11))
 _PIECE = 8192  # k-grams worked on at a time
 

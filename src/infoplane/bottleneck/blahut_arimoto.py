@@ -98,6 +98,12 @@ class Annealing(TypedDict):
     seed: int
 
 
+def steps_of(betas: Sequence[float], settings: Annealing) -> int:
+    """How often `anneal` calls `tick`, the hard code included."""
+    n = len(betas)
+    return settings["starts"] * n + settings["forward"] * (2 * n - 1) + 1
+
+
 def anneal(
     source: Ladder,
     m: int,

@@ -16,10 +16,9 @@ below a line between two codes can be reached. It is flat beyond the last code. 
 estimate of what is possible. Of many codes the best are taken on the text that judges them: that lifts the hull by a
 part of the points' errors, which are large and alike.
 
-Codes may be fitted on more text than is judged (`infoplane.bottleneck.fit_text`), and to what a teacher expects in
-place of the tokens that follow. Whether there was enough is seen: codes are fitted to a quarter, a half and all of it,
-and the frontier of each is kept. Above it stands the curve that the fit itself has for the k-grams that are judged
-(`Frontier.upper_at`).
+Codes may be fitted on more text than is judged (`infoplane.bottleneck.fit_text`), and to what a teacher expects beside
+the tokens that follow. Whether there was enough is seen: codes are fitted to a quarter, a half and all of it, and the
+frontier of each is kept. How high the true curve may lie above it: `Frontier.upper_at`.
 
 `all` positions is the frontier of the text. `seen` positions, those whose k-gram the other half has, are where a
 model's own code can be reduced to the k-gram and compared (see `infoplane.measurement.frontier_gap`).
@@ -43,7 +42,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infoplane.bottleneck.backoff import Ladder, choose_alphas
-from infoplane.bottleneck.blahut_arimoto import Annealing, anneal
+from infoplane.bottleneck.blahut_arimoto import Annealing, anneal, steps_of
 from infoplane.bottleneck.bound_settings import MAX_ORDER
 from infoplane.bottleneck.cross_fitting import Positions, Sample, saturation
 from infoplane.bottleneck.fit_text import FitText, Joined
@@ -212,8 +211,8 @@ class _Fitter:
         for of in lengths:
             self._positions(*of)  # made once, before several threads ask
         tangents = [(k, half) for k, t in targets for half in both if t == 1 and "seen" in self.judged_by[k, t][0]]
-        each = self.settings["starts"] * (len(self.betas) + 2 * self.settings["forward"] * len(self.betas)) + 1
-        total = each * (len(keys) + len(tangents)) + (len(self.betas) + 1) * len(keys)
+        judged = (len(self.betas) + 1) * len(keys)
+        total = steps_of(self.betas, self.settings) * (len(keys) + len(tangents)) + judged
         steps = Steps(total, None if progress is None else partial(progress, "bound"))
         run = partial(steps.side_by_side, threads=self.threads)
         self.alphas = run({key: partial(self._alphas, key) for key in samples})

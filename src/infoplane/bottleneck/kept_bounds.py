@@ -19,7 +19,7 @@ from infoplane.bottleneck.bound_settings import BoundSettings
 from infoplane.bottleneck.fit_text import FitText, deep
 from infoplane.bottleneck.text_bound import AnnealingKeywords, Bound, bound_of, key_of, origin_of
 from infoplane.engines import Progress
-from infoplane.errors import InfoplaneError, ResultError, SettingError
+from infoplane.errors import InfoplaneError, SettingError
 from infoplane.models import TokenizerSource, load_tokenizer
 from infoplane.settings import settings_or
 from infoplane.storage import cache_folder
@@ -81,11 +81,8 @@ def shipped_folder(key: str) -> Path:
 def kept_bound(key: str) -> Bound | None:
     """The bound of a key, from the package or the cache; None where it is in neither, or damaged."""
     for folder in (shipped_folder(key), _cached(key)):
-        if folder is not None and folder.is_dir():
-            with contextlib.suppress(InfoplaneError, OSError):
-                bound = Bound.load(folder)
-                if bound.key == key:
-                    return bound
+        if folder is not None and folder.is_dir() and (stored := _stored(folder, key)) is not None:
+            return stored
     return None
 
 
@@ -123,13 +120,19 @@ def stored_or_fitted(
 ) -> Bound:
     """The same for a run that has its bound in a folder of its own: from there, or else stored there."""
     key = key_of(windows, orders, m, fit)
-    with contextlib.suppress(ResultError):
-        stored = Bound.load(folder)
-        if stored.key is not None and stored.key == key:
-            return stored
+    if key is not None and (stored := _stored(folder, key)) is not None:
+        return stored
     found = kept_or_fitted(windows, orders, m=m, fit=fit, threads=threads, progress=progress)
     found.save(folder)
     return found
+
+
+def _stored(folder: Path, key: str) -> Bound | None:
+    """The bound in a folder if it is that of a key; None where it is another, damaged or not there."""
+    with contextlib.suppress(InfoplaneError, OSError):
+        bound = Bound.load(folder)
+        return bound if bound.key == key else None
+    return None
 
 
 def _cached(key: str) -> Path | None:

@@ -130,8 +130,8 @@ def test_sentences_give_the_change_its_interval_and_the_loss() -> None:
     doubtful = replace(loss, p=0.2, difference=0.05, low=-0.02, high=0.12)
     said = verdict_sentences(Verdict("a", "b", ALIKE, None, doubtful, 4, 12, (), None, {"complexity": 0.012}))
     assert said[1:] == [
-        "To be seen, a layer would have had to change its complexity by 1.2 %, about.",
-        "Its next-token loss is not known to differ: by 0.0500 ± 0.0700 nats a token.",
+        "A layer would have had to change its complexity by about 1.2 % to be seen.",
+        "Its next-token loss is not known to differ (0.0500 ± 0.0700 nats a token).",
     ]
     none = verdict_sentences(Verdict("a", "b", UNKNOWN, "other text"))
     assert none[0] == "b is not compared with a layer by layer: other text."

@@ -51,8 +51,7 @@ def compare(members: Sequence[Member]) -> Comparison:
     Raises:
         ResultError: fewer than two, two of one name, or none that compares with the first.
     """
-    members, apart = _comparable(members)
-    rows = {m.name: _rows(m.measurement) for m in members}
+    members, rows, apart = _comparable(members)
     first, *others = members
     named = dict.fromkeys(row.position_set for row in rows[first.name].values() if row.position_set is not None)
     fairness, compares = dict[str, tuple[bool, str]](), set[tuple[str, str]]()
@@ -94,31 +93,30 @@ def _fairness(
     pairs = {m.name: of([first, m]) for m in others}
     alike = [m for m in others if pairs[m.name][0]]
     if not alike:
-        return of(members) if not of(members)[0] else pairs[others[0].name], []
-    names = [m.name for m in alike]
+        return of(members), []
     why = of([first, *alike])[1]
     why += "".join(f"; not {name}: {reason}" for name, (good, reason) in pairs.items() if not good)
-    return (True, why), names
+    return (True, why), [m.name for m in alike]
 
 
-def _comparable(members: Sequence[Member]) -> tuple[Sequence[Member], dict[str, str]]:
-    """The models that compare with the first by any of their labels; and of each that does not, why."""
+def _comparable(members: Sequence[Member]) -> tuple[Sequence[Member], dict[str, _Rows], dict[str, str]]:
+    """The models that compare with the first by any of their labels, and their rows; and of each other one, why not."""
     if len(members) < 2:
         raise ResultError(f"{len(members)} measurement: a comparison needs two or more")
     names = [m.name for m in members]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ResultError(f"two measurements are called {twice[0]!r}: name them, NAME=FOLDER")
-    _refuse_difference(members[0])
-    kept, apart = [members[0]], dict[str, str]()
-    for m in members[1:]:
+    first, *others = members
+    _refuse_difference(first)
+    rows, apart = {first.name: _rows(first.measurement)}, dict[str, str]()
+    for m in others:
         try:
-            _check_pair(members[0], m)
-            kept.append(m)
+            rows[m.name] = _rows_in_common(first, m, rows[first.name])
         except ResultError as error:
             apart[m.name] = str(error)
-    if len(kept) == 1:
+    if len(rows) == 1:
         raise ResultError(next(iter(apart.values())))
-    return kept, apart
+    return [m for m in members if m.name in rows], rows, apart
 
 
 def _refuse_difference(m: Member) -> None:
@@ -126,7 +124,8 @@ def _refuse_difference(m: Member) -> None:
         raise ResultError(f"{m.name} is a difference of two measurements already: name the measurements themselves")
 
 
-def _check_pair(first: Member, other: Member) -> None:
+def _rows_in_common(first: Member, other: Member, rows: _Rows) -> _Rows:
+    """Rows of a model, some of which are about what those of the first are about."""
     _refuse_difference(other)
     both = (first, other)
     units = {m.name: str(m.measurement.origin.settings.unit) for m in both}
@@ -135,12 +134,13 @@ def _check_pair(first: Member, other: Member) -> None:
         raise ResultError(f"the measurements are in different units ({listed}): measure again with one --unit")
     refuse_other_protocols({m.name: m.measurement for m in both})
     refuse_other_estimators({m.name: m.measurement for m in both})
-    sets = [{key[1] for key in _rows(m.measurement)} for m in both]
-    if not (sets[0] & sets[1]) - {None}:
+    found = _rows(other.measurement)
+    if not ({key[1] for key in rows} & {key[1] for key in found}) - {None}:
         raise ResultError(
             "the measurements have no quantity in common: measure them with the same --orders, --text-labels and "
             "--estimator"
         )
+    return found
 
 
 def _rows(measurement: Measurement) -> _Rows:

@@ -11,12 +11,13 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
     base, variant = verdict.base, verdict.variant
     if verdict.verdict == UNKNOWN:
         return [f"{variant} is not compared with {base} layer by layer: {verdict.why}.", *_of_loss(verdict)]
-    if verdict.verdict == ALIKE and not verdict.seen:
-        return [f"{variant} and {base} have the same figures in all of {_layers(verdict.layers)}.", *_of_loss(verdict)]
     if verdict.verdict == ALIKE:
+        if not verdict.seen:
+            same = f"{variant} and {base} have the same figures in all of {_layers(verdict.layers)}."
+            return [same, *_of_loss(verdict)]
         sentences = [f"No difference between {variant} and {base} is seen in any of {_layers(verdict.layers)}."]
-        needed = _listed([f"{quantity} by {100 * part:.1f} %" for quantity, part in (verdict.seen or {}).items()])
-        sentences.append(f"To be seen, a layer would have had to change its {needed}, about.")
+        needed = _listed([f"{quantity} by about {100 * part:.1f} %" for quantity, part in verdict.seen.items()])
+        sentences.append(f"A layer would have had to change its {needed} to be seen.")
         return [*sentences, *_of_loss(verdict)]
     return [
         f"{variant} differs from {base} in {_where(verdict)}.",
@@ -65,9 +66,10 @@ def _of_loss(verdict: Verdict) -> list[str]:
     if loss.difference == 0:
         return ["Its next-token loss is the same."]
     half = (loss.high - loss.low) / 2
-    size = f"{words.number(abs(loss.difference), 4)} ± {words.number(half, 4)} nats a token"
     if not loss.claimed:
-        return [f"Its next-token loss is not known to differ: by {size}."]
+        size = f"{words.number(loss.difference, 4)} ± {words.number(half, 4)} nats a token"
+        return [f"Its next-token loss is not known to differ ({size})."]
+    size = f"{words.number(abs(loss.difference), 4)} ± {words.number(half, 4)} nats a token"
     way = "higher" if loss.difference > 0 else "lower"
     return [f"Its next-token loss is {size} {way} than {words.number(loss.before, 3)}."]
 
