@@ -64,6 +64,11 @@ class Case:
         return np.array(list((record or self.record)["scores"][task]["right"])).astype(int)
 
     @property
+    def scored(self) -> bool:
+        """The smallest damages are measured and not scored."""
+        return bool(self.record["scores"])
+
+    @property
     def drop(self) -> float:
         """By how much the mean accuracy of the three benchmarks fell."""
         return float(np.mean([self.right(task, self.before).mean() - self.right(task).mean() for task in TASKS]))
@@ -139,13 +144,15 @@ DETECTORS: dict[str, Callable[[Case], float]] = {
     "hellaswag": lambda case: of_benchmark(case, "hellaswag"),
     "all three benchmarks": of_benchmarks,
 }
+BENCHMARKS = ("hellaswag", "all three benchmarks")
 
 
 def seconds(case: Case) -> dict[str, float]:
-    s, scores = case.record["seconds"], case.record["scores"]
-    of = {task: float(scores[task]["seconds"]) for task in TASKS}
+    s = case.record["seconds"]
+    of = {task: float(case.record["scores"][task]["seconds"]) if case.scored else np.nan for task in TASKS}
     return {
-        "loss": s["measured"], "layers, random code": s["measured"], "layers, fitted code": s["measured"],
+        "loss": s.get("wall_time", {}).get("capturing_s", np.nan),  # of the forward pass alone
+        "layers, random code": s["measured"], "layers, fitted code": s["measured"],
         "entropy of states": s["entropy"], "hellaswag": of["hellaswag"], "all three benchmarks": sum(of.values()),
         "weights": s["weights"],
     }  # fmt: skip
@@ -156,14 +163,15 @@ def seen(found: list[Case]) -> Iterator[str]:
     yield (
         "p of the difference from the model before; of layers the smallest, adjusted for all of them. In bold where it "
         "is below 0.05. The loss is the change in nats a token, accuracy the change in points of the mean of three "
-        "benchmarks."
+        "benchmarks; the smallest damages were not scored."
     )
     header = ["model", "variant", "loss", "accuracy", *(f"p: {name}" for name in DETECTORS)]
     rows = []
     for case in found:
         loss = case.rows("loss", None, None)["model"][1]
-        ps = [detect(case) for detect in DETECTORS.values()]
-        rows.append([case.model, case.variant, f"{loss:+.4f}", f"{-100 * case.drop:+.1f}", *map(_p, ps)])
+        ps = [_p(detect(case)) if case.scored or name not in BENCHMARKS else "" for name, detect in DETECTORS.items()]
+        accuracy = f"{-100 * case.drop:+.1f}" if case.scored else ""
+        rows.append([case.model, case.variant, f"{loss:+.4f}", accuracy, *ps])
     yield table(header, rows)
 
 
@@ -179,7 +187,7 @@ def smallest(found: list[Case]) -> Iterator[str]:
         for name, detect in DETECTORS.items():
             cells = []
             for kind in kinds:
-                of_kind = [case for case in mine if case.kind == kind]
+                of_kind = [case for case in mine if case.kind == kind and (case.scored or name not in BENCHMARKS)]
                 of_kind.sort(key=lambda case: case.amount, reverse=kind != "round")
                 least = "–"
                 for case in of_kind:  # from the worst on
@@ -187,8 +195,8 @@ def smallest(found: list[Case]) -> Iterator[str]:
                         break
                     least = f"{case.amount:g}"
                 cells.append(least)
-            cost = float(np.median([seconds(case)[name] for case in mine]))
-            rows.append([model, name, *cells, f"{cost:.0f}"])
+            costs = [cost for case in mine if np.isfinite(cost := seconds(case)[name])]
+            rows.append([model, name, *cells, f"{np.median(costs):.0f}" if costs else ""])
     yield table(["model", "what looks", *kinds, "seconds"], rows)
 
 
@@ -265,7 +273,7 @@ def ranks(found: list[Case]) -> Iterator[str]:
         "95 % of 2,000 draws of the items. Without the loss: of what is left of both after a line on the loss in ranks."
     )
     rows = []
-    for model, mine in by_model(found):
+    for model, mine in by_model([case for case in found if case.scored]):
         if len(mine) < 5:
             continue
         drops, drawn = [case.drop for case in mine], _drawn_drops(mine)
@@ -313,7 +321,7 @@ def kinds_left_out(found: list[Case]) -> Iterator[str]:
         "The drop of accuracy of the variants of one kind, predicted from the others of both models; over all kinds, "
         "Spearman's correlation with the drop, and the mean absolute error in points."
     )
-    mine = [case for case in found if case.model != HELD_OUT]
+    mine = [case for case in found if case.model != HELD_OUT and case.scored]
     if len({case.kind for case in mine}) < 2:
         yield "Variants of one kind only are there yet."
         return
@@ -333,7 +341,7 @@ def kinds_left_out(found: list[Case]) -> Iterator[str]:
 
 def held_out(found: list[Case]) -> Iterator[str]:
     yield "## A model that was held out"
-    test, train = ([c for c in found if (c.model == HELD_OUT) == is_out] for is_out in (True, False))
+    test, train = ([c for c in found if c.scored and (c.model == HELD_OUT) == is_out] for is_out in (True, False))
     if len(test) < 3:
         yield f"{HELD_OUT} has {len(test)} variants yet; expected 3 or more."
         return
@@ -357,7 +365,7 @@ def accuracy(found: list[Case]) -> Iterator[str]:
         "the median over variants."
     )
     rows = []
-    for model, mine in by_model(found):
+    for model, mine in by_model([case for case in found if case.scored]):
         for task in TASKS:
             right = mine[0].right(task, mine[0].before)
             error = np.sqrt(right.mean() * (1 - right.mean()) / len(right))

@@ -74,4 +74,6 @@ def as_record(found: Any) -> Any:
     """Numbers short enough to be kept."""
     if isinstance(found, dict):
         return {key: as_record(value) for key, value in found.items()}
-    return [as_record(value) for value in found] if isinstance(found, list) else round(found, 6)
+    if isinstance(found, list):
+        return [as_record(value) for value in found]
+    return round(found, 6) if isinstance(found, float) else found

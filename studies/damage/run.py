@@ -39,7 +39,7 @@ from infoplane.storage.provenance import versions
 from infoplane.text import cut_windows, read_text
 from rivals import as_record, entropies_of, jackknife, weights_of
 from states import GEMMA, QWEN, SMOLLM2, Missing, loaded
-from variants import ALL, HELD_OUT, NONE, Variant, damaged, hurt_block
+from variants import ALL, HELD_OUT, NONE, SMALL, Variant, damaged, hurt_block
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -132,7 +132,8 @@ def _record(
 ) -> dict[str, Any]:
     began = time.monotonic()
     measured = before if variant is None else _measured(model, code_of=str(place))
-    seconds = {"measured": time.monotonic() - began if variant else before.provenance["wall_time"]["total_s"]}
+    took = before.provenance["wall_time"]["total_s"] if variant is None else time.monotonic() - began
+    seconds = {"measured": took, "wall_time": measured.provenance["wall_time"]}
     windows = cut_windows.make_windows(read_text("c4-sample"), model.tokenizer, tokens=SETTINGS["entropy_tokens"])
     entropies, seconds["entropy"] = entropies_of(model, windows)
     own = entropies if variant is None else json.loads(_path(folder, None).read_text("utf-8"))["entropies"]
@@ -142,7 +143,7 @@ def _record(
         "hurt_block": hurt_block(model, variant) if variant else None,
         "loss": _rows(measured, before, variant, ("loss",)),
         "measured": _rows(measured, before, variant, QUANTITIES),
-        "scores": {task: scorer.score(task) for task in TASKS},
+        "scores": None if variant in SMALL else {task: scorer.score(task) for task in TASKS},
         "weights": as_record(weights),
         "entropy": {layer: as_record(list(jackknife(entropies[layer], own[layer]))) for layer in entropies},
         "entropies": as_record(entropies) if variant is None else None,
