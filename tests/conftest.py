@@ -15,6 +15,7 @@ from slow_tests import slow_tests
 if "PYTEST_XDIST_WORKER" not in os.environ:  # what was kept by other versions of the code proves nothing of this one
     _cache = tempfile.TemporaryDirectory(prefix="infoplane-cache-")
     os.environ["XDG_CACHE_HOME"] = _cache.name
+    os.environ["XDG_DATA_HOME"] = _cache.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch are imported, and for commands that tests run
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is set, each of those commands would compile the package
 

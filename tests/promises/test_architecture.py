@@ -37,6 +37,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "storage", "uncertainty", "engines", "text", "text.pairs", "models", "information", "capture", "bottleneck",
     ),
     "analysis.comparison": ("storage", "uncertainty", "measurement"),
+    "analysis.references": ("storage", "information", "measurement"),
     "analysis.training": (
         "storage", "uncertainty", "engines", "text", "text.pairs", "models", "information", "capture", "bottleneck",
         "measurement",
@@ -47,7 +48,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "analysis.scores": ("storage", "models"),
     "analysis.forecasting": ("storage", "uncertainty", "measurement", "analysis.scores"),
     "report.parts": ("storage", "measurement"),
-    "report.measurement": ("storage", "measurement", "report.parts"),
+    "report.measurement": ("storage", "measurement", "analysis.references", "report.parts"),
     "report.text_bound": ("uncertainty", "information", "bottleneck", "report.parts"),
     "report.training": ("measurement", "analysis.training", "report.parts"),
     "report.comparison": ("analysis.comparison", "report.parts"),

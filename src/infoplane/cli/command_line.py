@@ -22,6 +22,7 @@ from infoplane.cli.cases_command import cases
 from infoplane.cli.compare_command import compare
 from infoplane.cli.forecast_command import forecast
 from infoplane.cli.measure_command import measure
+from infoplane.cli.references_command import references
 from infoplane.cli.report_command import report
 from infoplane.cli.scores_command import scores
 from infoplane.cli.survey_command import survey
@@ -158,6 +159,7 @@ app.command()(bound)
 app.command()(budget)
 app.command()(compare)
 app.command()(cases)
+app.command()(references)
 app.command()(report)
 app.command()(scores)
 app.command()(survey)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from infoplane.measurement import Estimate
-from infoplane.report.measurement import prose, tables
+from infoplane.report.measurement import prose, reference_marks, tables
 from infoplane.report.measurement.view import View
 from infoplane.report.parts import (
     READINGS,
@@ -86,11 +86,13 @@ def _card(row: Estimate, gloss: str) -> str:
 
 
 def _figure(view: View, figure: Figure) -> str:
-    verdicts = said(prose.control_verdicts(view)) if figure.name == "controls" else ""
+    between = said(prose.control_verdicts(view)) if figure.name == "controls" else ""
+    if figure.name == "information-plane":
+        between = said(list(reference_marks.sentences(view)))
     reading = READINGS[figure.name]
     if figure.name == "information-plane" and view.first_order == 1 and view.frontier and view.saturation:
         reading = with_bound(reading)
-    return section(figure, reading, verdicts)
+    return section(figure, reading, between)
 
 
 def _tables(view: View) -> str:

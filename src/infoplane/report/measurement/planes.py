@@ -12,6 +12,8 @@ import altair as alt
 from altair.typing import ChartType
 
 from infoplane.measurement import Estimate
+from infoplane.report.measurement import reference_marks
+from infoplane.report.measurement.reference_marks import NAMED, Mark, marks_of
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import (
     CHARACTER,
@@ -61,15 +63,17 @@ def _plane(view: View, across: str, line: str, bound: bool) -> ChartType | None:
     points = _points(view, across)
     if not points:
         return None
-    xs = [x for p in points for x in (p["x"], p["x_low"], p["x_high"])]
-    ys = [y for p in points for y in (p["y"], p["y_low"], p["y_high"])]
+    marks = marks_of(view, across)
+    shown: list[Point | Mark] = [*points, *marks]
+    xs = [x for p in shown for x in (p["x"], p["x_low"], p["x_high"])]
+    ys = [y for p in shown for y in (p["y"], p["y_low"], p["y_high"])]
     x_domain, y_domain = theme.span(xs, 0.1), theme.span(ys, 0.1)
     x = alt.X("x:Q", scale=_scale(x_domain), axis=theme.value_axis(view.unit), title=_x_title(across, view))
     gram = words.gram(view.first_order)
     y_title = theme.axis_title(f"expressivity: what is kept about the next {gram}", view.unit)
     y = alt.Y("y:Q", scale=_scale(y_domain), axis=theme.value_axis(view.unit), title=y_title)
     plane = Plane(x_domain, y_domain, x, y)
-    pixels = [plane.pixel(p["x"], p["y"]) for p in points]
+    pixels = [plane.pixel(p["x"], p["y"]) for p in shown]
     lines, covered = diagonal(plane, line, bound, pixels)
     taken: list[Box] = []
     if not bound and view.first_order == 1:  # what is known of the token alone
@@ -78,7 +82,9 @@ def _plane(view: View, across: str, line: str, bound: bool) -> ChartType | None:
         if view.saturation is not None:
             drawn = [*_drawn(plane, points), *of_told, *plane.diagonal(covered)]
             lines += saturation(plane, view.saturation, view.unit, drawn, taken)
-    layers = [*lines, *_marks(view, points, x, y, across), *_names(points, x, y, pixels, covered, taken)]
+    quiet = reference_marks.drawn(plane, marks, across, view.unit)
+    layers = [*lines, *quiet, *_marks(view, points, x, y, across), *_names(points, x, y, pixels, covered, taken)]
+    layers += _names_of_references(marks, x, y, pixels[len(points) :], [*pixels, *covered], taken)
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT).resolve_scale(color="independent")
     return chart
 
@@ -222,6 +228,23 @@ def _names(
             fontWeight="bold" if points[i]["layer"] == MODEL else "normal",
         )
         layers.append(mark.encode(x=x, y=y, text="text:N"))
+    return layers
+
+
+def _names_of_references(
+    marks: list[Mark], x: alt.X, y: alt.Y, at: list[Pixel], covered: list[Pixel], taken: list[Box]
+) -> list[ChartType]:
+    if len(marks) > NAMED:
+        return []
+    layers = []
+    for mark, pixel in zip(marks, at, strict=True):
+        dx, dy, align, box = _place(pixel, len(mark["name"]) * CHARACTER, covered, taken)
+        taken.append(box)
+        data = theme.values([{"x": mark["x"], "y": mark["y"], "text": mark["name"]}])
+        name = alt.Chart(data).mark_text(
+            dx=dx, dy=dy, align=align, baseline="middle", fontSize=11, color=theme.QUIET, fontStyle="italic"
+        )
+        layers.append(name.encode(x=x, y=y, text="text:N"))
     return layers
 
 

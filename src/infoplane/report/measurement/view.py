@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from infoplane.analysis.references import Reference, comparable
 from infoplane.measurement import Estimate, Measurement
 
 MODEL = "model"
@@ -40,16 +41,21 @@ class View:
     Attributes:
         measurement: of the primary code.
         others: of the other codes.
+        beside: the reference models that stand beside it.
+        apart: those that do not, each with why.
     """
 
     measurement: Measurement
     others: tuple[Measurement, ...] = ()
+    beside: tuple[Reference, ...] = ()
+    apart: tuple[tuple[Reference, str], ...] = ()
 
     @classmethod
-    def of(cls, measurement: Measurement) -> View:
-        """That of all that was measured."""
+    def of(cls, measurement: Measurement, references: Sequence[Reference] = ()) -> View:
+        """That of all that was measured, beside those of the reference models that compare."""
         primary, *others = measurement.by_code()
-        return cls(primary, tuple(others))
+        beside, apart = comparable(measurement, references)
+        return cls(primary, tuple(others), tuple(beside), tuple(apart))
 
     # ------------------------------------------------------------------ what the record holds
 

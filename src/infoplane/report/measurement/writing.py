@@ -1,13 +1,15 @@
 """Reports: a stored measurement as one page to look at, and its figures as files.
 
-A report is a pure function of the measurement: no model, no network, no clock. The same record gives
-the same bytes.
+A report is a pure function of the measurement and the reference models beside it: no model, no network, no clock. The
+same records give the same bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from infoplane.analysis.references import Reference, known_references
 from infoplane.measurement import Measurement
 from infoplane.report.measurement.figures import draw_figures, figure_files
 from infoplane.report.measurement.page import render
@@ -17,18 +19,28 @@ from infoplane.report.parts import write_page
 __all__ = ["figure_files", "render_report", "write_report"]
 
 
-def render_report(measurement: Measurement) -> str:
-    """The report of a measurement as the text of one self-contained HTML page."""
-    view = View.of(measurement)
+def render_report(measurement: Measurement, references: Sequence[Reference] | None = None) -> str:
+    """The report of a measurement as the text of one self-contained HTML page; `references` as for `write_report`."""
+    view = _view(measurement, references)
     return render(view, draw_figures(view))
 
 
-def write_report(measurement: Measurement, folder: Path) -> list[Path]:
+def write_report(measurement: Measurement, folder: Path, references: Sequence[Reference] | None = None) -> list[Path]:
     """Write `report.html`, and its figures as SVG and PNG in `figures/`, each file whole or not at all.
+
+    Args:
+        measurement: what is shown.
+        folder: for the files.
+        references: models to mark on the plane, where they compare; by default those that come with the package and
+            those that the user added.
 
     Returns:
         The paths written, the page first.
     """
-    view = View.of(measurement)
+    view = _view(measurement, references)
     figures = draw_figures(view)
     return write_page(render(view, figures), figures, folder)
+
+
+def _view(measurement: Measurement, references: Sequence[Reference] | None) -> View:
+    return View.of(measurement, known_references()[0] if references is None else references)

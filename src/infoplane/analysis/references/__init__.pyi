@@ -1,0 +1,13 @@
+from .reference import Reference as Reference
+from .reference_files import add_references as add_references
+from .reference_files import file_of as file_of
+from .reference_files import known_references as known_references
+from .reference_files import read_reference as read_reference
+from .reference_files import remove_reference as remove_reference
+from .reference_files import shipped_folder as shipped_folder
+from .reference_files import user_folder as user_folder
+from .reference_files import write_reference as write_reference
+from .reference_standing import MANY as MANY
+from .reference_standing import Standing as Standing
+from .reference_standing import comparable as comparable
+from .reference_standing import standing as standing

@@ -1,0 +1,106 @@
+"""`infoplane references`: the models that stand beside one that is measured, on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infoplane.cli import options as o
+from infoplane.cli.terminal import named_source, say
+from infoplane.errors import SettingError
+from infoplane.storage import reach_location
+
+if TYPE_CHECKING:
+    from infoplane.analysis.references import Reference
+    from infoplane.measurement import Measurement
+
+
+def references(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]RUN...", help="Folders of measurements and surveys to add. None: list what is known."
+        ),
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="List which models stand beside this measurement, and why others do not.")
+    ] = None,
+    remove: Annotated[str | None, typer.Option(help="Forget a model that was added.", rich_help_panel=o.OUT)] = None,
+    force: Annotated[bool, typer.Option(help="Replace a model of the same name.", rich_help_panel=o.OUT)] = False,
+) -> None:
+    """Reference models: marks on the plane of a measurement that was made in the same way on the same text.
+
+    Some come with infoplane. To add your own: infoplane references NAME=FOLDER.
+    """
+    from infoplane.analysis.references import remove_reference
+
+    asked = [what for what, given in (("RUN", sources), ("--beside", beside), ("--remove", remove)) if given]
+    if len(asked) > 1:
+        raise SettingError(f"{asked[0]} and {asked[1]} are two requests: give one at a time")
+    if remove is not None:
+        say(f"Removed {remove_reference(remove)}")
+    elif sources:
+        _add(list(_named(sources)), force)
+    elif force:
+        raise SettingError("--force is for a measurement that is added: name its folder")
+    else:
+        _list(beside)
+
+
+def _add(named: list[tuple[str, Measurement]], force: bool) -> None:
+    from infoplane.analysis.references import Reference, add_references
+
+    made = [Reference.of(measurement, name) for name, measurement in named]
+    for reference, path in zip(made, add_references(made, force), strict=True):
+        say(f"Added {reference.name}: {path}")
+
+
+def _named(sources: list[str]) -> Iterator[tuple[str, Measurement]]:
+    from infoplane.analysis.surveys import JSON_NAME, Survey
+    from infoplane.measurement import Measurement
+
+    for name, folder in map(named_source, sources):
+        if folder.name == JSON_NAME or (folder / JSON_NAME).is_file():
+            for model in Survey.load(folder).measured:
+                if model.measurement is not None:
+                    yield model.name, model.measurement
+        else:
+            yield name.removeprefix("infoplane-"), Measurement.load(folder)
+
+
+def _list(beside: Path | None) -> None:
+    from rich.table import Table
+
+    from infoplane.analysis.references import known_references
+    from infoplane.cli.terminal import console
+    from infoplane.measurement import Measurement
+
+    measurement = None if beside is None else Measurement.load(reach_location(beside, "--beside", writes=False))
+    found, unreadable = known_references()
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "text", "tokens", "complexity", "expressivity", "from"):
+        table.add_column(column, justify="right" if column in ("tokens", "complexity", "expressivity") else "left")
+    if measurement is not None:
+        table.add_column("stands beside it")
+    for reference in found:
+        table.add_row(*_cells(reference, measurement))
+    console().print(table)
+    for reason in unreadable:
+        say(f"Left out: {reason}", err=True)
+
+
+def _cells(reference: Reference, measurement: Measurement | None) -> list[str]:
+    origin = reference.origin
+    cells = [reference.name, origin.text.source or "", f"{origin.windows.token_budget or 0:,}"]
+    for quantity in ("complexity", "expressivity"):
+        row = reference.measurement.get(quantity, order=min(origin.settings.orders, default=1))
+        cells.append(f"{100 * row.value:.2f} %" if row.unit == "efficiency" else f"{row.value:.3f} {row.unit}")
+    cells.append("infoplane" if reference.shipped else "you")
+    if measurement is not None:
+        same = "it is this model" if reference.is_of(measurement) else None
+        why = same or reference.why_apart(measurement)
+        cells.append("yes" if why is None else f"no: {why}")
+    return cells
