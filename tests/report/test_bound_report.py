@@ -48,7 +48,7 @@ def test_it_loads_nothing_and_has_its_parts(html: str, parsed: Page) -> None:
     assert parsed.addresses and all(a.startswith("data:") for a in parsed.addresses)
     assert f'content="{page.POLICY}"' in html
     assert "://" not in html.split("<script>")[0]
-    for part in ("novels.jsonl", "Read this first", "What to see", "What not to conclude", "The numbers", "Words"):
+    for part in ("novels.jsonl", "caveat", "What to see", "What not to conclude", "The numbers", "Words"):
         assert part in parsed.text
     assert "Where these numbers come from" in parsed.text and "ab" * 32 in parsed.text
     assert parsed.tags.count("figure") == 1

@@ -152,17 +152,27 @@ def test_headline_gives_value_and_interval(full: Measurement, parsed: Page) -> N
     row = full.get("complexity", side="input", order=1)
     assert row.interval is not None
     half = 100 * (row.interval[1] - row.value)
-    expected = f"keeps {100 * row.value:.1f}\u00a0% ± {half:.1f} of log m about the present token"
+    expected = f"keeps {100 * row.value:.1f}\u00a0±\u00a0{half:.1f}\u00a0% of log m about the present token"
     assert expected.replace("\u00a0", " ") in parsed.text
     loss = full.get("loss")
     assert f"loss on the same text is {loss.value:.3f} ±" in parsed.text
     assert "SmolLM2-135M-Instruct · infoplane" in parsed.text
 
 
-def test_warnings_come_before_the_numbers(html: str) -> None:
-    first = html.index("Read this first")
-    assert first < html.index('class="cards"') < html.index('id="information-plane"')
-    box = html[first : html.index("</section>", first)]
+def test_the_answer_comes_first_then_its_figure_the_numbers_and_what_to_know(html: str) -> None:
+    parts = (
+        'class="answer"',
+        'id="information-plane"',
+        'class="cards"',
+        'class="caveats',
+        'id="detail"',
+        'id="profiles"',
+    )
+    places = [html.index(part) for part in parts]
+    assert places == sorted(places)
+    first = html.index('<details class="caveats')
+    assert "4 caveats, none of which touches the answer above" in html
+    box = html[first : html.index("</details>", first)]
     assert "The weights were stored in 4 bits" in box
     assert "Complexity, expressivity and optimality of order 3 (null-curve), 32 layers" in box
     assert "order 1, 2, 3 and 4 (plugin)" in box  # the same words are said once
@@ -466,12 +476,12 @@ def test_model_name(provenance: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "half", "unit", "spoken"),
     [
-        (0.1234, 0.0021, "efficiency", "12.3\u00a0% ± 0.2"),
+        (0.1234, 0.0021, "efficiency", "12.3\u00a0±\u00a00.2\u00a0%"),
         (0.1234, None, "efficiency", "12.3\u00a0%"),
-        (-0.0004, 0.0003, "efficiency", "\u22120.04\u00a0% ± 0.03"),
-        (0.4912, 0.0123, "ratio", "0.491 ± 0.012"),
-        (3.2142, 0.0311, "nats/token", "3.214 ± 0.031\u00a0nats per token"),
-        (0.5, 0.0, "ratio", "0.500 ± 0.000"),
+        (-0.0004, 0.0003, "efficiency", "\u22120.04\u00a0±\u00a00.03\u00a0%"),
+        (0.4912, 0.0123, "ratio", "0.491\u00a0±\u00a00.012"),
+        (3.2142, 0.0311, "nats/token", "3.214\u00a0±\u00a00.031\u00a0nats per token"),
+        (0.5, 0.0, "ratio", "0.500\u00a0±\u00a00.000"),
     ],
 )
 def test_spoken_numbers(value: float, half: float | None, unit: str, spoken: str) -> None:

@@ -105,7 +105,7 @@ def test_several_runs_on_one_page(tmp_path: Path) -> None:
     page = render_several(groups)
     assert page == render_several(groups)
     assert "4 runs of 2 configurations" in page and "fitting claimed: 3 of 3 seeds show it" in page
-    assert "large: one run, so nothing is claimed" in page and "models of different width" in page
+    assert "Nothing is claimed for large: one run each" in page and "Models of different width" in page
     written = write_several_report(groups, tmp_path)
     assert {p.name for p in written[1:]} == {f"runs-{f}.{kind}" for f in ("plane", "curves") for kind in ("svg", "png")}
     few = render_several([seeds(checkpoints=5)])

@@ -127,7 +127,7 @@ class _Results:
         folder = reach_location(out or Path(f"infoplane-{short(model or capture)}"), "--out")
         before = stored_request(folder, JSON_NAME, force) if writes else None
         if writes and with_twin and before is None:
-            check_free(folder / "baseline", JSON_NAME, force)
+            check_free(folder / o.TWIN_FOLDER, JSON_NAME, force)
         return cls(folder, writes, before, with_twin, as_json)
 
     def are_of(self, request: Mapping[str, object]) -> bool:
@@ -156,7 +156,7 @@ class _Results:
         """Whether nothing of a result is missing: a command may have been stopped after its record."""
         from infoplane.measurement import JSON_NAME, TABLE_NAME
 
-        folders = (self.folder, self.folder / "baseline") if self.with_twin else (self.folder,)
+        folders = (self.folder, self.folder / o.TWIN_FOLDER) if self.with_twin else (self.folder,)
         names = (JSON_NAME, TABLE_NAME, "report.html")
         return all((folder / name).is_file() for folder in folders for name in names)
 
@@ -168,9 +168,9 @@ class _Results:
     def give(self, measurement: Measurement, twin: Measurement | None) -> None:
         """Write what is to be written, and print."""
         if self.writes:
-            written = _write(measurement, self.folder)
+            written = _write(measurement, self.folder, twin)
             if twin is not None:
-                written += _write(twin, self.folder / "baseline")
+                written += _write(twin, self.folder / o.TWIN_FOLDER)
             self.sweep()
             if not self.as_json:
                 show(measurement)
@@ -292,10 +292,10 @@ def _asked(measurement: Measurement, request: Mapping[str, object]) -> Measureme
     return replace(measurement, provenance={**measurement.provenance, "request": dict(request)})
 
 
-def _write(measurement: Measurement, folder: Path) -> list[Path]:
+def _write(measurement: Measurement, folder: Path, twin: Measurement | None = None) -> list[Path]:
     """The record last: where it stands, everything stands."""
     from infoplane.report.measurement import write_report
 
-    page = write_report(measurement, folder)[0]
+    page = write_report(measurement, folder, twin=twin)[0]
     record, table = measurement.save(folder)
     return [record, table, page]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+TWIN_FOLDER = "baseline"
+"""Of the untrained twin, in the folder of the model's results."""
 TEXT, MODEL, ASK, OUT = "Text", "Model", "Questions", "Results"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=OUT)]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infoplane.cli.options import TWIN_FOLDER
 from infoplane.cli.terminal import named_source, say
 from infoplane.errors import ResultError, SettingError
 from infoplane.storage import check_folder, kind_at, reach_location
+
+if TYPE_CHECKING:
+    from infoplane.measurement import Measurement
 
 
 def report(
@@ -61,5 +65,13 @@ def report(
     elif kind := drawers.get(kind_at(source)):
         drawn = kind()
     else:
-        drawn = write_report(Measurement.load(source), folder)
+        drawn = write_report(Measurement.load(source), folder, twin=_twin(source))
     say(f"Wrote {drawn[0]}")
+
+
+def _twin(source: Path) -> Measurement | None:
+    """The untrained twin that `infoplane measure --baseline random-init` left beside a measurement."""
+    from infoplane.measurement import JSON_NAME, Measurement
+
+    folder = (source if source.is_dir() else source.parent) / TWIN_FOLDER
+    return Measurement.load(folder) if (folder / JSON_NAME).is_file() else None

@@ -154,7 +154,7 @@ def test_other_text_or_length_does_not_compare(found: dict[str, Measurement]) ->
     assert "the texts are not the same" in both.fairness["word:1"][1]
     assert not len(both.differences)
     page = render_comparison(both)
-    assert "No set of labels compares" in page
+    assert "None of these figures compare between the models" in page
 
 
 def test_a_comparison_is_read_back_and_drawn_the_same(found: dict[str, Measurement], tmp_path: Path) -> None:

@@ -5,4 +5,8 @@ from .forecasts import Forecast as Forecast
 from .join_scores import join as join
 from .partial_correlations import Partial as Partial
 from .structure_forecast import forecast as forecast
+from .validation import BASELINES as BASELINES
 from .validation import BOTH as BOTH
+from .validation import STRUCTURE as STRUCTURE
+from .validation import Validation as Validation
+from .verdicts import Q as Q

@@ -90,6 +90,8 @@ class Reference:
         mine, theirs = self.origin, measurement.origin
         if measurement.provenance.get("difference"):
             return "a difference of two models has no place on the plane"
+        if theirs.protocol.name is None:
+            return "this measurement does not say by which protocol it was made"
         if _protocol(mine) != _protocol(theirs):
             return f"measured by {_spoken(mine)}, and this by {_spoken(theirs)}"
         if mine.text.sha256 != theirs.text.sha256:

@@ -3,6 +3,8 @@ from .monitor_settings import MonitorSettings as MonitorSettings
 from .monitoring import Monitor as Monitor
 from .phase_types import Claim as Claim
 from .phase_types import Phase as Phase
+from .phases import COMPRESSION as COMPRESSION
+from .phases import FITTING as FITTING
 from .phases import MIN_CHECKPOINTS as MIN_CHECKPOINTS
 from .phases import Phases as Phases
 from .phases import claim as claim

@@ -10,15 +10,17 @@ from typing import Any
 import polars as pl
 
 from infoplane.analysis.comparison import PREFERENCES, SHOWN, UNKNOWN, Comparison
-from infoplane.report.comparison.figures import about, compare_figures, subject
-from infoplane.report.comparison.prose import certainty, verdict_sentences
+from infoplane.report.comparison.figures import compare_figures, subject
+from infoplane.report.comparison.prose import FEW, answer, certainty, verdict_sentences
 from infoplane.report.parts import (
     SCRIPT,
+    Caveat,
     Cell,
     Figure,
     Reading,
+    caveats,
     document,
-    read_first,
+    opening,
     said,
     section,
     sortable_table,
@@ -62,18 +64,13 @@ def write_comparison_report(comparison: Comparison, folder: str | Path) -> list[
 def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
     families = comparison.members["family"].drop_nulls().n_unique()
     title = f"{len(comparison.names)} models" + (f" of {families} families" if families > 1 else "")
-    chosen = comparison.best_set
-    lead = f"What they keep about {about(chosen, True)} and carry about {about(chosen, False)}, on the same text."
-    if not comparison.fairness[chosen][0]:
-        lead = "No set of labels compares between these models: read each by itself."
+    drawn = [section(figure, READINGS[figure.name]) for figure in figures]
     body = "\n".join(
         [
-            '<p class="eyebrow">infoplane comparison</p>',
-            f"<h1>{escape(title)}</h1>",
-            f'<p class="lead">{escape(lead)}</p>',
-            _answer(comparison),
-            read_first([*comparison.warnings, *_apart(comparison), *_unfair(comparison)]),
-            *(section(figure, READINGS[figure.name]) for figure in figures),
+            opening("comparison", title, answer(comparison), "".join(drawn[:1])),
+            _verdicts(comparison),
+            caveats(_caveats(comparison)),
+            *drawn[1:],
             f'<section id="tables"><h2>Every model</h2>\n{_models(comparison)}</section>',
             f'<section id="fair"><h2>What compares</h2>\n{_fairness(comparison)}</section>',
             f'<section id="differences"><h2>Differences from {escape(comparison.names[0])}</h2>\n'
@@ -85,25 +82,23 @@ def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
     return document(title, body, figures)
 
 
-def _answer(comparison: Comparison) -> str:
-    """Of each model whether it differs from the first; not where all are of other tokenizers or widths."""
+def _verdicts(comparison: Comparison) -> str:
+    """Of each model whether it differs from the first, where the answer has not said it of each."""
     known = [verdict for verdict in comparison.verdicts if verdict.verdict != UNKNOWN]
     if not known:
         return ""
-    lines = [" ".join(verdict_sentences(verdict)) for verdict in known]
-    return said([*lines, certainty(known[0])])
+    each = [" ".join(verdict_sentences(verdict)) for verdict in known] if len(known) > FEW else []
+    return said([*each, certainty(known[0])])
 
 
-def _apart(comparison: Comparison) -> list[str]:
-    return [f"{name} is left out: {why}" for name, why in comparison.apart.items()]
-
-
-def _unfair(comparison: Comparison) -> list[str]:
-    return [
-        f"figures about {subject(name)} do not compare: {why}"
+def _caveats(comparison: Comparison) -> list[Caveat]:
+    apart = [Caveat(f"{name} is left out: {why}.".replace("..", ".")) for name, why in comparison.apart.items()]
+    unfair = [
+        Caveat(f"Figures about {subject(name)} do not compare: {why}.", name == comparison.best_set)
         for name, (good, why) in comparison.fairness.items()
         if not good
     ]
+    return [*(Caveat(f"{w[:1].upper()}{w[1:]}.".replace("..", ".")) for w in comparison.warnings), *apart, *unfair]
 
 
 def _fairness(comparison: Comparison) -> str:

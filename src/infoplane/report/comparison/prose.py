@@ -1,9 +1,73 @@
-"""What a comparison says in words: of each variant whether it differs from the base, where, and what its loss does."""
+"""What a comparison says in words: of each variant whether it differs from the base, where, and what its loss does.
+
+Of models that are no variants of one base (other widths, other tokenizers), which of them keep and carry most.
+"""
 
 from __future__ import annotations
 
-from infoplane.analysis.comparison import ALIKE, UNKNOWN, Change, Verdict
+from collections.abc import Iterator, Sequence
+
+from infoplane.analysis.comparison import ALIKE, DIFFERENT, UNKNOWN, Change, Comparison, Verdict
+from infoplane.report.comparison.figures import about
 from infoplane.report.parts import words
+
+FEW = 3
+"""Up to so many variants the answer says of each what differs; of more, how many do."""
+
+
+def answer(comparison: Comparison) -> list[str]:
+    """The sentences at the top."""
+    known = [verdict for verdict in comparison.verdicts if verdict.verdict != UNKNOWN]
+    if 0 < len(known) <= FEW:
+        return [" ".join(verdict_sentences(verdict)) for verdict in known]
+    if known:
+        return [_how_many(known)]
+    return list(_among_models(comparison))
+
+
+def _how_many(verdicts: Sequence[Verdict]) -> str:
+    base, kinds = verdicts[0].base, dict[str, list[str]]()
+    for verdict in verdicts:
+        kinds.setdefault(verdict.verdict, []).append(verdict.variant)
+    differ, alike = kinds.get(DIFFERENT, []), kinds.get(ALIKE, [])
+    parts = [f"{len(differ)} of {len(verdicts)} variants differ from {base} ({words.listed(differ)})"] if differ else []
+    if alike:
+        seen = "no difference is seen in" if differ else f"no difference from {base} is seen in"
+        parts.append(f"{seen} {words.listed(alike)}")
+    worse = [v.variant for v in verdicts if v.loss is not None and v.loss.claimed and v.loss.difference > 0]
+    loss = f" The next-token loss is higher in {words.listed(worse)}." if worse else ""
+    sentence = "; ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}.{loss}"
+
+
+def _among_models(comparison: Comparison) -> Iterator[str]:
+    """Which models have most and least, where figures compare and the two do not overlap."""
+    chosen = comparison.best_set
+    good, why = comparison.fairness[chosen]
+    if not good:
+        yield f"None of these figures compare between the models: {why}. Read each model by itself."
+        return
+    rows = comparison.values.filter(comparison.values["position_set"] == chosen).to_dicts()
+    for quantity, verb, before in (("complexity", "keeps", True), ("expressivity", "carries", False)):
+        of = sorted((row for row in rows if row["quantity"] == quantity), key=lambda row: row["value"])
+        if len(of) < 2 or any(row["low"] is None for row in of):
+            continue
+        least, most = of[0], of[-1]
+        what = about(chosen, before)
+        if most["low"] <= least["high"]:
+            yield f"About {what}, the {len(of)} models cannot be told apart by what each {verb} by itself."
+        else:
+            ends = [
+                f"{row['name']} {verb} {how} ({_value(row['value'], (row['high'] - row['low']) / 2, row['unit'])})"
+                for row, how in ((most, "most"), (least, "least"))
+            ]
+            yield f"About {what}, {words.listed(ends)}."
+
+
+def _value(value: float, half: float, unit: str) -> str:
+    if unit == "efficiency":
+        return f"{words.number(100 * value, 1)} ± {words.number(100 * half, 1)}{words.NO_BREAK}% of log m"
+    return f"{words.number(value, 4)} ± {words.number(half, 4)} {words.UNIT_NAMES.get(unit, unit)}"
 
 
 def verdict_sentences(verdict: Verdict) -> list[str]:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
 import altair as alt
 from altair.typing import ChartType
 
 from infoplane.analysis.forecasting import BOTH, Correlation, Forecast, Partial
+from infoplane.report.forecasting.answer import answer
 from infoplane.report.parts import (
     SCRIPT,
+    Caveat,
     Cell,
     Datum,
     Figure,
     Reading,
+    caveats,
     colour_of,
     document,
     draw,
+    opening,
     origin,
-    read_first,
     said,
     section,
     sortable_table,
@@ -68,15 +70,13 @@ def _page(forecast: Forecast, figures: tuple[Figure, ...]) -> str:
     p = forecast.provenance
     families = len(set(p["families"]))
     title = f"Scores of {len(p['models'])} models of {words.count(families, 'family').replace('familys', 'families')}"
+    drawn = [section(figure, READINGS[figure.name]) for figure in figures]
     body = "\n".join(
         [
-            '<p class="eyebrow">infoplane forecast</p>',
-            f"<h1>{escape(title)}</h1>",
-            '<p class="lead">What was measured inside the models, and what it tells of their benchmark scores beyond '
-            "what is known anyway.</p>",
-            read_first(list(p["warnings"])),
-            said(list(forecast.verdicts)),
-            *(section(figure, READINGS[figure.name]) for figure in figures),
+            opening("forecast", title, answer(forecast), "".join(drawn[:1])),
+            caveats([Caveat(f"{w[:1].upper()}{w[1:]}.".replace("..", ".")) for w in p["warnings"]]),
+            f'<section id="detail"><h2>In detail</h2>\n{said(list(forecast.verdicts))}</section>',
+            *drawn[1:],
             f'<section id="validation"><h2>Families left out</h2>\n{_validations(forecast)}</section>',
             f'<section id="correlations"><h2>Correlations</h2>\n{_correlations(forecast)}</section>',
             _predictions(forecast),

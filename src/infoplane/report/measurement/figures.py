@@ -7,11 +7,12 @@ from collections.abc import Callable
 from altair.typing import ChartType
 
 from infoplane.measurement import Measurement
-from infoplane.report.measurement import bars, planes, profiles
+from infoplane.report.measurement import bars, planes, preferences, profiles
 from infoplane.report.measurement.view import View
 from infoplane.report.parts import Figure, draw, files_of
 
 FIGURES: dict[str, Callable[[View], ChartType | None]] = {
+    "preferences": preferences.preferences,
     "information-plane": planes.information_plane,
     "ceiling-plane": planes.ceiling_plane,
     "profiles": profiles.profiles,

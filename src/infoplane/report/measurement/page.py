@@ -6,14 +6,17 @@ from html import escape
 
 from infoplane.measurement import Estimate
 from infoplane.report.measurement import prose, reference_marks, tables
+from infoplane.report.measurement.answer import answer, in_the_answer
 from infoplane.report.measurement.view import View
 from infoplane.report.parts import (
     READINGS,
+    Caveat,
     Figure,
+    caveats,
     document,
     glossary,
+    opening,
     origin,
-    read_first,
     said,
     section,
     with_bound,
@@ -32,22 +35,21 @@ CARDS = (
 
 def render(view: View, figures: tuple[Figure, ...]) -> str:
     """The whole page as HTML text."""
-    name = escape(view.model_name)
+    first, others = figures[:1], figures[1:]
     body = "\n".join(
         [
-            '<p class="eyebrow">infoplane measurement</p>',
-            f"<h1>{name}</h1>",
-            f'<p class="lead">{escape(prose.lead(view))}</p>',
-            _warnings(view),
-            _cards(view),
-            said(prose.headline(view)),
+            opening(
+                "measurement", view.model_name, answer(view), "".join(_figure(view, f) for f in first), _cards(view)
+            ),
             f'<p class="footing">{escape(prose.footing(view))}</p>',
-            *(_figure(view, figure) for figure in figures),
+            caveats(_caveats(view)),
+            _in_detail(view),
+            *(_figure(view, figure) for figure in others),
             _tables(view),
             glossary(),
             _provenance(view),
-            "<footer>A pure function of the stored measurement: drawn again from the same record, this "
-            "page is the same to the byte. It loads nothing from outside.</footer>",
+            "<footer>A pure function of the stored measurement and the reference models: drawn again from the same "
+            "records, this page is the same to the byte. It loads nothing from outside.</footer>",
         ]
     )
     return document(view.model_name, body, figures)
@@ -56,8 +58,17 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
 # ---------------------------------------------------------------------- parts
 
 
-def _warnings(view: View) -> str:
-    return read_first(prose.warnings(view))
+def _caveats(view: View) -> list[Caveat]:
+    """Those of the rows that the answer is made of put it in doubt, and so does a lack of intervals."""
+    told = {row.warning for row in in_the_answer(view) if row.warning}
+    doubtful = prose.no_intervals(view)
+    found = [Caveat(text, doubtful and "no interval" in text) for text in prose.recorded_warnings(view)]
+    return found + [Caveat(text, bool(told & rows)) for text, rows in prose.row_warnings(view)]
+
+
+def _in_detail(view: View) -> str:
+    sentences = prose.headline(view)
+    return f'<section id="detail"><h2>In detail</h2>\n{said(sentences)}</section>' if sentences else ""
 
 
 def _cards(view: View) -> str:
@@ -73,9 +84,11 @@ def _cards(view: View) -> str:
 
 
 def _card(row: Estimate, gloss: str) -> str:
-    value, plus_minus, rest = words.spoken(row, with_unit=False).partition(" ± ")
-    unit = "of log m" if row.unit == "efficiency" else ""
-    error = f'<span class="pm">{plus_minus.strip()} {escape(rest)} {unit}</span>'
+    value, _, half = words.spoken(row, with_unit=False).partition(f"{words.NO_BREAK}±{words.NO_BREAK}")
+    percent = f"{words.NO_BREAK}%" if row.unit == "efficiency" else ""
+    value = value.removesuffix(percent) + percent
+    error = f"± {half.removesuffix(percent)}" if half else ""
+    error = f'<span class="pm">{escape(error)}{" of log m" if percent else ""}</span>'
     if row.unit not in ("efficiency", "ratio"):
         gloss += f", {words.UNIT_NAMES.get(row.unit, row.unit)}"
     name = escape(row.quantity.replace("_", " "))

@@ -6,22 +6,11 @@ Sentences are plain text; the page escapes them. A sentence whose row was not me
 from __future__ import annotations
 
 from infoplane.measurement import Estimate
+from infoplane.report.measurement.answer import OF_NO_POINTS
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import words
 
-OF_NO_POINTS = ("nats/token", "bits/byte")
-"""Units of what hangs on no reference points."""
 NO_INTERVAL = "no interval: too few documents for one (fewer than 40), or none was asked for"
-
-
-def lead(view: View) -> str:
-    """One sentence under the title."""
-    if view.is_difference:
-        return (
-            "Differences of two models on the same text, value by value, with paired errors: above 0, the "
-            "first has more."
-        )
-    return "How much its hidden states keep about the text they have read, and carry about the text to come."
 
 
 def headline(view: View) -> list[str]:
@@ -199,10 +188,21 @@ def footing(view: View) -> str:
 # ---------------------------------------------------------------------- warnings
 
 
-def warnings(view: View) -> list[str]:
-    """Warnings of the whole record, then those of rows, one line for each order, estimator and text."""
+def no_intervals(view: View) -> bool:
+    """Whether the figures of the whole model have none."""
+    row = view.row("complexity", order=view.first_order) or view.row("ceiling")
+    return row is None or row.interval is None
+
+
+def recorded_warnings(view: View) -> list[str]:
+    """Those of the whole record."""
     recorded = view.measurement.provenance.get("warnings") or ()
-    lines = [_sentence(str(w)) for w in ((recorded,) if isinstance(recorded, str) else recorded)]
+    return [_sentence(str(w)) for w in ((recorded,) if isinstance(recorded, str) else recorded)]
+
+
+def row_warnings(view: View) -> list[tuple[str, set[str]]]:
+    """Those of rows, one sentence for each estimator and text, with the warnings that it is made of."""
+    lines = []
     groups: dict[tuple[str, int | None], list[Estimate]] = {}
     for row in view.measurement:
         if row.warning:
@@ -221,7 +221,8 @@ def warnings(view: View) -> list[str]:
         by = f" ({estimator})" if estimator else ""
         layers = len({row.layer for _, rows in members for row in rows} - {MODEL})
         spread = f", {words.count(layers, 'layer')}" if layers > 1 else ""
-        lines.append(_sentence(f"{words.listed(names)}{where}{by}{spread}: {text}"))
+        made_of = {row.warning for _, rows in members for row in rows if row.warning}
+        lines.append((_sentence(f"{words.listed(names)}{where}{by}{spread}: {text}"), made_of))
     return lines
 
 

@@ -43,19 +43,26 @@ class View:
         others: of the other codes.
         beside: the reference models that stand beside it.
         apart: those that do not, each with why.
+        twin: the measurement of the untrained twin on the same windows, where it was asked for.
     """
 
     measurement: Measurement
     others: tuple[Measurement, ...] = ()
     beside: tuple[Reference, ...] = ()
     apart: tuple[tuple[Reference, str], ...] = ()
+    twin: Measurement | None = None
 
     @classmethod
-    def of(cls, measurement: Measurement, references: Sequence[Reference] = ()) -> View:
-        """That of all that was measured, beside those of the reference models that compare."""
+    def of(
+        cls, measurement: Measurement, references: Sequence[Reference] = (), twin: Measurement | None = None
+    ) -> View:
+        """That of all that was measured, beside its twin and those of the reference models that compare."""
         primary, *others = measurement.by_code()
         beside, apart = comparable(measurement, references)
-        return cls(primary, tuple(others), tuple(beside), tuple(apart))
+        if twin is not None:
+            own = Reference.of(twin, "untrained twin")
+            beside = [own, *(other for other in beside if not other.is_of(twin))]
+        return cls(primary, tuple(others), tuple(beside), tuple(apart), twin)
 
     # ------------------------------------------------------------------ what the record holds
 
@@ -208,6 +215,18 @@ class View:
 
     def has(self, quantity: str) -> bool:
         return any(row.quantity == quantity for row in self.measurement)
+
+    @cached_property
+    def differences_from_twin(self) -> Measurement | None:
+        """Paired, of the primary code; None where there is no twin."""
+        return None if self.twin is None else self.measurement.minus(self.twin)
+
+    def from_twin(self, quantity: str) -> Estimate | None:
+        """The difference of the whole model from its untrained twin, of the first order; None where it is not there."""
+        if self.differences_from_twin is None:
+            return None
+        row = self.row(quantity, order=None if quantity in ("ceiling", "loss") else self.first_order)
+        return None if row is None else next((d for d in self.differences_from_twin if d.key == row.key), None)
 
     # ------------------------------------------------------------------ what it is about
 

@@ -19,13 +19,20 @@ from infoplane.report.parts import write_page
 __all__ = ["figure_files", "render_report", "write_report"]
 
 
-def render_report(measurement: Measurement, references: Sequence[Reference] | None = None) -> str:
-    """The report of a measurement as the text of one self-contained HTML page; `references` as for `write_report`."""
-    view = _view(measurement, references)
+def render_report(
+    measurement: Measurement, references: Sequence[Reference] | None = None, twin: Measurement | None = None
+) -> str:
+    """The report of a measurement as the text of one self-contained HTML page; arguments as for `write_report`."""
+    view = _view(measurement, references, twin)
     return render(view, draw_figures(view))
 
 
-def write_report(measurement: Measurement, folder: Path, references: Sequence[Reference] | None = None) -> list[Path]:
+def write_report(
+    measurement: Measurement,
+    folder: Path,
+    references: Sequence[Reference] | None = None,
+    twin: Measurement | None = None,
+) -> list[Path]:
     """Write `report.html`, and its figures as SVG and PNG in `figures/`, each file whole or not at all.
 
     Args:
@@ -33,14 +40,15 @@ def write_report(measurement: Measurement, folder: Path, references: Sequence[Re
         folder: for the files.
         references: models to mark on the plane, where they compare; by default those that come with the package and
             those that the user added.
+        twin: the measurement of the untrained twin on the same windows: a mark too, with paired differences.
 
     Returns:
         The paths written, the page first.
     """
-    view = _view(measurement, references)
+    view = _view(measurement, references, twin)
     figures = draw_figures(view)
     return write_page(render(view, figures), figures, folder)
 
 
-def _view(measurement: Measurement, references: Sequence[Reference] | None) -> View:
-    return View.of(measurement, known_references()[0] if references is None else references)
+def _view(measurement: Measurement, references: Sequence[Reference] | None, twin: Measurement | None) -> View:
+    return View.of(measurement, known_references()[0] if references is None else references, twin)

@@ -4,10 +4,12 @@ from . import words as words
 from .figure import Figure as Figure
 from .figure import draw as draw
 from .figure import files_of as files_of
+from .page import Caveat as Caveat
+from .page import caveats as caveats
 from .page import document as document
 from .page import glossary as glossary
+from .page import opening as opening
 from .page import origin as origin
-from .page import read_first as read_first
 from .page import said as said
 from .page import section as section
 from .page import write_page as write_page

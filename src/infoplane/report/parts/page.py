@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,58 @@ def said(sentences: list[str]) -> str:
     return f'<ul class="said">\n{items}\n</ul>' if sentences else ""
 
 
-def read_first(lines: list[str]) -> str:
-    """The box at the top of a page."""
-    if not lines:
+@dataclass(frozen=True)
+class Caveat:
+    """What a reader must know of the figures.
+
+    Attributes:
+        text: a sentence.
+        doubtful: whether it puts the answer at the top of the page in doubt.
+    """
+
+    text: str
+    doubtful: bool = False
+
+
+def opening(kind: str, title: str, answer: Sequence[str], figure: str = "", cards: str = "") -> str:
+    """How a page begins: what it is of, the answer in sentences, the figure that shows it, its numbers.
+
+    Args:
+        kind: of the result, such as `measurement`.
+        title: plain text.
+        answer: sentences, one paragraph each.
+        figure, cards: HTML.
+    """
+    said_first = "\n".join(f"<p>{escape(sentence)}</p>" for sentence in answer)
+    return f"""<p class="eyebrow">infoplane {escape(kind)}</p>
+<h1>{escape(title)}</h1>
+<section class="answer" aria-label="Answer">
+{said_first}
+</section>
+{figure}
+{cards}"""
+
+
+def caveats(found: Sequence[Caveat]) -> str:
+    """What must be known, folded under a line that says how many there are and how grave; nothing for none."""
+    if not found:
         return ""
-    items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<section class="warnings"><h2>Read this first</h2>\n<ul>\n{items}\n</ul></section>'
+    grave, n = sum(caveat.doubtful for caveat in found), len(found)
+    if n == 1:
+        how = "which puts the answer above in doubt" if grave else "which does not touch the answer above"
+        line = f"1 caveat, {how}"
+    elif grave == 0:
+        line = f"{n} caveats, none of which touches the answer above"
+    elif grave == n:
+        line = f"{n} caveats, all of which put the answer above in doubt"
+    else:
+        line = f"{n} caveats, {grave} of which {'puts' if grave == 1 else 'put'} the answer above in doubt"
+    items = "\n".join(
+        f"<li>{'<b>In doubt:</b> ' if caveat.doubtful else ''}{escape(caveat.text)}</li>"
+        for caveat in sorted(found, key=lambda caveat: not caveat.doubtful)
+    )
+    grade = " grave" if grave else ""
+    return f'<details class="caveats{grade}"><summary>{line}</summary>\n<ul>\n{items}\n</ul></details>'
 
 
 def section(figure: Figure, reading: Reading, between: str = "") -> str:
@@ -132,8 +179,9 @@ def section(figure: Figure, reading: Reading, between: str = "") -> str:
 <div class="chart" data-chart="spec-{figure.name}">{image}</div>
 </figure>
 {between}
+<details class="how"><summary>How to read this figure</summary>
 <div class="reading"><div><h3>What to see</h3><p>{escape(reading.see)}</p></div>
-<div><h3>What not to conclude</h3><p>{escape(reading.beware)}</p></div></div>
+<div><h3>What not to conclude</h3><p>{escape(reading.beware)}</p></div></div></details>
 </section>"""
 
 

@@ -27,6 +27,16 @@ READINGS = {
         "carry more about the next token than it keeps about the present one, and a point above the line "
         "is no error. The star is a mean over blocks, not a layer: the model never was at that place.",
     ),
+    "preferences": Reading(
+        "Which answer was preferred",
+        "Interval plot of three figures of preference information for the whole model, and line charts over depth.",
+        "Each figure is a part of the one bit that there is to know, chosen or rejected, with its 95 % interval. The "
+        "first counts all tokens; the second as many tokens of both answers, place by place, so that length and place "
+        "say nothing; the third what the states tell beyond the token itself. Grey: what is found when chosen and "
+        "rejected are swapped by chance, twice the spread of these draws.",
+        "That states tell which answer people preferred does not mean that the model would choose it. A figure whose "
+        "interval reaches into the grey is not known to be above 0.",
+    ),
     "ceiling-plane": Reading(
         "Against the ceiling",
         "Scatter plot of the layers: ceiling across, expressivity upward, with the bound that no layer can pass.",

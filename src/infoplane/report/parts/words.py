@@ -1,4 +1,4 @@
-"""Numbers and names as a reader meets them: `12.3 % ± 0.2`, `0.1234 ± 0.0021`, `complexity, order 2`."""
+"""Numbers and names as a reader meets them: `12.3 ± 0.2 %`, `0.1234 ± 0.0021`, `complexity, order 2`."""
 
 from __future__ import annotations
 
@@ -61,16 +61,20 @@ def plain(row: Estimate | None) -> str:
     return f"{number(row.value, digits)} ± {number(half, digits)}"
 
 
+def with_error(value: float, half: float | None, digits: int) -> str:
+    """`12.3 ± 0.2`, on one line."""
+    return number(value, digits) + ("" if half is None else f"{NO_BREAK}±{NO_BREAK}{number(half, digits)}")
+
+
 def spoken(row: Estimate, with_unit: bool = True) -> str:
     """The value with its ± and unit, for sentences: an efficiency is said in percent of log m."""
     half = half_width(row)
     if row.unit == "efficiency":
         percent = None if half is None else 100 * half
         digits = max(1, min(2, _digits(percent, 2, 3) - 1))
-        value = f"{number(100 * row.value, digits)}{NO_BREAK}%"
-        return value if percent is None else f"{value} ± {number(percent, digits)}"
+        return f"{with_error(100 * row.value, percent, digits)}{NO_BREAK}%"
     digits = _digits(half, 3, 4)
-    value = number(row.value, digits) + ("" if half is None else f" ± {number(half, digits)}")
+    value = with_error(row.value, half, digits)
     unit = UNIT_NAMES.get(row.unit, row.unit)
     return value if row.unit == "ratio" or not with_unit else f"{value}{NO_BREAK}{unit}"
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from infoplane.bottleneck import JSON_NAME, TABLE_NAME, Bound
 from infoplane.report.parts import (
+    Caveat,
     Figure,
     Reading,
+    caveats,
     document,
     glossary,
+    opening,
     origin,
-    read_first,
     said,
     section,
     tables,
@@ -49,19 +51,14 @@ def write_bound_report(bound: Bound, folder: str | Path) -> list[Path]:
 def _page(view: BoundView, figures: tuple[Figure, ...]) -> str:
     name = view.text_name
     readings = {figure_name(target): _reading(target) for target in view.targets}
-    lead = (
-        "The achievable frontier of a text: what codes of the last tokens tell about the next one, for what they "
-        "keep. No model is in it."
-    )
+    drawn = [section(figure, readings[figure.name]) for figure in figures]
     body = "\n".join(
         [
-            '<p class="eyebrow">infoplane bound</p>',
-            f"<h1>{escape(name)}</h1>",
-            f'<p class="lead">{escape(lead)}</p>',
-            read_first(_warnings(view)),
-            said(_headline(view)),
+            opening("bound", f"The bound of {name}", answer(view), "".join(drawn[:1])),
             f'<p class="footing">{escape(_footing(view))}</p>',
-            *(section(figure, readings[figure.name]) for figure in figures),
+            caveats(_caveats(view)),
+            f'<section id="detail"><h2>In detail</h2>\n{said(_headline(view))}</section>',
+            *drawn[1:],
             _table(view),
             _convergence(view),
             glossary(GLOSSARY),
@@ -98,17 +95,44 @@ def _reading(target: int) -> Reading:
     )
 
 
-def _warnings(view: BoundView) -> list[str]:
-    lines = []
+def _caveats(view: BoundView) -> list[Caveat]:
+    found = []
     if not view.has_errors:
-        lines.append("There are no intervals: fewer than 40 documents have positions.")
+        found.append(Caveat("There are no intervals: fewer than 40 documents have positions.", doubtful=True))
     for f in view.unseen():
         gram = "a token" if f.order == 1 else f"{f.order} tokens in a row"
-        lines.append(
+        text = (
             f"Order {f.order}: only {_percent(f.seen)} of the positions have {gram} that the other half of the "
             "documents has. That is too few to compare a model there: give more text."
         )
-    return lines
+        found.append(Caveat(text))
+    return found
+
+
+def answer(view: BoundView) -> list[str]:
+    """How much of the next token a short code of the last tokens can tell, and whether the text was long enough."""
+    lines = view.of(1, "all")
+    told = [sentence for line in lines[:1] if (sentence := _of_one(view, line))]
+    if told and len(lines) > 1 and (x := _place(lines[-1])) is not None:
+        k = lines[-1].frontier.order
+        told[0] = f"{told[0][:-1]}; a code of the last {k} tokens tells {lines[-1].at(x).said()} nats, for {x:g} kept."
+    if lines:
+        low, high = lines[0].frontier.saturation
+        told.append(
+            f"No code of the last token can tell more than that token itself does, which lies between "
+            f"{words.number(low, 2)} and {words.number(high, 2)} nats."
+        )
+    seen = view.of(1, "seen")
+    if seen and (x := _place(seen[0])) is not None and (moved := seen[0].moved(x)) is not None:
+        by, error = moved
+        if error is not None:
+            enough = abs(by) < 0.0005 or by < error
+            told.append(
+                "More text would not raise this frontier by more than its error."
+                if enough
+                else "The frontier has not converged: more text would raise it."
+            )
+    return told
 
 
 def _headline(view: BoundView) -> list[str]:

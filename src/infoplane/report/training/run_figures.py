@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import altair as alt
 import numpy as np
@@ -15,6 +17,8 @@ from infoplane.report.parts import Datum, Figure, draw, theme
 from infoplane.report.training.run_view import QUANTITIES, RunView
 
 WIDTH, HEIGHT = 680, 430
+_LONG = 34
+"""Pixels between two checkpoints from which on an arrow stands between them."""
 TITLES = {
     "complexity": "complexity: about the token just read",
     "expressivity": "expressivity: about the token to come",
@@ -58,14 +62,15 @@ def run_plane(view: RunView) -> ChartType | None:
                     {"step": p["step"], "index": i, "layer": layer, "depth": depth, "x": a.value, "y": b.value}
                 )
     both = [*path, *layers]
-    ax, ay, diagonal = plane_of([float(p["x"]) for p in both], [float(p["y"]) for p in both], view.unit)
+    domains = domains_of([float(p["x"]) for p in both], [float(p["y"]) for p in both])
+    ax, ay, diagonal = plane_of(domains, view.unit)
     last = len(path) - 1
     slider = alt.binding_range(min=0, max=last, step=1, name="checkpoint ")
     picked = alt.param(name="picked", value=last, bind=slider)
     so_far, now = "datum.index <= picked", "datum.index == picked"
     colour = alt.Color(
         "at:Q",
-        scale=alt.Scale(range=list(theme.DEPTH_COLOURS)),
+        scale=alt.Scale(range=list(theme.DEPTH_COLOURS), domain=[place_of(x.steps[0]), place_of(x.steps[last])]),
         legend=alt.Legend(title="step", labelExpr=STEP_LABEL, values=ticks_of(x.steps), gradientLength=150),
     )
     tips = [
@@ -92,18 +97,67 @@ def run_plane(view: RunView) -> ChartType | None:
             .transform_filter(so_far),
             bars.encode(x=x_low, x2="x_high:Q", y=ay),
             bars.encode(x=ax, y=y_low, y2="y_high:Q"),
+            alt.Chart(theme.values(_arrows(path, domains)))
+            .mark_point(shape="wedge", filled=True, size=110, color=theme.INK, opacity=1)
+            .encode(x=ax, y=ay, angle=alt.Angle("angle:Q", scale=None))
+            .transform_filter(so_far),
             line.mark_point(filled=True, size=80, opacity=1, stroke="white", strokeWidth=0.6)
             .encode(x=ax, y=ay, color=colour, tooltip=tips)
             .transform_filter(so_far),
+            *step_names(ax, ay, path, domains, now),
         )
         .add_params(picked)
         .properties(width=WIDTH, height=HEIGHT)
     )
 
 
-def plane_of(xs: Sequence[float], ys: Sequence[float], unit: str) -> tuple[alt.X, alt.Y, ChartType]:
-    """Axes of the plane, wide enough for points at `xs` and `ys`, and the dashed line on which both are equal."""
-    x_domain, y_domain = (list(theme.span(values, 0.08)) for values in (xs, ys))
+Domains: TypeAlias = "tuple[tuple[float, float], tuple[float, float]]"
+"""What the two axes of a plane span."""
+
+
+def domains_of(xs: Sequence[float], ys: Sequence[float]) -> Domains:
+    """Wide enough for points there."""
+    return theme.span(xs, 0.08), theme.span(ys, 0.08)
+
+
+def _pixels(x: float, y: float, domains: Domains) -> tuple[float, float]:
+    """From the lower left corner."""
+    (left, right), (bottom, top) = domains
+    return WIDTH * (x - left) / (right - left), HEIGHT * (y - bottom) / (top - bottom)
+
+
+def _arrows(path: Sequence[Mapping[str, float]], domains: Domains) -> list[Datum]:
+    """Heads of arrows in the middle of those steps of the path that are long enough to have one."""
+    heads = list[Datum]()
+    for a, b in itertools.pairwise(path):
+        (x, y), (u, v) = (_pixels(p["x"], p["y"], domains) for p in (a, b))
+        if math.hypot(u - x, v - y) >= _LONG:
+            middle = {axis: (a[axis] + b[axis]) / 2 for axis in "xy"}
+            heads.append({**middle, "angle": math.degrees(math.atan2(u - x, v - y)), "index": b["index"]})
+    return heads
+
+
+def step_names(x: alt.X, y: alt.Y, path: Sequence[Mapping[str, float]], domains: Domains, now: str) -> list[ChartType]:
+    """The first and the last step beside their points, and the step that the slider stands at in the corner."""
+    names = []
+    for end in [path[0], path[-1]] if len(path) > 1 else path[:1]:
+        across, up = _pixels(end["x"], end["y"], domains)
+        right, high = across < WIDTH / 2, up > HEIGHT - 30  # inward, and below where there is no room above
+        at = theme.values([{"x": end["x"], "y": end["y"], "text": f"step {end['step']:,.0f}"}])
+        mark = alt.Chart(at).mark_text(
+            dx=10 if right else -10, dy=16 if high else -14, align="left" if right else "right", fontSize=11,
+            fontWeight="bold", color=theme.INK,
+        )  # fmt: skip
+        names.append(mark.encode(x=x, y=y, text="text:N"))
+    corner = [{"index": p["index"], "text": f"shown: step {p['step']:,.0f}"} for p in path]
+    shown = alt.Chart(theme.values(corner)).mark_text(align="left", baseline="top", fontSize=12, color=theme.INK)
+    names.append(shown.encode(x=alt.value(8), y=alt.value(4), text="text:N").transform_filter(now))
+    return names
+
+
+def plane_of(domains: Domains, unit: str) -> tuple[alt.X, alt.Y, ChartType]:
+    """Axes of the plane, and the dashed line on which both are equal."""
+    x_domain, y_domain = (list(domain) for domain in domains)
     x_title = theme.axis_title("complexity: what is kept about the present token", unit)
     y_title = theme.axis_title("expressivity: what is kept about the next token", unit)
     x_scale, y_scale = (alt.Scale(domain=domain, nice=False, zero=False) for domain in (x_domain, y_domain))

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
 from infoplane.analysis.training import Series, Trajectory
-from infoplane.report.parts import Reading, document, origin, read_first, said, section, tables, words, write_page
+from infoplane.report.parts import (
+    Caveat,
+    Reading,
+    caveats,
+    document,
+    opening,
+    origin,
+    said,
+    section,
+    tables,
+    words,
+    write_page,
+)
+from infoplane.report.training.run_answer import answer_of_run
 from infoplane.report.training.run_figures import TITLES, run_figures
 from infoplane.report.training.run_view import RunView
 
@@ -16,8 +28,8 @@ READINGS = {
         "Scatter plot of the checkpoints: complexity across, expressivity upward, joined in the order of training; "
         "the layers of one checkpoint behind them.",
         "Each coloured point is the whole model at one checkpoint, with its 95 % intervals. A model that fits moves to "
-        "the right and up; one that compresses moves back to the left. Move the slider to see the run grow, and the "
-        "layers (grey) of the checkpoint it stands at.",
+        "the right and up; one that compresses moves back to the left. Arrows point the way of training. Move the "
+        "slider to see the run grow, and the layers (grey) of the checkpoint it stands at.",
         "The intervals are of each checkpoint by itself. Differences between checkpoints are "
         "surer than they look, because all of them read the same text; and an optimiser wanders more than the text "
         "says. The dashed diagonal is a reference, not a bound.",
@@ -55,14 +67,13 @@ def write_run_report(trajectory: Trajectory, folder: str | Path) -> list[Path]:
 
 def _page(view: RunView, figures: tuple) -> str:  # type: ignore[type-arg]
     name = str(view.trajectory.provenance.get("model", "a training run")).rstrip("/").split("/")[-1]
+    drawn = [section(figure, READINGS[figure.name]) for figure in figures]
     body = "\n".join(
         [
-            '<p class="eyebrow">infoplane trace</p>',
-            f"<h1>{escape(name)}</h1>",
-            '<p class="lead">What its hidden states keep of the text, checkpoint by checkpoint of its training.</p>',
-            read_first(_warnings(view)),
-            said(_headline(view)),
-            *(section(figure, READINGS[figure.name]) for figure in figures),
+            opening("trace", name, answer_of_run(view, name), "".join(drawn[:1])),
+            caveats(_caveats(view)),
+            f'<section id="detail"><h2>In detail</h2>\n{said(_headline(view))}</section>',
+            *drawn[1:],
             f'<section id="tables"><h2>Checkpoints</h2>\n{_table(view)}</section>',
             origin(dict(view.trajectory.provenance)),
             "<footer>A pure function of the stored trajectory. It loads nothing from outside.</footer>",
@@ -71,13 +82,13 @@ def _page(view: RunView, figures: tuple) -> str:  # type: ignore[type-arg]
     return document(name, body, figures)
 
 
-def _warnings(view: RunView) -> list[str]:
-    lines = [f"{p.name}: {p.problem}" for p in view.trajectory.points if p.problem]
+def _caveats(view: RunView) -> list[Caveat]:
+    found = [Caveat(f"{p.name}: {p.problem}") for p in view.trajectory.points if p.problem]
     for a, b in view.trajectory.provenance.get("gaps", []):
-        lines.append(f"no checkpoint between steps {a:,} and {b:,}, where some seem to be missing")
+        found.append(Caveat(f"There is no checkpoint between steps {a:,} and {b:,}, where some seem to be missing."))
     if view.series and not view.phases:
-        lines.append("too few checkpoints to look for phases: 8 are needed")
-    return lines
+        found.append(Caveat("There are too few checkpoints to look for phases: 8 are needed.", doubtful=True))
+    return found
 
 
 def _headline(view: RunView) -> list[str]:

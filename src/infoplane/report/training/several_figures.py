@@ -11,7 +11,7 @@ from altair.typing import ChartType
 from infoplane.analysis.training import Seeds, Series, Trajectory
 from infoplane.errors import ResultError
 from infoplane.report.parts import COLOURS, Figure, draw, theme
-from infoplane.report.training.run_figures import HEIGHT, TITLES, WIDTH, place_of, plane_of, step_axis
+from infoplane.report.training.run_figures import HEIGHT, TITLES, WIDTH, domains_of, place_of, plane_of, step_axis
 from infoplane.report.training.run_view import QUANTITIES
 
 
@@ -67,7 +67,8 @@ def runs_plane(groups: Sequence[Seeds]) -> ChartType | None:
     steps = sorted({p["step"] for p in points})
     for p in points:
         p["index"] = steps.index(p["step"])
-    ax, ay, diagonal = plane_of([p["x"] for p in points], [p["y"] for p in points], unit)
+    domains = domains_of([p["x"] for p in points], [p["y"] for p in points])
+    ax, ay, diagonal = plane_of(domains, unit)
     last = len(steps) - 1
     picked = alt.param(name="picked", value=last, bind=alt.binding_range(min=0, max=last, step=1, name="checkpoint "))
     so_far = "datum.index <= picked"
@@ -88,6 +89,10 @@ def runs_plane(groups: Sequence[Seeds]) -> ChartType | None:
             every.mark_point(filled=True, size=26, opacity=0.9)
             .encode(x=ax, y=ay, color=colour, tooltip=tips)
             .transform_filter(so_far),
+            alt.Chart(theme.values([{"index": i, "text": f"shown: up to step {s:,}"} for i, s in enumerate(steps)]))
+            .mark_text(align="left", baseline="top", fontSize=12, color=theme.INK)
+            .encode(x=alt.value(8), y=alt.value(4), text="text:N")
+            .transform_filter("datum.index == picked"),
         )
         .add_params(picked)
         .properties(width=WIDTH, height=HEIGHT)

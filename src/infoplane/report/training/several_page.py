@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
-from infoplane.analysis.training import Seeds, claim
+from infoplane.analysis.training import Claim, Seeds, claim
 from infoplane.errors import ResultError
 from infoplane.report.parts import (
+    Caveat,
     Figure,
     Reading,
+    caveats,
     document,
+    opening,
     origin,
-    read_first,
     said,
     section,
     tables,
     words,
     write_page,
 )
+from infoplane.report.training.run_answer import answer_of_several
 from infoplane.report.training.run_figures import TITLES
 from infoplane.report.training.run_view import PHASED
 from infoplane.report.training.several_figures import series_of, several_figures
@@ -57,13 +60,12 @@ def write_several_report(groups: Sequence[Seeds], folder: str | Path) -> list[Pa
 def _page(groups: Sequence[Seeds], figures: tuple[Figure, ...]) -> str:
     runs = sum(len(g.runs) for g in groups)
     title = f"{runs} runs of {len(groups)} configurations" if len(groups) > 1 else f"{runs} runs of {groups[0].name}"
+    drawn = [section(figure, READINGS[figure.name]) for figure in figures]
     body = "\n".join(
         [
-            '<p class="eyebrow">infoplane traces</p>',
-            f"<h1>{escape(title)}</h1>",
-            '<p class="lead">What their hidden states keep of the text, checkpoint by checkpoint of training.</p>',
-            read_first(_warnings(groups)),
-            *(section(figure, READINGS[figure.name]) for figure in figures),
+            opening("traces", title, answer_of_several(groups, _claimed(groups)), "".join(drawn[:1])),
+            caveats(_caveats(groups)),
+            *drawn[1:],
             f'<section id="claims"><h2>Phases</h2>\n{_claims(groups)}</section>',
             f'<section id="tables"><h2>Runs</h2>\n{_runs(groups)}</section>',
             origin({group.name: _origin(group) for group in groups}),
@@ -73,7 +75,17 @@ def _page(groups: Sequence[Seeds], figures: tuple[Figure, ...]) -> str:
     return document(title, body, figures)
 
 
-def _warnings(groups: Sequence[Seeds]) -> list[str]:
+def _claimed(groups: Sequence[Seeds]) -> list[tuple[Seeds, Claim]]:
+    """Of each configuration with checkpoints enough what its seeds allow to claim of complexity."""
+    found = []
+    for group in groups:
+        with contextlib.suppress(ResultError):
+            if group.enough:
+                found.append((group, claim(group.phases("complexity"))))
+    return found
+
+
+def _caveats(groups: Sequence[Seeds]) -> list[Caveat]:
     lines = []
     if len({str(g.runs[0].provenance.get("windows_hash")) for g in groups}) > 1:
         lines.append("the configurations were not measured on the same windows: their heights do not compare")
@@ -84,11 +96,11 @@ def _warnings(groups: Sequence[Seeds]) -> list[str]:
         )
     for group in groups:
         if len(group.runs) == 1:
-            lines.append(f"{group.name}: one run, so nothing is claimed; give other seeds the same name")
+            lines.append(f"{group.name} is one run: give other seeds the same name")
         if not group.enough:
             lines.append(f"{group.name}: {group.checkpoints} checkpoints in common, and phases need 8")
         lines += [f"{p.name}: {p.problem}" for run in group.runs for p in run.points if p.problem]
-    return lines
+    return [Caveat(f"{line[:1].upper()}{line[1:]}.".replace("..", ".")) for line in lines]
 
 
 def _claims(groups: Sequence[Seeds]) -> str:
