@@ -27,7 +27,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     for key, (name, source) in MODELS.items():
         for untrained in (False, True):
-            called = f"{name}, untrained" if untrained else name
+            called = f"{name} (untrained)" if untrained else name
             path = shipped_folder() / file_of(called)
             if path.exists():
                 continue

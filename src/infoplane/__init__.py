@@ -12,6 +12,9 @@ no torch.
 
 import lazy_loader as _lazy
 
+from infoplane.showing import draw_with as _draw_with
+
+_draw_with("infoplane.report.notebooks")
 __version__ = "0.1.0"
 __getattr__, __dir__, _names = _lazy.attach_stub(__name__, __file__)
 __all__ = ["__version__", *_names]

@@ -16,7 +16,7 @@ import pytest
 import infoplane
 
 SOURCE = Path(infoplane.__file__).parent
-BELOW = ("errors", "setting_kinds", "setting_spelling", "setting_names", "given_settings", "settings")
+BELOW = ("errors", "setting_kinds", "setting_spelling", "setting_names", "given_settings", "settings", "showing")
 ARROWS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "setting_kinds": (),
@@ -24,6 +24,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "setting_names": (),
     "given_settings": (),
     "settings": (),
+    "showing": (),
     "storage": (),
     "uncertainty": (),
     "engines": ("storage",),
@@ -53,8 +54,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "report.training": ("measurement", "analysis.training", "report.parts"),
     "report.comparison": ("analysis.comparison", "report.parts"),
     "report.forecasting": ("analysis.forecasting", "report.parts"),
+    "report.notebooks": (
+        "bottleneck", "measurement", "analysis.comparison", "analysis.training", "analysis.surveys",
+        "analysis.forecasting", "report.parts", "report.measurement", "report.text_bound", "report.training",
+        "report.comparison", "report.forecasting",
+    ),
 }  # fmt: skip
-"""The rooms in the order of the flow, and what each may import from; all may import from the first six."""
+"""The rooms in the order of the flow, and what each may import from; all may import from the first seven."""
 ABOVE = ("cli", "infoplane")
 """What sees everything: the commands, and the names that the package lifts."""
 

@@ -30,6 +30,7 @@ from infoplane.bottleneck.frontier_curve import Frontier, LessText
 from infoplane.engines import Progress
 from infoplane.errors import ResultError
 from infoplane.information import THINNED
+from infoplane.showing import Shown
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, read_parquet, versions
 from infoplane.text import Windows
 
@@ -68,7 +69,7 @@ class AnnealingKeywords(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Bound:
+class Bound(Shown):
     """What codes of k-grams can do on a text.
 
     Attributes:
@@ -97,8 +98,8 @@ class Bound:
             "few positions have a k-gram that both halves have"
         )
 
-    def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `bound.parquet`, a row for each code, then `bound.json`, each whole or not at all."""
+    def table(self) -> pl.DataFrame:
+        """A row for each code: what it keeps and what it tells, in nats, each with its replicates."""
         rows = []
         for number, f in enumerate(self.frontiers):
             parts: list[Frontier | LessText] = [f, *f.smaller]
@@ -119,6 +120,10 @@ class Bound:
                             "relevance": y.tolist(),
                         }
                     )
+        return pl.DataFrame(rows, schema=_TABLE)
+
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write `bound.parquet`, the table, then `bound.json`, each whole or not at all."""
         record = {
             "provenance": dict(self.provenance),
             "unit": "nats",
@@ -131,7 +136,7 @@ class Bound:
                 for f in self.frontiers
             ],
         }
-        return FILES.write(folder, record, pl.DataFrame(rows, schema=_TABLE))
+        return FILES.write(folder, record, self.table())
 
     @property
     def key(self) -> str | None:

@@ -24,6 +24,7 @@ from infoplane.measurement.origin import Origin, hints_of
 from infoplane.measurement.protocols import refuse_other_protocols
 from infoplane.measurement.row_differences import difference_of, difference_warnings
 from infoplane.measurement.row_table import read_table, table_of
+from infoplane.showing import Shown
 from infoplane.storage import OBJECT, OBJECTS, Hint, Json, ResultFiles, check_schema, fields_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "measurement", "measure")
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Shown):
     """The estimates of one model on one text, with their provenance.
 
     Attributes:

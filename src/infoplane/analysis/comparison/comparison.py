@@ -10,6 +10,7 @@ import polars as pl
 
 from infoplane.analysis.comparison.fairness import kind_of_labels
 from infoplane.analysis.comparison.verdicts import Verdict
+from infoplane.showing import Shown
 from infoplane.storage import OBJECTS, Hint, Json, ResultFiles, check_schema
 
 SCHEMA = "infoplane/comparison/3"
@@ -80,7 +81,7 @@ _DIFFERENCE = pl.Schema(
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """What several measurements say together; everything that a page or a table shows.
 
     Attributes:
@@ -116,6 +117,10 @@ class Comparison:
         fair = [name for name, (good, _) in self.fairness.items() if good]
         order = sorted(fair, key=lambda name: ("P_", "word", "char", "byte").index(kind_of_labels(name)))
         return (order or list(self.fairness))[0]
+
+    def table(self) -> pl.DataFrame:
+        """The values: one row for each model, quantity and set of positions."""
+        return self.values
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""

@@ -20,6 +20,7 @@ from infoplane.analysis.forecasting.correlations import Correlation
 from infoplane.analysis.forecasting.partial_correlations import Partial
 from infoplane.analysis.forecasting.power import Power
 from infoplane.analysis.forecasting.validation import HeldOut, Prediction, Validation
+from infoplane.showing import Shown
 from infoplane.storage import Hint, Json, ResultFiles, check_schema, fields_of, read_parquet
 
 SCHEMA = "infoplane/forecast/1"
@@ -29,7 +30,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Forecast(Shown):
     """Everything that was computed from a table of models.
 
     Attributes:
@@ -61,8 +62,8 @@ class Forecast:
         record = {"schema": SCHEMA, "provenance": dict(self.provenance), "verdicts": list(self.verdicts), **rows}
         return dict(_plain(record))
 
-    def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `forecast.parquet`, then `forecast.json`, each whole or not at all."""
+    def table(self) -> pl.DataFrame:
+        """What was forecast for each model without its family, beside what came."""
         table = [
             {
                 **dataclasses.asdict(row),
@@ -71,8 +72,11 @@ class Forecast:
             }
             for row in self.held_out
         ]
-        frame = pl.DataFrame([{name: row[name] for name in _TABLE} for row in table], schema=_TABLE)
-        return FILES.write(folder, self.to_dict(), frame)
+        return pl.DataFrame([{name: row[name] for name in _TABLE} for row in table], schema=_TABLE)
+
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write `forecast.parquet`, the table, then `forecast.json`, each whole or not at all."""
+        return FILES.write(folder, self.to_dict(), self.table())
 
     @classmethod
     def load(cls, path: str | Path) -> Forecast:

@@ -21,7 +21,7 @@ KEPT = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "loss"
 """Quantities that are kept."""
 _MODEL = (
     "name", "source", "revision", "commit", "file_sha256", "adapter_sha256", "architecture", "parameters", "width",
-    "blocks", "dtype", "random_init", "init_seed",
+    "blocks", "dtype", "random_init", "init_seed", "config_sha256",
 )  # fmt: skip
 _POINTS = ("code", "m", "d", "seed", "calibration", "sets", "shared", "capacity", "kept")
 _TEXT = ("source", "kind", "sha256", "bytes")
@@ -79,11 +79,12 @@ class Reference:
         return bool(self.measurement.provenance["model"].get("random_init"))
 
     def is_of(self, measurement: Measurement) -> bool:
-        """Whether a measurement is of this model, with these weights."""
+        """Whether a measurement is of this model, with these weights; of an untrained one with any fresh weights."""
         mine, theirs = self.measurement.provenance["model"], measurement.provenance.get("model") or {}
-        keys = ("file_sha256", "adapter_sha256", "commit", "random_init", "init_seed")
-        vouched = any(mine.get(key) for key in keys[:3])
-        return vouched and all(mine.get(key) == theirs.get(key) for key in keys)
+        if bool(mine.get("random_init")) != bool(theirs.get("random_init")):
+            return False
+        keys = ("config_sha256",) if self.untrained else ("file_sha256", "adapter_sha256", "commit")
+        return any(mine.get(key) for key in keys) and all(mine.get(key) == theirs.get(key) for key in keys)
 
     def why_apart(self, measurement: Measurement) -> str | None:
         """Why the model does not stand beside a measurement, such as `measured on another text`; None where it does."""

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from infoplane.measurement import Measurement, Member, figures_by_column
+from infoplane.showing import Shown
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, path_inside
 
 SCHEMA = "infoplane/survey/2"
@@ -98,7 +99,7 @@ class Surveyed:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(Shown):
     """A survey, as far as it is.
 
     Attributes:

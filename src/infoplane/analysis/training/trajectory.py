@@ -19,6 +19,7 @@ import polars as pl
 from infoplane.analysis.training.series import Series
 from infoplane.errors import ResultError, SettingError
 from infoplane.measurement import Estimate, Measurement, OtherFields, RowFields
+from infoplane.showing import Shown
 from infoplane.storage import OBJECT, OBJECTS, Hint, ResultFiles, check_schema, path_inside
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class Trajectory(Shown):
     """A run, measured.
 
     Attributes:

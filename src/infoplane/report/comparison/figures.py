@@ -123,7 +123,7 @@ def models_plane(comparison: Comparison) -> ChartType | None:
         ),
     ]
     if len(points) <= 8:
-        text = base.mark_text(dy=-14, fontSize=10.5, color=theme.INK)
+        text = base.mark_text(dy=-14, fontSize=11, color=theme.INK)
         layers.append(text.encode(x=across, y=upward, text="name:N"))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 

@@ -10,13 +10,14 @@ from typing import Any
 import polars as pl
 
 from infoplane.analysis.comparison import PREFERENCES, SHOWN, UNKNOWN, Comparison
-from infoplane.report.comparison.figures import compare_figures, subject
+from infoplane.report.comparison.figures import compare_figures, models_plane, subject
 from infoplane.report.comparison.prose import FEW, answer, certainty, verdict_sentences
 from infoplane.report.parts import (
     SCRIPT,
     Caveat,
     Cell,
     Figure,
+    Glance,
     Reading,
     caveats,
     document,
@@ -61,9 +62,18 @@ def write_comparison_report(comparison: Comparison, folder: str | Path) -> list[
     return write_page(_page(comparison, figures), figures, folder)
 
 
-def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
+def glance_at_comparison(comparison: Comparison) -> Glance:
+    """Its title, answer and first figure, as the page has them."""
+    return Glance(_title(comparison), answer(comparison), models_plane(comparison))
+
+
+def _title(comparison: Comparison) -> str:
     families = comparison.members["family"].drop_nulls().n_unique()
-    title = f"{len(comparison.names)} models" + (f" of {families} families" if families > 1 else "")
+    return f"{len(comparison.names)} models" + (f" of {families} families" if families > 1 else "")
+
+
+def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
+    title = _title(comparison)
     drawn = [section(figure, READINGS[figure.name]) for figure in figures]
     body = "\n".join(
         [

@@ -15,6 +15,7 @@ from infoplane.report.parts import (
     Cell,
     Datum,
     Figure,
+    Glance,
     Reading,
     caveats,
     colour_of,
@@ -66,10 +67,20 @@ def forecast_figures(forecast: Forecast) -> tuple[Figure, ...]:
     return tuple(draw(name, chart) for name, chart in charts.items() if chart is not None)
 
 
+def glance_at_forecast(forecast: Forecast) -> Glance:
+    """Its title, answer and first figure, as the page has them."""
+    return Glance(_title(forecast), answer(forecast), _actual(forecast) or _forest(forecast))
+
+
+def _title(forecast: Forecast) -> str:
+    families = len(set(forecast.provenance["families"]))
+    of = words.count(families, "family").replace("familys", "families")
+    return f"Scores of {len(forecast.provenance['models'])} models of {of}"
+
+
 def _page(forecast: Forecast, figures: tuple[Figure, ...]) -> str:
     p = forecast.provenance
-    families = len(set(p["families"]))
-    title = f"Scores of {len(p['models'])} models of {words.count(families, 'family').replace('familys', 'families')}"
+    title = _title(forecast)
     drawn = [section(figure, READINGS[figure.name]) for figure in figures]
     body = "\n".join(
         [

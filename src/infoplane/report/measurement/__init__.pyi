@@ -1,1 +1,2 @@
+from .writing import glance_at_measurement as glance_at_measurement
 from .writing import write_report as write_report

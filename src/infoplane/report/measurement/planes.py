@@ -239,6 +239,8 @@ def _names_of_references(
     layers = []
     for mark, pixel in zip(marks, at, strict=True):
         dx, dy, align, box = _place(pixel, len(mark["name"]) * CHARACTER, covered, taken)
+        if _clashes(box, taken):  # where the pointer is it has its name all the same
+            continue
         taken.append(box)
         data = theme.values([{"x": mark["x"], "y": mark["y"], "text": mark["name"]}])
         name = alt.Chart(data).mark_text(
@@ -246,6 +248,10 @@ def _names_of_references(
         )
         layers.append(name.encode(x=x, y=y, text="text:N"))
     return layers
+
+
+def _clashes(box: Box, taken: list[Box]) -> int:
+    return sum(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
 
 
 Align = Literal["left", "right", "center"]
@@ -271,7 +277,7 @@ def _place(point: Pixel, width: float, points: list[Pixel], taken: list[Box]) ->
         left = point[0] + dx - {"left": 0.0, "right": width, "center": width / 2}[align]
         box = (left, point[1] + dy - 7, left + width, point[1] + dy + 7)
         covered = sum(box[0] - 4 <= px <= box[2] + 4 and box[1] - 3 <= py <= box[3] + 3 for px, py in points)
-        clash = sum(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
+        clash = _clashes(box, taken)
         outside = box[0] < 0 or box[2] > WIDTH or box[1] < 0 or box[3] > HEIGHT
         cost = covered + 10 * clash + 20 * outside
         if best is None or cost < best[0]:

@@ -82,7 +82,7 @@ def sentences(view: View) -> Iterator[str]:
         trained = [mark["name"] for mark in marks if mark["kind"] == "trained"]
         untrained = [mark["name"] for mark in marks if mark["kind"] == "untrained"]
         kinds = [f"rings are {words.listed(trained)}"] if trained else []
-        kinds += [f"crosses are {words.listed(untrained)}, with fresh weights"] if untrained else []
+        kinds += [f"crosses are untrained: {words.listed(untrained)}"] if untrained else []
         yield f"Reference models, measured in the same way on the same text: {'; '.join(kinds)}."
         if others := _of_other_tokenizers(view, marks):
             have = "has" if len(others) == 1 else "have"

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from infoplane.analysis.references import Reference, known_references
 from infoplane.measurement import Measurement
-from infoplane.report.measurement.figures import draw_figures, figure_files
+from infoplane.report.measurement.answer import answer
+from infoplane.report.measurement.figures import FIGURES, draw_figures, figure_files
 from infoplane.report.measurement.page import render
 from infoplane.report.measurement.view import View
-from infoplane.report.parts import write_page
+from infoplane.report.parts import Glance, write_page
 
-__all__ = ["figure_files", "render_report", "write_report"]
+__all__ = ["figure_files", "glance_at_measurement", "render_report", "write_report"]
 
 
 def render_report(
@@ -48,6 +49,13 @@ def write_report(
     view = _view(measurement, references, twin)
     figures = draw_figures(view)
     return write_page(render(view, figures), figures, folder)
+
+
+def glance_at_measurement(measurement: Measurement) -> Glance:
+    """Its title, answer and first figure, as the page has them."""
+    view = _view(measurement, None, None)
+    charts = (chart_of(view) for chart_of in FIGURES.values())
+    return Glance(view.model_name, answer(view), next((chart for chart in charts if chart is not None), None))
 
 
 def _view(measurement: Measurement, references: Sequence[Reference] | None, twin: Measurement | None) -> View:

@@ -2,8 +2,10 @@ from . import tables as tables
 from . import theme as theme
 from . import words as words
 from .figure import Figure as Figure
+from .figure import Glance as Glance
 from .figure import draw as draw
 from .figure import files_of as files_of
+from .figure import still as still
 from .page import Caveat as Caveat
 from .page import caveats as caveats
 from .page import document as document
@@ -34,3 +36,4 @@ from .theme import COLOURS as COLOURS
 from .theme import UNKNOWN as UNKNOWN
 from .theme import Datum as Datum
 from .theme import colour_of as colour_of
+from .theme import dressed as dressed

@@ -5,9 +5,12 @@ Nothing is downloaded: vl-convert carries the Vega libraries and a font, and is 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
+import gzip
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
@@ -26,6 +29,15 @@ with contextlib.suppress(ImportError):  # Windows has no such limits
     import resource
 
 PNG_SCALE = 2.0
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What is seen of a result at once: its title, the answer in sentences, and the figure that shows it, if any."""
+
+    title: str
+    answer: Sequence[str]
+    chart: ChartType | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,17 @@ def renumbered(svg: str) -> str:
     return _IDENTIFIER.sub(lambda match: names.setdefault(match[0], f"part{len(names)}"), svg)
 
 
+_LONG = re.compile(r"-?\d+\.\d{3,}")
+_NOT_SEEN = re.compile(r' (?:(?:class|font-family)="[^"]*"|pointer-events="none"|aria-hidden="true"|opacity="1")')
+
+
+def still(svg: str) -> str:
+    """The address of a picture that stands in the page itself, without what makes no difference to the eye."""
+    short = _NOT_SEEN.sub("", _LONG.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), svg))
+    short = short.replace('<path d="M0,0h0v0h0Z"/>', "").replace("<svg ", f'<svg font-family="{theme.FONT}" ', 1)
+    return f"data:image/svg+xml;base64,{base64.b64encode(short.encode('utf-8')).decode('ascii')}"
+
+
 def files_of(figures: tuple[Figure, ...]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for figure in figures:
@@ -93,6 +116,13 @@ def vegalite_version() -> str | None:
     """The Vega-Lite that Altair writes for, where vl-convert carries it; its newest otherwise."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     return version if version in vl_convert.get_vegalite_versions() else None
+
+
+@functools.cache
+def packed_javascript() -> str:
+    """`javascript()` as gzip in base64: a third of its size, and no character that could end a script."""
+    packed = gzip.compress(javascript().encode("utf-8"), mtime=0)
+    return base64.b64encode(packed).decode("ascii")
 
 
 @functools.cache

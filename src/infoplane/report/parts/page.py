@@ -7,7 +7,6 @@ live once the script has run.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,26 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.report.parts import tables
-from infoplane.report.parts.figure import Figure, files_of, javascript
+from infoplane.report.parts.figure import Figure, files_of, packed_javascript, still
 from infoplane.report.parts.reading import GLOSSARY, Reading
 from infoplane.storage import Json, to_path
 from infoplane.storage import atomic_files as files
 
 # Vega compiles the expressions of a chart to functions: that is what 'unsafe-eval' allows.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"
-
-
-SCRIPT = """
-const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-for (const holder of document.querySelectorAll("[data-chart]")) {
-  const spec = JSON.parse(document.getElementById(holder.dataset.chart).textContent);
-  spec.background = "transparent";
-  const live = document.createElement("div");
-  vegaEmbed(live, spec, {mode: "vega-lite", renderer: "svg", actions: false, tooltip: {theme}})
-    .then(() => { holder.replaceChildren(live); holder.dataset.state = "live"; })
-    .catch((error) => { holder.dataset.state = "still"; console.error(String(error)); });
-}
-"""
 
 
 PAGE_NAME = "report.html"
@@ -67,9 +53,9 @@ def document(title: str, body: str, figures: tuple[Figure, ...]) -> str:
     specs = "\n".join(
         f'<script type="application/json" id="spec-{f.name}">{script_json(_live(f.spec))}</script>' for f in figures
     )
-    scripts = (
-        f"{specs}\n<script>\n{_script_text(javascript())}\n</script>\n<script>{SCRIPT}</script>" if figures else ""
-    )
+    library = f'<script type="application/gzip" id="vega">{packed_javascript()}</script>'
+    live = Path(__file__).with_name("live.js").read_text("utf-8")
+    scripts = f"{specs}\n{library}\n<script>\n{live}</script>" if figures else ""
     style = Path(__file__).with_name("style.css").read_text("utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -96,11 +82,6 @@ def script_json(value: Mapping[str, Json]) -> str:
     """JSON that can stand inside a script element: no `<`, so no `</script>` and no `<!--`."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _script_text(code: str) -> str:
-    # Within a string or a regular expression, where alone it can stand, the escaped form means the same.
-    return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _live(spec: dict[str, Any]) -> dict[str, Any]:
@@ -170,9 +151,8 @@ def caveats(found: Sequence[Caveat]) -> str:
 
 def section(figure: Figure, reading: Reading, between: str = "") -> str:
     """A figure with its title and its reading help."""
-    still = base64.b64encode(figure.svg.encode("utf-8")).decode("ascii")
     alt = escape(reading.description, quote=True)
-    image = f'<img alt="{alt}" src="data:image/svg+xml;base64,{still}">'
+    image = f'<img alt="{alt}" src="{still(figure.svg)}">'
     return f"""<section id="{figure.name}">
 <h2>{escape(reading.title)}</h2>
 <figure role="group" aria-label="{alt}">

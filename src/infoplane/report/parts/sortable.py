@@ -65,7 +65,7 @@ def sortable_table(header: Sequence[str], rows: Sequence[Sequence[Cell]], names:
     lines = "\n".join(body)
     return f"""<div class="sortable" data-sortable>
 <label hidden>Filter <input type="search" placeholder="words in a row"> <output></output></label>
-<div class="scroll"><table>
+<div class="scroll" tabindex="0"><table>
 <thead><tr>{heads}</tr></thead>
 <tbody>
 {lines}

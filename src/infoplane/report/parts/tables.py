@@ -26,7 +26,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) 
         ]
         body.append(f"<tr>{''.join(cells)}</tr>")
     lines = "\n".join(body)
-    return f"""<div class="scroll"><table>
+    return f"""<div class="scroll" tabindex="0"><table>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {lines}

@@ -19,7 +19,7 @@ from infoplane.storage import Json
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK = "#33373d"
-QUIET = "#8a9099"
+QUIET = "#69717c"
 GRID = "#d9dce1"
 BAD = "#d55e00"
 
@@ -32,6 +32,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 UNKNOWN = "family not known"
 # Early to late blocks: evenly growing lightness, within what shows on white and on black paper alike.
 DEPTH_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0c41c")
+ARROW = "M0,-1.3L0.9,1.1L0,0.5L-0.9,1.1Z"
 STAR = "M0,-1.25L0.32,-0.42L1.19,-0.39L0.51,0.16L0.73,1.01L0,0.52L-0.73,1.01L-0.51,0.16L-1.19,-0.39L-0.32,-0.42Z"
 
 AXIS_TITLES = {"efficiency": "% of log m", "bits": "bits", "ratio": "ratio"}
@@ -78,6 +79,12 @@ def specification(chart: ChartType) -> dict[str, Any]:
         name: data.rows if isinstance(data, _Rows) else data for name, data in spec.get("datasets", {}).items()
     }
     return dict(drawable(spec))
+
+
+def dressed(chart: ChartType) -> ChartType:
+    """The chart with our fonts, colours and sizes, and its data as rows: one that Altair can do anything with."""
+    made: ChartType = type(chart).from_dict(specification(chart), validate=False)
+    return made
 
 
 Datum: TypeAlias = "Mapping[str, object]"

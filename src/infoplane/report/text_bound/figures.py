@@ -23,7 +23,12 @@ Domain = tuple[float, float]
 
 def bound_figures(view: BoundView) -> tuple[Figure, ...]:
     """One figure for each target."""
-    return tuple(draw(figure_name(target), _chart(view, target)) for target in view.targets)
+    return tuple(draw(name, chart) for name, chart in bound_charts(view).items())
+
+
+def bound_charts(view: BoundView) -> dict[str, ChartType]:
+    """The same before they are drawn, by name."""
+    return {figure_name(target): _chart(view, target) for target in view.targets}
 
 
 def figure_name(target: int) -> str:

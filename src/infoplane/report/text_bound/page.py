@@ -9,6 +9,7 @@ from infoplane.bottleneck import JSON_NAME, TABLE_NAME, Bound
 from infoplane.report.parts import (
     Caveat,
     Figure,
+    Glance,
     Reading,
     caveats,
     document,
@@ -21,7 +22,7 @@ from infoplane.report.parts import (
     words,
     write_page,
 )
-from infoplane.report.text_bound.figures import bound_figures, figure_name
+from infoplane.report.text_bound.figures import bound_charts, bound_figures, figure_name
 from infoplane.report.text_bound.view import PLACES, BoundView, Line
 
 GLOSSARY = (
@@ -48,13 +49,23 @@ def write_bound_report(bound: Bound, folder: str | Path) -> list[Path]:
     return write_page(_page(view, figures), figures, folder)
 
 
+def glance_at_bound(bound: Bound) -> Glance:
+    """Its title, answer and first figure, as the page has them."""
+    view = BoundView(bound)
+    return Glance(_title(view), answer(view), next(iter(bound_charts(view).values()), None))
+
+
+def _title(view: BoundView) -> str:
+    return f"The bound of {view.text_name}"
+
+
 def _page(view: BoundView, figures: tuple[Figure, ...]) -> str:
     name = view.text_name
     readings = {figure_name(target): _reading(target) for target in view.targets}
     drawn = [section(figure, readings[figure.name]) for figure in figures]
     body = "\n".join(
         [
-            opening("bound", f"The bound of {name}", answer(view), "".join(drawn[:1])),
+            opening("bound", _title(view), answer(view), "".join(drawn[:1])),
             f'<p class="footing">{escape(_footing(view))}</p>',
             caveats(_caveats(view)),
             f'<section id="detail"><h2>In detail</h2>\n{said(_headline(view))}</section>',

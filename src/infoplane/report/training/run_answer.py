@@ -64,6 +64,7 @@ def _from_to(series: Series | None, what: str) -> str:
     value, _, interval = series.difference(0, len(series) - 1)
     half = None if interval is None else (interval[1] - interval[0]) / 2
     first, last = (_amount(float(series.values[i]), None, series.unit) for i in (0, -1))
+    first = first.removesuffix(f" {words.UNIT_NAMES.get(series.unit, series.unit)}")
     steps = f"From step {series.steps[0]:,} to {series.steps[-1]:,}"
     if half is not None and interval is not None and interval[0] <= 0 <= interval[1]:
         return f"{steps}, {what} does not clearly change ({first} to {last})."

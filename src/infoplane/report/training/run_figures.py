@@ -98,7 +98,7 @@ def run_plane(view: RunView) -> ChartType | None:
             bars.encode(x=x_low, x2="x_high:Q", y=ay),
             bars.encode(x=ax, y=y_low, y2="y_high:Q"),
             alt.Chart(theme.values(_arrows(path, domains)))
-            .mark_point(shape="wedge", filled=True, size=110, color=theme.INK, opacity=1)
+            .mark_point(shape=theme.ARROW, filled=True, size=46, color=theme.INK, opacity=1)
             .encode(x=ax, y=ay, angle=alt.Angle("angle:Q", scale=None))
             .transform_filter(so_far),
             line.mark_point(filled=True, size=80, opacity=1, stroke="white", strokeWidth=0.6)

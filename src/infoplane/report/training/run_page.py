@@ -7,6 +7,7 @@ from pathlib import Path
 from infoplane.analysis.training import Series, Trajectory
 from infoplane.report.parts import (
     Caveat,
+    Glance,
     Reading,
     caveats,
     document,
@@ -19,7 +20,7 @@ from infoplane.report.parts import (
     write_page,
 )
 from infoplane.report.training.run_answer import answer_of_run
-from infoplane.report.training.run_figures import TITLES, run_figures
+from infoplane.report.training.run_figures import TITLES, run_figures, run_plane
 from infoplane.report.training.run_view import RunView
 
 READINGS = {
@@ -65,8 +66,18 @@ def write_run_report(trajectory: Trajectory, folder: str | Path) -> list[Path]:
     return write_page(_page(view, figures), figures, folder)
 
 
+def glance_at_run(trajectory: Trajectory) -> Glance:
+    """Its title, answer and first figure, as the page has them."""
+    view = RunView(trajectory)
+    return Glance(_name(view), answer_of_run(view, _name(view)), run_plane(view))
+
+
+def _name(view: RunView) -> str:
+    return str(view.trajectory.provenance.get("model", "a training run")).rstrip("/").split("/")[-1]
+
+
 def _page(view: RunView, figures: tuple) -> str:  # type: ignore[type-arg]
-    name = str(view.trajectory.provenance.get("model", "a training run")).rstrip("/").split("/")[-1]
+    name = _name(view)
     drawn = [section(figure, READINGS[figure.name]) for figure in figures]
     body = "\n".join(
         [
