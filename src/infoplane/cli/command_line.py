@@ -21,10 +21,12 @@ from infoplane.cli.budget_command import budget
 from infoplane.cli.cases_command import cases
 from infoplane.cli.compare_command import compare
 from infoplane.cli.forecast_command import forecast
+from infoplane.cli.help_pages import with_help
 from infoplane.cli.measure_command import measure
 from infoplane.cli.references_command import references
 from infoplane.cli.report_command import report
 from infoplane.cli.scores_command import scores
+from infoplane.cli.speech import with_speech
 from infoplane.cli.survey_command import survey
 from infoplane.cli.terminal import say, show_what_cannot_be_encoded
 from infoplane.cli.trace_command import trace
@@ -63,7 +65,7 @@ class _Commands(TyperGroup):
                 if "--json" in words and not any(word.startswith(("--out", "--capture")) for word in words):
                     nothing = "--json alone keeps nothing on the way; name --capture or --out to go on from there"
             stopped = isinstance(error, _Stopped)
-            say(f"infoplane: {'stopped' if stopped else 'interrupted'}: {nothing}", err=True)
+            say(f"infoplane: {'stopped' if stopped else 'interrupted'}: {nothing}", err=True, always=True)
             raise typer.Exit(143 if stopped else 130) from None
 
 
@@ -149,21 +151,12 @@ _AGAIN = "allow more, or choose another place, and repeat the command"
 
 
 def _fail(message: str) -> None:
-    say(f"infoplane: {message}", err=True)
+    say(f"infoplane: {message}", err=True, always=True)
     raise SystemExit(2)
 
 
-app.command()(measure)
-app.command()(trace)
-app.command()(bound)
-app.command()(budget)
-app.command()(compare)
-app.command()(cases)
-app.command()(references)
-app.command()(report)
-app.command()(scores)
-app.command()(survey)
-app.command()(forecast)
+for _command in (measure, trace, bound, budget, compare, references, cases, report, scores, survey, forecast):
+    app.command()(with_help(with_speech(_command)))
 
 
 @app.callback(invoke_without_command=True)

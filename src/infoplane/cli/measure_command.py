@@ -14,7 +14,7 @@ from infoplane.cli.kept_capture import capture_place
 from infoplane.cli.measure_summary import show
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.settings_options import with_settings, without_engine
-from infoplane.cli.terminal import bars, pair, quiet, say, short, tell, telling
+from infoplane.cli.terminal import bars, pair, quiet, say, short, tell, telling, wrote
 from infoplane.engines import WorkSettings, using
 from infoplane.errors import SettingError
 from infoplane.measurement import InputSettings, MeasureSettings
@@ -148,7 +148,8 @@ class _Results:
         if self.as_json:
             say(measurement.to_json(), lines=True)
         else:
-            show(measurement)
+            twin = Measurement.load(self.folder / o.TWIN_FOLDER) if self.with_twin else None
+            show(measurement, twin)
         say(done(self.folder), err=self.as_json)
         return True
 
@@ -173,9 +174,8 @@ class _Results:
                 written += _write(twin, self.folder / o.TWIN_FOLDER)
             self.sweep()
             if not self.as_json:
-                show(measurement)
-            for path in written:
-                say(f"Wrote {path}", err=self.as_json)
+                show(measurement, twin)
+            say(wrote(self.folder, written), err=self.as_json)
         if self.as_json:
             say(measurement.to_json(), lines=True)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from infoplane.cli import preferences as pairs
+from infoplane.cli.speech import VERBOSE, Speech
 from infoplane.cli.terminal import console
 
 if TYPE_CHECKING:
@@ -15,7 +17,66 @@ if TYPE_CHECKING:
     from infoplane.measurement import Estimate, Measurement
 
 
-def show(measurement: Measurement) -> None:
+def show(measurement: Measurement, twin: Measurement | None = None) -> None:
+    """The answer, the figures of the whole model, and what puts them in doubt; by `--verbose` every figure."""
+    from infoplane.report.measurement import said_of
+
+    answer, caveats = said_of(measurement, twin)
+    shell = console(100)
+    for sentence in answer:  # rich would break a line between a number and its unit
+        for line in textwrap.wrap(sentence, min(shell.width, 100)):
+            shell.print(line, highlight=False, soft_wrap=True)
+    if Speech.level == VERBOSE:
+        _every_figure(measurement)
+        return
+    for each in measurement.by_code():
+        shell.print(_short_table(each, len(measurement.codes) > 1), highlight=False)
+    pairs.show(measurement)
+    for caveat in (caveat for caveat in caveats if caveat.doubtful):
+        shell.print(f"In doubt: {caveat.text}", highlight=False)
+    others = sum(not caveat.doubtful for caveat in caveats)
+    if others:
+        what = "1 caveat that does" if others == 1 else f"{others} caveats that do"
+        shell.print(f"{what} not touch these figures: see the report, or --verbose.", highlight=False)
+
+
+def _short_table(measurement: Measurement, several: bool) -> Table:
+    """Of each quantity its figure for each order, with half of the 95 % interval."""
+    from rich.table import Table
+
+    from infoplane.report.parts import words
+
+    origin = measurement.origin.settings
+    corrected = origin.estimators[0] if origin.estimators else None
+    rows = [row for row in measurement.select(layer="model") if row.estimator in (corrected, None)]
+    rows = [row for row in rows if row.weight in (*origin.weights[:1], None)]
+    sets = [*(f"P_{k}" for k in origin.orders), *origin.text_labels]
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column(f"code {measurement.codes[0]}" if several else "")
+    for name in sets:
+        shown.add_column(f"order {name.removeprefix('P_')}" if name.startswith("P_") else name, justify="right")
+    for quantity in ("complexity", "expressivity", "optimality", "ceiling"):
+        of = sets[:1] if quantity == "ceiling" else sets
+        cells = [next((words.spoken(row) for row in rows if _is_of(row, quantity, name)), "") for name in of]
+        if any(cells):
+            shown.add_row(quantity, *cells)
+    for quantity in ("loss", "bits_per_byte"):
+        row = next((row for row in rows if row.quantity == quantity), None)
+        if row is not None and sets:
+            shown.add_row(quantity.replace("_", " "), words.spoken(row))
+    return shown
+
+
+def _is_of(row: Estimate, quantity: str, position_set: str) -> bool:
+    own = position_set.removeprefix("P_")
+    return (
+        row.quantity == quantity
+        and row.position_set == position_set
+        and (row.order is None or not position_set.startswith("P_") or str(row.order) == own)
+    )
+
+
+def _every_figure(measurement: Measurement) -> None:
     shell = console(140)
     unit, marks = measurement.provenance["settings"]["unit"], list[str]()
     by_code = measurement.by_code()

@@ -22,6 +22,8 @@ _NO_NUMBER = (
     "capture",
     "force",
     "as_json",
+    "quiet",
+    "verbose",
     "settings_file",
     "engine",
     "workers",

@@ -5,16 +5,19 @@ from __future__ import annotations
 import codecs
 import contextlib
 import logging
+import math
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from infoplane.cli.speech import QUIET, VERBOSE, Speech
 from infoplane.errors import SettingError
 from infoplane.setting_kinds import amount
 from infoplane.storage import is_address, reach_location
@@ -39,15 +42,17 @@ def safe(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def say(text: str, err: bool = False, lines: bool = False) -> None:
+def say(text: str, err: bool = False, lines: bool = False, always: bool = False) -> None:
     """Print a line; a name with a line break in it must not look like a line of ours.
 
     Args:
         text: what is said. A break before an indented line stays.
         err: on the error stream.
-        lines: it is several lines, whose breaks stay.
+        lines: it is several lines, whose breaks stay: a record that was asked for.
+        always: with `--quiet` too.
     """
-    typer.echo(safe(text if lines else _BREAK.sub(r"\\n", text)), err=err)
+    if Speech.level != QUIET or lines or always:
+        typer.echo(safe(text if lines else _BREAK.sub(r"\\n", text)), err=err)
 
 
 def show_what_cannot_be_encoded() -> None:
@@ -73,12 +78,58 @@ def console(width: int = 120, **more: Any) -> Console:
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(safe(_BREAK.sub(r"\\n", text)), **options)
 
-    return Plain(width=None if sys.stdout.isatty() else width, markup=False, emoji=False, **more)
+    silent = Speech.level == QUIET
+    return Plain(width=None if sys.stdout.isatty() else width, markup=False, emoji=False, quiet=silent, **more)
 
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Progress on the terminal's error stream; nothing where that is not a terminal."""
+    """Progress on the error stream: bars on a terminal, else a plain line where a stage begins and now and then."""
+    if Speech.level == QUIET:
+        yield lambda stage, done, total: None
+    elif sys.stderr.isatty():
+        with _moving_bars() as progress:
+            yield progress
+    else:
+        yield _Lines().progress
+
+
+class _Lines:
+    """Progress as plain lines, for a log: few enough to be read."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, float] = {}
+        self.said: dict[str, float] = {}
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage not in self.began:
+            self.began[stage] = self.said[stage] = now
+            tell(f"{stage} ...")
+        elif done >= total > 0 and self.said[stage] != math.inf:
+            if now - self.began[stage] >= 1:
+                tell(f"{stage}: done in {seconds(now - self.began[stage])}")
+            self.said[stage] = math.inf  # a stage that comes again says nothing more
+        elif now - self.said[stage] >= _EVERY and total > 1:
+            self.said[stage] = now
+            left = (now - self.began[stage]) * (total - done) / done if done else None
+            more = "" if left is None else f", about {seconds(left)} left"
+            tell(f"{stage}: {done:,} of {total:,}{more}")
+
+
+_EVERY = 30.0
+"""Seconds between two lines of one stage."""
+
+
+def seconds(value: float) -> str:
+    """A time as people say it: `8 s`, `3 min`, `2.5 h`."""
+    if value < 99.5:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 5970 else f"{value / 3600:.1f} h"
+
+
+@contextmanager
+def _moving_bars() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -86,16 +137,20 @@ def bars() -> Iterator[Progress]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     tasks: dict[str, TaskID] = {}
-    with Bars(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as bars:
+    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bars:
 
         def progress(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=None if total == 1 else total)
             bars.update(tasks[stage], completed=done, total=total if done or total > 1 else None)
 
-        yield progress
+        starting = bars.add_task("starting", total=None)  # before anything is loaded: it moves from the first second
+
+        def first(stage: str, done: int, total: int) -> None:
+            bars.update(starting, visible=False)
+            progress(stage, done, total)
+
+        yield first
 
 
 def quiet() -> None:
@@ -107,6 +162,15 @@ def quiet() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
+def wrote(folder: Path, written: Sequence[Path]) -> str:
+    """What a command wrote, the page first, for it is what is opened next."""
+    names = [str(path.relative_to(folder)) for path in written]
+    pages = [name for name in names if name.endswith(".html")]
+    first = pages[0] if pages else names[0]
+    others = [name for name in names if name != first]
+    return f"Wrote {folder / first}" + (f", with {', '.join(others)}" if others else "")
+
+
 def tell(sentence: str) -> None:
     """Say something on the error stream."""
     say(sentence, err=True)
@@ -114,8 +178,8 @@ def tell(sentence: str) -> None:
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Show the library's log messages on the error stream, if that is a terminal."""
-    if not sys.stderr.isatty():
+    """Show the library's log messages on the error stream, if that is a terminal, or by `--verbose`."""
+    if Speech.level == QUIET or not (sys.stderr.isatty() or Speech.level == VERBOSE):
         yield
         return
     log, handler = logging.getLogger("infoplane"), _Told()

@@ -20,6 +20,7 @@ from infoplane.models.load_settings import DTYPES
 from infoplane.models.loader_errors import as_model_error, needed_package
 from infoplane.models.locating import BUILT_IN, Located, cached_commit, locate
 from infoplane.models.missing_weights import Lack, check_block_count, check_report, refuse_numbers, refuse_sizes
+from infoplane.models.no_bars import no_bars
 from infoplane.models.tokenizer_loading import beside_its_own, load_tokenizer, tokenizer_beside
 from infoplane.models.weight_files import refuse_pickle, shards_of, stored, weight_files
 from infoplane.storage import Json
@@ -70,7 +71,7 @@ def load_model(
     named: dict[str, Json] = {"revision": located.revision, "trust_remote_code": trust_remote_code}
     if located.gguf:
         named["gguf_file"] = located.gguf
-    with read_once() if located.gguf else contextlib.nullcontext(), as_model_error(located.shown):
+    with no_bars(), read_once() if located.gguf else contextlib.nullcontext(), as_model_error(located.shown):
         config = transformers.AutoConfig.from_pretrained(located.name, **named)
         _refuse_before_loading(located, config, random_init, trust_remote_code)
         commit = None if Path(located.name).expanduser().exists() else cached_commit(located.name, located.revision)

@@ -6,11 +6,11 @@ from html import escape
 
 from infoplane.measurement import Estimate
 from infoplane.report.measurement import prose, reference_marks, tables
-from infoplane.report.measurement.answer import answer, in_the_answer
+from infoplane.report.measurement.answer import answer
+from infoplane.report.measurement.prose import caveats_of
 from infoplane.report.measurement.view import View
 from infoplane.report.parts import (
     READINGS,
-    Caveat,
     Figure,
     caveats,
     document,
@@ -42,7 +42,7 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
                 "measurement", view.model_name, answer(view), "".join(_figure(view, f) for f in first), _cards(view)
             ),
             f'<p class="footing">{escape(prose.footing(view))}</p>',
-            caveats(_caveats(view)),
+            caveats(caveats_of(view)),
             _in_detail(view),
             *(_figure(view, figure) for figure in others),
             _tables(view),
@@ -56,14 +56,6 @@ def render(view: View, figures: tuple[Figure, ...]) -> str:
 
 
 # ---------------------------------------------------------------------- parts
-
-
-def _caveats(view: View) -> list[Caveat]:
-    """Those of the rows that the answer is made of put it in doubt, and so does a lack of intervals."""
-    told = {row.warning for row in in_the_answer(view) if row.warning}
-    doubtful = prose.no_intervals(view)
-    found = [Caveat(text, doubtful and "no interval" in text) for text in prose.recorded_warnings(view)]
-    return found + [Caveat(text, bool(told & rows)) for text, rows in prose.row_warnings(view)]
 
 
 def _in_detail(view: View) -> str:

@@ -6,9 +6,9 @@ Sentences are plain text; the page escapes them. A sentence whose row was not me
 from __future__ import annotations
 
 from infoplane.measurement import Estimate
-from infoplane.report.measurement.answer import OF_NO_POINTS
+from infoplane.report.measurement.answer import OF_NO_POINTS, in_the_answer
 from infoplane.report.measurement.view import MODEL, View
-from infoplane.report.parts import words
+from infoplane.report.parts import Caveat, words
 
 NO_INTERVAL = "no interval: too few documents for one (fewer than 40), or none was asked for"
 
@@ -188,19 +188,27 @@ def footing(view: View) -> str:
 # ---------------------------------------------------------------------- warnings
 
 
-def no_intervals(view: View) -> bool:
+def caveats_of(view: View) -> list[Caveat]:
+    """Those of the rows that the answer is made of put it in doubt, and so does a lack of intervals."""
+    told = {row.warning for row in in_the_answer(view) if row.warning}
+    doubtful = _has_no_intervals(view)
+    found = [Caveat(text, doubtful and "no interval" in text) for text in _recorded_warnings(view)]
+    return found + [Caveat(text, bool(told & rows)) for text, rows in _row_warnings(view)]
+
+
+def _has_no_intervals(view: View) -> bool:
     """Whether the figures of the whole model have none."""
     row = view.row("complexity", order=view.first_order) or view.row("ceiling")
     return row is None or row.interval is None
 
 
-def recorded_warnings(view: View) -> list[str]:
+def _recorded_warnings(view: View) -> list[str]:
     """Those of the whole record."""
     recorded = view.measurement.provenance.get("warnings") or ()
     return [_sentence(str(w)) for w in ((recorded,) if isinstance(recorded, str) else recorded)]
 
 
-def row_warnings(view: View) -> list[tuple[str, set[str]]]:
+def _row_warnings(view: View) -> list[tuple[str, set[str]]]:
     """Those of rows, one sentence for each estimator and text, with the warnings that it is made of."""
     lines = []
     groups: dict[tuple[str, int | None], list[Estimate]] = {}

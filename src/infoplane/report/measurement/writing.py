@@ -14,10 +14,11 @@ from infoplane.measurement import Measurement
 from infoplane.report.measurement.answer import answer
 from infoplane.report.measurement.figures import FIGURES, draw_figures, figure_files
 from infoplane.report.measurement.page import render
+from infoplane.report.measurement.prose import caveats_of
 from infoplane.report.measurement.view import View
-from infoplane.report.parts import Glance, write_page
+from infoplane.report.parts import Caveat, Glance, write_page
 
-__all__ = ["figure_files", "glance_at_measurement", "render_report", "write_report"]
+__all__ = ["figure_files", "glance_at_measurement", "render_report", "said_of", "write_report"]
 
 
 def render_report(
@@ -56,6 +57,12 @@ def glance_at_measurement(measurement: Measurement) -> Glance:
     view = _view(measurement, None, None)
     charts = (chart_of(view) for chart_of in FIGURES.values())
     return Glance(view.model_name, answer(view), next((chart for chart in charts if chart is not None), None))
+
+
+def said_of(measurement: Measurement, twin: Measurement | None = None) -> tuple[list[str], list[Caveat]]:
+    """The answer and the caveats of its page."""
+    view = _view(measurement, (), twin)
+    return answer(view), caveats_of(view)
 
 
 def _view(measurement: Measurement, references: Sequence[Reference] | None, twin: Measurement | None) -> View:
