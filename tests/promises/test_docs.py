@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,27 @@ def test_slow_tests_are_there() -> None:
     for name in names:
         path, _, function = name.partition("::")
         assert re.search(rf"^def {function}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE), name
+
+
+BLOCKS = [
+    (page.relative_to(ROOT).as_posix(), number, code)
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"^[ ]*```python\n(.*?)^[ ]*```", page.read_text("utf-8"), re.M | re.S))
+]
+
+
+@pytest.mark.parametrize(("page", "number", "code"), BLOCKS, ids=[f"{page}-{number}" for page, number, _ in BLOCKS])
+def test_code_can_be_read(page: str, number: int, code: str) -> None:
+    compile(textwrap.dedent(code), f"{page}, block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_the_readme_is_short_and_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The five lines of Python do what they say, on the built-in model and text."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert readme.count("\n") < 120
+    (code,) = (code for page, _, code in BLOCKS if page == "README.md")
+    assert len(code.splitlines()) <= 6
+    pytest.importorskip("torch", reason="the code measures a model")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "vega" in (tmp_path / "plane.html").read_text("utf-8")

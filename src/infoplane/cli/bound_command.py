@@ -12,7 +12,7 @@ from infoplane.bottleneck import BoundSettings
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done, refuse_other, request_of, stored_request
 from infoplane.cli.settings_options import with_settings
-from infoplane.cli.terminal import bars, console, quiet, say
+from infoplane.cli.terminal import bars, console, quiet, say, wrote
 from infoplane.storage import reach_location
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def bound(
         say(written[0].read_text("utf-8").rstrip(), lines=True)
     else:
         _summary(fitted)
-    for path in written:
-        say(f"Wrote {path}", err=as_json)
+    say(wrote(out, written), err=as_json)
 
 
 def _summary(fitted: Bound) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from infoplane.cli import options as o
 from infoplane.cli.repeated import check_new, done
-from infoplane.cli.terminal import console, named_source, pair, say
+from infoplane.cli.terminal import console, named_source, pair, say, wrote
 from infoplane.errors import SettingError
 from infoplane.storage import check_kind, reach_location
 
@@ -62,8 +62,7 @@ def compare(
         written = [*comparison.save(folder), page]
         if not as_json:
             _show(comparison)
-        for path in written:
-            say(f"Wrote {path}", err=as_json)
+        say(wrote(folder, written), err=as_json)
     if as_json:
         say(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), lines=True)
 

@@ -9,7 +9,7 @@ import typer
 
 from infoplane.cli import options as o
 from infoplane.cli.repeated import check_new, done
-from infoplane.cli.terminal import console, say, words
+from infoplane.cli.terminal import console, say, words, wrote
 from infoplane.errors import SettingError
 from infoplane.storage import check_kind, reach_location
 
@@ -101,10 +101,7 @@ def forecast(
         say((out / JSON_NAME).read_text("utf-8").rstrip(), lines=True)
         return
     show(result, console(160, highlight=False))
-    for path in written:
-        say(f"Wrote {path}")
-    if not written:
-        say(done(out))
+    say(wrote(out, written) if written else done(out))
 
 
 def show(result: Forecast, shell: Console) -> None:

@@ -164,7 +164,7 @@ def quiet() -> None:
 
 def wrote(folder: Path, written: Sequence[Path]) -> str:
     """What a command wrote, the page first, for it is what is opened next."""
-    names = [str(path.relative_to(folder)) for path in written]
+    names = [path.name if path.parent == folder else f"{path.parent.name}/{path.name}" for path in written]
     pages = [name for name in names if name.endswith(".html")]
     first = pages[0] if pages else names[0]
     others = [name for name in names if name != first]

@@ -11,7 +11,7 @@ from infoplane.analysis.training import TraceSettings
 from infoplane.cli import options as o
 from infoplane.cli.repeated import done
 from infoplane.cli.settings_options import with_settings, without_engine
-from infoplane.cli.terminal import bars, console, quiet, say, short, tell
+from infoplane.cli.terminal import bars, console, quiet, say, short, tell, wrote
 from infoplane.engines import WorkSettings, using
 from infoplane.measurement import InputSettings
 from infoplane.storage import check_kind, parse_json, reach_location
@@ -79,8 +79,7 @@ def trace(
         say(done(folder), err=as_json)
     else:
         page = write_run_report(trajectory, folder)[0]
-        for path in (folder / JSON_NAME, folder / TABLE_NAME, page):
-            say(f"Wrote {path}", err=as_json)
+        say(wrote(folder, (folder / JSON_NAME, folder / TABLE_NAME, page)), err=as_json)
     if failed := [point.name for point in trajectory.points if point.measurement is None]:
         names = ", ".join(failed)
         say(

@@ -129,8 +129,13 @@ def answer(view: BoundView) -> list[str]:
         told[0] = f"{told[0][:-1]}; a code of the last {k} tokens tells {lines[-1].at(x).said()} nats, for {x:g} kept."
     if lines:
         low, high = lines[0].frontier.saturation
+        found = lines[0].at(lines[0].end[0]).value
         told.append(
-            f"No code of the last token can tell more than that token itself does, which lies between "
+            f"No code of the last token can tell more than that token itself does: at least "
+            f"{words.number(max(low, found), 2)} nats, which a code was found to tell, and at most "
+            f"{words.number(high, 2)}."
+            if found >= low
+            else "No code of the last token can tell more than that token itself does: between "
             f"{words.number(low, 2)} and {words.number(high, 2)} nats."
         )
     seen = view.of(1, "seen")
