@@ -55,9 +55,9 @@ def said(found: Measurement, twin: Measurement | None = None) -> list[str]:
 def test_it_says_what_is_kept_and_carried_over_depth_and_on_average() -> None:
     assert said(measurement([0.40, 0.30, 0.20, 0.10], [0.04, 0.05, 0.09, 0.06])) == [
         "a-model forgets the token it has just read with depth: 40.0 ± 0.2 % after the first block, 10.0 ± 0.2 % after "
-        "the last (100 % is all that a code of 100 symbols can hold, log m).",
+        "the last (100 % is the most that a state can hold when it is read as one of 100 directions, log m).",
         "What it carries about the next token rises: 4.0 ± 0.2 % after the first block, 6.0 ± 0.2 % after the last, "
-        "most in block 2 (9.0 ± 0.2 %).",
+        "highest in block 2 (9.0 ± 0.2 %).",
         "Over its 4 blocks it keeps 25.0 ± 0.2 % and carries 6.0 ± 0.2 % on average.",
     ]
 
@@ -87,7 +87,7 @@ def test_a_block_between_is_named_where_it_is_clearly_above_or_below_both_ends()
     assert {name: found and found.extreme and found.extreme[0].name for name, found in of.items()} == {
         "peak": "block.1", "dip": "block.1", "within": None, "between": None,
     }  # fmt: skip
-    assert "least in block 1 (5.0 ± 0.2 %)" in said(measurement([0.2, 0.05, 0.1]))[0]
+    assert "lowest in block 1 (5.0 ± 0.2 %)" in said(measurement([0.2, 0.05, 0.1]))[0]
 
 
 def test_layers_whose_points_error_is_not_known_are_not_told_apart() -> None:
@@ -98,8 +98,8 @@ def test_layers_whose_points_error_is_not_known_are_not_told_apart() -> None:
 
 def test_one_block_has_no_course() -> None:
     assert said(measurement([0.25])) == [
-        "In its one block it keeps 25.0 ± 0.2 % and carries 6.2 ± 0.2 % (100 % is all that a code of 100 symbols can "
-        "hold, log m)."
+        "In its one block it keeps 25.0 ± 0.2 % and carries 6.2 ± 0.2 % (100 % is the most that a state can hold when "
+        "it is read as one of 100 directions, log m)."
     ]
 
 
@@ -148,10 +148,12 @@ def test_the_untrained_twin_is_said_by_paired_differences() -> None:
     found = with_replicates(measurement([0.4, 0.1]))
     twin = with_replicates(found, {"complexity": -0.2, "expressivity": 0.01})
     (last,) = said(found, twin)[-1:]
-    assert last.startswith("Over its 2 blocks it keeps 25.0 ± 0.2 % and carries 6.2 ± 0.2 % on average; against its ")
-    assert "untrained twin, it keeps 20.0" in last and "% more and carries 1.0" in last and last.endswith("% less.")
+    assert last == (
+        "Over its 2 blocks it keeps 25.0 ± 0.2 % and carries 6.2 ± 0.2 % on average; its untrained twin keeps 5.0 % "
+        "and carries 7.2 % (20.00 ± 0.03 points less, and 1.00 ± 0.00 points more)."
+    )
     near = with_replicates(found, {"complexity": -0.2, "expressivity": 1e-6}, noise=100)
-    assert "and carries neither more nor less (" in said(found, near)[-1]
+    assert "points less, and no known difference)" in said(found, near)[-1]
     page = render_report(found, [], twin)
     assert "untrained twin" in page and "crosses are" not in page.split('class="answer"')[0]
     assert "twin" not in " ".join(said(found))
@@ -261,14 +263,17 @@ def preference(raw: float, matched: float, given: float, half: float | None = 0.
 def test_preferences_are_answered_first_as_parts_of_one_bit() -> None:
     bit = 0.6931471805599453 / 4.605170185988092
     assert said(preference(0.05 * bit, 0.02 * bit, 0.01 * bit, 0.002 * bit)) == [
-        "The states of a-model tell 5.00 ± 0.20 % of which of two answers people preferred, over 200 pairs (100 % "
-        "would be to know it always).",
-        "Where both answers have as many tokens, compared place by place, 2.00 ± 0.20 % is left; 1.00 ± 0.20 % of that "
-        "is more than the choice of words.",
+        "The states of a-model tell 5.00 % (4.80 to 5.20 %) of which of two answers people preferred, over 200 pairs "
+        "(100 % would be to know it always).",
+        "Where both answers have as many tokens, compared place by place, 2.00 % (1.80 to 2.20 %) is left; beyond the "
+        "choice of words, they tell 1.00 % (0.80 to 1.20 %).",
     ]
     nothing = said(preference(0.001 * bit, 0.0, -0.001 * bit, 0.002 * bit))
     assert nothing[0].startswith("The states of a-model are not known to tell which of two answers people preferred")
-    assert "nothing certain is left (0.00 ± 0.20 %); none of it is certain to be" in nothing[1]
+    assert (
+        "nothing certain is left: 0.00 % (\u22120.20 to 0.20 %); beyond the choice of words, nothing certain"
+        in nothing[1]
+    )
     assert "are not known to tell" in said(preference(0.05 * bit, 0.02 * bit, 0.01 * bit, None))[0]
 
 

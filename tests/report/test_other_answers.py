@@ -164,16 +164,17 @@ def found_forecast(kind: str, **more: Any) -> Any:
 def test_a_forecast_says_whether_structure_adds_anything() -> None:
     said = of_forecast.answer(found_forecast("size alone"))
     assert said[0] == (
-        "On families left out, structure adds nothing that can be told from chance to size in the forecast of score."
+        "When each family is forecast from the others, adding s0 to size does not measurably improve the forecast of "
+        "score."
     )
 
 
 @pytest.mark.parametrize(
     ("interval", "says"),
     [
-        (None, "too few families say whether structure improves the forecast of score"),
-        ((-2.0, -1.0), "structure improves on the forecast from size of score"),
-        ((1.0, 2.0), "structure makes the forecast from size worse of score"),
+        (None, "there are too few families to say whether s0 improves the forecast of score"),
+        ((-2.0, -1.0), "adding s0 to size improves the forecast of score"),
+        ((1.0, 2.0), "adding s0 to size makes the forecast of score worse"),
     ],
 )
 def test_what_is_said_follows_the_interval_of_the_difference(interval: Any, says: str) -> None:
@@ -191,8 +192,8 @@ def test_pearson_and_spearman_that_disagree_are_said() -> None:
     )
     said = of_forecast.answer(dataclasses.replace(found, correlations=rows))
     assert said[-1] == (
-        "Pearson and Spearman disagree on s0 with score (+0.90 and +0.10): there, a few models or a bend in the line "
-        "decide."
+        "Pearson and Spearman disagree on s0 with score (+0.90 and +0.10): a few outlying models or a curved relation "
+        "may decide there."
     )
     alike = tuple(dataclasses.replace(c, value=0.5, q=0.01) for c in rows)
     assert "disagree" not in " ".join(of_forecast.answer(dataclasses.replace(found, correlations=alike)))
@@ -202,6 +203,6 @@ def test_pearson_and_spearman_that_disagree_are_said() -> None:
     )
     nothing = tuple(dataclasses.replace(c, q=0.5) for c in rows)
     assert of_forecast.answer(dataclasses.replace(found, correlations=nothing))[1] == (
-        "The one correlation with a score is not told from chance."
+        "The one correlation with a score cannot be told from zero."
     )
     assert np.isfinite(rows[0].value or 0.0)

@@ -113,14 +113,19 @@ def _layers(n: int) -> str:
 
 def _change(change: Change) -> str:
     half = (change.high - change.low) / 2
-    way = "higher" if change.difference > 0 else "lower"
-    part = f" ({100 * abs(change.difference) / change.before:.1f} %)" if change.before > 0 else ""
-    unit = "of log m" if change.unit == "efficiency" else change.unit
+    way = "rises" if change.difference > 0 else "falls"
     code = "" if change.code in (None, "random") else f" by the {change.code} code"
-    return (
-        f"{change.layer}, where {change.quantity}{code} is {words.number(abs(change.difference), 4)} ± "
-        f"{words.number(half, 4)} {unit} {way} than {words.number(change.before, 4)}{part}"
-    )
+    after = change.before + change.difference
+    if change.unit == "efficiency":
+        before, after, by, half = (100 * value for value in (change.before, after, abs(change.difference), half))
+        digits = 1 if half >= 0.1 else 2
+        first, last = (f"{words.number(value, digits)}{words.NO_BREAK}%" for value in (before, after))
+        ends = f"{first} to {last} of log m"
+        size = f"{words.with_error(by, half, digits)} points"
+    else:
+        ends = f"{words.number(change.before, 4)} to {words.number(after, 4)} {change.unit}"
+        size = words.with_error(abs(change.difference), half, 4)
+    return f"{change.layer}, where {change.quantity}{code} {way} from {ends} (by {size})"
 
 
 def _of_loss(verdict: Verdict) -> list[str]:
@@ -131,11 +136,12 @@ def _of_loss(verdict: Verdict) -> list[str]:
         return ["Its next-token loss is the same."]
     half = (loss.high - loss.low) / 2
     if not loss.claimed:
-        size = f"{words.number(loss.difference, 4)} ± {words.number(half, 4)} nats a token"
+        size = f"{words.with_error(loss.difference, half, 4)} nats a token"
         return [f"Its next-token loss is not known to differ ({size})."]
-    size = f"{words.number(abs(loss.difference), 4)} ± {words.number(half, 4)} nats a token"
+    size = f"{words.with_error(abs(loss.difference), half, 4)} nats a token"
     way = "higher" if loss.difference > 0 else "lower"
-    return [f"Its next-token loss is {size} {way} than {words.number(loss.before, 3)}."]
+    after = f"{words.number(loss.before + loss.difference, 3)} against {words.number(loss.before, 3)}"
+    return [f"Its next-token loss is {size} {way}: {after}."]
 
 
 def _listed(parts: list[str]) -> str:

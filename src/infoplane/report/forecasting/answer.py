@@ -37,18 +37,21 @@ def _of_forecasts(forecast: Forecast) -> Iterator[str]:
         kinds.setdefault(_kind(full.interval), []).append(score)
     if not kinds:
         return
-    parts = [f"{kind.format(against=against)} {words.listed(scores)}" for kind, scores in kinds.items()]
-    yield f"On families left out, {'; '.join(parts)}."
+    structure = words.listed(list(forecast.provenance["settings"]["structure"]))
+    parts = [
+        kind.format(structure=structure, against=against, scores=words.listed(scores)) for kind, scores in kinds.items()
+    ]
+    yield f"When each family is forecast from the others, {'; '.join(parts)}."
 
 
 def _kind(interval: tuple[float, float] | None) -> str:
     if interval is None:
-        return "too few families say whether structure improves the forecast of"
+        return "there are too few families to say whether {structure} improves the forecast of {scores}"
     if interval[1] < 0:
-        return "structure improves on the forecast from {against} of"
+        return "adding {structure} to {against} improves the forecast of {scores}"
     if interval[0] > 0:
-        return "structure makes the forecast from {against} worse of"
-    return "structure adds nothing that can be told from chance to {against} in the forecast of"
+        return "adding {structure} to {against} makes the forecast of {scores} worse"
+    return "adding {structure} to {against} does not measurably improve the forecast of {scores}"
 
 
 def _of_correlations(forecast: Forecast) -> Iterator[str]:
@@ -62,8 +65,8 @@ def _of_correlations(forecast: Forecast) -> Iterator[str]:
     found = [r for r in rows if _is_found(r)]
     given = tuple(forecast.provenance["settings"]["baselines"])
     if not found:
-        one = "The one correlation with a score is not told from chance."
-        yield one if len(rows) == 1 else f"Of {len(rows)} correlations with scores, none is told from chance."
+        one = "The one correlation with a score cannot be told from zero."
+        yield one if len(rows) == 1 else f"None of {len(rows)} correlations with scores can be told from zero."
         return
     best = max(found, key=lambda r: abs(r.value or 0.0))
     ends = "" if best.interval is None else f", {_r(best.interval[0])} to {_r(best.interval[1])}"
@@ -96,7 +99,7 @@ def _of_methods(forecast: Forecast) -> Iterator[str]:
     if apart:
         more = f" and {len(apart) - 2} more" if len(apart) > 2 else ""
         listed = ", ".join(apart[:2]) + more if more else words.listed(apart)
-        yield f"Pearson and Spearman disagree on {listed}: there, a few models or a bend in the line decide."
+        yield f"Pearson and Spearman disagree on {listed}: a few outlying models or a curved relation may decide there."
 
 
 def _is_found(row: Correlation) -> bool:

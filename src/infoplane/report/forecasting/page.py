@@ -198,7 +198,16 @@ def _forest(forecast: Forecast) -> ChartType | None:
 
 
 def _validations(forecast: Forecast) -> str:
-    header = ["score", "from", "RMSE", "R²", "RMSE less that of the baselines", "interval holds", "models", "families"]
+    header = [
+        "score",
+        "from",
+        "RMSE",
+        "R²",
+        "RMSE minus that of the baselines",
+        "interval covers",
+        "models",
+        "families",
+    ]
     rows: list[list[Cell]] = [
         [
             (v.score, v.score),

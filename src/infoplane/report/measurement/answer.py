@@ -99,23 +99,23 @@ def _of_depth(view: View) -> Iterator[str]:
         claims = {-1: f"{name} forgets {about} with depth", 1: f"{name} keeps more of {about} with depth"}
         claims[0] = f"{name} keeps about as much of {about} after its last block as after its first"
         claim = f"What {name} keeps of {about}" if kept.change is None else claims[kept.change]
-        yield f"{claim}: {_ends(kept, view)}{_extreme(kept, 'most', 'least')}{_unit(view)}."
+        yield f"{claim}: {_ends(kept, view)}{_extreme(kept)}{_unit(view)}."
     if carried is not None:
         about = "the next token" if k == 1 else f"the next {k} tokens"
         ways = {-1: "falls", 1: "rises", 0: "is about the same at both ends", None: "goes"}
         way = ways[carried.change]
-        yield f"What it carries about {about} {way}: {_ends(carried, view)}{_extreme(carried, 'most', 'least')}."
+        yield f"What it carries about {about} {way}: {_ends(carried, view)}{_extreme(carried)}."
 
 
 def _ends(of: Course, view: View) -> str:
     return f"{words.spoken(of.first)} after the first block, {words.spoken(of.last)} after the last"
 
 
-def _extreme(of: Course, most: str, least: str) -> str:
+def _extreme(of: Course) -> str:
     if of.extreme is None:
         return ""
     block, row = of.extreme
-    what = most if row.value > of.first.value else least
+    what = "highest" if row.value > of.first.value else "lowest"
     return f", {what} in block {block.depth} ({words.spoken(row)})"
 
 
@@ -123,8 +123,8 @@ def _unit(view: View) -> str:
     """What 100 % is, where it is first used."""
     if view.unit != "efficiency":
         return ""
-    symbols = "the code" if view.m is None else f"a code of {view.m} symbols"
-    return f" (100 % is all that {symbols} can hold, log m)"
+    directions = "a few directions" if view.m is None else f"{view.m} directions"
+    return f" (100 % is the most that a state can hold when it is read as one of {directions}, log m)"
 
 
 def _of_the_whole(view: View) -> Iterator[str]:
@@ -143,17 +143,25 @@ def _of_the_whole(view: View) -> Iterator[str]:
 
 
 def _against_the_twin(view: View) -> str:
-    """What training made of it: paired differences from the untrained twin."""
-    said = []
-    for quantity, verb in VERBS.items():
-        row = view.from_twin(quantity)
-        known = None if row is None else is_known(row)
-        if row is None or known is None:
+    """What training made of it: the twin's own figures, and the paired differences."""
+    own, paired = [], []
+    for quantity in VERBS:
+        difference, ours = view.from_twin(quantity), view.row(quantity, order=view.first_order)
+        known = None if difference is None else is_known(difference)
+        if difference is None or ours is None or known is None:
             return ""
-        said.append(
-            f"{verb} {_size(row)} {_way(row)}" if known else f"{verb} neither more nor less ({words.spoken(row)})"
-        )
-    return f"; against its untrained twin, it {said[0]} and {said[1]}"
+        own.append(_plain(ours.value - difference.value, ours))
+        points = _size(difference).removesuffix(f"{words.NO_BREAK}%")
+        way = "less" if difference.value > 0 else "more"
+        unit = " points" if view.unit == "efficiency" else ""
+        paired.append(f"{points}{unit} {way}" if known else "no known difference")
+    return f"; its untrained twin keeps {own[0]} and carries {own[1]} ({paired[0]}, and {paired[1]})"
+
+
+def _plain(value: float, like: Estimate) -> str:
+    if like.unit == "efficiency":
+        return f"{words.number(100 * value, 1)}{words.NO_BREAK}%"
+    return f"{words.number(value, 3)}{words.NO_BREAK}{words.UNIT_NAMES.get(like.unit, like.unit)}"
 
 
 def _against_the_bound(view: View) -> str:

@@ -58,17 +58,15 @@ def _sentences(view: View) -> Iterator[str]:
             f"{_share(raw, view)}, where 100 % would be to know it always."
         )
     if matched is not None:
-        left = (
-            f"{_share(matched, view)} is left"
-            if is_told(matched)
-            else f"nothing certain is left ({_share(matched, view)})"
-        )
+        left = f"{_share(matched, view)} is left"
+        if not is_told(matched):
+            left = f"nothing certain is left: {_share(matched, view)}"
         sentence = f"Where both answers have as many tokens, compared place by place, {left}"
         if given is not None:
-            more = _share(given, view)
-            told = is_told(given)
-            joined = f"; {more} of that is" if told else f"; none of it is certain to be ({more})"
-            sentence += f"{joined} more than the choice of words"
+            sentence += (
+                f"; beyond the choice of words, {'they tell' if is_told(given) else 'nothing certain is told:'} "
+            )
+            sentence += _share(given, view)
         yield f"{sentence}."
 
 
@@ -78,13 +76,16 @@ def is_told(row: Estimate) -> bool:
 
 
 def _share(row: Estimate, view: View) -> str:
+    """`0.06 % (0.01 to 0.23 %)`: the interval is longer above than below."""
     scale = _scale(row, view)
-    half = words.half_width(row)
     if scale is None:
         return words.spoken(row)
-    digits = 2 if half is None or 100 * scale * half < 0.5 else 1
-    error = None if half is None else 100 * scale * half
-    return f"{words.with_error(100 * scale * row.value, error, digits)}{words.NO_BREAK}%"
+    percent = f"{words.NO_BREAK}%"
+    value = words.number(100 * scale * row.value, 2) + percent
+    if row.interval is None:
+        return value
+    low, high = (words.number(100 * scale * end, 2) for end in row.interval)
+    return f"{value} ({low} to {high}{percent})"
 
 
 def _scale(row: Estimate, view: View) -> float | None:
@@ -137,10 +138,13 @@ def preferences(view: View) -> ChartType | None:
     if len({point["depth"] for point in layers}) > 1:
         data = alt.Chart(theme.values(layers))
         depth = alt.X("depth:Q", title="depth (block)", axis=alt.Axis(format="d", tickMinStep=1))
-        up, up_low = (alt.Y(f"{field}:Q", title=title, axis=axis) for field in ("value", "low"))
+        # intervals of single layers may be long: what all three do stays in sight
+        seen = [point["value"] for point in layers] + [p["high"] for p in layers if p["what"] != FIGURES[-1][2]]
+        span = alt.Scale(domain=list(theme.span([float(v) for v in seen], 0.08)), nice=False, zero=False)
+        up, up_low = (alt.Y(f"{field}:Q", title=title, axis=axis, scale=span) for field in ("value", "low"))
         panels.append(
             alt.layer(
-                data.mark_area(opacity=0.15).encode(x=depth, y=up_low, y2="high:Q", color=colour),
+                data.mark_area(opacity=0.15, clip=True).encode(x=depth, y=up_low, y2="high:Q", color=colour),
                 data.mark_line(strokeWidth=1.6).encode(x=depth, y=up, color=colour),
                 data.mark_point(filled=True, size=22).encode(
                     x=depth, y=up, color=colour, tooltip=[theme.tip("layer", "layer"), *tips]

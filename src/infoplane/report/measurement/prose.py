@@ -28,13 +28,13 @@ def headline(view: View) -> list[str]:
         sentences.append(f"It carries {_of(expressivity, view)} about the next {following} (expressivity).")
     if optimality:
         sentences.append(
-            f"Expressivity divided by complexity, its optimality, is {words.spoken(optimality)}: what it "
-            "carries about the future for each unit that it keeps about the past."
+            f"Expressivity divided by complexity, its optimality, is {words.spoken(optimality)}: what it carries about "
+            f"the next {following} for each unit that it keeps about the present {present}."
         )
     if ceiling:
         sentences.append(
-            f"Of everything it has read, it keeps {_of(ceiling, view)} (ceiling): no information here can "
-            "truly be larger."
+            f"Of everything it has read, it keeps {_of(ceiling, view)} (ceiling): but for noise, no other figure here "
+            "can exceed it."
         )
     sentences += _parts(view)
     sentences += _place(view)
@@ -53,9 +53,9 @@ def _parts(view: View) -> list[str]:
     if token is None or document is None or rest is None or topic is None:
         return []
     return [
-        f"Of that ceiling, {words.spoken(token)} is about the present token, {words.spoken(document)} about the "
-        f"document that it stands in, and {words.spoken(rest)} about neither. By itself, the document tells "
-        f"{words.spoken(topic)} about the next token."
+        f"The ceiling splits into {words.spoken(token)} about the present token, {words.spoken(document)} that its "
+        f"document adds, and {words.spoken(rest)} about neither. By itself, the document tells {words.spoken(topic)} "
+        "about the next token."
     ]
 
 
@@ -121,8 +121,9 @@ def _share_sentence(view: View, side: str) -> list[str]:
     if not pieces:
         return []
     what = "what was just read" if side == "input" else "what comes next"
-    unit = ", all in % of log m" if view.unit == "efficiency" else ""
-    return [f"By {what}, that ceiling divides as follows{unit}: {words.listed(pieces)}."]
+    return [
+        f"At the positions that all orders share, the ceiling divides by {what} as follows: {words.listed(pieces)}."
+    ]
 
 
 def _loss(view: View) -> list[str]:
@@ -178,9 +179,10 @@ def footing(view: View) -> str:
             "compare these numbers with those of another model"
         )
     elif row is not None and row.points_error is not None and row.standard_error is not None:
+        scale, digits, unit = (100, 2, " points") if view.unit == "efficiency" else (1, 4, "")
+        text, points = (words.number(scale * error, digits) for error in (row.standard_error, row.points_error))
         parts.append(
-            f"Of complexity, other text would move it by about {words.number(row.standard_error, 4)}, other reference "
-            f"points by {words.number(row.points_error, 4)}"
+            f"Other text would move complexity by about {text}{unit}, other reference points by {points}{unit}"
         )
     return ". ".join(parts) + "."
 
