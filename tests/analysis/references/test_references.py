@@ -228,7 +228,7 @@ def test_marks_lie_where_the_models_do_and_the_page_names_them() -> None:
     said = list(reference_marks.sentences(view))
     assert said == [
         "Reference models, measured in the same way on the same text: rings are Model 0 and Other; crosses are "
-        "Model 0, untrained, with fresh weights.",
+        "untrained: Model 0, untrained.",
         "Other has another tokenizer, whose tokens are other pieces of text: read the distance to them as rough.",
     ]
     page = render_report(mine, [*references(1, 0.02), twin, other])

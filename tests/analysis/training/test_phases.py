@@ -152,8 +152,8 @@ def test_a_run_that_goes_on_is_censored() -> None:
     going, done, unknown = (find_phases(steps, values, loss=loss) for loss in (falling, ended, None))
     assert (going.saturated, done.saturated, unknown.saturated) == (False, True, None)
     assert (going.censored, done.censored, unknown.censored) == (True, False, False)
-    assert "no compression phase found; loss still falling, so this is censored, not negative" in going.verdict
-    assert "negative, not censored" in done.verdict and "not known" in unknown.verdict
+    assert "no compression phase found; the loss is still falling, so it may yet come" in going.verdict
+    assert "so none is to be expected" in done.verdict and "not known" in unknown.verdict
     assert "fitting until step 117 (" in done.verdict
     assert find_phases(steps, values, loss=np.linspace(9, 8, 20)).saturated is False
     assert find_phases(steps, values, loss=np.ones(20)).saturated is True

@@ -276,12 +276,12 @@ def _verdict(
     words = segments[0].kind if len(segments) > 1 else f"{segments[0].kind} throughout"
     for change, after in zip(changes, segments[1:], strict=True):
         low, high = change.interval
-        words += f" until step {change.step:,.0f} ({low:,.0f} to {high:,.0f}), then {after.kind}"
+        words += f" until step {change.step:,.0f} (95 %: {low:,.0f} to {high:,.0f}), then {after.kind}"
     if detected[COMPRESSION]:
         return words
     ending = {
-        False: "loss still falling, so this is censored, not negative",
-        True: "the loss has stopped falling, so this is negative, not censored",
-        None: "without the loss it is not known whether the run is censored",
+        False: "the loss is still falling, so it may yet come",
+        True: "the loss has stopped falling, so none is to be expected",
+        None: "without the loss it is not known whether one may yet come",
     }
     return f"no compression phase found; {ending[saturated]}; {words}"

@@ -126,17 +126,14 @@ def answer(view: BoundView) -> list[str]:
     told = [sentence for line in lines[:1] if (sentence := _of_one(view, line))]
     if told and len(lines) > 1 and (x := _place(lines[-1])) is not None:
         k = lines[-1].frontier.order
-        told[0] = f"{told[0][:-1]}; a code of the last {k} tokens tells {lines[-1].at(x).said()} nats, for {x:g} kept."
+        told[0] = f"{told[0][:-1]}; one that keeps {x:g} about the last {k} tokens tells {lines[-1].at(x).said()}."
     if lines:
         low, high = lines[0].frontier.saturation
         found = lines[0].at(lines[0].end[0]).value
+        reached = ", which a code reaches," if found >= low else ""
         told.append(
-            f"No code of the last token can tell more than that token itself does: at least "
-            f"{words.number(max(low, found), 2)} nats, which a code was found to tell, and at most "
-            f"{words.number(high, 2)}."
-            if found >= low
-            else "No code of the last token can tell more than that token itself does: between "
-            f"{words.number(low, 2)} and {words.number(high, 2)} nats."
+            f"What the last token itself tells, the most that any code of it could, lies between "
+            f"{words.number(max(low, found), 2)} nats{reached} and {words.number(high, 2)}."
         )
     seen = view.of(1, "seen")
     if seen and (x := _place(seen[0])) is not None and (moved := seen[0].moved(x)) is not None:
@@ -144,9 +141,9 @@ def answer(view: BoundView) -> list[str]:
         if error is not None:
             enough = abs(by) < 0.0005 or by < error
             told.append(
-                "More text would not raise this frontier by more than its error."
+                "More text would not raise the frontier of the last token by more than its error."
                 if enough
-                else "The frontier has not converged: more text would raise it."
+                else "The frontier of the last token has not converged: more text would raise it."
             )
     return told
 
@@ -164,7 +161,7 @@ def _of_one(view: BoundView, line: Line) -> str | None:
         return None
     what = "the last token" if k == 1 else f"the last {k} tokens"
     return (
-        f"Of {x:g} {_nats(x)} kept about {what}, a code of at most {view.m} symbols tells {line.at(x).said()} nats "
+        f"A code of at most {view.m} symbols that keeps {x:g} {_nats(x)} about {what} tells {line.at(x).said()} nats "
         "about the next one."
     )
 
@@ -174,9 +171,10 @@ def _end(line: Line) -> str:
     k = line.frontier.order
     what = "the last token itself tells" if k == 1 else f"the last {k} tokens themselves tell"
     return (
-        f"The most that a code of order {k} is found to tell is {line.at(x).said()} nats, for {words.number(x, 2)} "
-        f"kept. What {what} is known as a band only: {words.number(low, 2)} nats by what predicting from it saves on "
-        f"held-out text, {words.number(high, 2)} by the plug-in estimate."
+        f"The most that a code of {'the last token' if k == 1 else f'the last {k} tokens'} is found to tell is "
+        f"{line.at(x).said()} nats, for {words.number(x, 2)} kept. What {what} is known as a band only: it is at least "
+        f"{words.number(low, 2)} nats, which predicting from it saves on held-out text, and at most "
+        f"{words.number(high, 2)}, the plug-in estimate, which is too high."
     )
 
 
@@ -186,7 +184,7 @@ def _of_seen(line: Line) -> str | None:
         return None
     gram = "token" if f.order == 1 else f"last {f.order} tokens"
     return (
-        f"On the {_percent(f.seen)} of the positions whose {gram} the other half of the documents has, a code that "
+        f"On the {_percent(f.seen)} of the positions whose {gram} the other half of the documents has too, a code that "
         f"keeps {x:g} {_nats(x)} tells {line.at(x).said()}. {_converged(line, x)}"
     )
 
@@ -202,7 +200,7 @@ def _converged(line: Line, x: float) -> str:
     more = f"Fitted on half of the text it would be {words.number(abs(by), 3)} {'lower' if by >= 0 else 'higher'}"
     if by < error:
         return f"{more}, less than its standard error of {words.number(error, 3)}: it has converged."
-    most = "" if upper is None else f" The curve lies between that and {words.number(upper, 2)}."
+    most = "" if upper is None else f" The true curve lies between that line and {words.number(upper, 2)}."
     return f"{more}, more than its standard error of {words.number(error, 3)}: it has not converged.{most}"
 
 
@@ -224,7 +222,7 @@ def _footing(view: BoundView) -> str:
     read = [words.count(p[key], key[:-1]) for key in ("tokens", "documents") if isinstance(p.get(key), int)]
     most = max((f.fitted_on for f in view.bound.frontiers), default=0)
     on = f"{words.count(most, 'position')} of " if most else ""
-    parts = [f"Codes are fitted on {on}one half of the documents and judged on the other, then these change places"]
+    parts = [f"Codes are fitted on {on}one half of the documents and judged on the other, then the halves are swapped"]
     if teacher := next((f.teacher for f in view.bound.frontiers if f.teacher), None):
         parts.append(f"They are fitted to what {teacher} expects after each token")
     if read:

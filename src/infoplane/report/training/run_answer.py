@@ -19,7 +19,7 @@ def answer_of_run(view: RunView, name: str) -> list[str]:
     """Of one run."""
     series = view.series
     said = [_of_phases(view.phases.get("complexity"), series.get("complexity"), name)]
-    said += [_from_to(series.get(quantity), what) for quantity, what in (("expressivity", _NEXT), ("loss", _LOSS))]
+    said += [from_to(series.get(quantity), what) for quantity, what in (("expressivity", _NEXT), ("loss", _LOSS))]
     return [sentence for sentence in said if sentence]
 
 
@@ -32,7 +32,7 @@ def _of_phases(phases: Phases | None, series: Series | None, name: str) -> str:
         return ""
     kept = f"what {name} keeps about the token it has just read"
     if phases is None:  # too few checkpoints to look for phases
-        return _from_to(series, kept)
+        return from_to(series, kept)
     if not (phases.compression.found or phases.fitting.found):
         ending = " Its loss is still falling, so a phase may yet come." if phases.saturated is False else ""
         return (
@@ -44,21 +44,21 @@ def _of_phases(phases: Phases | None, series: Series | None, name: str) -> str:
         does = _DOES.get(segment.kind)
         until = "" if segment is phases.segments[-1] else f" until step {segment.end_step:,.0f}"
         if does is None:
-            parts.append(f"stays{until}")
+            parts.append(f"stays level{until}")
         else:
-            size = _amount(abs(segment.change), (segment.interval[1] - segment.interval[0]) / 2, series.unit)
+            size = _points(abs(segment.change), (segment.interval[1] - segment.interval[0]) / 2, series.unit)
             parts.append(f"{does} by {size}{until} ({_CALLED[segment.kind]})")
     late = {
-        False: " No compression is found; the loss is still falling, so it may yet come.",
-        True: " No compression is found, and the loss has stopped falling.",
-        None: " No compression is found.",
+        False: " No compression (a fall after that) is found; the loss is still falling, so it may yet come.",
+        True: " No compression (a fall after that) is found, and the loss has stopped falling.",
+        None: " No compression (a fall after that) is found.",
     }
     ending = "" if phases.compression.found else late[phases.saturated]
     return f"{kept[0].upper()}{kept[1:]} {', then '.join(parts)}{_unit(series)}.{ending}"
 
 
-def _from_to(series: Series | None, what: str) -> str:
-    """The first and the last checkpoint, and the paired difference."""
+def from_to(series: Series | None, what: str) -> str:
+    """The first and the last checkpoint, and the paired difference; nothing of fewer than two."""
     if series is None or len(series) < 2:
         return ""
     value, _, interval = series.difference(0, len(series) - 1)
@@ -68,7 +68,7 @@ def _from_to(series: Series | None, what: str) -> str:
     steps = f"From step {series.steps[0]:,} to {series.steps[-1]:,}"
     if half is not None and interval is not None and interval[0] <= 0 <= interval[1]:
         return f"{steps}, {what} does not clearly change ({first} to {last})."
-    change = "" if half is None else f", a change of {_amount(value, half, series.unit)}"
+    change = "" if half is None else f", a change of {_points(value, half, series.unit)}"
     return f"{steps}, {what} goes from {first} to {last}{change}."
 
 
@@ -81,8 +81,13 @@ def _amount(value: float, half: float | None, unit: str) -> str:
     return number if name or unit == "ratio" else f"{number} {words.UNIT_NAMES.get(unit, unit)}"
 
 
+def _points(value: float, half: float, unit: str) -> str:
+    """A change: of percent it is said in points."""
+    return _amount(value, half, unit).replace(f"{words.NO_BREAK}%", " points")
+
+
 def _unit(series: Series) -> str:
-    return "; 100 % is all that the code can hold, log m" if series.unit == "efficiency" else ""
+    return " (in % of log m, the most that a state can hold as it is read)" if series.unit == "efficiency" else ""
 
 
 # ---------------------------------------------------------------------- several runs

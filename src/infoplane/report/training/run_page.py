@@ -19,7 +19,7 @@ from infoplane.report.parts import (
     words,
     write_page,
 )
-from infoplane.report.training.run_answer import answer_of_run
+from infoplane.report.training.run_answer import answer_of_run, from_to
 from infoplane.report.training.run_figures import TITLES, run_figures, run_plane
 from infoplane.report.training.run_view import RunView
 
@@ -114,13 +114,8 @@ def _headline(view: RunView) -> list[str]:
 
 
 def _from_to(quantity: str, series: Series) -> str:
-    value, _, interval = series.difference(0, len(series) - 1)
-    half = "" if interval is None else f" ± {words.number((interval[1] - interval[0]) / 2, 4)}"
-    steps, first, last = series.steps, words.number(series.values[0], 4), words.number(series.values[-1], 4)
-    return (
-        f"From step {steps[0]:,} to {steps[-1]:,} {quantity} goes from {first} to {last}, a change of "
-        f"{words.number(value, 4)}{half} (paired, 95 %)."
-    )
+    sentence = from_to(series, quantity)
+    return f"{sentence[:-1]} (the error of the change is that of documents all checkpoints read)."
 
 
 def _table(view: RunView) -> str:
