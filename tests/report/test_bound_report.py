@@ -97,8 +97,8 @@ def test_sentences_give_what_is_told_with_its_interval(bound: Bound, parsed: Pag
         assert interval is not None
         assert f"{before} {reached[0]:.2f} ± {(interval[1] - interval[0]) / 2:.2f}" in parsed.text
     assert (
-        "is known as a band only: it is at least 0.27 nats, which predicting from it saves on held-out text, and at most 4.61"
-        in parsed.text
+        "is known as a band only: it is at least 0.27 nats, which predicting from it saves on held-out text, and at "
+        "most 4.61" in parsed.text
     )
     assert "Order 3: only 5 % of the positions have 3 tokens in a row that the other half" in parsed.text
     assert "Order 2: only" not in parsed.text

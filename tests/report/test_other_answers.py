@@ -40,8 +40,10 @@ def test_a_rise_and_a_plateau_are_said_as_fitting_without_compression() -> None:
     assert phases.fitting.found and not phases.compression.found
     said = plain(answer_of_run(RunView(run), "it"))
     assert said[0].startswith("What it keeps about the token it has just read rises by ")
-    assert f"until step {phases.segments[0].end_step:,.0f} (fitting), then stays" in said[0]
-    assert said[0].endswith("No compression is found; the loss is still falling, so it may yet come.")
+    assert f"until step {phases.segments[0].end_step:,.0f} (fitting), then stays level" in said[0]
+    assert said[0].endswith(
+        "No compression (a fall after that) is found; the loss is still falling, so it may yet come."
+    )
     assert said[2] == "From step 1 to 5,000, its next-token loss goes from 8.000 to 5.161 nats per token."
 
 
@@ -93,7 +95,7 @@ def test_a_bound_says_what_a_short_code_tells_and_what_limits_it() -> None:
     said = plain(of_bound(view))
     line = view.of(1, "all")[0]
     assert said[0].startswith(
-        f"Of 1 nat kept about the last token, a code of at most 100 symbols tells {line.at(1.0).said()} ".replace(
+        f"A code of at most 100 symbols that keeps 1 nat about the last token tells {line.at(1.0).said()} ".replace(
             "\u00a0", " "
         )
     )
