@@ -273,9 +273,9 @@ def _command(
 
     draw = infoplane.report.measurement.writing.write_report if pages else _stand_in
 
-    def write(found: Any, folder: Path) -> list[Path]:
+    def write(found: Any, folder: Path, **more: Any) -> list[Path]:
         SHARED[0] = STAGES.index("writing")
-        return draw(found, folder)
+        return draw(found, folder, **more)
 
     infoplane.report.measurement.writing.write_report = write
     infoplane.cli.measure_command.bars = _told
@@ -292,7 +292,7 @@ def _command(
             imports.write_text("\n".join(name for name in sys.modules if "vl_convert" not in name))
 
 
-def _stand_in(found: Any, folder: Path) -> list[Path]:
+def _stand_in(found: Any, folder: Path, **_: Any) -> list[Path]:
     from infoplane.storage import atomic_files as files
 
     page = b'<p class="eyebrow">infoplane measurement</p>' + json.dumps(found.to_dict()).encode()

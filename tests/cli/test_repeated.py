@@ -39,7 +39,7 @@ def test_a_measurement_that_is_repeated_is_done(model: Path, tmp_path: Path, mon
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
     again = call(*command)
     assert again.exit_code == 0 and f"Nothing was left to do: {tmp_path / 'out'} holds the result" in again.output
-    assert "Whole model" in again.output and "(--force makes it again)" in again.output
+    assert "expressivity" in again.output and "(--force makes it again)" in again.output
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert call(*command, "--memory", "4GB", "--batch", "64").exit_code == 0  # decide no number
 

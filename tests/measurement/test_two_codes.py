@@ -74,8 +74,8 @@ def test_results_are_read_back_and_shown(
     assert again == kept[1] and again.origin.codes[1].code == "fitted"
     show(again)
     printed = capsys.readouterr().out
-    assert printed.count("bits_per_byte") == 1
-    assert "code random (efficiency)" in printed and "code fitted (efficiency)" in printed
+    assert printed.count("bits per byte") == 1
+    assert "code random" in printed and "code fitted" in printed
     page = render_report(again)
     assert "Code random, estimator thinned-curve" in page and "Code fitted, estimator thinned-curve" in page
     assert "All else on this page is of the code random." in page

@@ -334,7 +334,7 @@ def test_a_full_disk_is_said_and_the_command_goes_on_when_there_is_room(
 ) -> None:
     kind = "trace" if command == "trace" else "measurement"
 
-    def draw(found: Any, folder: Path) -> list[Path]:  # a page that takes no room
+    def draw(found: Any, folder: Path, **_: Any) -> list[Path]:  # a page that takes no room
         files.write_text(folder / "report.html", f'<p class="eyebrow">infoplane {kind}</p>')
         return [folder / "report.html"]
 
@@ -399,7 +399,7 @@ def test_neither_clock_nor_locale_nor_time_zone_changes_a_byte(good: Path, tmp_p
     }
     code = (
         "import sys; from infoplane.report.measurement import writing; "
-        "writing.write_report = lambda found, folder: [folder / 'report.html']"
+        "writing.write_report = lambda found, folder, **_: [folder / 'report.html']"
     )
     said = {}
     for name, more in places.items():

@@ -109,7 +109,7 @@ def test_a_line_that_ends_early_is_said_where_it_still_is(parsed: Page) -> None:
     short = frontier(1)
     short = replace(short, complexity=short.complexity / 6, relevance=short.relevance / 6)  # ends at 0.57
     text = Page(render_bound(made([short])))
-    assert "Of 0.5 nats kept about the last token" in text.text
+    assert "A code of at most 100 symbols that keeps 0.5 nats about the last token" in text.text
     row = next(row for row in text.rows if row[:2] == ["1", "all"])
     assert [cell == "–" for cell in row[4:9]] == [False, False, True, True, True]
     tiny = replace(short, complexity=short.complexity / 6)

@@ -99,9 +99,7 @@ def test_a_bound_says_what_a_short_code_tells_and_what_limits_it() -> None:
             "\u00a0", " "
         )
     )
-    assert (
-        f"at least {line.at(line.end[0]).value:.2f} nats, which a code was found to tell, and at most 4.61" in said[1]
-    )
+    assert f"lies between {line.at(line.end[0]).value:.2f} nats, which a code reaches, and 4.61." in said[1]
 
 
 # ---------------------------------------------------------------------- comparisons

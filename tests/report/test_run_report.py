@@ -37,7 +37,10 @@ def test_what_the_run_did_is_said(tmp_path: Path) -> None:
     assert "fitting" in RunView(run()).phases["complexity"].verdict
     assert "no compression phase found" in page
     series = run().series("complexity")
-    assert f"From step 1 to 5,000 complexity goes from {series.values[0]:.4f} to {series.values[-1]:.4f}" in page
+    assert (
+        "From step 1 to 5,000, complexity goes from "
+        f"{100 * series.values[0]:.2f}\u00a0% to {100 * series.values[-1]:.2f}" in page
+    )
 
 
 def test_failures_gaps_and_short_runs_are_said() -> None:
@@ -47,7 +50,7 @@ def test_failures_gaps_and_short_runs_are_said() -> None:
     assert "a-run-9000: cannot load it" in page and "no checkpoint between steps 10 and 90" in page
     assert "too few checkpoints to look for phases" in page
     no_errors = render_run(run(replicates=0))
-    assert "run-plane" in no_errors and "NaN" not in no_errors.split("<script>")[0]
+    assert "run-plane" in no_errors and "NaN" not in no_errors.split('<script type="application/gzip"')[0]
 
 
 @pytest.mark.skipif(

@@ -141,7 +141,7 @@ def test_another_tokenizer_than_the_one_beside_the_weights_is_said(places: Path,
     again = infoplane.measure(None, capture=tmp_path / "lower", orders=(1,))  # the capture asked later says it too
     assert again.provenance["warnings"] == [warning]
     page = render_report(lower)
-    assert "which differs from the one beside the weights" in page.split('class="cards"')[0]
+    assert "which differs from the one beside the weights" in page.split('id="detail"')[0]
     again.save(tmp_path)
     assert Measurement.load(tmp_path).provenance["warnings"] == [warning]
 

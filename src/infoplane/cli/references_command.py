@@ -10,7 +10,7 @@ import typer
 
 from infoplane.cli import options as o
 from infoplane.cli.terminal import named_source, say
-from infoplane.errors import SettingError
+from infoplane.errors import ResultError, SettingError
 from infoplane.storage import reach_location
 
 if TYPE_CHECKING:
@@ -62,13 +62,19 @@ def _named(sources: list[str]) -> Iterator[tuple[str, Measurement]]:
     from infoplane.analysis.surveys import JSON_NAME, Survey
     from infoplane.measurement import Measurement
 
-    for name, folder in map(named_source, sources):
-        if folder.name == JSON_NAME or (folder / JSON_NAME).is_file():
-            for model in Survey.load(folder).measured:
-                if model.measurement is not None:
-                    yield model.name, model.measurement
-        else:
+    for source in sources:
+        name, folder = named_source(source)
+        if folder.name != JSON_NAME and not (folder / JSON_NAME).is_file():
             yield name.removeprefix("infoplane-"), Measurement.load(folder)
+            continue
+        if source.startswith(f"{name}="):
+            raise SettingError(f"{folder} is a survey, whose models have names: leave out {name}=")
+        measured = [(model.name, model.measurement) for model in Survey.load(folder).measured]
+        if not measured:
+            raise ResultError(f"{folder} is a survey that has measured no model yet: nothing can be added")
+        for model, measurement in measured:
+            if measurement is not None:
+                yield model, measurement
 
 
 def _list(beside: Path | None) -> None:
@@ -96,8 +102,11 @@ def _cells(reference: Reference, measurement: Measurement | None) -> list[str]:
     origin = reference.origin
     cells = [reference.name, origin.text.source or "", f"{origin.windows.token_budget or 0:,}"]
     for quantity in ("complexity", "expressivity"):
-        row = reference.measurement.get(quantity, order=min(origin.settings.orders, default=1))
-        cells.append(f"{100 * row.value:.2f} %" if row.unit == "efficiency" else f"{row.value:.3f} {row.unit}")
+        row = next(
+            iter(reference.measurement.select(quantity=quantity, order=min(origin.settings.orders, default=1))), None
+        )
+        shown = "" if row is None else f"{row.value:.3f} {row.unit}"
+        cells.append(f"{100 * row.value:.2f} %" if row is not None and row.unit == "efficiency" else shown)
     cells.append("infoplane" if reference.shipped else "you")
     if measurement is not None:
         same = "it is this model" if reference.is_of(measurement) else None

@@ -65,13 +65,19 @@ def report(
     elif kind := drawers.get(kind_at(source)):
         drawn = kind()
     else:
-        drawn = write_report(Measurement.load(source), folder, twin=_twin(source))
+        drawn = write_report(Measurement.load(source), folder, twin=_twin(source, Measurement.load(source)))
     say(f"Wrote {drawn[0]}")
 
 
-def _twin(source: Path) -> Measurement | None:
+def _twin(source: Path, model: Measurement) -> Measurement | None:
     """The untrained twin that `infoplane measure --baseline random-init` left beside a measurement."""
     from infoplane.measurement import JSON_NAME, Measurement
 
     folder = (source if source.is_dir() else source.parent) / TWIN_FOLDER
-    return Measurement.load(folder) if (folder / JSON_NAME).is_file() else None
+    if not (folder / JSON_NAME).is_file():
+        return None
+    twin = Measurement.load(folder)
+    if twin.origin.windows_hash == model.origin.windows_hash and twin.origin.blocks_hash == model.origin.blocks_hash:
+        return twin
+    say(f"Note: {folder} was measured on another text than the model, and is not shown beside it", err=True)
+    return None

@@ -19,6 +19,7 @@ from .measuring import measure as measure
 from .members import Member as Member
 from .members import refuse_other_estimators as refuse_other_estimators
 from .origin import Origin as Origin
+from .origin import hints_of as hints_of
 from .preference_information import QUANTITIES as QUANTITIES
 from .protocols import refuse_other_protocols as refuse_other_protocols
 from .recording import is_outgrown as is_outgrown

@@ -123,9 +123,9 @@ def test_sentences_give_the_change_its_interval_and_the_loss() -> None:
     said = verdict_sentences(Verdict("a", "b", DIFFERENT, None, loss, 4, 12, ("block.2",), change))
     assert said == [
         "b differs from a in one of 4 layers, block.2.",
-        "The surest change is in block.2, where complexity by the fitted code falls from 50.0\u00a0% to 45.0\u00a0% of "
-        "log m (by 5.0\u00a0±\u00a01.0 points).",
-        "Its next-token loss is 0.2000\u00a0±\u00a00.1000 nats a token higher: 3.200 against 3.000.",
+        "The clearest change is in block.2, where complexity by the fitted code falls from 50.0\u00a0% to 45.0\u00a0% "
+        "of log m (by 5.0\u00a0±\u00a01.0 points).",
+        "Its next-token loss is 0.2000\u00a0±\u00a00.1000 nats a token higher (worse): 3.200 against 3.000.",
     ]
     doubtful = replace(loss, p=0.2, difference=0.05, low=-0.02, high=0.12)
     said = verdict_sentences(Verdict("a", "b", ALIKE, None, doubtful, 4, 12, (), None, {"complexity": 0.012}))

@@ -182,7 +182,10 @@ def test_nothing_is_overwritten_or_half_added(home: Path, tmp_path: Path, capsys
         (["--force"], "--force is for a measurement that is added"),
         (["--remove", "A", "--beside", "x"], "two requests"),
         (["nowhere"], "no measurement at"),
-        (["!!!={b}"], "expected letters or digits"),
+        (["{long}={b}"], "expected up to 60 characters"),
+        (["\u001b[31m={b}"], "that can be shown"),
+        (["mine={survey}"], "is a survey, whose models have names"),
+        (["{empty}"], "has measured no model yet"),
         (["shipped one={b}"], "comes with infoplane: choose another name"),
     ],
 )
@@ -191,8 +194,47 @@ def test_refusals(words: list[str], says: str, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "shipped-one.json").write_text("{}")
     of("b").save(tmp_path / "b")
-    code, said = refused(capsys, "references", *(word.format(b=tmp_path / "b") for word in words))
+    of("c").save(tmp_path / "survey" / "c")
+    Survey((Surveyed("c", "org/c", None, measurement=of("c")),)).save(tmp_path / "survey")
+    Survey((Surveyed("c", "org/c", None, error="ModelError", message="no"),)).save(tmp_path / "empty")
+    places = {name: tmp_path / name for name in ("b", "survey", "empty")}
+    code, said = refused(capsys, "references", *(word.format(long="x" * 61, **places) for word in words))
     assert code == 2 and says in said
+
+
+def test_names_of_any_script_have_files_of_their_own(home: Path) -> None:
+    names = ["t", "té", "tü", "模型", "été 模型", "été t"]
+    add_references([Reference.of(of("a"), name) for name in names])
+    assert len([*home.iterdir()]) == len(names)
+    assert {reference.name for reference in known_references()[0]} == {*names}
+    remove_reference("tü")
+    assert {reference.name for reference in known_references()[0]} == {*names} - {"tü"}
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda record: record["provenance"].update(other_codes=[5]),
+        lambda record: record["provenance"]["windows"].update(token_budget="abc"),
+        lambda record: record["provenance"]["settings"].update(orders=5),
+        lambda record: record["provenance"]["settings"].update(orders=[9]),
+        lambda record: record["provenance"]["text"].update(source=5),
+        lambda record: record["provenance"].update(model=5),
+        lambda record: record["estimates"][0].update(value="x"),
+        lambda record: record.update(name=5),
+    ],
+)
+def test_a_record_whose_types_are_wrong_is_left_out(harm: Any, home: Path) -> None:
+    add_references([Reference.of(of("a"), "A"), Reference.of(of("b"), "B")])
+    record = json.loads((home / "a.json").read_text("utf-8"))
+    harm(record)
+    del record["sha256"]
+    (home / "a.json").write_text(json.dumps(record), "utf-8")
+    found, unreadable = known_references()
+    assert [reference.name for reference in found] == ["B"] and "a.json is not a reference model" in unreadable[0]
+    listed = call("references")
+    assert listed.exit_code == 0 and "Left out" in listed.output
+    assert "A reference model is left out" in render_report(of("c"))
 
 
 @pytest.mark.parametrize("harm", [b"", b"{}", b"nothing", None])
@@ -227,8 +269,8 @@ def test_marks_lie_where_the_models_do_and_the_page_names_them() -> None:
             assert marks[name][axis] == pytest.approx(mine.get(quantity, order=1).value + move)  # type: ignore[literal-required]
     said = list(reference_marks.sentences(view))
     assert said == [
-        "Reference models, measured in the same way on the same text: rings are Model 0 and Other; crosses are "
-        "untrained: Model 0, untrained.",
+        "Reference models, measured in the same way on the same text: rings are Model 0 and Other; the "
+        "cross is untrained: Model 0, untrained.",
         "Other has another tokenizer, whose tokens are other pieces of text: read the distance to them as rough.",
     ]
     page = render_report(mine, [*references(1, 0.02), twin, other])

@@ -208,7 +208,7 @@ def test_an_interrupted_trace_goes_on_and_ends_the_same(run: Path, traced: Any, 
     assert 3 <= len(done) < len(STEPS)
     again = run_child(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert again.stderr == ""
+    assert "Traceback" not in again.stderr and "stopped" not in again.stderr
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())  # not one was done again
     want = json.loads((traced[1] / "trajectory.json").read_text())
     found = json.loads((tmp_path / "out/trajectory.json").read_text())

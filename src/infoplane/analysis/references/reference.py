@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from infoplane.errors import ResultError
 from infoplane.information import FITTED
-from infoplane.measurement import Estimate, Measurement, Origin
+from infoplane.measurement import Estimate, Measurement, Origin, hints_of
 from infoplane.storage import OBJECT, OBJECTS, Hint, Json, check_schema, fields_of
 
 SCHEMA = "infoplane/reference/1"
@@ -66,6 +66,11 @@ class Reference:
         )
         if missing := sorted({"complexity", "expressivity"} - {row.quantity for row in rows}):
             raise ResultError(f"{name} has no {missing[0]} of the whole model, so it has no place on the plane")
+        orders = {row.order for row in rows if row.quantity == "complexity"}
+        if absent := sorted(set(origin.settings.orders) - orders):
+            raise ResultError(
+                f"{name} says that it has figures of order {absent[0]}, and has none: measure the model again"
+            )
         return cls(name, Measurement(rows, _kept(measurement.provenance)))
 
     @property
@@ -135,6 +140,8 @@ class Reference:
             ResultError: it lacks what a reference needs.
         """
         content = check_schema(record, _RECORD)
+        check_schema(content["provenance"], hints_of(Origin), "the provenance")
+        check_schema(content["provenance"].get("model"), OBJECT, "the model")
         hints = fields_of(Estimate, "replicates", "points")
         rows = tuple(
             Estimate(**{**row, "interval": tuple(row["interval"]) if row["interval"] else None})

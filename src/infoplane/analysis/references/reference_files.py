@@ -6,7 +6,9 @@ or not at all, and sealed: a damaged one is refused by name.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,7 +21,8 @@ from infoplane.storage import atomic_files as files
 from infoplane.storage import read_record
 
 _NOT_IN_FILES = re.compile(r"[^a-z0-9.]+")
-_LONGEST = 80
+_PLAIN = re.compile(r"[A-Za-z0-9 ._()+-]+")
+_LONGEST = 60
 
 
 def shipped_folder() -> Path:
@@ -77,7 +80,10 @@ def add_references(references: Sequence[Reference], replace: bool = False) -> li
         if path in paths:
             raise ResultError(f"two of the models are called {reference.name!r}: give them names, NAME=RUN")
         if path.exists() and not replace:
-            raise ResultError(f"there is a reference model {reference.name!r}: choose another, NAME=RUN, or --force")
+            raise ResultError(
+                f"there is a reference model {reference.name!r}, or one whose name differs in case or punctuation "
+                "alone: choose another, NAME=RUN, or --force"
+            )
         paths.append(path)
     for reference, path in zip(references, paths, strict=True):
         write_reference(reference, path)
@@ -114,18 +120,28 @@ def read_reference(path: Path, shipped: bool = False) -> Reference:
     Raises:
         ResultError: it is damaged, or of another version; the message names the file.
     """
-    record = read_record(path, SCHEMA, "reference model", "references")
+    record = read_record(path, SCHEMA, "reference model", "add the model")
     try:
         return Reference.from_dict(record, shipped)
-    except (KeyError, TypeError, ValueError, ResultError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ResultError) as error:
         raise ResultError(
             f"{path} is not a reference model: {files.reason(error)}; remove the file and add the model again"
         ) from None
 
 
 def file_of(name: str) -> str:
-    """A file name, the same for names that differ in case or punctuation alone."""
-    stem = _NOT_IN_FILES.sub("-", name.lower()).strip("-.")[:_LONGEST]
-    if not stem:
-        raise ResultError(f"{name!r} cannot be the name of a reference model: expected letters or digits in it")
+    """A file name: the same for plain names that differ in case or punctuation alone, and another for every other name.
+
+    Raises:
+        ResultError: a name that cannot be shown or is too long.
+    """
+    if not name.strip() or len(name) > _LONGEST or any(unicodedata.category(c).startswith("C") for c in name):
+        raise ResultError(
+            f"{name[:_LONGEST]!r} cannot be the name of a reference model: expected up to {_LONGEST} characters that "
+            "can be shown"
+        )
+    stem = _NOT_IN_FILES.sub("-", name.lower()).strip("-.")
+    if not stem or not _PLAIN.fullmatch(name):  # the stem does not say all of it
+        exact = hashlib.sha256(unicodedata.normalize("NFC", name).casefold().encode("utf-8")).hexdigest()[:12]
+        stem = f"{stem or 'model'}-{exact}"
     return f"{stem}.json"

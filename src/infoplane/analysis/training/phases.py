@@ -276,7 +276,7 @@ def _verdict(
     words = segments[0].kind if len(segments) > 1 else f"{segments[0].kind} throughout"
     for change, after in zip(changes, segments[1:], strict=True):
         low, high = change.interval
-        words += f" until step {change.step:,.0f} (95 %: {low:,.0f} to {high:,.0f}), then {after.kind}"
+        words += f" until step {change.step:,.0f} ({low:,.0f} to {high:,.0f}), then {after.kind}"
     if detected[COMPRESSION]:
         return words
     ending = {

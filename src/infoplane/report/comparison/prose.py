@@ -85,7 +85,7 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
         return [*sentences, *_of_loss(verdict)]
     return [
         f"{variant} differs from {base} in {_where(verdict)}.",
-        *([] if verdict.strongest is None else [f"The surest change is in {_change(verdict.strongest)}."]),
+        *([] if verdict.strongest is None else [f"The clearest change is in {_change(verdict.strongest)}."]),
         *_of_loss(verdict),
     ]
 
@@ -93,8 +93,8 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
 def certainty(verdict: Verdict) -> str:
     """How sure a verdict is."""
     return (
-        f"{verdict.tests} figures of layers were tested together; the chance that any of them is claimed falsely is at "
-        "most 5 %."
+        f"{verdict.tests} measurements of layers were tested together; the chance that any of them is claimed falsely "
+        "is at most 5 %. The ± is half of a 95 % interval."
     )
 
 
@@ -141,7 +141,8 @@ def _of_loss(verdict: Verdict) -> list[str]:
     size = f"{words.with_error(abs(loss.difference), half, 4)} nats a token"
     way = "higher" if loss.difference > 0 else "lower"
     after = f"{words.number(loss.before + loss.difference, 3)} against {words.number(loss.before, 3)}"
-    return [f"Its next-token loss is {size} {way}: {after}."]
+    verdict_of_loss = "worse" if loss.difference > 0 else "better"
+    return [f"Its next-token loss is {size} {way} ({verdict_of_loss}): {after}."]
 
 
 def _listed(parts: list[str]) -> str:

@@ -102,9 +102,9 @@ def _of_depth(view: View) -> Iterator[str]:
         yield f"{claim}: {_ends(kept, view)}{_extreme(kept)}{_unit(view)}."
     if carried is not None:
         about = "the next token" if k == 1 else f"the next {k} tokens"
-        ways = {-1: "falls", 1: "rises", 0: "is about the same at both ends", None: "goes"}
+        ways = {-1: " falls", 1: " rises", 0: " is about the same at both ends", None: ""}
         way = ways[carried.change]
-        yield f"What it carries about {about} {way}: {_ends(carried, view)}{_extreme(carried)}."
+        yield f"What it carries about {about}{way}: {_ends(carried, view)}{_extreme(carried)}."
 
 
 def _ends(of: Course, view: View) -> str:

@@ -81,8 +81,10 @@ def sentences(view: View) -> Iterator[str]:
     if marks:
         trained = [mark["name"] for mark in marks if mark["kind"] == "trained"]
         untrained = [mark["name"] for mark in marks if mark["kind"] == "untrained"]
-        kinds = [f"rings are {words.listed(trained)}"] if trained else []
-        kinds += [f"crosses are untrained: {words.listed(untrained)}"] if untrained else []
+        kinds = [f"{'the ring is' if len(trained) == 1 else 'rings are'} {words.listed(trained)}"] if trained else []
+        if untrained:
+            crosses = "the cross is untrained" if len(untrained) == 1 else "crosses are untrained"
+            kinds.append(f"{crosses}: {words.listed(untrained)}")
         yield f"Reference models, measured in the same way on the same text: {'; '.join(kinds)}."
         if others := _of_other_tokenizers(view, marks):
             have = "has" if len(others) == 1 else "have"
@@ -94,6 +96,8 @@ def sentences(view: View) -> Iterator[str]:
         for why in dict.fromkeys(why for _, why in view.apart):
             names = [reference.name for reference, reason in view.apart if reason == why]
             yield f"Not shown: {words.listed(names)} ({why})."
+    for reason in view.unreadable:
+        yield f"A reference model is left out: {reason}."
     yield from _standings(view)
 
 

@@ -43,6 +43,7 @@ class View:
         others: of the other codes.
         beside: the reference models that stand beside it.
         apart: those that do not, each with why.
+        unreadable: why other reference models cannot be read.
         twin: the measurement of the untrained twin on the same windows, where it was asked for.
     """
 
@@ -50,11 +51,16 @@ class View:
     others: tuple[Measurement, ...] = ()
     beside: tuple[Reference, ...] = ()
     apart: tuple[tuple[Reference, str], ...] = ()
+    unreadable: tuple[str, ...] = ()
     twin: Measurement | None = None
 
     @classmethod
     def of(
-        cls, measurement: Measurement, references: Sequence[Reference] = (), twin: Measurement | None = None
+        cls,
+        measurement: Measurement,
+        references: Sequence[Reference] = (),
+        twin: Measurement | None = None,
+        unreadable: Sequence[str] = (),
     ) -> View:
         """That of all that was measured, beside its twin and those of the reference models that compare."""
         primary, *others = measurement.by_code()
@@ -62,7 +68,7 @@ class View:
         if twin is not None:
             own = Reference.of(twin, "untrained twin")
             beside = [own, *(other for other in beside if not other.is_of(twin))]
-        return cls(primary, tuple(others), tuple(beside), tuple(apart), twin)
+        return cls(primary, tuple(others), tuple(beside), tuple(apart), tuple(unreadable), twin)
 
     # ------------------------------------------------------------------ what the record holds
 

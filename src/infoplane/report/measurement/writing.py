@@ -66,4 +66,7 @@ def said_of(measurement: Measurement, twin: Measurement | None = None) -> tuple[
 
 
 def _view(measurement: Measurement, references: Sequence[Reference] | None, twin: Measurement | None) -> View:
-    return View.of(measurement, known_references()[0] if references is None else references, twin)
+    if references is not None:
+        return View.of(measurement, references, twin)
+    known, unreadable = known_references()
+    return View.of(measurement, known, twin, unreadable)

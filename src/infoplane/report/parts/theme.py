@@ -56,6 +56,7 @@ CONFIG: Mapping[str, Json] = {
         "domainColor": QUIET,
         "tickColor": QUIET,
         "titlePadding": 8,
+        "labelFlush": False,
     },
     "legend": {
         "labelColor": INK,
