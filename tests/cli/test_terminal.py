@@ -65,7 +65,7 @@ def test_the_short_table_has_the_figures_of_the_answer(capsys: pytest.CaptureFix
     assert re.findall("^(complexity|expressivity|optimality|ceiling|loss|bits) ", said, re.MULTILINE) == [
         "complexity", "expressivity", "optimality", "ceiling", "loss", "bits",
     ]  # fmt: skip
-    assert "caveats that do not touch these figures: see the report" in said
+    assert "4 caveats do not touch these figures: see the report" in said
 
 
 def test_progress_that_is_redirected_is_a_few_plain_lines(

@@ -74,7 +74,7 @@ def test_results_are_read_back_and_shown(
     assert again == kept[1] and again.origin.codes[1].code == "fitted"
     show(again)
     printed = capsys.readouterr().out
-    assert printed.count("bits per byte") == 1
+    assert printed.count("\nbits per byte") == 1
     assert "code random" in printed and "code fitted" in printed
     page = render_report(again)
     assert "Code random, estimator thinned-curve" in page and "Code fitted, estimator thinned-curve" in page

@@ -420,4 +420,4 @@ def test_neither_clock_nor_locale_nor_time_zone_changes_a_byte(good: Path, tmp_p
         (tmp_path / f"{name}.json").write_text(json.dumps({**record, "sha256": None}))
     assert len({(tmp_path / f"{name}.json").read_bytes() for name in places}) == 1
     assert len({(tmp_path / name / "measurement.parquet").read_bytes() for name in places}) == 1
-    assert "\\u00b1 95 %" in said["ascii"] and "± 95 %" in said["plain"]
+    assert "\\u00b1" in said["ascii"] and "±" in said["plain"]

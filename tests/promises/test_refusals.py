@@ -409,6 +409,7 @@ def test_the_table_tells_rows_apart(models: Path, tmp_path: Path) -> None:
         "2",
         "--estimator",
         "plugin",
+        "--verbose",
     ]
     result = call("measure", str(models / "tiny"), *SMALL, *asked, "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.exception
@@ -433,7 +434,7 @@ def test_one_plain_text_is_told_to_be_one_document(models: Path, tmp_path: Path)
 
 def test_orders_without_a_bound_and_what_is_marked_are_said(models: Path, tmp_path: Path) -> None:
     asked = [str(models / "tiny"), *SMALL, "--orders", "1,4", "--bound", "--out", str(tmp_path / "out")]
-    asked += ["--estimator", "corrected,plugin"]
+    asked += ["--estimator", "corrected,plugin", "--verbose"]
     result = call("measure", *asked)
     assert result.exit_code == 0, result.exception
     said = " ".join(result.output.split())

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from infoplane.measurement import Estimate, Measurement
 
 
+_NOTES = 3
+"""So many caveats that do not touch the answer are printed; of more, how many there are."""
+
+
 def show(measurement: Measurement, twin: Measurement | None = None) -> None:
     """The answer, the figures of the whole model, and what puts them in doubt; by `--verbose` every figure."""
     from infoplane.report.measurement import said_of
@@ -34,10 +38,12 @@ def show(measurement: Measurement, twin: Measurement | None = None) -> None:
     pairs.show(measurement)
     for caveat in (caveat for caveat in caveats if caveat.doubtful):
         shell.print(f"In doubt: {caveat.text}", highlight=False)
-    others = sum(not caveat.doubtful for caveat in caveats)
-    if others:
-        what = "1 caveat that does" if others == 1 else f"{others} caveats that do"
-        shell.print(f"{what} not touch these figures: see the report, or --verbose.", highlight=False)
+    notes = [caveat.text for caveat in caveats if not caveat.doubtful]
+    if len(notes) <= _NOTES:
+        for note in notes:
+            shell.print(f"Note: {note}", highlight=False)
+    else:
+        shell.print(f"{len(notes)} caveats do not touch these figures: see the report, or --verbose.", highlight=False)
 
 
 def _short_table(measurement: Measurement, several: bool) -> Table:
