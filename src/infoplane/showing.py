@@ -75,7 +75,7 @@ class Shown:
         return chart
 
     def _repr_html_(self) -> str:
-        """What a notebook shows. It never fails: what cannot be drawn is named."""
+        """What a notebook shows; the plain text of the result where it cannot be drawn."""
         try:
             return _drawer().html_of(self)
         except Exception:

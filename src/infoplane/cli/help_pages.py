@@ -21,7 +21,7 @@ EVERYDAY: Mapping[str, Sequence[str]] = MappingProxyType(
         "forecast": ("score", "features", "baselines", "out"),
     }
 )
-"""Options by the names of their parameters; what a command has not is passed over."""
+"""Options by the names of their parameters; a name that a command lacks is ignored."""
 EXAMPLES: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "measure": (

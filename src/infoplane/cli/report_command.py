@@ -65,7 +65,8 @@ def report(
     elif kind := drawers.get(kind_at(source)):
         drawn = kind()
     else:
-        drawn = write_report(Measurement.load(source), folder, twin=_twin(source, Measurement.load(source)))
+        measurement = Measurement.load(source)
+        drawn = write_report(measurement, folder, twin=_twin(source, measurement))
     say(f"Wrote {drawn[0]}")
 
 

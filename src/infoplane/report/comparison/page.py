@@ -102,13 +102,13 @@ def _verdicts(comparison: Comparison) -> str:
 
 
 def _caveats(comparison: Comparison) -> list[Caveat]:
-    apart = [Caveat(f"{name} is left out: {why}.".replace("..", ".")) for name, why in comparison.apart.items()]
+    apart = [Caveat(words.sentence(f"{name} is left out: {why}")) for name, why in comparison.apart.items()]
     unfair = [
         Caveat(f"Figures about {subject(name)} do not compare: {why}.", name == comparison.best_set)
         for name, (good, why) in comparison.fairness.items()
         if not good
     ]
-    return [*(Caveat(f"{w[:1].upper()}{w[1:]}.".replace("..", ".")) for w in comparison.warnings), *apart, *unfair]
+    return [*(Caveat(words.sentence(w)) for w in comparison.warnings), *apart, *unfair]
 
 
 def _fairness(comparison: Comparison) -> str:

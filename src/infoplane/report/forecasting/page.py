@@ -85,7 +85,7 @@ def _page(forecast: Forecast, figures: tuple[Figure, ...]) -> str:
     body = "\n".join(
         [
             opening("forecast", title, answer(forecast), "".join(drawn[:1])),
-            caveats([Caveat(f"{w[:1].upper()}{w[1:]}.".replace("..", ".")) for w in p["warnings"]]),
+            caveats([Caveat(words.sentence(w)) for w in p["warnings"]]),
             f'<section id="detail"><h2>In detail</h2>\n{said(list(forecast.verdicts))}</section>',
             *drawn[1:],
             f'<section id="validation"><h2>Families left out</h2>\n{_validations(forecast)}</section>',

@@ -6,14 +6,14 @@ Both axes start at 0, so that the diagonal is always in sight and lengths can be
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias
 
 import altair as alt
 from altair.typing import ChartType
 
 from infoplane.measurement import Estimate
 from infoplane.report.measurement import reference_marks
-from infoplane.report.measurement.reference_marks import NAMED, Mark, marks_of
+from infoplane.report.measurement.reference_marks import NAMED, Mark, Spot, marks_of
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import (
     CHARACTER,
@@ -34,19 +34,13 @@ BOUND = "bound: expressivity = ceiling"
 _SHAPES = {"block": "circle", "embedding": "square", "final norm": "diamond", "mean over blocks": theme.STAR}
 
 
-class Point(TypedDict):
-    """A layer, or the mean over blocks, on the plane, with the ends of both intervals; `fill` is its colour."""
+class Point(Spot):
+    """A layer, or the mean over blocks, on the plane; `fill` is its colour."""
 
     layer: str
     depth: int
     kind: str
     fill: str
-    x: float
-    x_low: float
-    x_high: float
-    y: float
-    y_low: float
-    y_high: float
 
 
 def information_plane(view: View) -> ChartType | None:
@@ -64,7 +58,7 @@ def _plane(view: View, across: str, line: str, bound: bool) -> ChartType | None:
     if not points:
         return None
     marks = marks_of(view, across)
-    shown: list[Point | Mark] = [*points, *marks]
+    shown: list[Spot] = [*points, *marks]
     xs = [x for p in shown for x in (p["x"], p["x_low"], p["x_high"])]
     ys = [y for p in shown for y in (p["y"], p["y_low"], p["y_high"])]
     x_domain, y_domain = theme.span(xs, 0.1), theme.span(ys, 0.1)

@@ -100,12 +100,10 @@ def _scale(row: Estimate, view: View) -> float | None:
 
 def preferences(view: View) -> ChartType | None:
     """The three figures of the whole model with what a swap of answers gives, and over depth."""
-    if not is_of_preferences(view):
-        return None
     first = figure_of(view, *FIGURES[0][:2])
-    scale = None if first is None else _scale(first, view)
-    if first is None:
+    if first is None or view.is_difference:
         return None
+    scale = _scale(first, view)
     title = "share of which was preferred" if scale else first.unit
     factor, form = (scale, ".2%") if scale else (1.0, ".5f")
     whole = [point for point in (_point(view, i, MODEL, factor) for i in range(len(FIGURES))) if point]

@@ -207,7 +207,7 @@ def _has_no_intervals(view: View) -> bool:
 def _recorded_warnings(view: View) -> list[str]:
     """Those of the whole record."""
     recorded = view.measurement.provenance.get("warnings") or ()
-    return [_sentence(str(w)) for w in ((recorded,) if isinstance(recorded, str) else recorded)]
+    return [words.sentence(str(w)) for w in ((recorded,) if isinstance(recorded, str) else recorded)]
 
 
 def _row_warnings(view: View) -> list[tuple[str, set[str]]]:
@@ -232,12 +232,8 @@ def _row_warnings(view: View) -> list[tuple[str, set[str]]]:
         layers = len({row.layer for _, rows in members for row in rows} - {MODEL})
         spread = f", {words.count(layers, 'layer')}" if layers > 1 else ""
         made_of = {row.warning for _, rows in members for row in rows if row.warning}
-        lines.append((_sentence(f"{words.listed(names)}{where}{by}{spread}: {text}"), made_of))
+        lines.append((words.sentence(f"{words.listed(names)}{where}{by}{spread}: {text}"), made_of))
     return lines
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def control_verdicts(view: View) -> list[str]:

@@ -16,17 +16,22 @@ NAMED = 8
 """Marks have their names beside them up to so many; then a name is seen where the pointer is."""
 
 
-class Mark(TypedDict):
-    """A reference model on the plane, with the ends of both intervals."""
+class Spot(TypedDict):
+    """A place on the plane, with the ends of both intervals."""
 
-    name: str
-    kind: str
     x: float
     x_low: float
     x_high: float
     y: float
     y_low: float
     y_high: float
+
+
+class Mark(Spot):
+    """A reference model on the plane."""
+
+    name: str
+    kind: str
 
 
 def marks_of(view: View, across: str) -> list[Mark]:

@@ -50,12 +50,7 @@ def write_page(page: str, figures: tuple[Figure, ...], folder: str | Path) -> li
 
 def document(title: str, body: str, figures: tuple[Figure, ...]) -> str:
     """A whole HTML document around the parts of a page."""
-    specs = "\n".join(
-        f'<script type="application/json" id="spec-{f.name}">{script_json(_live(f.spec))}</script>' for f in figures
-    )
-    library = f'<script type="application/gzip" id="vega">{packed_javascript()}</script>'
-    live = Path(__file__).with_name("live.js").read_text("utf-8")
-    scripts = f"{specs}\n{library}\n<script>\n{live}</script>" if figures else ""
+    scripts = _scripts(figures) if figures else ""
     style = Path(__file__).with_name("style.css").read_text("utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -76,6 +71,16 @@ def document(title: str, body: str, figures: tuple[Figure, ...]) -> str:
 </body>
 </html>
 """
+
+
+def _scripts(figures: tuple[Figure, ...]) -> str:
+    """The specifications of the figures, the library that draws them, and what calls it."""
+    specs = "\n".join(
+        f'<script type="application/json" id="spec-{f.name}">{script_json(_live(f.spec))}</script>' for f in figures
+    )
+    library = f'<script type="application/gzip" id="vega">{packed_javascript()}</script>'
+    live = Path(__file__).with_name("live.js").read_text("utf-8")
+    return f"{specs}\n{library}\n<script>\n{live}</script>"
 
 
 def script_json(value: Mapping[str, Json]) -> str:

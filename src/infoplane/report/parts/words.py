@@ -104,6 +104,11 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
+def sentence(text: str) -> str:
+    """A message as a sentence: a capital first, one full stop at the end."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
 def row_name(row: Estimate) -> str:
     """What a row measures, without layer and estimator."""
     if row.quantity == "share":

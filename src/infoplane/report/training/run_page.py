@@ -105,7 +105,7 @@ def _caveats(view: RunView) -> list[Caveat]:
 def _headline(view: RunView) -> list[str]:
     lines = []
     for quantity, phases in view.phases.items():
-        lines.append(f"{TITLES[quantity].partition(':')[0].capitalize()}: {phases.verdict}.".replace("..", "."))
+        lines.append(words.sentence(f"{TITLES[quantity].partition(':')[0]}: {phases.verdict}"))
     for quantity in ("complexity", "expressivity", "optimality"):
         series = view.series.get(quantity)
         if series is not None and len(series) > 1:

@@ -100,7 +100,7 @@ def _caveats(groups: Sequence[Seeds]) -> list[Caveat]:
         if not group.enough:
             lines.append(f"{group.name}: {group.checkpoints} checkpoints in common, and phases need 8")
         lines += [f"{p.name}: {p.problem}" for run in group.runs for p in run.points if p.problem]
-    return [Caveat(f"{line[:1].upper()}{line[1:]}.".replace("..", ".")) for line in lines]
+    return [Caveat(words.sentence(line)) for line in lines]
 
 
 def _claims(groups: Sequence[Seeds]) -> str:
