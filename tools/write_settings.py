@@ -163,7 +163,7 @@ def main() -> int:
     check = parser.parse_args().check
     written = {SOURCE / path: source_of(*verb) for path, verb in VERBS.items()}
     written[SOURCE / "setting_names.py"] = names()
-    written[SOURCE.parent.parent / "docs/settings.md"] = matrix()
+    written[SOURCE.parent.parent / "docs/reference/settings.md"] = matrix()
     stale = [path for path, text in written.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if not check:

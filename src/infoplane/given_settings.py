@@ -20,7 +20,7 @@ def check_given(
     kinds: Sequence[type[Settings]],
     label: str = "",
     spelling: Spelling = KEYWORDS,
-    hint: str = "see docs/settings.md for what can be set",
+    hint: str = "see docs/reference/settings.md for what can be set",
 ) -> dict[str, Value]:
     """The values of settings that were given, each of its kind.
 

@@ -50,7 +50,7 @@ def main() -> None:
     suite, others = (_subset(everything, [i for i, a in enumerate(arms) if (a == "other") is o]) for o in (False, True))
     lines = [
         "# Scores of small models: all tables", "",
-        "Made by `results.py`; what they say is in [docs/forecast.md](../../docs/forecast.md).",
+        "Made by `results.py`; what they say is in [docs/findings/forecast.md](../../docs/findings/forecast.md).",
         f"{len(suite.models)} runs of {suite.family_count} families; {', '.join(TASKS)}: accuracy.",
         "Intervals are 95 %, of these families only.", "",
         "## What spans", "", *by_kind(answers, told, documents_of(given.items, list(told))), "",

@@ -224,7 +224,7 @@ def test_grouping_counts() -> None:
 
 
 def test_intervals_cover_the_truth() -> None:
-    """Two hundred draws here; the thousand of the study are in docs/method.md."""
+    """Two hundred draws here; the thousand of the study are in docs/findings/estimator.md."""
     channel = Channel(k=200, m=12, rows=30, reinforce=0.3)
     inside = 0
     for seed in range(200):

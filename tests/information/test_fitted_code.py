@@ -111,7 +111,7 @@ def test_codes_can_be_stored() -> None:
 
 
 def by_the_page(z: np.ndarray, m: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, gain and directions, written from docs/estimator-definition.md, row by row and in float64."""
+    """Centre, gain and directions, written from docs/reference/estimator-definition.md, row by row and in float64."""
     c, s = z.mean(0), z.std(0)
     gain = np.array([1 / np.sqrt(b) if b > 1e-6 * abs(a) else 0.0 for a, b in zip(c, s, strict=True)])
     u = np.array([x / np.linalg.norm(x) for x in (z - c) * gain])

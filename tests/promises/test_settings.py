@@ -101,7 +101,7 @@ def test_a_setting_is_added_in_one_edit(tmp_path: Path) -> None:
     assert written(check=False, root=tmp_path).returncode == 0
     said = "\n".join(one.read_text("utf-8") for one in (tmp_path / "src").rglob("*_keywords.py"))
     assert said.count(f"    {name[1]}: bool\n") == 3  # measure, trace, monitor
-    assert f"`--{name[1].replace('_', '-')}`" in (tmp_path / "docs/settings.md").read_text("utf-8")
+    assert f"`--{name[1].replace('_', '-')}`" in (tmp_path / "docs/reference/settings.md").read_text("utf-8")
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "COLUMNS": "200"}
     command = [sys.executable, "-m", "infoplane", "measure", "--capture", str(GOLDEN / "capture-1"), "--orders", "1"]
     option = f"--{name[1].replace('_', '-')}"
@@ -162,7 +162,7 @@ def test_a_budget_on_the_command_line_stands_for_that_of_the_file(tmp_path: Path
     [
         ({"ordres": (1,)}, "unknown setting 'ordres'; near names: orders"),
         ({"points": 8}, "unknown setting 'points'; near names: m"),
-        ({"zzz": 8}, "unknown setting 'zzz'; see docs/settings.md for what can be set"),
+        ({"zzz": 8}, "unknown setting 'zzz'; see docs/reference/settings.md for what can be set"),
         ({"text": "x"}, "text cannot be set here: it is the argument documents"),
         ({"keep_captures": True}, "keep_captures cannot be set here: a measurement keeps one"),
         ({"tokens": 100, "bytes": 1000}, "tokens and bytes are two budgets: set one of them"),
@@ -257,7 +257,7 @@ def test_what_means_nothing_somewhere_is_refused_with_why(verb: str, given: Any,
 
 def reasons() -> list[tuple[str, str, str]]:
     """(key, verb, reason) of each setting that cannot be asked of a verb, as the docs have them."""
-    text = (ROOT / "docs/settings.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/settings.md").read_text("utf-8")
     whys = dict(re.findall(r"- \*\*(\w)\*\* (.*)\.", text))
     rows = [row.split(" | ") for row in re.findall(r"\| (`.*)", text)]
     cells = [(row[0].strip("`"), verb, row[at]) for row in rows for at, verb in enumerate(VERBS, start=3)]

@@ -28,7 +28,7 @@ def budget(
 ) -> None:
     """How many tokens would a tighter interval need? From a stored measurement; no model is needed.
 
-    A standard error falls about as the square root of the tokens: docs/method.md says how well that held.
+    A standard error falls about as the square root of the tokens: docs/findings/estimator.md says how well that held.
     `infoplane measure --until-se` reads until it is reached.
     """
     from infoplane.measurement import WANTED, Measurement, costs, note, spoken_tokens

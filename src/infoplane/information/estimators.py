@@ -31,7 +31,7 @@ the weights, but for labels of one document, which go with it (see `infoplane.in
 
 Replicates withdraw each block's share of n_x (H(p_x) - h_x) from its label's class, and its rows from the class's
 mass; classes, n* and the curve are held (see `infoplane.uncertainty.document_jackknife`, where the shares of labels in
-two blocks are made to count once). docs/estimator-definition.md has every step and constant.
+two blocks are made to count once). docs/reference/estimator-definition.md has every step and constant.
 """
 
 from __future__ import annotations

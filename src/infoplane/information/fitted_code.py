@@ -4,7 +4,7 @@ r"""A code that is fitted to a layer: its directions lie where the states lie.
 
 c and s are the mean and the standard deviation of each dimension. Divided by the root of s, a few dimensions whose
 numbers are a hundred times larger weigh ten times as much, and neither drown the others nor are made as small as they.
-That was chosen by measurement among other scales (docs/estimator.md, "The fitted code"). The directions w_j are the
+That was chosen by measurement among other scales (docs/findings/fitted-code.md). The directions w_j are the
 centres that spherical k-means finds for the vectors x / |x|: unit vectors that maximise the sum over rows of the
 largest cosine. All of these are fitted on rows of documents that are not measured. The inverse temperature k is
 calibrated on the rows that are measured, see `infoplane.information.capacity`.

@@ -172,7 +172,7 @@ def sets_for(blocks: int, shared: bool = False) -> int:
     """How many sets of reference points a model of so many blocks is read with, where nobody says.
 
     16 in all blocks together, and at least 2 of each layer: the error of the mean falls with their number, however they
-    are spread over layers and sets (docs/estimator.md, "Reference points"). Where layers share their points, 5: the
+    are spread over layers and sets (docs/findings/reference-points.md). Where layers share their points, 5: the
     error then has 4 degrees of freedom.
     """
     return _SHARED if shared else max(2, -(-_DRAWS // max(blocks, 1)))

@@ -140,7 +140,7 @@ def test_defaults_are_filled_in_and_overridden_and_paths_lie_beside_the_file(tmp
         ("default = 1\n" + MODEL, r"unknown setting 'default'; near names: defaults"),
         ("[defaults]\ntoken = 5\n" + MODEL, r"\[defaults\]: unknown setting 'token'; near names: tokens, tokenizer"),
         (MODEL + "parameters = 7", r"model 1 \(o/m\): unknown setting 'parameters'; near names: parameters_b"),
-        (MODEL + "zzz = 7", r"unknown setting 'zzz'; see docs/survey.md"),
+        (MODEL + "zzz = 7", r"unknown setting 'zzz'; see docs/how-to/survey.md"),
         ("[defaults]\nrevision = 'x'\n" + MODEL, r"\[defaults\]: revision cannot be set here: it is of one model"),
         (MODEL + "tokens = '5'", r"model 1 \(o/m\): tokens = '5': expected a whole number, 8 or more"),
         (MODEL + "tokens = true", r"tokens = True: expected a whole number"),

@@ -28,7 +28,7 @@ from infoplane.storage import TABLE, local_copy, plain_cell, read_bytes, read_pa
 MIN_MODELS = 10
 """Fewer complete cases than this are not analysed: with 10, only |r| above 0.78 is found with a power of 0.8."""
 REFERENCE = {"small-models": Path(__file__).parents[2] / "data" / "small-models.csv"}
-"""Tables of models that come with the package; how they were made is in docs/forecast.md."""
+"""Tables of models that come with the package; how they were made is in docs/findings/forecast.md."""
 LOG, POWERS, ERROR = "log:", {"square:": 2, "cube:": 3}, "_se"
 _MISSING = ["", "NA", "NaN", "nan", "null"]
 _GAP = 10.0  # between the largest score up to 1 and the smallest above: fractions and percent are 100 apart

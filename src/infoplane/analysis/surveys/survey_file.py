@@ -24,7 +24,7 @@ from infoplane.storage import atomic_files as files
 from infoplane.text import BUILT_IN as BUILT_IN_TEXT
 from infoplane.text import FILES
 
-_HINT = "see docs/survey.md for what can be set"
+_HINT = "see docs/how-to/survey.md for what can be set"
 READY = ("open-families",)
 """Surveys that ship with the package."""
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
