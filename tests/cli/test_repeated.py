@@ -96,6 +96,9 @@ def test_a_trace_of_fewer_checkpoints_is_drawn_again(tmp_path: Path) -> None:
     fewer = call(*command, "--revisions", "..2")
     assert fewer.exit_code == 0 and "Nothing was left" not in fewer.output
     assert (tmp_path / "out/report.html").read_bytes() != page
+    more = call(*command)
+    assert f"Resuming {tmp_path / 'out'}: 2 of 3 checkpoints are measured already" in more.stderr
+    assert "Resuming" not in call(*command).stderr
 
 
 def test_a_capture_that_is_asked_again_is_done(model: Path, tmp_path: Path) -> None:

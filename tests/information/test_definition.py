@@ -1,4 +1,4 @@
-"""The library against docs/reference/estimator-definition.md, by the slow implementation that was written from that page.
+"""The library against docs/reference/estimator-definition.md, by the slow implementation written from that page.
 
 Values and all their replicates, to 1e-10 of log m; what is left is rounding.
 """

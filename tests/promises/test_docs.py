@@ -30,7 +30,8 @@ def test_sections_that_links_name_are_there(page: Path) -> None:
     for target, section in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8")):
         other = page.parent / target if target else page
         headings = re.findall(r"^#+ (.+)$", other.read_text("utf-8"), re.MULTILINE)
-        assert section in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, (target, section)
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert section in anchors, (target, section)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

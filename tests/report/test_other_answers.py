@@ -20,6 +20,7 @@ from infoplane.analysis.training.seeds import grouped
 from infoplane.measurement.members import Member
 from infoplane.measurement.results import Measurement
 from infoplane.report.comparison import prose as of_comparison
+from infoplane.report.comparison.page import render_comparison
 from infoplane.report.forecasting import answer as of_forecast
 from infoplane.report.text_bound.page import answer as of_bound
 from infoplane.report.text_bound.view import BoundView
@@ -111,7 +112,7 @@ def verdict(variant: str, kind: str, loss: float | None = None) -> Verdict:
         if loss is None
         else Change("model", "loss", None, None, 3.0, loss, loss - 0.01, loss + 0.01, 0.001, "nats/token")
     )
-    return Verdict("base", variant, kind, loss=change, layers=4, tests=12, seen={"complexity": 0.01})
+    return Verdict("base", variant, kind, loss=change, layers=4, tests=12, detectable={"complexity": 0.01})
 
 
 def comparison(verdicts: list[Verdict]) -> Any:
@@ -151,6 +152,27 @@ def test_without_verdicts_the_most_and_the_least_are_named_where_they_are_apart(
     assert of_comparison.answer(unfair) == [
         "None of these figures compare between the models: the tokenizers differ. Read each model by itself."
     ]
+
+
+def test_models_that_overlap_and_models_that_stand_apart_are_named() -> None:
+    full = full_measurement(0, "a")
+    settings = {"orders": [1], "estimators": ["null-curve"], "unit": "efficiency", "corrected": "null-curve"}
+    own = {"a": full.provenance["windows_hash"], "b": full.provenance["windows_hash"], "c": "of another tokenizer"}
+    members = [
+        Member(name, None, Measurement(tuple(full), {**full.provenance, "settings": settings, "windows_hash": windows}))
+        for name, windows in own.items()
+    ]
+    found = compare(members)
+    assert found.comparable("P_1") == ("a", "b")
+    said = plain(of_comparison.answer(dataclasses.replace(found, verdicts=())))
+    assert (
+        said[0] == "a and b cannot be told apart by what they keep about the last token: their 95 % intervals overlap."
+    )
+    assert said[-1] == 'c does not compare with the others: "Figures that compare" says why.'
+    page = render_comparison(found)
+    together, apart = page.split("Figures that do not compare")
+    assert '<th scope="row" data-value="b">b</th>' in together and '<th scope="row" data-value="c">' not in together
+    assert '<th scope="row" data-value="c">c</th>' in apart and "Hollow: models" in page
 
 
 # ---------------------------------------------------------------------- forecasts

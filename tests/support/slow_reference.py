@@ -1,4 +1,4 @@
-"""The estimators written a second time, from docs/reference/estimator-definition.md alone; nothing of the library is imported.
+"""The estimators written a second time, from docs/reference/estimator-definition.md alone; the library is not imported.
 
 Slow and plain: a loop for each "for each" of the page, whose sections the headings name. Arrays go in: assignments
 (N, m), the document of every row (N,), and its label (N,), -1 for a row that is not in the sample.

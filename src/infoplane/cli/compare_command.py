@@ -93,36 +93,35 @@ def _members(sources: list[str], families: list[str]) -> list[Member]:
 def _show(comparison: Comparison) -> None:
     from rich.table import Table
 
-    from infoplane.analysis.comparison import PREFERENCES, SHOWN, UNKNOWN
-    from infoplane.report.comparison import verdict_sentences
+    from infoplane.analysis.comparison import SHOWN
+    from infoplane.report.comparison import column_title, figure_text, spoken_comparison, subject
     from infoplane.uncertainty import MIN_DOCUMENTS
 
     shell = console(140)
-    for verdict in comparison.verdicts:
-        if verdict.verdict != UNKNOWN:
-            shell.print(" ".join(verdict_sentences(verdict)), highlight=False)
+    for sentence in spoken_comparison(comparison):
+        shell.print(sentence, highlight=False)
     for name, why in comparison.apart.items():
         shell.print(f"{name} is left out: {why}", highlight=False)
     by = {(r["name"], r["position_set"], r["quantity"]): r for r in comparison.values.to_dicts()}
-    for position_set, (fair, why) in comparison.fairness.items():
-        title = f"{position_set}: {'compares' if fair else 'does not compare'}; {why}"
-        shown = Table(title=title, title_justify="left")
+    for position_set, (fair, why) in sorted(comparison.fairness.items(), key=lambda item: not item[1][0]):
+        title = f"About {subject(position_set)}: {'' if fair else 'these figures do not compare: '}{why}"
+        shell.print(title, highlight=False)
+        shown = Table()
         quantities = [q for q in SHOWN if any((n, position_set, q) in by for n in comparison.names)]
-        for column in ("model", "family", "parameters", *quantities):
+        units = {q: row["unit"] for (_, s, q), row in by.items() if s == position_set}
+        for column in ("model", "family", "parameters", *(column_title(q, units[q]) for q in quantities)):
             shown.add_column(column, justify="left" if column in ("model", "family") else "right")
         for m in comparison.members.to_dicts():
             cells = [m["name"], m["family"] or "", f"{m['parameters']:,}" if m["parameters"] else ""]
-            for q in quantities:
-                r = by.get((m["name"], position_set, q))
-                digits = 6 if q in PREFERENCES else 4
-                half = "" if r is None or r["low"] is None else f" ± {(r['high'] - r['low']) / 2:.{digits}f}"
-                cells.append("" if r is None else f"{r['value']:.{digits}f}{half}")
-            shown.add_row(*cells)
+            shown.add_row(*cells, *(figure_text(by.get((m["name"], position_set, q))) for q in quantities))
         shell.print(shown)
     every = comparison.differences
     known = every.filter(every["standard_error"].is_not_null()) if len(every) else every
     claimed = known.filter(known["claimed"]) if len(known) else known
-    shell.print(f"{len(claimed)} of {len(known)} differences from {comparison.names[0]} are beyond their error.")
+    if len(every):
+        shell.print(f"{len(claimed)} of {len(known)} differences from {comparison.names[0]} are beyond their error.")
+    else:
+        shell.print("No figures compare, so no difference is taken.")
     if len(known) < len(every):
         shell.print(f"{len(every) - len(known)} differences have no error: of fewer than {MIN_DOCUMENTS} documents.")
     for warning in comparison.warnings:

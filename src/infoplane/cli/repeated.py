@@ -119,6 +119,15 @@ def check_new(folder: Path, own: str, force: bool, record: Mapping[str, object])
     return False
 
 
+def measured_before(path: Path, parts: str) -> set[str]:
+    """Names of the parts of a stored run that have a measurement; none where it is not there, or damaged."""
+    try:
+        record = files.parse_json(path.read_text("utf-8"))
+        return {part["name"] for part in record[parts] if part["measurement"] is not None}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
 def done(folder: Path) -> str:
     """What is said of a command that has its result."""
     return f"Nothing was left to do: {folder} holds the result of this command already (--force makes it again)"

@@ -11,8 +11,9 @@ import typer
 
 from infoplane.analysis.surveys import RunSettings
 from infoplane.cli import options as o
+from infoplane.cli.repeated import done, measured_before
 from infoplane.cli.settings_options import with_settings, without_engine
-from infoplane.cli.terminal import amount_of, bars, console, quiet, say, short, tell
+from infoplane.cli.terminal import amount_of, bars, console, quiet, say, short, tell, wrote
 from infoplane.engines import using
 from infoplane.errors import SettingError
 from infoplane.storage import reach_location
@@ -66,7 +67,7 @@ def survey(
     Writes one measurement a model, survey.json (what was measured, what failed and why), survey.parquet (one row a
     model) and survey.lock.json (which revisions) to --out. Exit status 1 where some models failed: the others stand.
     """
-    from infoplane.analysis.surveys import choose, read_survey, ready_text
+    from infoplane.analysis.surveys import JSON_NAME, TABLE_NAME, choose, read_survey, ready_text
     from infoplane.analysis.surveys import survey as run
 
     if show:
@@ -87,6 +88,10 @@ def survey(
     folder = reach_location(
         out or Path(f"infoplane-survey-{short(source).removesuffix('.toml')}"), "--out", writes=False
     )
+    asked = {entry.name for entry in choose(entries, globs, most)}
+    record = folder / JSON_NAME
+    there = set() if force else asked & measured_before(record, "models")
+    before = record.read_bytes() if there == asked else b""
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
         result = run(
@@ -102,15 +107,16 @@ def survey(
             say=tell,
         )
     if as_json:
-        say((folder / "survey.json").read_text("utf-8").rstrip(), lines=True)
+        say(record.read_text("utf-8").rstrip(), lines=True)
     else:
         _summary(result)
-    for name in ("survey.json", "survey.parquet", "survey.lock.json"):
-        say(f"Wrote {folder / name}", err=as_json)
-    chosen = {entry.name for entry in choose(entries, globs, most)}
-    if failed := [model for model in result.failures if model.name in chosen]:
+    if before and before == record.read_bytes():
+        say(done(folder), err=as_json)
+    else:
+        say(wrote(folder, (record, folder / TABLE_NAME, folder / "survey.lock.json")), err=as_json)
+    if failed := [model for model in result.failures if model.name in asked]:
         names = ", ".join(model.id for model in failed)
-        say(f"infoplane: {len(failed)} of {len(chosen)} models could not be measured: {names}", err=True)
+        say(f"infoplane: {len(failed)} of {len(asked)} models could not be measured: {names}", err=True)
         raise typer.Exit(1)
 
 

@@ -9,12 +9,12 @@ import typer
 
 from infoplane.analysis.training import TraceSettings
 from infoplane.cli import options as o
-from infoplane.cli.repeated import done
+from infoplane.cli.repeated import done, measured_before
 from infoplane.cli.settings_options import with_settings, without_engine
 from infoplane.cli.terminal import bars, console, quiet, say, short, tell, wrote
 from infoplane.engines import WorkSettings, using
 from infoplane.measurement import InputSettings
-from infoplane.storage import check_kind, parse_json, reach_location
+from infoplane.storage import check_kind, reach_location
 
 if TYPE_CHECKING:
     from infoplane.analysis.training import Trajectory
@@ -52,11 +52,12 @@ def trace(
     folder = reach_location(out or Path(f"infoplane-trace-{short(model)}"), "--out", writes=False)
     check_kind(folder, JSON_NAME)
     table = read_table(steps) if steps else None
-    there = _measured(folder / JSON_NAME) if not force and (folder / "report.html").exists() else set()
+    there = set() if force else measured_before(folder / JSON_NAME, "points")
     before = (folder / JSON_NAME).read_bytes() if there else b""
-    nothing_left = (
-        there and {checkpoint.name for checkpoint in find_checkpoints(model, settings.revisions, table)} <= there
-    )
+    asked = {checkpoint.name for checkpoint in find_checkpoints(model, settings.revisions, table)} if there else set()
+    nothing_left = there and asked <= there and (folder / "report.html").exists()
+    if there & asked and not nothing_left:
+        tell(f"Resuming {folder}: {len(there & asked)} of {len(asked)} checkpoints are measured already")
     with bars() as progress, using(work.engine, work.workers, work.gpus_per_worker, tell) as running:
         quiet()
         trajectory = run(
@@ -86,14 +87,6 @@ def trace(
             f"infoplane: {len(failed)} of {len(trajectory.points)} checkpoints could not be measured: {names}", err=True
         )
         raise typer.Exit(1)
-
-
-def _measured(path: Path) -> set[str]:
-    """The checkpoints that a stored trace has measured; where some are missing it is gone on with."""
-    try:
-        return {p["name"] for p in parse_json(path.read_text("utf-8"))["points"] if p["measurement"] is not None}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
 
 
 def _summary(trajectory: Trajectory) -> None:

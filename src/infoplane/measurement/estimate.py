@@ -99,8 +99,8 @@ class Estimate:
         total_error, degrees_of_freedom: of both together (`infoplane.uncertainty.drawn_points`), and from how many
             degrees of freedom it is known; of the text alone where `points_error` is None.
         correction_error: how far the value would move if labels that are rare were not quite like those that are
-            frequent, which the correction takes for granted (see docs/findings/estimator.md). The sign is kept, because that of
-            a difference is the difference; None: the estimator takes nothing for granted.
+            frequent, which the correction takes for granted (docs/findings/estimator.md). The sign is kept, because
+            that of a difference is the difference; None: the estimator takes nothing for granted.
         interval: 95 %, of `total_error`, `correction_error`, and of `control_halved` where a correction left more than
             twice its error; None where there is no standard error.
         control_permuted, control_shifted: the same estimate with labels permuted over positions, and

@@ -5,7 +5,7 @@ A standard error falls about as the square root of what is read, so from SE at N
     N* = N (SE / SE*)^2.
 
 That is the law of a mean over documents that are drawn, so it holds while documents grow with tokens. Measured on
-SmolLM2-135M and C4 (docs/findings/estimator.md, "How many tokens"): from 8k to 32k tokens, where 128 documents became 300, the
+SmolLM2-135M and C4 (docs/findings/estimator.md): from 8k to 32k tokens, where 128 documents became 300, the
 standard errors found were 0.65 to 0.96 of those predicted. From 32k to 131k, where the 300 documents are only read
 deeper, they were 1.07 to 1.20 of them at order 1, too many for the law, and 0.50 to 0.70 at order 2, whose labels
 begin to recur. A standard error from 32 blocks is itself known to 1 / sqrt(2 * 31), 13 %, and the tokens, which go as

@@ -13,7 +13,7 @@ theta is computed with weights on the models, and
   twice too often);
 - the **bootstrap** interval is the percentile one: G families drawn with replacement, B times.
 
-Both are given because the percentile interval is too short with few families (docs/findings/forecast.md has how often each
+Both are given because the percentile interval is too short with few families (docs/findings/forecast.md: how often each
 covers). With fewer than `MIN_FAMILIES` families neither can be had: models are left out one at a time, and drawn with
 replacement inside their family, and the result says `models`: it then speaks of these families only.
 

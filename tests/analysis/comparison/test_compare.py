@@ -194,7 +194,11 @@ def test_the_command(found: dict[str, Measurement], tmp_path: Path, capsys: pyte
     out = ["--out", str(tmp_path / "all")]
     assert command("compare", *runs, *out, "--family", "merged=Merged") == 0
     said = capsys.readouterr().out
-    assert "not merged: labels and positions are those" in said and "word:1: compares" in said and "Wrote" in said
+    assert (
+        "not merged: labels and positions are those" in said
+        and "About the last word and the next word: the same" in said
+        and "Wrote" in said
+    )
     assert Comparison.load(tmp_path / "all").members["family"].to_list()[2] == "Merged"
     page = (tmp_path / "all" / "report.html").read_bytes()
     shutil.rmtree(tmp_path / "all" / "figures")
@@ -238,7 +242,8 @@ def test_preferences_of_models_on_the_same_pairs_compare_and_on_other_tokens_do_
         assert row["standard_error"] == pytest.approx(error, rel=1e-12)
     assert row_of(two, "b", "preference", "answers") and two.fairness["matched"][0]
     page = render_comparison(two)
-    assert "which of two answers is preferred, matched positions" in page and "preference, matched" in page
+    assert "Matched answers (matched), about which of two answers is preferred" in page
+    assert "matched answers: preference, %" in page
     other = compare([Member("a", None, a), Member("c", None, of(merging_tokenizer(), 0))])
     assert not other.fairness["matched"][0] and "tokens of different windows" in other.fairness["matched"][1]
     assert len(other.values.filter(pl.col("quantity") == "preference")) == 4  # shown all the same
@@ -261,7 +266,9 @@ def test_a_survey_is_compared_and_drawn(
     members = Comparison.load(tmp_path / "all").members
     assert members.select("name", "family").rows() == [("one", "First"), ("three", "Third")]
     assert command("report", str(survey)) == 0
-    assert "word:1 (the last word and the next word): compares" in (survey / "report.html").read_text()
+    page = (survey / "report.html").read_text()
+    assert "Words (word:1), about the last word and the next word: the same" in page
+    assert page.index("Figures that compare") < page.index("words: complexity, %") < page.index("that do not compare")
     capsys.readouterr()
     Survey(tuple(rows[:2])).save(survey)
     assert command("report", str(survey), "--force") == 2

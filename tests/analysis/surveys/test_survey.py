@@ -437,10 +437,11 @@ def test_exit_status_tells_all_measured_some_failed_and_bad_input(models: Path, 
     file = str(models / "survey.toml")
     done = call("survey", file, "--out", str(out), "--only", "tiny/*")
     assert done.exit_code == 0, done.output
-    assert "tiny/neox" in done.stdout and f"Wrote {out / 'survey.parquet'}" in done.stdout
+    assert "tiny/neox" in done.stdout and f"Nothing was left to do: {out}" in done.stdout
     assert "1/2 tiny--llama: measured already" in done.stderr
     done = call("survey", file, "--out", str(out), "--json")
     assert done.exit_code == 1 and "1 of 3 models could not be measured: broken" in done.stderr
+    assert f"Wrote {out / 'survey.json'}, with survey.parquet" in done.stderr
     assert json.loads(done.stdout)["failures"][0]["name"] == "broken"
     for wrong in (["--only", "zzz"], ["--throughput", "2e14"], ["--dry-run", "--throughput", "fast"]):
         done = call("survey", file, "--out", str(out), *wrong)

@@ -13,7 +13,7 @@ from infoplane.analysis.comparison.verdicts import Verdict
 from infoplane.showing import Shown
 from infoplane.storage import OBJECTS, Hint, Json, ResultFiles, check_schema
 
-SCHEMA = "infoplane/comparison/3"
+SCHEMA = "infoplane/comparison/4"
 JSON_NAME, TABLE_NAME = "comparison.json", "comparison.parquet"
 FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "comparison", "compare", sealed=False)
 _RECORD: Mapping[str, Hint] = {
@@ -117,6 +117,12 @@ class Comparison(Shown):
         fair = [name for name, (good, _) in self.fairness.items() if good]
         order = sorted(fair, key=lambda name: ("P_", "word", "char", "byte").index(kind_of_labels(name)))
         return (order or list(self.fairness))[0]
+
+    def comparable(self, position_set: str) -> tuple[str, ...]:
+        """The models whose figures on a set of positions compare with each other: the first and others, or none."""
+        of_set = self.differences.filter(pl.col("position_set") == position_set)["name"]
+        alike = set(of_set.to_list())
+        return tuple(name for name in self.names if name in alike or (alike and name == self.names[0]))
 
     def table(self) -> pl.DataFrame:
         """The values: one row for each model, quantity and set of positions."""

@@ -70,9 +70,9 @@ class Verdict:
         layers: how many layers were asked about.
         tests: how many figures of these.
         changed: the layers that differ, in the order of the model.
-        strongest: the change of which one can be surest.
-        seen: for each quantity the smallest change of a layer that would have been claimed, the median over layers, as
-            a part of the base's value; None where layers differ, or where all figures are the same.
+        strongest: the change with the least chance of being an accident.
+        detectable: for each quantity the smallest change of a layer that would have been claimed, the median over
+            layers, as a part of the base's value; None where layers differ, or where all figures are the same.
     """
 
     base: str
@@ -84,7 +84,7 @@ class Verdict:
     tests: int = 0
     changed: tuple[str, ...] = ()
     strongest: Change | None = None
-    seen: Mapping[str, float] | None = None
+    detectable: Mapping[str, float] | None = None
 
     def to_dict(self) -> dict[str, Json]:
         """Plain JSON values."""
@@ -134,7 +134,7 @@ def _judged(base: Member, variant: Member, difference: Measurement) -> Verdict:
         len(rows),
         tuple(layer for layer in layers if layer in there),
         strongest if there else None,
-        None if there or not any(change.difference for change in changes) else _seen(changes),
+        None if there or not any(change.difference for change in changes) else _detectable(changes),
     )
 
 
@@ -180,7 +180,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(x) for x in found]
 
 
-def _seen(changes: Sequence[Change]) -> dict[str, float]:
+def _detectable(changes: Sequence[Change]) -> dict[str, float]:
     """By quantity the part of the base's value that a change of a layer needs to be claimed, the median over layers."""
     need = float(student.isf(LEVEL / len(changes) / 2, 31) / student.ppf(0.975, 31))
     found = {}

@@ -18,7 +18,7 @@ residuals, between K (a family is one draw) and all models (each is),
 
 With `strict`, N = K and no interpolation: the hierarchical jackknife+, which covers with a probability of at least
 1 - 2 alpha if families are drawn alike and the models of each too, and covers 92 to 98 % in practice where 90 % are
-meant; without, 89 to 94 % (docs/findings/forecast.md). Either is given only with K >= 1/alpha - 1 families.
+meant; without, 88.6 to 93.5 % (docs/findings/forecast.md). Either is given only with K >= 1/alpha - 1 families.
 
 Sources: Hoerl and Kennard, Technometrics 12 (1970); Barber, Candes, Ramdas and Tibshirani, "Predictive inference with
 the jackknife+", Annals of Statistics 49 (2021); Lee, Barber and Willett, "Distribution-free inference with

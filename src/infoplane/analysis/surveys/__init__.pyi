@@ -10,6 +10,7 @@ from .entries import read_entry_text as read_entry_text
 from .entries import text_key as text_key
 from .lock import Hub as Hub
 from .record import JSON_NAME as JSON_NAME
+from .record import TABLE_NAME as TABLE_NAME
 from .record import Survey as Survey
 from .survey_file import Entry as Entry
 from .survey_file import read_survey as read_survey

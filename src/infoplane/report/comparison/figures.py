@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TypeVar
 
 import altair as alt
@@ -14,6 +15,10 @@ from infoplane.report.parts import UNKNOWN, Figure, colour_of, draw, theme
 
 WIDTH, HEIGHT = 620, 430
 SETS = {"word": "word", "char": "characters", "byte": "bytes"}
+DIAGONAL = "diagonal: expressivity = complexity"
+NAME_LENGTH = 230
+"""Of the name of the diagonal, in pixels and with room at both ends."""
+DIFFERS, UNCERTAIN = "differs", "not known to differ"
 
 
 def compare_figures(comparison: Comparison) -> tuple[Figure, ...]:
@@ -36,16 +41,30 @@ def about(position_set: str, before: bool) -> str:
 def subject(position_set: str) -> str:
     """What the figures of a set of positions are about."""
     if position_set in ("answers", "matched"):
-        return f"which of two answers is preferred, {position_set} positions"
+        return "which of two answers is preferred"
     return f"{about(position_set, True)} and {about(position_set, False)}"
+
+
+def labels_of(position_set: str) -> str:
+    """What is counted on a set of positions, in one or two words: `tokens`, `4 bytes`."""
+    if position_set in ("answers", "matched"):
+        return "answers" if position_set == "answers" else "matched answers"
+    kind, _, width = position_set.partition(":")
+    if kind not in SETS:
+        return {"P_1": "tokens", "P_2": "bigrams", "P_3": "trigrams", "P_4": "quadgrams"}.get(kind, kind)
+    return f"{SETS[kind].rstrip('s')}s" if width == "1" else f"{width} {SETS[kind].rstrip('s')}s"
 
 
 Channel = TypeVar("Channel", alt.X, alt.Y)
 
 
 def models_plane(comparison: Comparison) -> ChartType | None:
-    """Complexity across, expressivity upward, on the set of positions that compares best."""
+    """Complexity across, expressivity upward, on the set of positions that compares best.
+
+    A model whose figures do not compare with the others' there is a hollow point.
+    """
     chosen = comparison.best_set
+    alike = comparison.comparable(chosen)
     rows = comparison.values.filter(pl.col("position_set") == chosen)
     by = {(r["name"], r["quantity"]): r for r in rows.to_dicts()}
     points = []
@@ -67,6 +86,7 @@ def models_plane(comparison: Comparison) -> ChartType | None:
                 "parameters": size,
                 "size": 6.0 if not size else math.log10(size),
                 "of": _size(size),
+                "compares": m["name"] in alike or not alike,
             }
         )
     if not points:
@@ -86,9 +106,6 @@ def models_plane(comparison: Comparison) -> ChartType | None:
         )
 
     across, upward = axis_of(alt.X, "x", "x"), axis_of(alt.Y, "y", "y")
-    low, high = (pick(domains["x"][i], domains["y"][i]) for i, pick in ((0, max), (1, min)))
-    both = [{"x": v, "y": v} for v in (low, high)] if low < high else []
-    line = alt.Chart(theme.values(both)).mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.3, clip=True)
     colour = colour_of(p["family"] for p in points)
     sizes = [p["size"] for p in points]
     size = alt.Size(
@@ -115,17 +132,39 @@ def models_plane(comparison: Comparison) -> ChartType | None:
     base = alt.Chart(theme.values(points))
     rule = base.mark_rule(opacity=0.6, strokeWidth=1.2)
     layers = [
-        line.encode(x=across, y=upward),
+        *_diagonal(domains, across, upward),
         rule.encode(x=axis_of(alt.X, "x_low", "x"), x2="x_high:Q", y=upward, color=colour),
         rule.encode(x=across, y=axis_of(alt.Y, "y_low", "y"), y2="y_high:Q", color=colour),
-        base.mark_point(filled=True, opacity=0.85, stroke="white", strokeWidth=0.8).encode(
-            x=across, y=upward, color=colour, size=size, tooltip=tips
-        ),
+        base.transform_filter("datum.compares")
+        .mark_point(filled=True, opacity=0.85, stroke="white", strokeWidth=0.8)
+        .encode(x=across, y=upward, color=colour, size=size, tooltip=tips),
+        base.transform_filter("!datum.compares")
+        .mark_point(filled=False, strokeWidth=1.8)
+        .encode(x=across, y=upward, color=colour, size=size, tooltip=tips),
     ]
     if len(points) <= 8:
         text = base.mark_text(dy=-14, fontSize=11, color=theme.INK)
         layers.append(text.encode(x=across, y=upward, text="name:N"))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+
+
+def _diagonal(domains: Mapping[str, list[float]], x: alt.X, y: alt.Y) -> list[ChartType]:
+    """Layers of the dashed line and of its name, as far as they are in sight."""
+    low, high = (pick(domains["x"][i], domains["y"][i]) for i, pick in ((0, max), (1, min)))
+    if low >= high:
+        return []
+    ends = alt.Chart(theme.values([{"x": v, "y": v} for v in (low, high)]))
+    line = ends.mark_line(color=theme.QUIET, strokeDash=[6, 4], strokeWidth=1.3, clip=True).encode(x=x, y=y)
+    rise, run = (
+        length * (high - low) / (domains[axis][1] - domains[axis][0]) for axis, length in (("y", HEIGHT), ("x", WIDTH))
+    )
+    if math.hypot(rise, run) < NAME_LENGTH:
+        return [line]
+    end = alt.Chart(theme.values([{"x": high, "y": high, "text": DIAGONAL}]))
+    name = end.mark_text(
+        color=theme.QUIET, fontSize=11, align="right", dx=-8, dy=-7, angle=360 - math.degrees(math.atan2(rise, run))
+    )
+    return [line, name.encode(x=x, y=y, text="text:N")]
 
 
 def models_differences(comparison: Comparison) -> ChartType | None:
@@ -148,7 +187,7 @@ def models_differences(comparison: Comparison) -> ChartType | None:
                 "value": r["difference"],
                 "low": r["difference"] if r["low"] is None else r["low"],
                 "high": r["difference"] if r["high"] is None else r["high"],
-                "claimed": "differs" if r["claimed"] else "not claimed",
+                "differs": DIFFERS if r["claimed"] else UNCERTAIN,
             }
             for r in some
         ]
@@ -158,13 +197,13 @@ def models_differences(comparison: Comparison) -> ChartType | None:
         names = [p["name"] for p in points]
         y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labels=not panels, ticks=False, domain=False))
         colour = colour_of(everyone, legend=False)
-        fill = alt.condition("datum.claimed === 'differs'", alt.value(1.0), alt.value(0.35))
+        fill = alt.condition(f"datum.differs === '{DIFFERS}'", alt.value(1.0), alt.value(0.35))
         tips = [
             theme.tip("name", "model"),
             theme.tip("value", "difference", unit),
             theme.tip("low", "from", unit),
             theme.tip("high", "to", unit),
-            theme.tip("claimed", "interval"),
+            theme.tip("differs", "verdict"),
         ]
         base = alt.Chart(theme.values(points))
         zero = alt.Chart(theme.values([{"value": 0.0}])).mark_rule(color=theme.QUIET, strokeDash=[3, 3])

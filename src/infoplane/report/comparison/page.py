@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from infoplane.analysis.comparison import PREFERENCES, SHOWN, UNKNOWN, Comparison
-from infoplane.report.comparison.figures import compare_figures, models_plane, subject
-from infoplane.report.comparison.prose import FEW, answer, certainty, verdict_sentences
+from infoplane.analysis.comparison import SHOWN, UNKNOWN, Comparison
+from infoplane.report.comparison.figures import DIFFERS, UNCERTAIN, compare_figures, labels_of, models_plane, subject
+from infoplane.report.comparison.prose import answer, certainty, column_title, figure_text, of_each
 from infoplane.report.parts import (
     SCRIPT,
     Caveat,
@@ -35,20 +34,26 @@ READINGS = {
         "The models in the plane",
         "Scatter plot of models: complexity across, expressivity upward, coloured by family, larger with parameters.",
         "Each point is the mean over the blocks of one model, with 95 % intervals. A model further left "
-        "keeps less of what it has just read; a model further up carries more of what comes. Where the dashed "
-        "diagonal is in sight, nearer to it means that more of what is kept is carried. The axes do not start at 0.",
+        "keeps less of what it has just read; a model further up carries more of what comes. The axes do not start "
+        "at 0.",
         "The intervals are each model's own: models on the same text differ by less than these suggest, see the "
         "differences below. Position is not quality.",
     ),
     "models-differences": Reading(
         "Differences",
         "Forest plot: for each model the difference from the first, with 95 % intervals, for each quantity.",
-        "Full colour: the interval leaves out zero, and the error of the reference points is in it. Pale: "
-        "nothing is claimed.",
+        "The dashed line is no difference from the first model. Full colour: the interval leaves out zero, and the "
+        "error of the reference points is in it. Pale: the model is not known to differ.",
         "Intervals are not widened for the number of comparisons: of twenty models that are alike, one is expected to "
         "seem different.",
     ),
 }
+
+
+_PAIRED = (
+    "Points are percentage points of log m. Where two models read the same documents, or have the same reference "
+    "points, what these do to both is subtracted (paired); elsewhere the two errors are added."
+)
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -74,15 +79,14 @@ def _title(comparison: Comparison) -> str:
 
 def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
     title = _title(comparison)
-    drawn = [section(figure, READINGS[figure.name]) for figure in figures]
+    drawn = [section(figure, _reading(comparison, figure.name)) for figure in figures]
     body = "\n".join(
         [
             opening("comparison", title, answer(comparison), "".join(drawn[:1])),
             _verdicts(comparison),
             caveats(_caveats(comparison)),
             *drawn[1:],
-            f'<section id="tables"><h2>Every model</h2>\n{_models(comparison)}</section>',
-            f'<section id="fair"><h2>What compares</h2>\n{_fairness(comparison)}</section>',
+            *_figures_by_group(comparison),
             f'<section id="differences"><h2>Differences from {escape(comparison.names[0])}</h2>\n'
             f"{_differences(comparison)}</section>",
             "<footer>A pure function of the stored comparison. It loads nothing from outside.</footer>",
@@ -93,12 +97,8 @@ def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
 
 
 def _verdicts(comparison: Comparison) -> str:
-    """Of each model whether it differs from the first, where the answer has not said it of each."""
     known = [verdict for verdict in comparison.verdicts if verdict.verdict != UNKNOWN]
-    if not known:
-        return ""
-    each = [" ".join(verdict_sentences(verdict)) for verdict in known] if len(known) > FEW else []
-    return said([*each, certainty(known[0])])
+    return said([*of_each(comparison), certainty(known[0])]) if known else ""
 
 
 def _caveats(comparison: Comparison) -> list[Caveat]:
@@ -111,22 +111,55 @@ def _caveats(comparison: Comparison) -> list[Caveat]:
     return [*(Caveat(words.sentence(w)) for w in comparison.warnings), *apart, *unfair]
 
 
-def _fairness(comparison: Comparison) -> str:
-    lines = [
-        f"{name} ({subject(name)}): {'compares' if good else 'does not compare'}; {why}."
-        for name, (good, why) in comparison.fairness.items()
-    ]
-    return said(lines)
+def _reading(comparison: Comparison, figure: str) -> Reading:
+    reading, alike = READINGS[figure], comparison.comparable(comparison.best_set)
+    if figure != "models-plane" or len(alike) in (0, len(comparison.names)):
+        return reading
+    hollow = " Hollow: models whose figures do not compare with the others'; their places are no comparison."
+    return replace(reading, see=reading.see + hollow)
 
 
-def _models(comparison: Comparison) -> str:
-    sets = sorted(comparison.fairness, key=lambda name: (name != comparison.best_set, not comparison.fairness[name][0]))
-    values = comparison.values
-    by = {(r["name"], r["position_set"], r["quantity"]): r for r in values.to_dicts()}
+def _figures_by_group(comparison: Comparison) -> list[str]:
+    """The figures that compare with each other, then those that do not."""
+    good, bad = list[tuple[str, str]](), list[tuple[str, str]]()
+    together, apart = set[tuple[str, str]](), set[tuple[str, str]]()
+    for name, (compares, why) in comparison.fairness.items():
+        (good if compares else bad).append((name, why))
+        alike = comparison.comparable(name)
+        for model in comparison.names:
+            (together if model in alike else apart).add((model, name))
+    sections = []
+    for key, title, lines, cells in (
+        ("compare", "Figures that compare", good, together),
+        ("apart", "Figures that do not compare", bad, apart),
+    ):
+        if table_of := _models(comparison, cells):
+            inside = said([_about(name, why) for name, why in lines])
+            sections.append(f'<section id="{key}"><h2>{title}</h2>\n{inside}\n{table_of}</section>')
+    return sections
+
+
+def _about(position_set: str, why: str) -> str:
+    return words.sentence(f"{labels_of(position_set)} ({position_set}), about {subject(position_set)}: {why}")
+
+
+def _models(comparison: Comparison, cells: set[tuple[str, str]]) -> str:
+    """A table of the figures of these models on these sets of positions; an empty string where there are none."""
+    sets = sorted(comparison.fairness, key=lambda name: name != comparison.best_set)
+    by = {
+        (r["name"], r["position_set"], r["quantity"]): r
+        for r in comparison.values.to_dicts()
+        if (r["name"], r["position_set"]) in cells
+    }
+    if not by:
+        return ""
     columns = [(s, q) for s in sets for q in SHOWN if any((n, s, q) in by for n in comparison.names)]
-    header = ["model", "family", "parameters", "bits per byte", *(f"{q}, {s}" for s, q in columns)]
+    units = {(s, q): row["unit"] for (_, s, q), row in by.items()}
+    header = ["model", "family", "parameters", "bits per byte"]
+    header += [f"{labels_of(s)}: {column_title(q, units[s, q])}" for s, q in columns]
+    there = {name for name, _, _ in by}
     rows: list[list[Cell]] = []
-    for m in comparison.members.to_dicts():
+    for m in (m for m in comparison.members.to_dicts() if m["name"] in there):
         size, bits = m["parameters"], m["bits_per_byte"]
         row: list[Cell] = [
             (m["name"], m["name"]),
@@ -136,35 +169,28 @@ def _models(comparison: Comparison) -> str:
         ]
         for s, q in columns:
             value = by.get((m["name"], s, q))
-            row.append((_plain(value), None if value is None else value["value"]))
+            row.append((figure_text(value), None if value is None else value["value"]))
         rows.append(row)
     return sortable_table(header, rows, 2)
-
-
-def _plain(row: Mapping[str, Any] | None) -> str:
-    if row is None:
-        return words.MISSING
-    half = None if row["low"] is None else (row["high"] - row["low"]) / 2
-    digits = 6 if row["quantity"] in PREFERENCES else 4
-    return words.number(row["value"], digits) + ("" if half is None else f" ± {words.number(half, digits)}")
 
 
 def _differences(comparison: Comparison) -> str:
     rows = comparison.differences.filter(pl.col("quantity").is_in(SHOWN))
     if not len(rows):
         return said(["No figures compare, so no difference is taken."])
-    header = ["model", "quantity", "positions", "difference", "errors", "reference points", "claimed"]
-    return table(
+    header = ["model", "quantity", "of", "difference", "unit", "documents", "reference points", "verdict"]
+    return f"{said([_PAIRED])}\n" + table(
         header,
         [
             [
                 r["name"],
-                r["quantity"],
-                r["position_set"],
-                _plain({**r, "value": r["difference"]}),
-                "paired" if r["paired"] else "added up",
-                r["points"],
-                "yes" if r["claimed"] else "no",
+                r["quantity"].replace("_", " "),
+                labels_of(r["position_set"]),
+                figure_text({**r, "value": r["difference"]}),
+                "points" if r["unit"] == "efficiency" else r["unit"],
+                "paired" if r["paired"] else "not paired",
+                {"added": "not paired"}.get(r["points"], r["points"]),
+                DIFFERS if r["claimed"] else UNCERTAIN,
             ]
             for r in rows.to_dicts()
         ],

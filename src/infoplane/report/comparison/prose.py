@@ -5,9 +5,10 @@ Of models that are no variants of one base (other widths, other tokenizers), whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from infoplane.analysis.comparison import ALIKE, DIFFERENT, UNKNOWN, Change, Comparison, Verdict
+from infoplane.analysis.comparison import ALIKE, DIFFERENT, PREFERENCES, UNKNOWN, Change, Comparison, Verdict
 from infoplane.report.comparison.figures import about
 from infoplane.report.parts import words
 
@@ -23,6 +24,17 @@ def answer(comparison: Comparison) -> list[str]:
     if known:
         return [_how_many(known)]
     return list(_among_models(comparison))
+
+
+def of_each(comparison: Comparison) -> list[str]:
+    """Of each variant whether it differs from the first, where the answer has not said it of each."""
+    known = [verdict for verdict in comparison.verdicts if verdict.verdict != UNKNOWN]
+    return [" ".join(verdict_sentences(verdict)) for verdict in known] if len(known) > FEW else []
+
+
+def spoken_comparison(comparison: Comparison) -> list[str]:
+    """The answer, then what it leaves out of each variant."""
+    return [*answer(comparison), *of_each(comparison)]
 
 
 def _how_many(verdicts: Sequence[Verdict]) -> str:
@@ -47,7 +59,8 @@ def _among_models(comparison: Comparison) -> Iterator[str]:
     if not good:
         yield f"None of these figures compare between the models: {why}. Read each model by itself."
         return
-    rows = comparison.values.filter(comparison.values["position_set"] == chosen).to_dicts()
+    alike = set(comparison.comparable(chosen))
+    rows = [row for row in comparison.values.to_dicts() if row["position_set"] == chosen and row["name"] in alike]
     for quantity, verb, before in (("complexity", "keeps", True), ("expressivity", "carries", False)):
         of = sorted((row for row in rows if row["quantity"] == quantity), key=lambda row: row["value"])
         if len(of) < 2 or any(row["low"] is None for row in of):
@@ -55,18 +68,37 @@ def _among_models(comparison: Comparison) -> Iterator[str]:
         least, most = of[0], of[-1]
         what = about(chosen, before)
         if most["low"] <= least["high"]:
-            yield f"About {what}, the {len(of)} models cannot be told apart by what each {verb} by itself."
+            plural = {"keeps": "keep", "carries": "carry"}[verb]
+            models = words.listed([row["name"] for row in of]) if len(of) <= FEW else f"these {len(of)} models"
+            yield f"{models} cannot be told apart by what they {plural} about {what}: their 95 % intervals overlap."
         else:
             ends = [
                 f"{row['name']} {verb} {how} ({_value(row['value'], (row['high'] - row['low']) / 2, row['unit'])})"
                 for row, how in ((most, "most"), (least, "least"))
             ]
             yield f"About {what}, {words.listed(ends)}."
+    if apart := [name for name in comparison.names if name not in alike]:
+        do = "does" if len(apart) == 1 else "do"
+        yield f'{words.listed(apart)} {do} not compare with the others: "Figures that compare" says why.'
+
+
+def column_title(quantity: str, unit: str) -> str:
+    """The title of a column of figures: `complexity, %`."""
+    return quantity.replace("_", " ") + {"efficiency": ", %", "ratio": ""}.get(unit, f", {unit}")
+
+
+def figure_text(row: Mapping[str, Any] | None) -> str:
+    """A figure in the unit of its column: an efficiency in percent, with half of its 95 % interval."""
+    if row is None:
+        return words.MISSING
+    factor, digits = (100, 2) if row["unit"] == "efficiency" else (1, 4)
+    half = None if row["low"] is None else factor * (row["high"] - row["low"]) / 2
+    return words.with_error(factor * row["value"], half, digits + (2 if row["quantity"] in PREFERENCES else 0))
 
 
 def _value(value: float, half: float, unit: str) -> str:
     if unit == "efficiency":
-        return f"{words.number(100 * value, 1)} ± {words.number(100 * half, 1)}{words.NO_BREAK}% of log m"
+        return f"{words.with_error(100 * value, 100 * half, 1)}{words.NO_BREAK}% of log m"
     return f"{words.number(value, 4)} ± {words.number(half, 4)} {words.UNIT_NAMES.get(unit, unit)}"
 
 
@@ -76,11 +108,12 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
     if verdict.verdict == UNKNOWN:
         return [f"{variant} is not compared with {base} layer by layer: {verdict.why}.", *_of_loss(verdict)]
     if verdict.verdict == ALIKE:
-        if not verdict.seen:
+        if not verdict.detectable:
             same = f"{variant} and {base} have the same figures in all of {_layers(verdict.layers)}."
             return [same, *_of_loss(verdict)]
-        sentences = [f"No difference between {variant} and {base} is seen in any of {_layers(verdict.layers)}."]
-        needed = _listed([f"{quantity} by about {100 * part:.1f} %" for quantity, part in verdict.seen.items()])
+        where = f"any of {_layers(verdict.layers)}" if verdict.layers > 1 else "the one layer that was measured"
+        sentences = [f"No difference between {variant} and {base} is seen in {where}."]
+        needed = _listed([f"{quantity} by about {100 * part:.1f} %" for quantity, part in verdict.detectable.items()])
         sentences.append(f"A layer would have had to change its {needed} to be seen.")
         return [*sentences, *_of_loss(verdict)]
     return [
@@ -93,8 +126,8 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
 def certainty(verdict: Verdict) -> str:
     """How sure a verdict is."""
     return (
-        f"{verdict.tests} measurements of layers were tested together; the chance that any of them is claimed falsely "
-        "is at most 5 %. The ± is half of a 95 % interval."
+        f"{verdict.tests} measurements of layers were tested together; the chance of reporting any difference where "
+        "there is none is at most 5 %. The ± is half of a 95 % interval."
     )
 
 
