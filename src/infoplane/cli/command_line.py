@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -86,10 +86,14 @@ def _in_our_words(ctx: Any) -> Iterator[None]:
         raise SettingError(_said(error, command, ctx.command.commands)) from None
 
 
-def _said(error: Any, command: Any, commands: Iterable[str]) -> str:
+def _said(error: Any, command: Any, commands: Mapping[str, Any]) -> str:
     hint = f"see infoplane {'' if command.name == 'infoplane' else f'{command.name} '}--help"
     option = getattr(error, "option_name", None)
     if type(error).__name__ == "NoSuchOption":
+        of = [name for name, one in commands.items() if any(option in parameter.opts for parameter in one.params)]
+        if command.name == "infoplane" and of:
+            named = next((word for word in sys.argv[1:] if word in of), of[0])
+            return f"{option} belongs after the name of the command, as in infoplane {named} {option}"
         kinds = getattr(command.callback, "kinds", ())
         settings = {one.option: one for kind in kinds for one in kind.settings().values()}
         known = {name: settings.get(name) for one in command.params for name in one.opts if name.startswith("--")}

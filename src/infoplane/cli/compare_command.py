@@ -94,7 +94,8 @@ def _show(comparison: Comparison) -> None:
     from rich.table import Table
 
     from infoplane.analysis.comparison import SHOWN
-    from infoplane.report.comparison import column_title, figure_text, spoken_comparison, subject
+    from infoplane.report.comparison import figure_text, spoken_comparison, subject
+    from infoplane.report.parts import words
     from infoplane.uncertainty import MIN_DOCUMENTS
 
     shell = console(140)
@@ -109,10 +110,10 @@ def _show(comparison: Comparison) -> None:
         shown = Table()
         quantities = [q for q in SHOWN if any((n, position_set, q) in by for n in comparison.names)]
         units = {q: row["unit"] for (_, s, q), row in by.items() if s == position_set}
-        for column in ("model", "family", "parameters", *(column_title(q, units[q]) for q in quantities)):
+        for column in ("model", "family", "parameters", *(words.column_title(q, units[q]) for q in quantities)):
             shown.add_column(column, justify="left" if column in ("model", "family") else "right")
         for m in comparison.members.to_dicts():
-            cells = [m["name"], m["family"] or "", f"{m['parameters']:,}" if m["parameters"] else ""]
+            cells = [m["name"], m["family"] or "", words.amount(m["parameters"]) if m["parameters"] else ""]
             shown.add_row(*cells, *(figure_text(by.get((m["name"], position_set, q))) for q in quantities))
         shell.print(shown)
     every = comparison.differences

@@ -20,7 +20,6 @@ from infoplane.storage import reach_location
 
 if TYPE_CHECKING:
     from infoplane.analysis.surveys import Cost, Entry, Survey
-    from infoplane.measurement import Estimate
     from infoplane.text import Text
 
 
@@ -125,6 +124,7 @@ def _summary(result: Survey) -> None:
 
     from infoplane.analysis.scores import family_of
     from infoplane.measurement import figures_by_column
+    from infoplane.report.parts import words
 
     orders = sorted(
         {min(one.measurement.provenance["settings"]["orders"]) for one in result.measured if one.measurement}
@@ -141,20 +141,13 @@ def _summary(result: Survey) -> None:
             one.id,
             one.facts.get("family") or family_of(one.id) or "",
             _spoken(model.get("parameters")),
-            *(_with_interval(by_name.get(name)) for name in names),
+            *("" if (row := by_name.get(name)) is None else words.spoken(row, with_unit=False) for name in names),
             "" if one.status == "measured" else one.status,
         )
     shell = console()
     shell.print(shown)
     for one in result.failures:
         shell.print(f"Note: {one.id}: {one.error}: {one.message}", highlight=False)
-
-
-def _with_interval(row: Estimate | None) -> str:
-    if row is None:
-        return ""
-    half = "" if row.interval is None else f" ± {(row.interval[1] - row.interval[0]) / 2:.4f}"
-    return f"{row.value:.4f}{half}"
 
 
 # ---------------------------------------------------------------------- what it would cost
@@ -180,7 +173,7 @@ def _dry_run(entries: Sequence[Entry], throughput: str | None, as_json: bool) ->
             c.entry.id,
             _spoken(c.parameters) + ("" if c.told_by in ("hub", "file", None) else " *"),
             "0" if c.download == 0 else _bytes(c.download) + (" *" if c.download_is == "estimate" else ""),
-            f"{c.tokens:,}" + (" *" if c.tokens_are == "estimate" else ""),
+            _spoken(c.tokens) + (" *" if c.tokens_are == "estimate" else ""),
             *("?" if h is None else f"{h:.2g}" for h in (c.hours, c.measuring_hours)),
             _bytes(c.capture),
         )
@@ -190,7 +183,7 @@ def _dry_run(entries: Sequence[Entry], throughput: str | None, as_json: bool) ->
         "total",
         _spoken(t["parameters"]),
         _bytes(t["download"]),
-        f"{t['tokens']:,}",
+        _spoken(t["tokens"]),
         f"{t['hours']:.2g}",
         f"{t['measuring_hours']:.2g}",
         f"{_bytes(t['capture'])} at once",
@@ -264,13 +257,10 @@ def _record(models: Sequence[Cost], value: float, why: str, reachable: bool) -> 
     }
 
 
-def _spoken(parameters: int | None) -> str:
-    if parameters is None:
-        return "?"
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if parameters >= size:
-            return f"{parameters / size:.3g} {unit}"
-    return str(parameters)
+def _spoken(count: int | None) -> str:
+    from infoplane.report.parts import words
+
+    return "?" if count is None else words.amount(count)
 
 
 def _bytes(size: int | None) -> str:

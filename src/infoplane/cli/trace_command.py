@@ -93,25 +93,19 @@ def _summary(trajectory: Trajectory) -> None:
     from rich.table import Table
 
     from infoplane.analysis.training import REFITTED
+    from infoplane.report.parts import words
 
-    unit = trajectory.provenance["settings"]["unit"]
     order = min(trajectory.provenance["settings"]["orders"])
-    shown = Table(title=f"Whole model, order {order} ({unit})")
-    for name in ("checkpoint", "step", "complexity", "± 95 %", "expressivity", "± 95 %", "optimality", "loss", ""):
+    shown = Table(title=f"Whole model, order {order} (± 95 %)")
+    names = ("complexity", "expressivity", "optimality", "loss")
+    for name in ("checkpoint", "step", *names, ""):
         shown.add_column(name, justify="left" if name in ("checkpoint", "") else "right")
     for point in trajectory.points:
-        cells: list[str] = []
-        for quantity in ("complexity", "expressivity", "optimality", "loss"):
-            if point.measurement is None:
-                cells += ["", ""] if quantity in ("complexity", "expressivity") else [""]
-                continue
-            fields = {} if quantity == "loss" else {"order": order}
-            rows = point.measurement.select(quantity=quantity, layer="model", **fields)
-            rows = tuple(r for r in rows if r.position_set in (None, f"P_{order}"))
-            cells.append(f"{rows[0].value:.4f}" if rows else "")
-            if quantity in ("complexity", "expressivity"):
-                half = (rows[0].interval[1] - rows[0].interval[0]) / 2 if rows and rows[0].interval else None
-                cells.append("" if half is None else f"{half:.4f}")
+        found = dict[str, str]()
+        for row in () if point.measurement is None else point.measurement.select(layer="model"):
+            if row.order in (None, order) and row.position_set in (None, f"P_{order}"):
+                found.setdefault(row.quantity, words.spoken(row, with_unit=False))
+        cells = (found.get(name, "") for name in names)
         shown.add_row(point.name, f"{point.step:,}", *cells, "!" if point.problem else "")
     shell = console()
     shell.print(shown)

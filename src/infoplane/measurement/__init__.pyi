@@ -27,6 +27,7 @@ from .results import JSON_NAME as JSON_NAME
 from .results import SCHEMA as SCHEMA
 from .results import TABLE_NAME as TABLE_NAME
 from .results import Measurement as Measurement
+from .results import rows_of as rows_of
 from .row_differences import difference_of as difference_of
 from .steps import Asking as Asking
 from .steps import all_of_the_text as all_of_the_text

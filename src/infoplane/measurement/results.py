@@ -11,10 +11,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import polars as pl
 
@@ -23,7 +24,7 @@ from infoplane.measurement.estimate import Estimate, EstimateFields, RowFields, 
 from infoplane.measurement.origin import Origin, hints_of
 from infoplane.measurement.protocols import refuse_other_protocols
 from infoplane.measurement.row_differences import difference_of, difference_warnings
-from infoplane.measurement.row_table import read_table, table_of
+from infoplane.measurement.row_table import Kept, read_table, table_of
 from infoplane.showing import Shown
 from infoplane.storage import OBJECT, OBJECTS, Hint, Json, ResultFiles, check_schema, fields_of
 
@@ -43,10 +44,20 @@ class Measurement(Shown):
     Attributes:
         estimates: the rows, in a stable order.
         provenance: model, text, reference points, settings, versions and times; JSON values only.
+
+    Raises:
+        ResultError: a value is not a finite number.
     """
 
     estimates: tuple[Estimate, ...]
     provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        wrong = next((row for row in self.estimates if not math.isfinite(row.value)), None)
+        if wrong is not None:
+            raise ResultError(
+                f"the {wrong.quantity} of {wrong.layer} is {wrong.value}: a measurement holds finite numbers alone"
+            )
 
     def __repr__(self) -> str:
         origin = self.origin
@@ -240,21 +251,37 @@ class Measurement(Shown):
         with FILES.read(path) as (source, record):
             check_schema(record, _RECORD)
             kept = read_table(source.parent / TABLE_NAME, len(record["estimates"]))
-            hints = fields_of(Estimate, "replicates", "points")
-            rows = tuple(
-                Estimate(
-                    **{
-                        **check_schema(row, hints, "a row"),
-                        "interval": tuple(row["interval"]) if row["interval"] else None,
-                    },
-                    replicates=replicates,
-                    points=points,
-                )
-                for row, (replicates, points) in zip(record["estimates"], kept, strict=True)
-            )
-            for row in rows:
-                check_schema([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
-            return cls(rows, record["provenance"])
+            for summary in record["provenance"].get("bound") or ():
+                needed = [summary.get(name) for name in ("order", "target", "positions", "seen", "m")]
+                check_schema(needed, tuple[int, int, str, float, int], "the order, target, ... of a frontier")
+            return cls(rows_of(record["estimates"], kept), record["provenance"])
+
+
+class _Frontier(TypedDict):
+    """What pages draw of a frontier."""
+
+    hull: list[tuple[float, float]]
+    saturation: tuple[float, float]
+    seen: float
+    m: int
+
+
+def rows_of(records: Sequence[Mapping[str, Any]], kept: Sequence[Kept] | None = None) -> tuple[Estimate, ...]:
+    """Rows of their records, with their replicates and the parts of their reference points where these are given.
+
+    Raises:
+        ValueError: a record is not what the schema promises.
+    """
+    hints, rows = fields_of(Estimate, "replicates", "points"), []
+    beside = [((), None)] * len(records) if kept is None else kept
+    for record, (replicates, points) in zip(records, beside, strict=True):
+        interval = check_schema(record, hints, "a row")["interval"]
+        row = Estimate(
+            **{**record, "interval": tuple(interval) if interval else None}, replicates=replicates, points=points
+        )
+        check_schema([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
+        rows.append(row)
+    return tuple(rows)
 
 
 _RECORD: Mapping[str, Hint] = {
@@ -264,7 +291,7 @@ _RECORD: Mapping[str, Hint] = {
         "versions": dict[str, str | None],
         "wall_time": dict[str, float],
         "warnings": list[str],
-        "bound": OBJECTS,
+        "bound": list[_Frontier],
         "until_se": OBJECT,
         "survey": OBJECT,
         "asked": OBJECT,

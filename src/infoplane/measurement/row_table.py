@@ -32,10 +32,10 @@ def table_of(estimates: Iterable[Estimate]) -> pl.DataFrame:
     return pl.DataFrame(records, schema=_TABLE_SCHEMA)
 
 
-_Kept: TypeAlias = "tuple[tuple[float, ...], PointsPart | None]"
+Kept: TypeAlias = "tuple[tuple[float, ...], PointsPart | None]"
 
 
-def read_table(path: Path, expected: int) -> list[_Kept]:
+def read_table(path: Path, expected: int) -> list[Kept]:
     """Of each row the replicates, and what sets of reference points contribute."""
     if not path.exists():  # the JSON alone is a full record; only paired differences need more
         return [((), None)] * expected
@@ -58,7 +58,7 @@ def _kept(
     draws: list[str] | None,
     sets: list[list[float]] | None,
     both: float | None,
-) -> _Kept:
+) -> Kept:
     numbers = [replicates, *(sets or ()), [] if both is None else [both]]
     if sets is None or draws is None or not all(v is not None and all(map(_is_finite, v)) for v in numbers):
         raise ResultError(f"{path} holds replicates that are no numbers: measure again")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from infoplane.errors import ResultError
 from infoplane.information import FITTED
-from infoplane.measurement import Estimate, Measurement, Origin, hints_of
-from infoplane.storage import OBJECT, OBJECTS, Hint, Json, check_schema, fields_of
+from infoplane.measurement import Estimate, Measurement, Origin, hints_of, rows_of
+from infoplane.storage import OBJECT, OBJECTS, Hint, Json, check_schema
 
 SCHEMA = "infoplane/reference/1"
 KEPT = ("entropy", "ceiling", "complexity", "expressivity", "optimality", "loss", "bits_per_byte")
@@ -142,14 +142,7 @@ class Reference:
         content = check_schema(record, _RECORD)
         check_schema(content["provenance"], hints_of(Origin), "the provenance")
         check_schema(content["provenance"].get("model"), OBJECT, "the model")
-        hints = fields_of(Estimate, "replicates", "points")
-        rows = tuple(
-            Estimate(**{**row, "interval": tuple(row["interval"]) if row["interval"] else None})
-            for row in (check_schema(row, hints, "a row") for row in content["estimates"])
-        )
-        for row in rows:
-            check_schema([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
-        made = cls.of(Measurement(rows, content["provenance"]), content["name"])
+        made = cls.of(Measurement(rows_of(content["estimates"]), content["provenance"]), content["name"])
         return dataclasses.replace(made, shipped=shipped)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from infoplane.analysis.comparison import Comparison
-from infoplane.report.parts import UNKNOWN, Figure, colour_of, draw, theme
+from infoplane.report.parts import UNKNOWN, Figure, colour_of, draw, theme, words
 
 WIDTH, HEIGHT = 620, 430
 SETS = {"word": "word", "char": "characters", "byte": "bytes"}
@@ -226,9 +226,4 @@ def _powers(sizes: list[float]) -> list[float]:
 
 
 def _size(parameters: int | None) -> str:
-    if not parameters:
-        return "not known"
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if parameters >= unit:
-            return f"{parameters / unit:.3g} {name}"
-    return str(parameters)
+    return words.amount(parameters) if parameters else "not known"

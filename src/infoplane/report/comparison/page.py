@@ -10,7 +10,7 @@ import polars as pl
 
 from infoplane.analysis.comparison import SHOWN, UNKNOWN, Comparison
 from infoplane.report.comparison.figures import DIFFERS, UNCERTAIN, compare_figures, labels_of, models_plane, subject
-from infoplane.report.comparison.prose import answer, certainty, column_title, figure_text, of_each
+from infoplane.report.comparison.prose import answer, certainty, figure_text, of_each
 from infoplane.report.parts import (
     SCRIPT,
     Caveat,
@@ -156,7 +156,7 @@ def _models(comparison: Comparison, cells: set[tuple[str, str]]) -> str:
     columns = [(s, q) for s in sets for q in SHOWN if any((n, s, q) in by for n in comparison.names)]
     units = {(s, q): row["unit"] for (_, s, q), row in by.items()}
     header = ["model", "family", "parameters", "bits per byte"]
-    header += [f"{labels_of(s)}: {column_title(q, units[s, q])}" for s, q in columns]
+    header += [f"{labels_of(s)}: {words.column_title(q, units[s, q])}" for s, q in columns]
     there = {name for name, _, _ in by}
     rows: list[list[Cell]] = []
     for m in (m for m in comparison.members.to_dicts() if m["name"] in there):
@@ -164,7 +164,7 @@ def _models(comparison: Comparison, cells: set[tuple[str, str]]) -> str:
         row: list[Cell] = [
             (m["name"], m["name"]),
             (m["family"] or words.MISSING, m["family"]),
-            (words.MISSING if size is None else f"{size:,}", size),
+            (words.MISSING if size is None else words.amount(size), size),
             (words.MISSING if bits is None else words.number(bits, 4), bits),
         ]
         for s, q in columns:

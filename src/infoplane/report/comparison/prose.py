@@ -82,18 +82,12 @@ def _among_models(comparison: Comparison) -> Iterator[str]:
         yield f'{words.listed(apart)} {do} not compare with the others: "Figures that compare" says why.'
 
 
-def column_title(quantity: str, unit: str) -> str:
-    """The title of a column of figures: `complexity, %`."""
-    return quantity.replace("_", " ") + {"efficiency": ", %", "ratio": ""}.get(unit, f", {unit}")
-
-
 def figure_text(row: Mapping[str, Any] | None) -> str:
     """A figure in the unit of its column: an efficiency in percent, with half of its 95 % interval."""
     if row is None:
         return words.MISSING
-    factor, digits = (100, 2) if row["unit"] == "efficiency" else (1, 4)
-    half = None if row["low"] is None else factor * (row["high"] - row["low"]) / 2
-    return words.with_error(factor * row["value"], half, digits + (2 if row["quantity"] in PREFERENCES else 0))
+    half = None if row["low"] is None else (row["high"] - row["low"]) / 2
+    return words.cell(row["value"], half, row["unit"], 2 if row["quantity"] in PREFERENCES else 0)
 
 
 def _value(value: float, half: float, unit: str) -> str:

@@ -79,6 +79,17 @@ def spoken(row: Estimate, with_unit: bool = True) -> str:
     return value if row.unit == "ratio" or not with_unit else f"{value}{NO_BREAK}{unit}"
 
 
+def column_title(quantity: str, unit: str) -> str:
+    """The title of a column of `cell`s: `complexity, %`."""
+    return quantity.replace("_", " ") + {"efficiency": ", %", "ratio": ""}.get(unit, f", {UNIT_NAMES.get(unit, unit)}")
+
+
+def cell(value: float, half: float | None, unit: str, more_digits: int = 0) -> str:
+    """A figure with its ± in a table that a unit heads: an efficiency in percent."""
+    factor, digits = (100, 2) if unit == "efficiency" else (1, 4)
+    return with_error(factor * value, None if half is None else factor * half, digits + more_digits)
+
+
 def control(value: float | None, error: float | None) -> str:
     """A control with twice its standard error."""
     if value is None:
@@ -97,6 +108,14 @@ def is_zero(value: float, error: float | None) -> bool | None:
 
 def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def amount(n: int) -> str:
+    """A large count as people write it: `31,488`, `135 M`, `1.26 T`."""
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if n >= unit:
+            return f"{n / unit:.3g}{NO_BREAK}{name}"
+    return f"{n:,}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -130,8 +130,9 @@ def _table(view: RunView) -> str:
                 cells.append(words.MISSING)
                 continue
             intervals = series.intervals
-            half = "" if intervals is None else f" ± {words.number((intervals[index][1] - intervals[index][0]) / 2, 4)}"
-            cells.append(words.number(series.values[index], 4) + half)
-        seen = words.MISSING if point.tokens is None else f"{point.tokens:,}"
+            half = None if intervals is None else (intervals[index][1] - intervals[index][0]) / 2
+            cells.append(words.cell(series.values[index], half, series.unit))
+        seen = words.MISSING if point.tokens is None else words.amount(point.tokens)
         rows.append([point.name, f"{point.step:,}", seen, *cells, point.problem or words.MISSING])
-    return tables.table(["checkpoint", "step", "training tokens", *columns, "note"], rows)
+    titles = [words.column_title(q, view.series[q].unit) for q in columns]
+    return tables.table(["checkpoint", "step", "training tokens", *titles, "note"], rows)
