@@ -77,10 +77,10 @@ def test_results_are_read_back_and_shown(
     assert printed.count("\nbits per byte") == 1
     assert "code random" in printed and "code fitted" in printed
     page = render_report(again)
-    assert "Code random, estimator thinned-curve" in page and "Code fitted, estimator thinned-curve" in page
+    assert "Code random, estimator corrected" in page and "Code fitted, estimator corrected" in page
     assert "All else on this page is of the code random." in page
     alone = render_report(again.of_code("random"))
-    assert "Estimator thinned-curve" in alone and "code fitted" not in alone.lower()
+    assert "Estimator corrected" in alone and "code fitted" not in alone.lower()
 
 
 def test_differences_are_of_rows_of_one_code(kept: tuple[Path, Measurement]) -> None:

@@ -109,13 +109,14 @@ def _table(measurement: Measurement, title: str, marks: list[str]) -> Table:
         if row.position_set in (None, f"P_{row.order or 1}", *of_text) or row.quantity == "information"
         if row.quantity not in ("share", "mean_ratio_optimality")
     ]
+    called = measurement.origin.settings.spoken
     texts: dict[str, Callable[[Estimate], str]] = {
         "quantity": lambda row: row.quantity,
         "side": lambda row: row.side or "",
         "order": lambda row: str(row.order or "") if row.position_set not in of_text else "",
         **({"labels": lambda row: str(row.position_set) if row.position_set in of_text else ""} if of_text else {}),
         **({"weights": lambda row: row.weight or ""} if len(settings["weights"]) > 1 else {}),
-        "estimator": lambda row: row.estimator or "",
+        "estimator": lambda row: called(row.estimator) or "",
     }
     figures: dict[str, Callable[[Estimate], float | None]] = {
         "value": lambda row: row.value,
@@ -132,7 +133,8 @@ def _table(measurement: Measurement, title: str, marks: list[str]) -> Table:
     for row in rows:
         if row.warning:
             which = str(row.position_set) if row.position_set in of_text else f"order {row.order}"
-            marked.setdefault((row.estimator or "", row.warning), {})[which if row.order else row.quantity] = None
+            of = marked.setdefault((called(row.estimator) or "", row.warning), {})
+            of[which if row.order else row.quantity] = None
         cells = ("" if (value := number(row)) is None else f"{value:.4f}" for number in figures.values())
         shown.add_row(*(text(row) for text in texts.values()), *cells, "!" if row.warning else "")
     marks += [f"! {estimator} ({', '.join(orders)}): {warning}" for (estimator, warning), orders in marked.items()]

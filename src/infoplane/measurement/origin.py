@@ -118,6 +118,11 @@ class QuestionsOrigin:
     orders: tuple[int, ...] = ()
     estimators: tuple[str, ...] = ()
     corrected: str | None = None
+
+    def spoken(self, estimator: str | None) -> str | None:
+        """How an estimator is called: `corrected` the one that this record calls so, another by its id."""
+        return "corrected" if estimator and estimator == self.corrected else estimator
+
     weights: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     text_labels: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from infoplane.analysis.references.reference_standing import MANY, comparable, s
 from infoplane.analysis.surveys.record import Survey, Surveyed
 from infoplane.errors import ResultError
 from infoplane.measurement.results import Measurement
-from infoplane.report.measurement import reference_marks
+from infoplane.report.measurement import planes, reference_marks
 from infoplane.report.measurement.view import View
 from infoplane.report.measurement.writing import render_report
 
@@ -276,6 +276,27 @@ def test_marks_lie_where_the_models_do_and_the_page_names_them() -> None:
     page = render_report(mine, [*references(1, 0.02), twin, other])
     assert said[0] in page and page.count("Model 0, untrained") > 2
     assert "Reference models" not in render_report(mine, [])
+
+
+def test_a_model_far_from_the_layers_is_said_and_not_drawn() -> None:
+    mine = of("mine")
+    far = Reference.of(of("f", 2.0), "Far")
+    view = View.of(mine, [*references(1), far])
+    near, beyond = reference_marks.in_sight(view, "complexity", reference_marks.marks_of(view, "complexity"))
+    assert ([mark["name"] for mark in near], [mark["name"] for mark in beyond]) == (["Model 0"], ["Far"])
+    x, y = (100 * (mine.get(quantity, order=1).value + 2.0) for quantity in ("complexity", "expressivity"))
+    assert list(reference_marks.sentences(view))[:2] == [
+        f"Too far from these layers to be drawn with them: Far (complexity {x:.2f} %, expressivity {y:.2f} %).",
+        "Reference models, measured in the same way on the same text: the ring is Model 0.",
+    ]
+    alone = planes.information_plane(View.of(mine, references(1)))
+    both = planes.information_plane(view)
+    assert alone is not None and both is not None and _domain(both) == _domain(alone)
+
+
+def _domain(chart: Any) -> Any:
+    layer = chart.to_dict()["layer"][0]
+    return layer["encoding"]["x"]["scale"]["domain"], layer["encoding"]["y"]["scale"]["domain"]
 
 
 def test_names_with_markup_are_text() -> None:

@@ -13,7 +13,7 @@ from altair.typing import ChartType
 
 from infoplane.measurement import Estimate
 from infoplane.report.measurement import reference_marks
-from infoplane.report.measurement.reference_marks import NAMED, Mark, Spot, marks_of
+from infoplane.report.measurement.reference_marks import NAMED, Mark, Spot, in_sight, marks_of
 from infoplane.report.measurement.view import MODEL, View
 from infoplane.report.parts import (
     CHARACTER,
@@ -57,7 +57,7 @@ def _plane(view: View, across: str, line: str, bound: bool) -> ChartType | None:
     points = _points(view, across)
     if not points:
         return None
-    marks = marks_of(view, across)
+    marks, _ = in_sight(view, across, marks_of(view, across))
     shown: list[Spot] = [*points, *marks]
     xs = [x for p in shown for x in (p["x"], p["x_low"], p["x_high"])]
     ys = [y for p in shown for y in (p["y"], p["y_low"], p["y_high"])]
@@ -209,19 +209,9 @@ def _names(
     layers = []
     for i in sorted(named, key=lambda i: (points[i]["kind"] == "block", i)):
         text = "mean over blocks" if points[i]["layer"] == MODEL else points[i]["layer"]
-        dx, dy, align, box = _place(pixels[i], len(text) * CHARACTER, pixels + covered, taken)
-        taken.append(box)
-        data = theme.values([{"x": points[i]["x"], "y": points[i]["y"], "text": text}])
-        mark = alt.Chart(data).mark_text(
-            dx=dx,
-            dy=dy,
-            align=align,
-            baseline="middle",
-            fontSize=11,
-            color=theme.INK,
-            fontWeight="bold" if points[i]["layer"] == MODEL else "normal",
-        )
-        layers.append(mark.encode(x=x, y=y, text="text:N"))
+        placed = _place(pixels[i], len(text) * CHARACTER, pixels + covered, taken)
+        taken.append(placed[-1])
+        layers.append(_text(points[i], text, placed, x, y, bold=points[i]["layer"] == MODEL))
     return layers
 
 
@@ -232,16 +222,31 @@ def _names_of_references(
         return []
     layers = []
     for mark, pixel in zip(marks, at, strict=True):
-        dx, dy, align, box = _place(pixel, len(mark["name"]) * CHARACTER, covered, taken)
-        if _clashes(box, taken):  # where the pointer is it has its name all the same
-            continue
-        taken.append(box)
-        data = theme.values([{"x": mark["x"], "y": mark["y"], "text": mark["name"]}])
-        name = alt.Chart(data).mark_text(
-            dx=dx, dy=dy, align=align, baseline="middle", fontSize=11, color=theme.QUIET, fontStyle="italic"
-        )
-        layers.append(name.encode(x=x, y=y, text="text:N"))
+        placed = _place(pixel, len(mark["name"]) * CHARACTER, covered, taken)
+        if not _clashes(placed[-1], taken):  # where the pointer is it has its name all the same
+            taken.append(placed[-1])
+            layers.append(_text(mark, mark["name"], placed, x, y, quiet=True))
     return layers
+
+
+def _text(
+    at: Spot, text: str, placed: Placed, x: alt.X, y: alt.Y, bold: bool = False, quiet: bool = False
+) -> ChartType:
+    """A name beside its point; that of a reference model is quiet."""
+    dx, dy, align, _ = placed
+    chart = alt.Chart(theme.values([{"x": at["x"], "y": at["y"], "text": text}]))
+    mark = chart.mark_text(
+        dx=dx,
+        dy=dy,
+        align=align,
+        baseline="middle",
+        fontSize=11,
+        color=theme.QUIET if quiet else theme.INK,
+        fontWeight="bold" if bold else "normal",
+        fontStyle="italic" if quiet else "normal",
+    )
+    named: alt.Chart = mark.encode(x=x, y=y, text="text:N")
+    return named
 
 
 def _clashes(box: Box, taken: list[Box]) -> int:

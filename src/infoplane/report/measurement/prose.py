@@ -163,7 +163,7 @@ def footing(view: View) -> str:
     if row is not None and row.n is not None:
         parts[0] += f", {words.count(row.n, 'position')}"
     if view.estimator:
-        parts[0] += f", estimator {view.estimator}"
+        parts[0] += f", estimator {view.spoken(view.estimator)}"
     if view.weight:
         parts[0] += f", labels weighted by {view.weight}"
     if row is not None and row.interval is not None:
@@ -228,7 +228,7 @@ def _row_warnings(view: View) -> list[tuple[str, set[str]]]:
         orders = [f"{order}" for order, _ in members if order is not None]
         names = list(dict.fromkeys(row.quantity.replace("_", " ") for _, rows in members for row in rows))
         where = f" of order {words.listed(orders)}" if orders else ""
-        by = f" ({estimator})" if estimator else ""
+        by = f" ({view.spoken(estimator)})" if estimator else ""
         layers = len({row.layer for _, rows in members for row in rows} - {MODEL})
         spread = f", {words.count(layers, 'layer')}" if layers > 1 else ""
         made_of = {row.warning for _, rows in members for row in rows if row.warning}

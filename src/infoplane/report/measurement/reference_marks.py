@@ -16,6 +16,10 @@ NAMED = 8
 """Marks have their names beside them up to so many; then a name is seen where the pointer is."""
 
 
+REACH = 1.5
+"""A mark is drawn up to so many times the largest figure of a layer."""
+
+
 class Spot(TypedDict):
     """A place on the plane, with the ends of both intervals."""
 
@@ -56,6 +60,20 @@ def marks_of(view: View, across: str) -> list[Mark]:
     return found
 
 
+def in_sight(view: View, across: str, marks: list[Mark]) -> tuple[list[Mark], list[Mark]]:
+    """Marks that lie near enough to the layers to be drawn with them, and those that would squeeze them together."""
+    ends = [
+        max(
+            ((row.interval or (row.value, row.value))[1] for row in view.measurement.select(quantity=quantity)),
+            default=0.0,
+        )
+        for quantity in (across, "expressivity")
+    ]
+    across_to, upward_to = (REACH * end for end in ends)
+    near = [mark for mark in marks if mark["x"] <= across_to and mark["y"] <= upward_to]
+    return near, [mark for mark in marks if mark not in near]
+
+
 def drawn(plane: Plane, marks: list[Mark], across: str, unit: str) -> list[ChartType]:
     """Layers of the marks: a ring for a trained model, a cross for an untrained one."""
     if not marks:
@@ -82,7 +100,10 @@ def drawn(plane: Plane, marks: list[Mark], across: str, unit: str) -> list[Chart
 
 def sentences(view: View) -> Iterator[str]:
     """Which models the marks are, what to keep in mind, and how the model stands where they are many."""
-    marks = marks_of(view, "complexity")
+    marks, far = in_sight(view, "complexity", marks_of(view, "complexity"))
+    if far:
+        places = words.listed([_place_of(mark, view.unit) for mark in far])
+        yield f"Too far from these layers to be drawn with them: {places}."
     if marks:
         trained = [mark["name"] for mark in marks if mark["kind"] == "trained"]
         untrained = [mark["name"] for mark in marks if mark["kind"] == "untrained"]
@@ -104,6 +125,11 @@ def sentences(view: View) -> Iterator[str]:
     for reason in view.unreadable:
         yield f"A reference model is left out: {reason}."
     yield from _standings(view)
+
+
+def _place_of(mark: Mark, unit: str) -> str:
+    x, y = (words.cell(value, None, unit) + (" %" if unit == "efficiency" else "") for value in (mark["x"], mark["y"]))
+    return f"{mark['name']} (complexity {x}, expressivity {y})"
 
 
 def _of_other_tokenizers(view: View, marks: list[Mark]) -> list[str]:

@@ -27,7 +27,7 @@ def _of_code(view: View, named: bool) -> str:
         own = [r for r in rows if r.estimator == estimator or (r.estimator is None and not parts)]
         if own:
             inside = _row_table(own, len(view.weights) > 1)
-            title = f"Estimator {estimator}" if estimator else "All rows"
+            title = f"Estimator {view.spoken(estimator)}" if estimator else "All rows"
             if named:
                 title = f"Code {view.measurement.codes[0]}, {title[0].lower()}{title[1:]}"
             parts.append(f"<h3>{escape(title)}</h3>\n{inside}" if not parts else details(title, inside))
@@ -82,8 +82,9 @@ def by_layer(view: View) -> str:
     """Collapsed tables by layer: one for each estimator, weight and order, then shares and labels."""
     parts = []
     for estimator in view.estimators or (None,):
+        named = view.spoken(estimator)
         for weight in view.weights or (None,):
-            suffix = f"{estimator}" if estimator else ""
+            suffix = named or ""
             if weight and len(view.weights) > 1:
                 suffix += f", {weight} weights"
             for order in view.orders:
@@ -91,13 +92,13 @@ def by_layer(view: View) -> str:
                 parts += [details(_join(f"Order {order} ({words.gram(order)})", suffix), inside)]
         for side in ("input", "output"):
             inside = _share_table(view, estimator, side)
-            parts += [details(_join(f"Shares of the ceiling, {side} side", estimator), inside)] if inside else []
+            parts += [details(_join(f"Shares of the ceiling, {side} side", named), inside)] if inside else []
         inside = _part_table(view, estimator)
-        parts += [details(_join("What the ceiling is spent on", estimator), inside)] if inside else []
+        parts += [details(_join("What the ceiling is spent on", named), inside)] if inside else []
         inside = _probe_table(view) if estimator == (view.estimators or (None,))[0] else ""
         parts += [details("What linear probes read of frequent tokens, at least", inside)] if inside else []
         inside = _label_table(view, estimator)
-        parts += [details(_join("Information about labels", estimator), inside)] if inside else []
+        parts += [details(_join("Information about labels", named), inside)] if inside else []
     return "\n".join(parts)
 
 

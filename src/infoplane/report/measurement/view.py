@@ -84,6 +84,10 @@ class View:
     def estimator(self) -> str | None:
         return self.estimators[0] if self.estimators else None
 
+    def spoken(self, estimator: str | None) -> str | None:
+        """How an estimator is called."""
+        return self.measurement.origin.settings.spoken(estimator)
+
     @cached_property
     def weight(self) -> str | None:
         """`frequency`, the primary one, where it was measured; else the first recorded."""
