@@ -30,7 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, batches
+from infoplane.capture.batch_sizes import MAX_BATCH_TOKENS, batches
+from infoplane.capture.forward_pass import _padded
 from infoplane.storage import atomic_files as files
 
 TOOLS = ("bare", "infoplane", "soft-entropy", "nam-entropy")

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, batches
+from infoplane.capture.batch_sizes import MAX_BATCH_TOKENS, batches
+from infoplane.capture.forward_pass import _padded
 from infoplane.capture.writer import write_capture
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.measure_settings import MeasureSettings

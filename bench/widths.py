@@ -18,7 +18,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, _padded, assign_windows, batches
+from infoplane.capture.batch_sizes import MAX_BATCH_TOKENS, batches
+from infoplane.capture.forward_pass import _padded, assign_windows
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.models.decoder import Model
 from infoplane.text.windows import Windows

@@ -35,7 +35,7 @@ class CaptureError(InfoplaneError):
 
 
 class EngineError(InfoplaneError):
-    """The workers of a cluster cannot be had, or a piece of work failed too often."""
+    """Workers cannot be had, a piece of work failed too often, or one of several processes failed or is missing."""
 
 
 class LabelError(InfoplaneError):

@@ -206,7 +206,7 @@ def _spread(named: Sequence[Any], count: int) -> list[Any]:
 def _run(model: Any, windows: Windows, layers: Sequence[Any], folder: Path) -> None:
     import torch
 
-    from infoplane.capture.forward_pass import batches
+    from infoplane.capture.batch_sizes import batches
     from infoplane.models.running import evaluating
 
     rows = windows.row_starts

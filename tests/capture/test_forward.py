@@ -9,7 +9,8 @@ import pytest
 import torch
 from tiny import CONFIGS, byte_tokenizer, tiny_model
 
-from infoplane.capture.forward_pass import assign_windows, batches
+from infoplane.capture.batch_sizes import batches
+from infoplane.capture.forward_pass import assign_windows
 from infoplane.errors import ModelError, SettingError, TextError
 from infoplane.information.reference_points import ReferencePoints
 from infoplane.information.soft_assignment import soft_assign

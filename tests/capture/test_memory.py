@@ -17,7 +17,8 @@ from tiny import byte_tokenizer, tiny_model
 from typer.testing import CliRunner
 
 from infoplane.capture import memory_plan as memory
-from infoplane.capture.forward_pass import BatchSize, assign_windows, out_of_memory
+from infoplane.capture.batch_sizes import BatchSize
+from infoplane.capture.forward_pass import assign_windows
 from infoplane.capture.memory_plan import Reduction, capturing, reduction
 from infoplane.capture.stored_capture import Capture, open_capture
 from infoplane.capture.writer import hold_capture, write_capture
@@ -31,6 +32,7 @@ from infoplane.measurement import reduction as answers
 from infoplane.measurement.asking import measure_capture
 from infoplane.measurement.reduction import settings
 from infoplane.models.decoder import Model
+from infoplane.models.running import out_of_memory
 from infoplane.storage import memory_size as machine
 from infoplane.storage.memory_size import parse_size, spoken_size
 from infoplane.text.cut_windows import make_windows
@@ -338,7 +340,8 @@ def test_a_real_shortage_on_the_cpu(tmp_path: Path) -> None:
     code = """
         import resource, sys, json, torch, transformers as t
         torch.set_num_threads(1)
-        from infoplane.capture.forward_pass import BatchSize, assign_windows
+        from infoplane.capture.batch_sizes import BatchSize
+        from infoplane.capture.forward_pass import assign_windows
         from infoplane.models.decoder import Model
         from infoplane.information.reference_points import ReferencePoints
         from infoplane.text.documents import Document, read_text

@@ -104,5 +104,5 @@ def test_what_is_not_a_measurement_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_value_that_is_no_number_is_never_written() -> None:
-    with pytest.raises(ValueError, match="JSON compliant"):
-        Measurement((Estimate("ceiling", "model", float("nan"), "efficiency"),), {}).to_json()
+    with pytest.raises(ResultError, match="the ceiling of model is nan"):
+        Measurement((Estimate("ceiling", "model", float("nan"), "efficiency"),), {})

@@ -281,21 +281,24 @@ def test_sharded_weights_are_refused_on_every_process() -> None:
 
     zero3 = tiny_model()
     zero3.model.norm.weight.ds_id = 7
-    for module, kind in ((FullyShardedDataParallel(), "FSDP"), (zero3, "DeepSpeed ZeRO-3")):
+    for module, kind in ((FullyShardedDataParallel(), "FSDP1"), (zero3, "DeepSpeed ZeRO-3")):
         for use in (infoplane.measure, infoplane.Monitor):
             with pytest.raises(ModelError, match=rf"lie in parts on several processes \({kind}\).*infoplane trace"):
                 use(module, tokenizer=byte_tokenizer(), tokens=3000, context=64)
 
 
-def test_fully_sharded_modules_are_refused(tmp_path: Path) -> None:
+def test_a_module_on_several_processes_is_not_measured_by_one(tmp_path: Path) -> None:
     import torch.distributed as dist
     from torch.distributed.fsdp import fully_shard
 
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         module = fully_shard(tiny_model(), mesh=dist.init_device_mesh("cpu", (1,)))
-        with pytest.raises(ModelError, match=r"\(fully_shard or tensor parallelism\)"):
-            infoplane.Monitor(module, byte_tokenizer(), tokens=3000, context=64)
+        with pytest.raises(ModelError, match=r"\(fully_shard\): probe it with infoplane.Monitor, made on every one"):
+            infoplane.measure(module, tokenizer=byte_tokenizer(), tokens=3000, context=64)
+        found = infoplane.Monitor(module, byte_tokenizer(), tokens=3000, context=64).probe(0)
+        alone = infoplane.Monitor(tiny_model(), byte_tokenizer(), tokens=3000, context=64).probe(0)
+        assert found == pytest.approx(alone, rel=1e-5)
     finally:
         dist.destroy_process_group()
 

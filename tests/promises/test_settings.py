@@ -333,7 +333,7 @@ def test_the_command_line_says_why_too(arguments: list[str], message: str, tmp_p
             "measure --help",
         ),
         (["mesure", "x"], "unknown command 'mesure'; near names: measure, survey"),
-        (["-q", "references"], "-q belongs after the name of the command, as in infoplane"),
+        (["-q", "references"], "-q belongs after the name of the command, as in infoplane measure -q"),
         (["--zzz"], "unknown setting '--zzz'; see infoplane --help"),
         (["survey"], "missing argument 'SURVEY'; see infoplane survey --help"),
     ],

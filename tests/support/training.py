@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,14 @@ class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return self.rows[i]
 
 
-def train(place: Path, watch: dict[str, Any] | None, steps: int = 20, **settings: Any) -> Any:
+def train(
+    place: Path,
+    watch: dict[str, Any] | None,
+    steps: int = 20,
+    prepare: Callable[[Any], Any] | None = None,
+    **settings: Any,
+) -> Any:
+    """A trainer that has trained, and its callback; `prepare` spreads the model in place of accelerate."""
     torch.manual_seed(0)
     config = t.GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128)  # dropout 0.1
     arguments = t.TrainingArguments(
@@ -36,7 +44,11 @@ def train(place: Path, watch: dict[str, Any] | None, steps: int = 20, **settings
     )  # fmt: skip
     words = byte_tokenizer()
     words.pad_token = words.eos_token
-    trainer = t.Trainer(t.GPT2LMHeadModel(config), arguments, train_dataset=Rows(), processing_class=words)
+    model = t.GPT2LMHeadModel(config)
+    model = model if prepare is None else prepare(model)
+    trainer = t.Trainer(model, arguments, train_dataset=Rows(), processing_class=words)
+    if prepare is not None:
+        trainer.accelerator.prepare_model = lambda model, **_: model
     callback = None if watch is None else infoplane.watch(trainer, **watch)
     trainer.train()
     return trainer, callback

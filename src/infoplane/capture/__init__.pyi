@@ -7,6 +7,7 @@ from .fitting import Fitting as Fitting
 from .folder import of_capture as of_capture
 from .folder import read_manifest as read_manifest
 from .folder import throw_away as throw_away
+from .in_step import dealt as dealt
 from .kept_code import KeptCode as KeptCode
 from .memory_plan import Reduction as Reduction
 from .memory_plan import reduction as reduction

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
+from infoplane.capture.batch_sizes import MAX_BATCH_TOKENS, BatchSize, batches, first_line
 from infoplane.capture.coders import Codes, coder_of
-from infoplane.errors import ModelError, SettingError
+from infoplane.errors import ModelError
 from infoplane.information import as_codes
-from infoplane.models import Layer, evaluating, out_of_memory, state_in
+from infoplane.models import Layer, evaluating, out_of_memory, state_in, whole
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
@@ -29,53 +30,7 @@ if TYPE_CHECKING:
 
     from infoplane.models import Model, Passed
 
-MAX_BATCH_TOKENS = 4096
 _LOGITS = 1 << 25  # numbers of logits held at once by the loss: 128 MiB in float32
-
-
-@dataclass
-class BatchSize:
-    """Tokens a batch, at most: halved where memory runs out, and so for all that comes after.
-
-    Attributes:
-        tokens: at most, padding included; a window that is longer goes alone.
-        asked: what it was before memory ran out.
-    """
-
-    tokens: int = MAX_BATCH_TOKENS
-
-    def __post_init__(self) -> None:
-        if isinstance(self.tokens, bool) or not isinstance(self.tokens, int) or self.tokens < 1:
-            raise SettingError(f"batch = {self.tokens!r}: expected a whole number of tokens, 1 or more")
-        self.asked = self.tokens
-
-    @property
-    def warning(self) -> str | None:
-        """What a result should say of it."""
-        if self.tokens == self.asked:
-            return None
-        return (
-            f"memory ran out in batches of {self.asked} tokens: from there on they had at most {self.tokens}. The last "
-            f"bits of a state hang on its batch; --batch {self.tokens} runs all windows alike"
-        )
-
-
-def batches(lengths: npt.NDArray[np.int64], max_tokens: int) -> Iterator[tuple[int, int]]:
-    """Neighbouring windows that are run together, as (first, last + 1), padding included in the size.
-
-    Windows come longest first; a batch of some size ends where they get shorter, so that little time goes into padding.
-    """
-    first = 0
-    while first < len(lengths):
-        last, width = first, 0
-        while last < len(lengths):
-            n, length = last - first, int(lengths[last])
-            wider = max(width, length)
-            if n and (wider * (n + 1) > max_tokens or (width * n >= max_tokens // 4 and length < 0.95 * width)):
-                break
-            width, last = wider, last + 1
-        yield first, last
-        first = last
 
 
 def assign_windows(
@@ -89,10 +44,12 @@ def assign_windows(
     loss: bool = False,
     max_batch_tokens: int | BatchSize = MAX_BATCH_TOKENS,
     progress: Callable[[int], object] | None = None,
+    loss_pieces: int = 0,
 ) -> dict[str, npt.NDArray[np.generic]]:
     """What codes make of the measured positions of windows `first` to `last - 1`.
 
-    A `BatchSize` is told where memory ran out, and can be handed on to the next windows.
+    A `BatchSize` is told where memory ran out, and can be handed on to the next windows. With `loss_pieces` the head
+    runs so many times a batch, though fewer would do: of a model on several processes all must run it as often.
 
     Returns:
         For each layer and set (rows, m), rows as in the windows: `LAYER/SET` with assignments in float16, of a fitted
@@ -128,45 +85,25 @@ def assign_windows(
                 reader.found.clear()
                 states = model.run(torch.from_numpy(ids).to(model.device))
                 where = slice(int(rows[a] - rows[first]), int(rows[b] - rows[first]))
+                sums = _loss(model, states, ids, windows, a, b, loss_pieces) if loss else None
                 for layer, coder in itertools.product(layers, coders):
                     _store(*reader.found[layer.name].pop(0), coder.names(layer.name), out, where, windows, a)
-                if loss:
-                    sums = _loss(model, states, ids, windows, a, b)
+                if sums is not None:
+                    _refuse_loss_not_finite(sums)
                     out["loss_sum"][a - first : b - first] = sums
                     out["loss_count"][a - first : b - first] = windows.lengths[a:b] - 1
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                short = _first_line(error)
+                short = first_line(error)
             if short is not None:  # here, where the failed pass is forgotten and its tensors are freed
                 reader.found.clear()
-                _halve(size, ids.shape, short, model)
+                size.halve(ids.shape, short, model.device)
                 continue
             if progress is not None:
                 progress(int(windows.starts[b] - windows.starts[a]))
             a = b
     return out
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
-
-
-def _halve(size: BatchSize, shape: tuple[int, int], why: str, model: Model) -> None:
-    """After a batch of (windows, tokens) that did not fit."""
-    import torch
-
-    count, length = shape
-    if count == 1:
-        raise ModelError(
-            f"memory ran out on {model.device} with a single window of {length} tokens: use a shorter --context, a "
-            f"smaller --dtype (bfloat16), fewer --layers or --reference-sets, or another --device ({why})"
-        )
-    size.tokens = count * length // 2
-    if model.device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif model.device.type == "mps":
-        torch.mps.empty_cache()
 
 
 def _padded(windows: Windows, a: int, b: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -256,6 +193,7 @@ class _Reader:
         import torch
 
         assert self.keep is not None
+        z = whole(z)
         flat = z.reshape(-1, z.shape[-1]).index_select(0, self.keep.to(z.device))
         if flat.dtype not in (torch.float32, torch.float64):
             flat = flat.float()
@@ -287,8 +225,13 @@ def states_of(model: Model, windows: Windows, layers: Sequence[Layer]) -> dict[s
     return {name: np.concatenate(some) for name, some in parts.items()}
 
 
+def loss_pieces(model: Model, windows: Windows, a: int, b: int) -> int:
+    """How many times the head runs for the loss of windows `a` to `b - 1`."""
+    return -(-int((windows.lengths[a:b] - 1).sum()) // max(1, _LOGITS // model.vocabulary))
+
+
 def _loss(
-    model: Model, states: torch.Tensor, ids: npt.NDArray[np.int64], windows: Windows, a: int, b: int
+    model: Model, states: torch.Tensor, ids: npt.NDArray[np.int64], windows: Windows, a: int, b: int, pieces: int
 ) -> npt.NDArray[np.float64]:
     """(b - a,) summed next-token loss of each window, nats; a piece of the vocabulary table at a time."""
     import torch
@@ -304,8 +247,13 @@ def _loss(
         logits = model.logits(hidden[None, i : i + step])[0].float()
         lost = torch.nn.functional.cross_entropy(logits, target[i : i + step].to(logits.device), reduction="none")
         np.add.at(sums, window[i : i + step], lost.double().cpu().numpy())
+    for _ in range(loss_pieces(model, windows, a, b), pieces):
+        model.logits(states[:1, :1])
+    return sums
+
+
+def _refuse_loss_not_finite(sums: npt.NDArray[np.float64]) -> None:
     if not np.isfinite(sums).all():
         raise ModelError(
             "the next-token loss is NaN or infinite: check the weights, or try dtype float32", settings=("dtype",)
         )
-    return sums

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from infoplane.capture.batch_sizes import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.fitting import Fitting
-from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
 from infoplane.capture.memory_plan import capturing, reduction
 from infoplane.capture.new_manifest import SHARD_TOKENS
 from infoplane.errors import SettingError, check_whole

@@ -100,7 +100,8 @@ def _read(
     """(rows, TOP + TAIL) words and weights at the measured positions of windows `first` to `last - 1`."""
     import torch
 
-    from infoplane.capture.forward_pass import BatchSize, _padded, batches
+    from infoplane.capture.batch_sizes import BatchSize, batches
+    from infoplane.capture.forward_pass import _padded
     from infoplane.models import evaluating
 
     parts: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]] = []

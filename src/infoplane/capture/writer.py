@@ -38,7 +38,7 @@ from infoplane.capture.kept_code import KeptCode
 from infoplane.capture.manifest import Manifest
 from infoplane.capture.new_manifest import SHARD_TOKENS, manifest_of
 from infoplane.capture.stored_capture import Capture
-from infoplane.engines import Group, Held, Local, Piece, Progress, advancing, unseen
+from infoplane.engines import Group, Held, Local, Piece, Processes, Progress, advancing, unseen
 from infoplane.errors import CaptureError, ModelError
 from infoplane.information import FittedCodes, PointSets, ReferencePoints, as_codes
 from infoplane.storage import atomic_files as files
@@ -46,7 +46,7 @@ from infoplane.storage import forget_copies, is_address, to_path, versions
 from infoplane.text import Windows
 
 if TYPE_CHECKING:
-    from infoplane.capture.forward_pass import BatchSize
+    from infoplane.capture.batch_sizes import BatchSize
     from infoplane.models import Facts, Layer, Model
 
 
@@ -121,7 +121,7 @@ def capture_with(
             or memory runs out with one window.
         SettingError: a batch of no tokens.
     """
-    from infoplane.capture.forward_pass import MAX_BATCH_TOKENS, BatchSize
+    from infoplane.capture.batch_sizes import MAX_BATCH_TOKENS, BatchSize
 
     batch = BatchSize(MAX_BATCH_TOKENS if max_batch_tokens is None else max_batch_tokens)
     folder = to_path(folder)
@@ -209,7 +209,8 @@ class _Writing:
     batch_tokens: int
 
     def open(self, model: Model) -> Callable[[int, Callable[[int], object]], int]:
-        from infoplane.capture.forward_pass import BatchSize, assign_windows
+        from infoplane.capture.batch_sizes import BatchSize
+        from infoplane.capture.forward_pass import assign_windows
         from infoplane.models import select_layers
 
         self._check(model)
@@ -259,20 +260,43 @@ def hold_capture(
     layers: Sequence[Layer],
     *,
     loss: bool = False,
-) -> Capture:
+    processes: Processes | None = None,
+    shares: bool = False,
+) -> Capture | None:
     """Capture into memory: for few tokens, measured at once.
+
+    Args:
+        model, windows, points, layers, loss: as for `write_capture`.
+        processes: those that run the model together; each of them calls this, and the first gets the capture.
+        shares: each of them runs windows of its own.
+
+    Returns:
+        The capture; None on a process that is not the first.
 
     Raises:
         ModelError: a state is NaN, or the text has tokens that the model has not.
+        EngineError: that was so on another process, or one is missing.
     """
-    from infoplane.capture.forward_pass import BatchSize, assign_windows
+    from infoplane.capture.batch_sizes import BatchSize
+    from infoplane.capture.forward_pass import assign_windows
+    from infoplane.capture.in_step import assign_together
 
     model.check_tokens(windows)
     loss, notes = model.facts.check_loss(loss)
     size, to = BatchSize(), len(windows)
     codes = _listed(points)
-    made = [_made(code, model, layers) for code in codes]
-    held = assign_windows(model, windows, made, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
+    if processes is None:
+        made = [_made(code, model, layers) for code in codes]
+        held = assign_windows(model, windows, made, layers=layers, first=0, last=to, loss=loss, max_batch_tokens=size)
+    else:
+        with processes.together():
+            made = [_made(code, model, layers) for code in codes]
+        if any(isinstance(code, Fitting) for code in codes):
+            made = processes.of_first(made)  # those of other hardware may differ in their last bits
+        found = assign_together(model, windows, made, layers, loss, processes, shares)
+        if found is None:
+            return None
+        held = found
     names = [layer.name for layer in layers]
     manifest = manifest_of(model.facts, windows, codes, names, loss, SHARD_TOKENS, size.asked)
     manifest["warnings"] += [*notes, *([size.warning] if size.warning else [])]

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -82,11 +82,12 @@ def _in_our_words(ctx: Any) -> Iterator[None]:
         names = {kind.__name__ for kind in type(error).__mro__}  # by name: typer may bring its own copy of click
         if "UsageError" not in names or "NoArgsIsHelpError" in names:
             raise
-        command = ctx.command.commands.get(ctx.invoked_subcommand, ctx.command)
-        raise SettingError(_said(error, command, ctx.command.commands)) from None
+        raise SettingError(_said(error, ctx)) from None
 
 
-def _said(error: Any, command: Any, commands: Mapping[str, Any]) -> str:
+def _said(error: Any, ctx: Any) -> str:
+    commands = ctx.command.commands
+    command = commands.get(ctx.invoked_subcommand, ctx.command)
     hint = f"see infoplane {'' if command.name == 'infoplane' else f'{command.name} '}--help"
     option = getattr(error, "option_name", None)
     if type(error).__name__ == "NoSuchOption":

@@ -7,6 +7,8 @@ from .base import Piece as Piece
 from .base import lasting as lasting
 from .base import unseen as unseen
 from .by_name import using as using
+from .processes import WAIT as WAIT
+from .processes import Processes as Processes
 from .progress import Progress as Progress
 from .progress import advancing as advancing
 from .ray_engine import RayEngine as RayEngine

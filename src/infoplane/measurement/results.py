@@ -266,7 +266,7 @@ class _Frontier(TypedDict):
     m: int
 
 
-def rows_of(records: Sequence[Mapping[str, Any]], kept: Sequence[Kept] | None = None) -> tuple[Estimate, ...]:
+def rows_of(records: Sequence[object], kept: Sequence[Kept] | None = None) -> tuple[Estimate, ...]:
     """Rows of their records, with their replicates and the parts of their reference points where these are given.
 
     Raises:
@@ -275,10 +275,9 @@ def rows_of(records: Sequence[Mapping[str, Any]], kept: Sequence[Kept] | None = 
     hints, rows = fields_of(Estimate, "replicates", "points"), []
     beside = [((), None)] * len(records) if kept is None else kept
     for record, (replicates, points) in zip(records, beside, strict=True):
-        interval = check_schema(record, hints, "a row")["interval"]
-        row = Estimate(
-            **{**record, "interval": tuple(interval) if interval else None}, replicates=replicates, points=points
-        )
+        fields = check_schema(record, hints, "a row")
+        interval = tuple(fields["interval"]) if fields["interval"] else None
+        row = Estimate(**{**fields, "interval": interval}, replicates=replicates, points=points)
         check_schema([row.quantity, row.layer, row.value, row.unit], tuple[str, str, float, str], "a row")
         rows.append(row)
     return tuple(rows)

@@ -18,9 +18,14 @@ from .locating import BUILT_IN as BUILT_IN
 from .locating import adapter_base as adapter_base
 from .locating import built_in as built_in
 from .locating import weights_of as weights_of
+from .module_config import max_context as max_context
 from .running import evaluating as evaluating
 from .running import out_of_memory as out_of_memory
-from .running import refuse_sharded as refuse_sharded
+from .sharding import Sharding as Sharding
+from .sharding import refuse_what_cannot_be_run as refuse_what_cannot_be_run
+from .sharding import sharding_of as sharding_of
+from .sharding import spread_again as spread_again
+from .sharding import whole as whole
 from .source import AskFacts as AskFacts
 from .source import ModelSource as ModelSource
 from .source import Source as Source

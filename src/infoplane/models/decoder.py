@@ -15,9 +15,9 @@ from infoplane.errors import ModelError
 from infoplane.models.adapters import refuse_wrapped
 from infoplane.models.language_head import logits_by
 from infoplane.models.layers import Layer
-from infoplane.models.module_config import text_config
+from infoplane.models.module_config import max_context
 from infoplane.models.module_hashes import active_adapters, config_hash, unsaved_state, weights_hash
-from infoplane.models.running import refuse_sharded
+from infoplane.models.sharding import refuse_what_cannot_be_run, sharding_of
 from infoplane.models.structure import Structure, find_structure
 from infoplane.models.trial_passes import run_decoder
 from infoplane.text import Tokenizer
@@ -123,10 +123,31 @@ class Model:
         return self.structure.layers
 
     @classmethod
-    def from_module(cls, module: torch.nn.Module, tokenizer: Tokenizer | None = None, name: str | None = None) -> Model:
-        """Wrap a loaded model; its weights are hashed, since no file vouches for them."""
-        refuse_sharded(module)
-        provenance = {"source": "module", "name": name or type(module).__name__, "weights_sha256": weights_hash(module)}
+    def from_module(
+        cls,
+        module: torch.nn.Module,
+        tokenizer: Tokenizer | None = None,
+        name: str | None = None,
+        together: bool = False,
+    ) -> Model:
+        """Wrap a loaded model; its weights are hashed, since no file vouches for them.
+
+        Args:
+            module, tokenizer: as they were loaded.
+            name: what to call it; the name of its class by default.
+            together: all processes that hold parts of its weights call this, and run it together. Its weights are not
+                hashed then: they lie in parts.
+        """
+        refuse_what_cannot_be_run(module)
+        provenance = {"source": "module", "name": name or type(module).__name__}
+        if not together:
+            if (sharding := sharding_of(module)) is not None:
+                raise ModelError(
+                    f"the weights of this {type(module).__name__} lie in parts on several processes ({sharding.kind}): "
+                    "probe it with infoplane.Monitor, made on every one of them, or measure the checkpoints that it "
+                    "saves (infoplane trace)"
+                )
+            provenance["weights_sha256"] = weights_hash(module)
         return checked(module, tokenizer, provenance)
 
     @property
@@ -182,13 +203,11 @@ class Model:
     @property
     def max_context(self) -> int | None:
         """Longest window that the model has positions for, where its config says so."""
-        config = text_config(self.module)
-        limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-        return int(limit) if isinstance(limit, int) and limit > 0 else None
+        return max_context(self.module)
 
     def run(self, ids: torch.Tensor) -> torch.Tensor:
         """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
-        return run_decoder(self.backbone, ids)
+        return run_decoder(self.backbone, self.module, ids)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The head on states (1, n, d), with whatever scaling or capping the model puts around it."""

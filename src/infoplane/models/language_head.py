@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from infoplane.errors import spoken
 from infoplane.models.running import replaced
+from infoplane.models.sharding import whole
 from infoplane.models.trial_passes import SAME, arguments, reraise_out_of_memory, same
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def logits_by(module: torch.nn.Module, part: torch.nn.Module, states: torch.Tens
 
     ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
     with replaced(part, stand_in):
-        out: torch.Tensor = module(**arguments(ids)).logits
-    return out
+        return whole(module(**arguments(ids)).logits)
 
 
 class _States:

@@ -19,6 +19,15 @@ def text_config(module: torch.nn.Module) -> PreTrainedConfig:
     return config_of(module).get_text_config()
 
 
+def max_context(module: torch.nn.Module) -> int | None:
+    """Longest window that a module has positions for, where its config says so."""
+    if not hasattr(getattr(module, "config", None), "get_text_config"):
+        return None
+    config = text_config(module)
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    return int(limit) if isinstance(limit, int) and limit > 0 else None
+
+
 def output_embeddings(module: PreTrainedModel) -> torch.nn.Module | None:
     """The head, where the class names one."""
     head = module.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers leaves it without types

@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from infoplane.errors import ModelError
-
 if TYPE_CHECKING:
     import torch
 
@@ -23,31 +21,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in message for words in _RAN_OUT)
     )
-
-
-def refuse_sharded(module: torch.nn.Module) -> None:
-    """Refuse a module whose weights lie in parts on several processes.
-
-    Its forward is a collective: all processes must take part, and a probe is made by one.
-
-    Raises:
-        ModelError: FSDP, DeepSpeed ZeRO-3, or weights that are distributed tensors (fully_shard, tensor parallel).
-    """
-    kind = None
-    if any(type(part).__name__ == "FullyShardedDataParallel" for part in module.modules()):
-        kind = "FSDP"
-    for parameter in module.parameters():
-        if hasattr(parameter, "ds_id"):
-            kind = "DeepSpeed ZeRO-3"
-        elif hasattr(parameter, "device_mesh") and hasattr(parameter, "placements"):
-            kind = "fully_shard or tensor parallelism"
-        if kind is not None:
-            raise ModelError(
-                f"the weights of this {type(module).__name__} lie in parts on several processes ({kind}), which "
-                "cannot be "
-                "measured while they do: all processes would have to run it together. Measure the checkpoints that it "
-                "saves (infoplane trace), or train with weights that are whole on each process (DDP, ZeRO-1 or 2)"
-            )
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from infoplane.models.language_head import find_head
 from infoplane.models.layers import EMBED, FINAL_NORM, Layer, streams_of
 from infoplane.models.module_config import text_config
 from infoplane.models.running import evaluating
+from infoplane.models.sharding import gathered_around, spread_again, whole
 from infoplane.models.trial_passes import (
     SAME,
     arguments,
@@ -66,13 +67,13 @@ def find_structure(module: torch.nn.Module) -> Structure:
     """
     import torch
 
-    with torch.no_grad(), evaluating(module):
+    with torch.no_grad(), evaluating(module), spread_again(module):
         ids = trial_ids(module)
-        whole = Whole.run(module, ids)
-        backbone, states = _decoder(module, ids, whole)
+        passed = Whole.run(module, ids)
+        backbone, states = _decoder(module, ids, passed)
         _check_causal(module, states)
-        layers, width = _layers(backbone, ids)
-        return Structure(backbone, layers, width, **find_head(module, backbone, ids, whole, states))
+        layers, width = _layers(backbone, module, ids)
+        return Structure(backbone, layers, width, **find_head(module, backbone, ids, passed, states))
 
 
 # ---------------------------------------------------------------------- running
@@ -111,7 +112,7 @@ class Whole:
                 reraise_out_of_memory(error)
                 return cls(None, parts, spoken(error))
         logits = getattr(out, "logits", None)
-        return cls(logits if logits is not None and logits.ndim == 3 else None, parts)
+        return cls(whole(logits) if logits is not None and logits.ndim == 3 else None, parts)
 
 
 # ---------------------------------------------------------------------- the decoder
@@ -147,7 +148,8 @@ def _decoder(module: torch.nn.Module, ids: torch.Tensor, whole: Whole) -> tuple[
         if not _lists(part):
             continue
         try:
-            states = first_states(part(**arguments(ids)))
+            with gathered_around(part, module):
+                states = first_states(part(**arguments(ids)))
         except Exception as error:  # a model's own code may raise anything
             reraise_out_of_memory(error)
             why.append(f"{type(part).__name__} alone raises {spoken(error)}")
@@ -215,7 +217,7 @@ def _no_blocks(module: torch.nn.Module) -> str:
     )
 
 
-def _layers(backbone: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
+def _layers(backbone: torch.nn.Module, module: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Layer, ...], int]:
     """The layers, each with what it passed on as the witness that it is one, and the width of their states."""
     lists = _lists(backbone)
     inside = {id(part) for _, blocks in lists for block in blocks for part in block.modules()}
@@ -235,7 +237,7 @@ def _layers(backbone: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Layer, 
         for part in {id(p): p for p in (*(b for _, blocks in lists for b in blocks), *norms)}.values():
             stack.callback(part.register_forward_hook(after).remove)
             stack.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)
-        last = run_decoder(backbone, ids)
+        last = run_decoder(backbone, module, ids)
     ran = [blocks for _, blocks in lists if all(passed.get(id(b)) is not None for b in blocks)]
     if not ran or entered[id(ran[0][0])] is None:
         raise ModelError(f"{type(backbone).__name__}: {_no_blocks(backbone)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from infoplane.models.layers import Passed
 from infoplane.models.module_config import text_config
 from infoplane.models.running import out_of_memory
+from infoplane.models.sharding import gathered_around, whole
 
 if TYPE_CHECKING:
     import torch
@@ -30,10 +31,11 @@ def trial_ids(module: torch.nn.Module) -> torch.Tensor:
     return torch.stack((first, second))
 
 
-def run_decoder(backbone: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
-    states: torch.Tensor = backbone(**arguments(ids))[0]
-    return states
+def run_decoder(backbone: torch.nn.Module, module: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """Last hidden states (batch, width, d) of token ids (batch, width) in a module; no head, no cache."""
+    with gathered_around(backbone, module):
+        states: torch.Tensor = backbone(**arguments(ids))[0]
+    return whole(states)
 
 
 def arguments(ids: torch.Tensor) -> dict[str, torch.Tensor | bool]:
@@ -54,7 +56,7 @@ def _floats(value: Passed | None) -> torch.Tensor | None:
     """A tensor of floats; None for anything else."""
     import torch
 
-    return value if isinstance(value, torch.Tensor) and value.is_floating_point() else None
+    return whole(value) if isinstance(value, torch.Tensor) and value.is_floating_point() else None
 
 
 def state_in(args: tuple[Passed, ...], kwargs: dict[str, Passed]) -> torch.Tensor | None:

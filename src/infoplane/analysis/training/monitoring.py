@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.series import Series
-from infoplane.analysis.training.trajectory import DISTANCES, Point, Trajectory
-from infoplane.capture import hold_capture
-from infoplane.errors import SettingError
+from infoplane.analysis.training.trajectory import DISTANCES, JSON_NAME, Point, Trajectory
+from infoplane.capture import dealt, hold_capture
+from infoplane.engines import WAIT, Processes
+from infoplane.errors import ResultError, SettingError
 from infoplane.measurement import Asker, codes_of, cut_text
-from infoplane.models import find_structure, select_layers
+from infoplane.models import find_structure, max_context, refuse_what_cannot_be_run, select_layers, sharding_of
 from infoplane.settings import settings_or
 from infoplane.storage import to_path
 from infoplane.text import BUILT_IN, TextSource, Tokenizer, fitting_context, text_of
@@ -40,6 +41,10 @@ _BACK = 0.5  # the present phase is the change over this part of the steps done,
 class Monitor:
     """Probes of one model while it trains.
 
+    A model whose weights lie on several processes (`fully_shard`, tensor parallelism) is probed by all of them: each
+    makes a monitor, and calls `probe` at the same steps. The results are with the first; on the others `probe` returns
+    nothing, and there are no probes to save.
+
     Args:
         model: a `transformers` module; compiled or distributed wrappers are looked through.
         tokenizer: its tokenizer.
@@ -47,10 +52,14 @@ class Monitor:
         settings: what is measured at each probe; by default that of `MonitorSettings`: 4,096 tokens in windows of 128,
             order 1, by `corrected`, without controls. The lowest order is the one that is logged for the whole model.
         name: what to call the model in results.
+        together: the same for a model that each process has whole (DDP): each runs a share of the windows. By default
+            the process that makes the monitor runs all of them, and no other is needed.
+        wait: seconds to wait for the other processes.
         **flat: settings by keyword, in the place of those in `settings`.
 
     Raises:
         InfoplaneError: a model that is not a decoder, or text that is too short.
+        EngineError: another process failed, is missing, or reads other text.
     """
 
     def __init__(
@@ -61,26 +70,56 @@ class Monitor:
         settings: MonitorSettings | None = None,
         *,
         name: str | None = None,
+        together: bool = False,
+        wait: float = WAIT,
         **flat: Unpack[MonitorKeywords],
     ) -> None:
+        self.settings = chosen = settings_or(settings, MonitorSettings).but(flat)
+        module = unwrapped(model)
+        refuse_what_cannot_be_run(module)
+        sharding = sharding_of(module)
+        self._shares = together if sharding is None else sharding.shares
+        ranks = ranks_of(model) if sharding is None and together else () if sharding is None else sharding.ranks
+        self._processes = Processes(ranks, wait) if len(ranks) > 1 else None
+        with self._on_all():
+            if tokenizer is None:
+                raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")
+            context = fitting_context(chosen.windows.context, max_context(module))
+            windows = dataclasses.replace(chosen.windows, context=context)
+            self.windows = cut_text(text_of(documents, chosen.reading, windows), tokenizer, windows, chosen.code)
+        if self._processes is not None:
+            self._processes.agree({"text or tokenizer": self.windows.hash, "setting": str(chosen.flat())})
+        with self._on_all():
+            if self._processes is not None and self._shares:
+                dealt(self.windows, self._processes.size)
+            self._find(module, tokenizer, name, sharded=sharding is not None)
+        self._probes: list[Point] = []
+        self._stored: set[Path] = set()
+
+    def _on_all(self) -> contextlib.AbstractContextManager[None]:
+        """What fails on one process is an error on all of them."""
+        return contextlib.nullcontext() if self._processes is None else self._processes.together()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether this process has the results: it is the first, or the only one."""
+        return self._processes is None or self._processes.is_first
+
+    def _find(self, module: torch.nn.Module, tokenizer: Tokenizer, name: str | None, sharded: bool) -> None:
+        """The parts of the model, what states are read with, and the questions."""
         from infoplane.models import Model
 
-        self.settings = chosen = settings_or(settings, MonitorSettings).but(flat)
-        if tokenizer is None:
-            raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")
-        module = unwrapped(model)
+        q, capturing = self.settings.questions, self.settings.capturing
         with _random_state_kept():
-            self.model: Model = Model.from_module(module, tokenizer, name)
-        context = fitting_context(chosen.windows.context, self.model.max_context)
-        windows = dataclasses.replace(chosen.windows, context=context)
-        text, code, q = text_of(documents, chosen.reading, windows), chosen.code, chosen.questions
-        self.windows = cut_text(text, tokenizer, windows, code)
+            self.model: Model = Model.from_module(module, tokenizer, name, together=sharded)
         self.model.check_tokens(self.windows)
-        self.model.facts.check_loss(chosen.capturing.loss)
-        self.layers = select_layers(self.model.layers, chosen.capturing.layers)
+        self.model.facts.check_loss(capturing.loss)
+        self.layers = select_layers(self.model.layers, capturing.layers)
         names = [layer.name for layer in self.layers]
-        self.codes = codes_of(self.model.facts, names, self.windows, code, q.capacity)
-        self.order, self.loss = min(q.orders), chosen.capturing.loss
+        self.codes = codes_of(self.model.facts, names, self.windows, self.settings.code, q.capacity)
+        self.order, self.loss = min(q.orders), capturing.loss
+        if not self.keeps:
+            return
         self._asker = Asker(
             self.windows,
             q.orders,
@@ -91,7 +130,6 @@ class Monitor:
             text_labels=q.text_labels,
             parts=q.parts,
         )
-        self._probes: list[Point] = []
 
     @property
     def trajectory(self) -> Trajectory:
@@ -117,13 +155,28 @@ class Monitor:
 
         Returns:
             What a tracker logs: `infoplane/model/complexity` and so on, `*_se` their errors,
-            `infoplane/model/phase` (see `present_phase`), and complexity and expressivity of each layer read.
+            `infoplane/model/phase` (see `present_phase`), and complexity and expressivity of each layer read. Nothing
+            on a process that is not the first.
         """
-        if self._probes and step <= self._probes[-1].step:
-            raise SettingError(f"probe of step {step} after that of {self._probes[-1].step}: steps must grow")
+        if self._processes is not None:
+            self._processes.agree({"step": step})
+        with self._on_all():
+            if self._probes and step <= self._probes[-1].step:
+                raise SettingError(f"probe of step {step} after that of {self._probes[-1].step}: steps must grow")
         with _random_state_kept():
-            self._look_again()
-            capture = hold_capture(self.model, self.windows, self.codes, self.layers, loss=self.loss)
+            with self._on_all():
+                self._look_again()
+            capture = hold_capture(
+                self.model,
+                self.windows,
+                self.codes,
+                self.layers,
+                loss=self.loss,
+                processes=self._processes,
+                shares=self._shares,
+            )
+        if capture is None:
+            return {}
         measurement = self._asker.measure(capture.at(self.settings.questions.capacity), threads=1)
         # the weights have moved on since they were hashed
         model = {k: v for k, v in measurement.provenance["model"].items() if k != "weights_sha256"}
@@ -169,26 +222,50 @@ class Monitor:
     def stalled(self, patience: int, line: str = "distance_to_ceiling") -> bool:
         """Whether the distance to a line of the plane has not fallen over the last `patience` probes.
 
-        Fallen is what the paired 95 % interval of the text says; `line` is one of `DISTANCES`.
+        Fallen is what the paired 95 % interval of the text says; `line` is one of `DISTANCES`. Of several processes all
+        call it, and all get the answer of the first.
         """
         if patience < 1 or line not in DISTANCES:
             raise SettingError(
                 f"patience = {patience}, line {line!r}: expected 1 or more, and {' or '.join(DISTANCES)}"
             )
-        if len(self._probes) <= patience:
-            return False
-        series = self.trajectory.series(line, order=self.order)
-        return _sign(series, len(series) - 1 - patience) >= 0
+        found = False
+        if len(self._probes) > patience:
+            series = self.trajectory.series(line, order=self.order)
+            found = _sign(series, len(series) - 1 - patience) >= 0
+        return found if self._processes is None else self._processes.of_first(found)
+
+    def resume(self, folder: str | Path, step: int) -> None:
+        """Take the probes up to a step from those that an earlier monitor of the run saved; later ones are dropped.
+
+        Raises:
+            ResultError: they are of other text or settings.
+        """
+        if not self.keeps:
+            return
+        folder = to_path(folder)
+        if not (folder / JSON_NAME).exists():
+            return
+        stored = Trajectory.load(folder)
+        own = self.trajectory.provenance
+        if differs := [name for name in ("settings", "windows_hash") if stored.provenance.get(name) != own[name]]:
+            raise ResultError(
+                f"{folder} holds probes of another run (different: {', '.join(differs)}): choose another out, or "
+                "remove it"
+            )
+        self._probes = [point for point in stored.points if point.step <= step]
+        self._stored = {folder / f"probes/{point.name}" for point in self._probes}
 
     def save(self, folder: str | Path) -> Path:
-        """Write the probes as a trajectory, for `infoplane report`."""
+        """Write the probes as a trajectory, for `infoplane report`; of several processes the first does."""
         folder = to_path(folder)
         places = {}
         for point in self._probes:
             places[point.name] = f"probes/{point.name}"
             assert point.measurement is not None
-            if not (folder / places[point.name]).exists():
-                point.measurement.save(folder / places[point.name])
+            if (place := folder / places[point.name]) not in self._stored:
+                point.measurement.save(place)
+                self._stored.add(place)
         return self.trajectory.save(folder, places)
 
 
@@ -208,6 +285,16 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
         if inner is None:
             return model
         model = inner
+
+
+def ranks_of(model: torch.nn.Module) -> tuple[int, ...]:
+    """The processes that have a copy of a model; those of its data-parallel wrapper, or all that were started."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return ()
+    group = getattr(model, "process_group", None)
+    return tuple(range(dist.get_world_size()) if group is None else dist.get_process_group_ranks(group))
 
 
 @contextlib.contextmanager

@@ -22,14 +22,16 @@ else:
 from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.monitoring import EVERY, Monitor
 from infoplane.errors import SettingError, check_whole
-from infoplane.models import refuse_sharded
 from infoplane.settings import settings_or
 from infoplane.storage import reach_location
 from infoplane.text import BUILT_IN, TextSource, Tokenizer
 
 
 class InfoplaneCallback(TrainerCallback):
-    """Probes every so many steps, on the first process only. Made by `watch`, which says what the arguments are."""
+    """Probes every so many steps. Made by `watch`, which says what the arguments are.
+
+    All processes take part where the model lies on them, or where each has a copy of it.
+    """
 
     def __init__(
         self,
@@ -53,15 +55,15 @@ class InfoplaneCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Cut the windows, and probe what training begins with."""
-        for model in (kwargs["model"], getattr(self.trainer, "model_wrapped", None)):
-            if model is not None:
-                refuse_sharded(model)  # on every process, or the others would wait for the first
-        if not state.is_world_process_zero:
-            return
+        wrapped = getattr(self.trainer, "model_wrapped", None)
+        model = kwargs["model"] if wrapped is None else wrapped
         self.step = self.every if isinstance(self.every, int) else max(1, round(self.every * state.max_steps))
         if self.monitor is None:  # training may be called again
             tokenizer = self.tokenizer or kwargs.get("processing_class")
-            self.monitor = Monitor(kwargs["model"], tokenizer, self.documents, self.settings)
+            together = args.world_size > 1
+            self.monitor = Monitor(model, tokenizer, self.documents, self.settings, together=together)
+            if self.out is not None and state.global_step > 0:
+                self.monitor.resume(self.out, state.global_step)
             self._probe(state, control)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -73,7 +75,7 @@ class InfoplaneCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Store the probes, where asked to."""
-        if self.monitor is not None and self.out is not None:
+        if self.monitor is not None and self.out is not None and self.monitor.keeps:
             self.monitor.save(self.out)
 
     def _probe(self, state: TrainerState, control: TrainerControl) -> None:
@@ -83,14 +85,14 @@ class InfoplaneCallback(TrainerCallback):
             return
         seen = int(state.num_input_tokens_seen) or None
         would_log = control.should_log
-        self.trainer.log(self.monitor.probe(state.global_step, tokens=seen))
+        found = self.monitor.probe(state.global_step, tokens=seen)
+        if self.monitor.keeps:
+            self.trainer.log(found)
+            if self.out is not None:  # what a run that is killed has measured is kept
+                self.monitor.save(self.out)
         control.should_log = would_log  # a log of ours is not the one that the trainer is about to write
-        if (
-            self.stop_patience is not None
-            and state.global_step >= self.stop_min_steps
-            and self.monitor.stalled(self.stop_patience)
-        ):
-            control.should_training_stop = True
+        if self.stop_patience is not None and state.global_step >= self.stop_min_steps:
+            control.should_training_stop |= self.monitor.stalled(self.stop_patience)
 
 
 def watch(
