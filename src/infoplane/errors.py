@@ -65,7 +65,7 @@ def check_whole(name: str, value: object, least: int) -> int:
     return int(value)
 
 
-def spoken(error: Exception) -> str:
+def spoken(error: BaseException) -> str:
     """What a record says of an error: our own message, or the kind of another's with the beginning of its own."""
     text = " ".join(str(error).split())
     if isinstance(error, InfoplaneError):

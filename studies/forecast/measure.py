@@ -35,7 +35,9 @@ def main() -> int:
     """Measure what is not there yet; the exit status is 1 where a model failed, 2 where there is nothing to measure."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--runs", type=Path, default=ROOT / "runs" / "pretraining", help="folder of the runs")
-    asked.add_argument("--pairs", type=Path, required=True, help="prompt, chosen and rejected: docs/how-to/preferences.md")
+    asked.add_argument(
+        "--pairs", type=Path, required=True, help="prompt, chosen and rejected: docs/how-to/preferences.md"
+    )
     asked.add_argument("--out", type=Path, default=ROOT / "runs" / "forecast" / "measured")
     asked.add_argument("--only", metavar="GLOB", nargs="*", default=["*-tokens-*", "*-ratio-*"], help="of the runs")
     asked.add_argument("--model", metavar="SOURCE", nargs="+", default=[], help="smollm2-135m, a folder, a .gguf file")

@@ -15,6 +15,7 @@ from infoplane.errors import ModelError, SettingError
 from infoplane.models.adapters import own_tokenizer, with_adapter
 from infoplane.models.decoder import Model, checked
 from infoplane.models.devices import fast_dtype, find_device
+from infoplane.models.distributed_checkpoint import INDEX, read_parts
 from infoplane.models.gguf_cache import read_once
 from infoplane.models.load_settings import DTYPES
 from infoplane.models.loader_errors import as_model_error, needed_package
@@ -131,6 +132,11 @@ def _trained(
     """The module with its weights, and what those lack."""
     import torch
 
+    files = [] if located.gguf else located.weight_files(commit)
+    if files and files[0].name == INDEX:
+        module = _untrained(config, 0, bool(named["trust_remote_code"]))
+        cast("torch.nn.Module", module).to(number_type)
+        return module, check_report(read_parts(module, files[0], located.shown), module, located.shown, {}, config)
     # A .gguf arrives as float32 and is cast afterwards: in other types it may stay packed.
     first = torch.float32 if located.gguf else number_type
     more: dict[str, Json] = {} if located.gguf else {"use_safetensors": None if allow_pickle else True}
@@ -141,7 +147,7 @@ def _trained(
     # not typed: the annotations of transformers leave the report of a loading out
     classes = needed_package("transformers").AutoModelForCausalLM
     module, report = classes.from_pretrained(located.name, dtype=first, **named, **more, **checks)
-    lack = check_report(report, module, located.shown, stored(located.weight_files(commit)), config)
+    lack = check_report(report, module, located.shown, stored(files), config)
     lack = replace(lack, warnings=(*located.warnings, *lack.warnings))
     if located.gguf:
         module = module.to(number_type)

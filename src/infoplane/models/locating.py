@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infoplane.errors import ModelError, SettingError
 from infoplane.models.adapters import CONFIG, base_of, base_revision, check_kind, is_adapter
+from infoplane.models.distributed_checkpoint import parts_of
 from infoplane.models.loader_errors import as_model_error, needed_package
 from infoplane.models.weight_files import beside, folder_hash, refuse_pickle, refuse_pipes, weight_files
 from infoplane.storage import atomic_files as files
@@ -146,6 +147,8 @@ def _check_folder(path: Path) -> None:
     if not (path / "config.json").is_file():
         inside = sorted(path.glob(f"*/{CONFIG}"))
         hint = f"; an adapter lies in {inside[0].parent}" if inside else ""
+        if parts_of(path):
+            hint = "; it holds a distributed checkpoint: put the config.json and the tokenizer of its model there"
         raise ModelError(f"{path} holds no config.json: expected a model folder, a .gguf file or a hub id{hint}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infoplane.errors import ModelError
+from infoplane.models.distributed_checkpoint import INDEX, parts_of
 from infoplane.storage import atomic_files as files
 from infoplane.storage import refuse_device
 
@@ -46,6 +47,8 @@ def weight_files(folder: Path) -> list[Path]:
                 "model"
             )
         return [folder / name, *(folder / shard for shard in shards)]
+    if parts := parts_of(folder):
+        return parts
     raise ModelError(f"{folder} holds no weights: expected {' or '.join(names[:2])}")
 
 
@@ -122,6 +125,13 @@ def refuse_pickle(paths: Iterable[Path | str], source: object, allowed: bool) ->
         ModelError: one of the files is no safetensors file.
     """
     for path in paths:
+        if Path(path).name == INDEX and not allowed:
+            raise ModelError(
+                f"{source} is a distributed checkpoint, whose index ({INDEX}) is a pickle, which can run code: merge "
+                f"its parts (accelerate merge-weights {Path(path).parent} OUT, then put config.json and the tokenizer "
+                "in OUT), or name allow_pickle if you trust their source",
+                settings=("allow_pickle",),
+            )
         if not str(path).endswith((".safetensors", ".safetensors.index.json")) and not allowed:
             raise ModelError(
                 f"{source} holds its weights as pickle ({Path(path).name}), which can run code: convert them to "
