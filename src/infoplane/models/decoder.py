@@ -15,7 +15,7 @@ from infoplane.errors import ModelError
 from infoplane.models.adapters import refuse_wrapped
 from infoplane.models.language_head import logits_by
 from infoplane.models.layers import Layer
-from infoplane.models.module_config import max_context
+from infoplane.models.module_config import max_context, quantisation_of
 from infoplane.models.module_hashes import active_adapters, config_hash, unsaved_state, weights_hash
 from infoplane.models.sharding import refuse_what_cannot_be_run, sharding_of
 from infoplane.models.structure import Structure, find_structure
@@ -238,7 +238,7 @@ def checked(
         structure = replace(structure, no_head=no_head)
     layers = structure.layers
     text = config.get_text_config()
-    parameter = next(structure.backbone.parameters())
+    parameter, method = next(structure.backbone.parameters()), quantisation_of(config)
     facts = {
         **where,
         "architecture": type(module).__name__,
@@ -251,6 +251,7 @@ def checked(
         ),
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "device": parameter.device.type,
+        **({} if method is None else {"quantization": method}),
     }
     model = Model(module, structure, tokenizer, facts, _hooked(module) if where.get("source") == "module" else ())
     if tokenizer is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infoplane.errors import ModelError, spoken
 
@@ -30,7 +30,7 @@ def parts_of(folder: Path) -> list[Path]:
     return [found[0] / INDEX, *sorted(found[0].glob(PART))]
 
 
-def read_parts(module: PreTrainedModel, index: Path, name: str) -> dict[str, Any]:
+def read_parts(module: PreTrainedModel, index: Path, name: str) -> dict[str, object]:
     """Put the weights of a checkpoint into a module.
 
     Args:

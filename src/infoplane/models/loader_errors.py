@@ -41,4 +41,6 @@ def as_model_error(name: str, expected: str = "the folder or hub id of a decoder
                 f"its config or files name {reason}, which transformers {version} does not know: of an older or a "
                 "newer version; convert the config, or use that version"
             )
+        if isinstance(error, ImportError):
+            raise ModelError(f"cannot load {name!r}: a package is missing: {reason}") from None
         raise ModelError(f"cannot load {name!r}: {reason}; expected {expected}") from None

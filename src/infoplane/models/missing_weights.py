@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from infoplane.errors import ModelError
 from infoplane.models.adapters import NO_DECODER
-from infoplane.models.module_config import output_embeddings, text_config
+from infoplane.models.module_config import output_embeddings, quantisation_of, text_config
 from infoplane.models.weight_keys import BLOCK, block_numbers, common_prefix, few, ranges
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def check_report(
     _refuse_shapes(report.get("mismatched_keys") or (), name)
     if errors := report.get("error_msgs"):
         raise ModelError(f"{name}: its weights do not load: {' '.join(str(errors[0]).split())[:300]}")
-    method = _method(module.config if config is None else config)
+    method = quantisation_of(module.config if config is None else config)
     _refuse_quantised(unexpected, name, method)
     _refuse_unscaled(types or {}, name, method)
     _refuse_two_sets(types or {}, module, name)
@@ -173,19 +173,6 @@ def _refuse_shapes(mismatched: Collection[Any], name: str) -> None:
         f"{name}: {key} has the shape {list(file)} in the file and {list(model)} in the model "
         f"({len(mismatched)} such weights); {what}"
     )
-
-
-def _method(config: PreTrainedConfig) -> str | None:
-    """How a config says that the weights are quantised."""
-    quantization = getattr(config, "quantization_config", None)
-    if not quantization:
-        return None
-    method = (
-        quantization.get("quant_method")
-        if isinstance(quantization, dict)
-        else getattr(quantization, "quant_method", None)
-    )
-    return str(getattr(method, "value", method))
 
 
 def _refuse_quantised(unexpected: Collection[str], name: str, method: str | None) -> None:

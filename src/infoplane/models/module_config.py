@@ -19,6 +19,19 @@ def text_config(module: torch.nn.Module) -> PreTrainedConfig:
     return config_of(module).get_text_config()
 
 
+def quantisation_of(config: PreTrainedConfig) -> str | None:
+    """How a config says that the weights are quantised."""
+    quantization = getattr(config, "quantization_config", None)
+    if not quantization:
+        return None
+    method = (
+        quantization.get("quant_method")
+        if isinstance(quantization, dict)
+        else getattr(quantization, "quant_method", None)
+    )
+    return str(getattr(method, "value", method))
+
+
 def max_context(module: torch.nn.Module) -> int | None:
     """Longest window that a module has positions for, where its config says so."""
     if not hasattr(getattr(module, "config", None), "get_text_config"):

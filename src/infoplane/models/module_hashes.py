@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from infoplane.storage import Json
@@ -16,13 +16,24 @@ if TYPE_CHECKING:
 
 
 def weights_hash(module: torch.nn.Module) -> str:
+    """SHA-256 of the names, types and numbers of all weights; of quantised ones those that they are made of."""
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
+    for name, tensor in _plain(dict(module.state_dict())):
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _plain(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors, those of a subclass that is made of others (as torchao's are) as these."""
+    for name, tensor in tensors.items():
+        if hasattr(tensor, "__tensor_flatten__"):
+            inner, _ = tensor.__tensor_flatten__()
+            yield from _plain({f"{name}.{part}": getattr(tensor, part) for part in inner})
+        else:
+            yield name, tensor
 
 
 def unsaved_state(module: torch.nn.Module) -> list[Json]:
