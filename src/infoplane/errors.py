@@ -14,7 +14,7 @@ class InfoplaneError(Exception):
     """Base class of every error that infoplane raises on purpose.
 
     Attributes:
-        settings: keywords that the message names; the command line writes their options in the place of those.
+        settings: keywords of settings that the message names; the command line shows them as options.
     """
 
     def __init__(self, message: str = "", *, settings: Sequence[str] = ()) -> None:
@@ -35,7 +35,7 @@ class CaptureError(InfoplaneError):
 
 
 class EngineError(InfoplaneError):
-    """Workers cannot be had, a piece of work failed too often, or one of several processes failed or is missing."""
+    """No workers are available, a piece of work failed too often, or one of several processes failed or is missing."""
 
 
 class LabelError(InfoplaneError):
@@ -47,11 +47,11 @@ class ResultError(InfoplaneError):
 
 
 class ScoreError(InfoplaneError):
-    """Benchmark scores cannot be read, contradict each other, or are not of the models asked for."""
+    """Benchmark scores cannot be read, contradict each other, or do not cover the measured models."""
 
 
 class SettingError(InfoplaneError, ValueError):
-    """An argument is outside what it can be, or contradicts another."""
+    """An argument has a value that it cannot take, or contradicts another argument."""
 
 
 def check_whole(name: str, value: object, least: int) -> int:

@@ -124,11 +124,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of dataclasses of settings: each field is declared by `setting`, or is a `Settings` itself.
+    """Base class for dataclasses of settings; each field is declared by `setting`, or is a `Settings` itself.
 
     Class variables:
-        refused: settings that cannot be asked here, by name, and why.
-        otherwise: why all others cannot.
+        refused: settings that cannot be set here, with the reason for each, by name.
+        otherwise: the reason for all other settings that cannot be set here.
     """
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -140,32 +140,33 @@ class Settings:
         self.check()
 
     def check(self) -> None:
-        """Refuse settings that contradict each other.
+        """Check that the settings do not contradict each other.
 
         Raises:
-            SettingError: they do.
+            SettingError: two of them do.
         """
 
     @classmethod
     def settings(cls) -> dict[str, Setting]:
-        """All settings, of the parts too, by keyword."""
+        """All settings by keyword, those of nested settings included."""
         return _all(cls)
 
     @classmethod
     def of(cls, given: Mapping[str, object], label: str = "") -> Self:
-        """Settings of keywords.
+        """Make settings from keywords.
 
         Args:
-            given: values by keyword; what is left out is as by default.
-            label: what messages begin with.
+            given: values by keyword; all other settings have their defaults.
+            label: what error messages begin with.
 
         Raises:
-            SettingError: an unknown keyword, with near ones, or a value that it cannot have.
+            SettingError: an unknown keyword (the message suggests similar ones), a value that a setting cannot take, or
+                settings that contradict each other.
         """
         return cls().but(given, label)
 
     def but(self, given: Mapping[str, object], label: str = "") -> Self:
-        """The same settings with others in the place of some.
+        """The same settings with new values for some of them; arguments as for `of`.
 
         Raises:
             SettingError: as for `of`.
@@ -179,25 +180,25 @@ class Settings:
             raise SettingError(f"{label}: {error}" if label else str(error), settings=named) from None
 
     def replaced(self, given: Mapping[str, object]) -> Self:
-        """`but` of keywords that are known; those of other parts are passed over."""
+        """Like `but`, except that keywords of other settings are ignored."""
         own = {name: given[name] for name in _own(type(self)) if name in given}
         parts = {name: getattr(self, name).replaced(given) for name in _parts(type(self))}
         return dataclasses.replace(self, **own, **parts)
 
     def flat(self) -> dict[str, Value]:
-        """All values by keyword."""
+        """All values by keyword, except those in `refused`."""
         values: dict[str, Value] = {name: getattr(self, name) for name in _own(type(self))}
         for name in _parts(type(self)):
             values |= getattr(self, name).flat()
         return {name: value for name, value in values.items() if name not in self.refused}
 
     def other_than_default(self) -> dict[str, Value]:
-        """Those values that differ from the verb's defaults, by keyword."""
+        """The values that differ from the defaults, by keyword."""
         usual = self.settings()
         return {name: value for name, value in self.flat().items() if value != usual[name].default}
 
     def record(self) -> dict[str, Value | list[int] | list[str]]:
-        """Those that decide a number and differ from the defaults, by key, as JSON has them: for provenance."""
+        """The settings that affect numbers and differ from their defaults: JSON values by key, for the provenance."""
         settings = self.settings()
         return {
             settings[name].key: list(value) if isinstance(value, tuple) else value  # type: ignore[misc]

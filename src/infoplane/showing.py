@@ -44,14 +44,14 @@ def _drawer() -> Drawer:
 
 
 class Shown:
-    """A result that shows itself."""
+    """Base class of results that can be shown as a table, as a figure, and in a notebook."""
 
     def table(self) -> pl.DataFrame:
-        """Its rows as a tidy polars table."""
+        """The rows as a tidy polars table."""
         raise NotImplementedError
 
     def to_pandas(self) -> pd.DataFrame:
-        """`table()` for pandas.
+        """`table()` as a pandas data frame.
 
         Raises:
             ResultError: pandas or pyarrow is not installed.
@@ -64,10 +64,10 @@ class Shown:
             ) from None
 
     def plot(self) -> ChartType:
-        """The figure that stands first on its page, as an Altair chart to change, save or lay beside others.
+        """The first figure of the report, as an Altair chart that can be changed, saved or combined with others.
 
         Raises:
-            ResultError: it has not the rows for one.
+            ResultError: the result lacks the rows for the figure.
         """
         chart = _drawer().chart_of(self)
         if chart is None:

@@ -63,6 +63,8 @@ def test_a_capture_is_asked_again_with_both(kept: tuple[Path, Measurement]) -> N
     again = infoplane.measure(None, capture=kept[0], orders=(1,))
     assert told(again) == told(kept[1])
     capture = infoplane.open_capture(kept[0])
+    with pytest.raises(infoplane.InfoplaneError, match=r"no code 'none'; it has random, fitted"):
+        capture.of("none")
     assert capture.codes == ("random", "fitted") and "2 x 16" in repr(capture.of("fitted"))
 
 

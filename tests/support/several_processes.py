@@ -107,8 +107,8 @@ def train(
         losses.append(float(loss.detach()).hex())
         if monitor is not None and step % 2 == 0:
             probes.append(monitor.probe(step))
-    if monitor is not None and monitor.keeps:
-        monitor.save(folder / "probes")
+    if monitor is not None:
+        monitor.save(folder / "probes")  # the first writes
     return {"losses": losses, "probes": probes, "whole": probe_of_whole(model) if keep else {}}
 
 
@@ -242,6 +242,23 @@ def dying(rank: int, folder: Path) -> dict[str, Any]:
     except infoplane.InfoplaneError as error:
         return {"said": str(error), "after": time.monotonic() - since, "error": "the other one died"}
     return {}
+
+
+def of_transformers(rank: int, folder: Path, base: str) -> dict[str, Any]:
+    """A model that transformers itself spreads as it loads it (`tp_plan="auto"`), beside the whole model."""
+    import transformers as t
+
+    import infoplane
+    from infoplane.models.sharding import sharding_of
+
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    model = t.AutoModelForCausalLM.from_pretrained(base, tp_plan="auto", dtype=torch.float32)
+    sharding = sharding_of(model)
+    monitor = infoplane.Monitor(model, byte_tokenizer(), **SMALL)
+    found = monitor.probe(0)
+    warnings = [] if rank else list(monitor.trajectory.points[0].measurement.provenance["warnings"])
+    whole = {} if rank else infoplane.Monitor(tiny_model(), byte_tokenizer(), **SMALL).probe(0)
+    return {"kind": sharding and sharding.kind, "found": found, "whole": whole, "warnings": warnings}
 
 
 def in_a_trainer(rank: int, folder: Path) -> dict[str, Any]:

@@ -201,6 +201,16 @@ def test_who_does_not_borrow() -> None:
     assert all(variance == 0 for variance, _ in borrowing(constant))
 
 
+@pytest.mark.parametrize("noise", [1e-17, 3e-16])
+def test_a_layer_that_varies_by_rounding_alone_lends_nothing(noise: float) -> None:
+    """Its figure is 0 by construction; how large its rounding is must not move the errors of other layers."""
+    draw = np.random.default_rng(3)
+    parts = [PointsPart({f"layer {i}": tuple(0.01 * draw.standard_normal(2))}) for i in range(5)]
+    still = PointsPart({"embed": (noise, -noise)})
+    *others, own = borrowing([*parts, still])
+    assert others == borrowing(parts) and own == (still.variance, 1.0)
+
+
 def test_moderation_is_that_of_its_equations() -> None:
     from scipy import optimize, special
 

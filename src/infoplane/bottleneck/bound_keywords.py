@@ -8,40 +8,40 @@ from typing import TypedDict
 
 class BoundKeywords(TypedDict, total=False):
     column: str | None
-    """Column of the text; the first there is of text, content, document, raw_content, body."""
+    """Column with the text; by default the first that exists of text, content, document, raw_content, body."""
     split: str
-    """Split of a dataset."""
+    """Split of the dataset."""
     config: str | None
-    """Configuration of a dataset."""
+    """Configuration of the dataset."""
     text_revision: str | None
-    """Version of a dataset."""
+    """Branch, tag or commit of the dataset."""
     streaming: bool
-    """Stream a dataset, in place of downloading it first."""
+    """Stream the dataset instead of downloading it first."""
     limit: int | None
-    """Documents to take at most."""
+    """Most documents (or preference pairs) to read; 10000 by default for a dataset streamed from the hub."""
     tokens: int | None
-    """Budget of tokens (32768)."""
+    """Token budget: how many tokens to read (`measure`: 32768 by default)."""
     bytes: int | None
-    """Budget of bytes instead: the same text for every tokenizer."""
+    """Byte budget instead of a token budget: every tokenizer then reads the same text."""
     context: int
-    """Longest window, in tokens."""
+    """Longest window, in tokens, including an inserted BOS."""
     seed: int
-    """Which documents are read."""
+    """Random seed for choosing documents where not all are read; for `bound`, also of the fit."""
     add_bos: bool | None
-    """A BOS before each window; by default as its tokenizer does."""
+    """Put a BOS before each window; by default as the tokenizer does."""
     include_special: bool
-    """Measure special tokens of the text too."""
+    """Also measure special tokens that occur in the text."""
     include_first: bool
-    """Measure the first token of a window too: the BOS, where there is one."""
+    """Also measure the first token of each window: the BOS, if there is one."""
     min_window: int
-    """Shorter pieces of a text are left out."""
+    """Shortest window, in tokens; shorter pieces of text are left out."""
     orders: Sequence[int]
-    """Lengths of the k-grams, of 1 to 3."""
+    """N-gram orders k, one or more of 1 to 3."""
     m: int
-    """Symbols of a code."""
+    """Most symbols in a code."""
     wide: bool
-    """The next k tokens too, where half of them recur."""
+    """Also fit codes that predict the next k tokens, for k above 1 if these recur at half of the positions or more."""
     starts: int
-    """Starts of each annealing."""
+    """Number of starts of each fit."""
     forward: bool
-    """Anneal forward too: slower, seldom better."""
+    """Also anneal forward: slower, and seldom better."""

@@ -41,17 +41,22 @@ def bound(
     progress: Progress | None = None,
     **flat: Unpack[BoundKeywords],
 ) -> Bound:
-    """The achievable frontier of a text: how much of what comes next can be kept, for what is kept of k tokens?
+    """Compute the bound of a text: how much codes of the last k tokens can tell about the next, given what they keep.
+
+    A bound that comes with the package, or that was fitted before, is read instead of fitted again.
 
     Args:
-        documents: as for `infoplane.measure`.
-        tokenizer: its tokens are what is coded.
-        settings: what is asked; by default that of `BoundSettings`.
-        progress: called with a stage, what is done and what there is to do.
-        **flat: settings by keyword, in the place of those in `settings`.
+        documents: the text, as for `infoplane.measure`.
+        tokenizer: the tokenizer whose tokens are coded: loaded, or as a hub id, folder or .gguf file. It must be given.
+        settings: the settings; by default `BoundSettings()`.
+        progress: called as `progress(stage, done, total)`.
+        **flat: settings by keyword, which override those in `settings`.
+
+    Returns:
+        The frontiers of all orders, with their provenance.
 
     Raises:
-        InfoplaneError: bad input, of the kind that its class names.
+        InfoplaneError: bad input; its subclass says of which kind.
     """
     chosen = settings_or(settings, BoundSettings).but(flat)
     if tokenizer is None:

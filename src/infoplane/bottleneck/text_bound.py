@@ -70,11 +70,12 @@ class AnnealingKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Bound(Shown):
-    """What codes of k-grams can do on a text.
+    """The bound of a text: how much codes of the last k tokens can tell about the tokens to come.
 
     Attributes:
-        frontiers: for each order (and target) of all positions and of the seen ones.
-        provenance: text, windows, settings and versions; JSON values only.
+        frontiers: for each order and target a frontier of all positions and, if there are enough, one of the seen
+            positions: those whose k-gram also occurs in the other half of the documents.
+        provenance: text, windows, settings and versions, as JSON values.
     """
 
     frontiers: tuple[Frontier, ...]
@@ -85,10 +86,15 @@ class Bound(Shown):
         return f"<Bound of orders {', '.join(map(str, orders)) or 'none'}: {len(self.frontiers)} frontiers>"
 
     def get(self, order: int, positions: str = "all", target: int = 1) -> Frontier:
-        """One frontier.
+        """Get one frontier.
+
+        Args:
+            order: k, the length of the k-grams.
+            positions: `all` or `seen`.
+            target: order of the output n-gram; 1 is the next token.
 
         Raises:
-            ResultError: there is none.
+            ResultError: the bound has no such frontier.
         """
         for f in self.frontiers:
             if (f.order, f.positions, f.target) == (order, positions, target):
@@ -99,7 +105,11 @@ class Bound(Shown):
         )
 
     def table(self) -> pl.DataFrame:
-        """A row for each code: what it keeps and what it tells, in nats, each with its replicates."""
+        """One row per code and frontier, with complexity and relevance in nats.
+
+        Each of the two is a list, the estimate followed by its replicates. `fitted_on` is the number of positions that
+        a code was fitted on.
+        """
         rows = []
         for number, f in enumerate(self.frontiers):
             parts: list[Frontier | LessText] = [f, *f.smaller]
@@ -123,7 +133,14 @@ class Bound(Shown):
         return pl.DataFrame(rows, schema=_TABLE)
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `bound.parquet`, the table, then `bound.json`, each whole or not at all."""
+        """Write `bound.parquet`, the table, then `bound.json`, each completely or not at all.
+
+        Args:
+            folder: a folder or an address such as s3://bucket/run.
+
+        Returns:
+            The paths of the JSON file and of the Parquet file.
+        """
         record = {
             "provenance": dict(self.provenance),
             "unit": "nats",
@@ -140,16 +157,19 @@ class Bound(Shown):
 
     @property
     def key(self) -> str | None:
-        """SHA-256 over what decides it; None where nothing vouches for the teacher's weights."""
+        """SHA-256 over everything that decides the bound; None if the teacher's weights cannot be identified."""
         key = self.provenance.get("key")
         return None if key is None else str(key)
 
     @classmethod
     def load(cls, path: str | Path) -> Bound:
-        """Read a bound from its folder.
+        """Read a stored bound.
+
+        Args:
+            path: the folder or address that it is stored in, or the JSON file itself.
 
         Raises:
-            ResultError: nothing there, unreadable, or a schema that this version does not know.
+            ResultError: nothing is there, it cannot be read, or this version does not know its schema.
         """
         with FILES.read(path) as (source, record):
             table = read_parquet(source.parent / TABLE_NAME)
@@ -194,7 +214,21 @@ def bound_of(
     progress: Progress | None = None,
     **annealing: Unpack[AnnealingKeywords],
 ) -> Bound:
-    """The bound of windows, fitted anew; codes are fitted on `fit`, or on the windows themselves."""
+    """Fit the bound of windows, even where it was fitted before.
+
+    Args:
+        windows: the windows that codes are judged on.
+        orders: lengths of the k-grams, of 1 to 3.
+        m: number of symbols of a code.
+        fit: the text that codes are fitted on; by default the windows themselves.
+        threads: number of threads; by default one per core.
+        progress: called as `progress(stage, done, total)`.
+        **annealing: `seed`, `wide`, `starts` and `forward`; see `infoplane.bottleneck.frontier.fit_frontiers`.
+
+    Raises:
+        TextError: fewer than two documents, windows too short for an order, or a text of one symbol.
+        SettingError: an order, `m` or `starts` that is not possible.
+    """
     orders = sorted(set(orders))
     frontiers = fit_frontiers(windows, orders, m=m, fit=fit, threads=threads, progress=progress, **annealing)
     provenance = {

@@ -24,23 +24,23 @@ class CaptureSettings(Settings):
     layers: tuple[str, ...] | None = setting(
         None,
         Kind(_are_layers, "a list of layers, such as embed, block.0, block.1 and final_norm", str, several=True),
-        "Layers to read, such as embed,block.3,final_norm; all by default.",
+        "Layers to measure, comma-separated: embed, block.0, block.1, ... and final_norm; all by default.",
         group=GROUP,
     )
     probe: bool = setting(
         False,
         flag(),
-        "Linear probes of the 50 most frequent present and next tokens too: what the states of a layer tell of them at "
-        "least. Some seconds a layer.",
+        "Also fit linear probes for the 50 most frequent present and next tokens, a lower estimate of what the states "
+        "of a layer hold about them. Takes some seconds per layer.",
         group=GROUP,
         with_pairs=False,
     )
     teacher: bool = setting(
         True,
         flag(),
-        "With bound: fit the frontier to what the model expects after each token of the text, which is far less noisy "
-        "than the tokens that follow; the model reads up to 131072 tokens once more.",
+        "For the bound: fit the frontier also to what the model predicts after each token, which is far less noisy "
+        "than the tokens that follow. The model then reads up to 131072 tokens (or the budget, if larger) once more.",
         group=GROUP,
         with_pairs=False,
     )
-    loss: bool = setting(False, flag(), "Next-token loss and bits per byte of the text too.", group=GROUP)
+    loss: bool = setting(False, flag(), "Also compute the next-token loss and the bits per byte.", group=GROUP)

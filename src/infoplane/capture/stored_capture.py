@@ -38,16 +38,18 @@ from infoplane.text import Windows
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """A finished capture, on disk (its shards were checked when it was opened) or, if small, in memory.
+    """The stored soft assignments of one model on one text, on disk or, if they are small, in memory.
+
+    The checksums of shards on disk are verified when the capture is opened.
 
     Attributes:
-        folder: where it lies; None if it is in memory.
-        manifest: what it is.
-        windows: what was read.
-        held: its arrays, if it is in memory.
-        code: the kind of code that is read; the primary one by default.
-        capacity: what a fitted code is to hold, as a share of log m.
-        fitted_hash: that of the directions of its fitted code, if it has one.
+        folder: where it is stored; None if it is in memory.
+        manifest: the content of `manifest.json`.
+        windows: the windows that the model read.
+        held: its arrays by name, if it is in memory.
+        code: the kind of code that is read; None for the primary one.
+        capacity: what a fitted code holds, as a share of log m.
+        fitted_hash: hash of the directions of the fitted code; empty without one.
     """
 
     folder: Path | None
@@ -73,18 +75,24 @@ class Capture:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The kinds of code that it holds, the primary one first."""
+        """The kinds of code in the capture, the primary one first."""
         return tuple(record["code"] for record in self.manifest["codes"])
 
     def of(self, code: str) -> Capture:
-        """The same, read with another of its codes."""
+        """The same capture, read with another of its `codes`.
+
+        Raises:
+            CaptureError: it has no such code.
+        """
+        if code not in self.codes:
+            raise CaptureError(f"the capture has no code {code!r}; it has {', '.join(self.codes)}", settings=("code",))
         return replace(self, code=code)
 
     def at(self, capacity: float) -> Capture:
-        """The same, with a fitted code that holds another capacity.
+        """The same capture, with a fitted code that holds another capacity, a share of log m.
 
         Raises:
-            CaptureError: its code is a kept one, which was calibrated on another model's states.
+            CaptureError: the fitted code was taken from another capture, where it holds a different capacity.
         """
         kept = next((record["kept"] for record in self.manifest["codes"] if record["kept"] is not None), None)
         if kept is not None and kept["capacity"] != capacity:
@@ -97,32 +105,32 @@ class Capture:
 
     @property
     def record(self) -> CodeRecord:
-        """What the manifest says of the code that is read."""
+        """The entry of the manifest about the code that is read."""
         codes = self.manifest["codes"]
         return codes[0] if self.code is None else next(each for each in codes if each["code"] == self.code)
 
     @property
     def sets(self) -> int:
-        """Number of reference sets."""
+        """Number of sets of reference points per layer."""
         return int(self.record["sets"])
 
     @property
     def shared_points(self) -> bool:
-        """Whether all layers have the same reference points."""
+        """Whether all layers share their reference points."""
         return bool(self.record["shared"])
 
     def draw(self, layer: str) -> str:
-        """The name of a layer's draw of reference points; empty where all layers share one."""
+        """The name of a layer's draw of reference points; empty if all layers share one."""
         return "" if self.shared_points else layer
 
     @property
     def m(self) -> int:
-        """Number of reference points of a set."""
+        """Number of reference points in a set."""
         return int(self.record["m"])
 
     @property
     def fitted(self) -> bool:
-        """Whether its code was fitted."""
+        """Whether the code that is read was fitted."""
         return self.record["code"] == FITTED
 
     @property
@@ -131,7 +139,16 @@ class Capture:
         return str(self.manifest["run_id"])
 
     def read(self, layer: str, reference_set: int = 0, columns: slice = slice(None)) -> npt.NDArray[np.float16]:
-        """(N, m) assignments of one layer, or some columns of them."""
+        """Read the assignments of one layer.
+
+        Args:
+            layer: name of the layer.
+            reference_set: number of the set of reference points, from 0.
+            columns: which of the m reference points; all by default.
+
+        Returns:
+            (N, m) float16, one row per measured position; fewer columns if `columns` selects some.
+        """
         if self.held is not None and not self.fitted:
             kept = self.held[array_name(layer, self.record["code"], reference_set)]
             return kept[:, columns].astype(np.float16, copy=False)
@@ -144,9 +161,10 @@ class Capture:
         return out
 
     def inverse_temperature(self, layer: str, reference_set: int = 0) -> float:
-        """At which the fitted code of a layer holds the capacity; `SHARPEST` if it never does.
+        """The inverse temperature at which the fitted code of a layer holds the capacity.
 
-        Of a kept code that at which it held the capacity in the model that it was fitted to.
+        1e6 (`SHARPEST`) if it never does. A code taken from another capture keeps the inverse temperature that it has
+        there.
         """
         from infoplane.information import inverse_temperature
 
@@ -173,7 +191,11 @@ class Capture:
                 yield slice(int(rows[first]), int(rows[last])), shard.get_tensor(name)
 
     def loss(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
-        """(W,) summed loss in nats and (W,) tokens of each window; None if it was not asked for."""
+        """The next-token loss of each window.
+
+        Returns:
+            (W,) the summed loss in nats, and (W,) the number of predicted tokens; None if the loss was not captured.
+        """
         if not self.manifest["loss"]:
             return None
         if self.held is not None:
@@ -189,10 +211,13 @@ class Capture:
 
 
 def open_capture(folder: str | Path) -> Capture:
-    """Open a capture, every shard checked against its checksum.
+    """Open a capture and verify the checksum of every shard.
+
+    Args:
+        folder: a folder or an address such as s3://bucket/x.
 
     Raises:
-        CaptureError: not a capture, of an unknown schema, unfinished, or damaged.
+        CaptureError: no capture is there, or it is unfinished, damaged or of an unknown schema.
     """
     folder = to_path(folder)
     manifest = read_manifest(folder)

@@ -22,22 +22,29 @@ if TYPE_CHECKING:
 @with_settings
 def bound(
     ctx: typer.Context,
-    text: Annotated[str, typer.Argument(help="c4-sample (built in), a file, a folder, - or a datasets id.")],
+    text: Annotated[
+        str, typer.Argument(help="c4-sample (built in), a file, a folder, - (standard input) or a datasets id.")
+    ],
     tokenizer: Annotated[
         str,
-        typer.Option(help="Whose tokens: smollm2-135m, a hub id, a folder or a .gguf file.", rich_help_panel=o.TEXT),
+        typer.Option(
+            help="Tokenizer to cut the text with: smollm2-135m, a hub id, a folder or a .gguf file.",
+            rich_help_panel=o.TEXT,
+        ),
     ],
     settings: BoundSettings,
-    out: Annotated[Path, typer.Option(help="Folder or address of the results.", rich_help_panel=o.OUT)] = Path(
+    out: Annotated[Path, typer.Option(help="Folder or address for the results.", rich_help_panel=o.OUT)] = Path(
         "infoplane-bound"
     ),
     as_json: o.AsJson = False,
-    force: Annotated[bool, typer.Option(help="Overwrite results.", rich_help_panel=o.OUT)] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite existing results.", rich_help_panel=o.OUT)] = False,
 ) -> None:
-    """The achievable frontier of a text: how much about the next token can be kept, for what is kept of the last k?
+    """Compute the frontier of a text: how much a code of the last k tokens can tell about the next token, given how
+    much it keeps of them.
 
-    Codes of k-grams are fitted on one half of the documents and judged on the other. Writes bound.json, bound.parquet,
-    report.html and figures/ to --out. No model is needed. `infoplane measure --bound` places a model against it.
+    Codes are fitted on one half of the documents and judged on the other, then the other way round. No model is needed;
+    `infoplane measure --bound` places a model against the frontier. Writes bound.json, bound.parquet, report.html and
+    figures/ to --out.
     """
     from infoplane.bottleneck import JSON_NAME, Bound
     from infoplane.bottleneck import bound as run

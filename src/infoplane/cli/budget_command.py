@@ -19,17 +19,18 @@ def budget(
         str | None,
         typer.Option(
             "--se",
-            help="Wanted standard errors, in the unit of the measurement; a 95 % interval is 2.04 of them to each "
-            "side. By default 0.005,0.002,0.001 (efficiency).",
+            help="Standard errors to reach, in the unit of the measurement; by default 0.005,0.002,0.001 (efficiency), "
+            "0.03,0.01,0.005 (bits) or 0.02,0.01,0.005 (nats). Counting the text alone, a 95 % interval is "
+            "2.04 standard errors to each side.",
             rich_help_panel=o.ASK,
         ),
     ] = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """How many tokens would a tighter interval need? From a stored measurement; no model is needed.
+    """Estimate from a stored measurement how many tokens a tighter interval would need. No model is needed.
 
-    A standard error falls about as the square root of the tokens: docs/findings/estimator.md says how well that held.
-    `infoplane measure --until-se` reads until it is reached.
+    Half the standard error takes about four times the tokens; docs/findings/estimator.md shows how well this holds.
+    `infoplane measure --until-se` reads until a standard error is reached.
     """
     from infoplane.measurement import WANTED, Measurement, costs, note, spoken_tokens
 

@@ -17,21 +17,34 @@ if TYPE_CHECKING:
 
 
 def cases(
-    sources: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of surveys and of measurements.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of surveys or measurements.")],
     scores: Annotated[
-        list[str], typer.Option("--scores", help="A published table, or result files of lm-eval, or a CSV.")
+        list[str],
+        typer.Option("--scores", help="Published table, lm-eval result file or folder, or CSV table; can be repeated."),
     ],
     task: Annotated[
-        str | None, typer.Option(help="Which scores: a pattern such as 'hellaswag*'.", rich_help_panel=o.ASK)
+        str | None,
+        typer.Option(
+            help="Only tasks, or task:metric, that match a glob such as 'hellaswag*'.", rich_help_panel=o.CHOICE
+        ),
     ] = None,
-    percent: Annotated[bool, typer.Option(help="Accuracies are per cent.", rich_help_panel=o.ASK)] = False,
-    latest: Annotated[bool, typer.Option(help="The newest of several result files.", rich_help_panel=o.ASK)] = False,
-    out: Annotated[Path, typer.Option(help="The table, .csv or .parquet.", rich_help_panel=o.OUT)] = Path("cases.csv"),
-    force: Annotated[bool, typer.Option(help="Overwrite the table.", rich_help_panel=o.OUT)] = False,
+    percent: Annotated[
+        bool, typer.Option(help="Accuracies in the files are percentages.", rich_help_panel=o.CHOICE)
+    ] = False,
+    latest: Annotated[
+        bool,
+        typer.Option(
+            help="Use the newest of several result files for the same model and task.", rich_help_panel=o.CHOICE
+        ),
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Table to write, .csv or .parquet.", rich_help_panel=o.OUT)] = Path(
+        "cases.csv"
+    ),
+    force: Annotated[bool, typer.Option(help="Overwrite an existing table.", rich_help_panel=o.OUT)] = False,
 ) -> None:
-    """Join measurements of models with their benchmark scores, in one table for `infoplane forecast`.
+    """Join measurements of models with their benchmark scores in one table, for `infoplane forecast`.
 
-    Models that have no scores are named, with near names, and left out; nothing is guessed.
+    Scores are matched by the name of the model. Models without scores are left out and listed, with similar names.
     """
     from infoplane.analysis.forecasting import join
     from infoplane.analysis.scores import TABLES, concat_scores, scores_from

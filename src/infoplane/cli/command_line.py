@@ -166,7 +166,7 @@ for _command in (measure, trace, bound, budget, compare, references, cases, repo
 
 @app.callback(invoke_without_command=True)
 def _common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         say(f"infoplane {__version__}")

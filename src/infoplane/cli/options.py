@@ -8,6 +8,6 @@ import typer
 
 TWIN_FOLDER = "baseline"
 """Of the untrained twin, in the folder of the model's results."""
-TEXT, MODEL, ASK, OUT = "Text", "Model", "Questions", "Results"
+TEXT, MODEL, ASK, CHOICE, OUT = "Text", "Model", "What to compute", "Selection", "Results"
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the record.", rich_help_panel=OUT)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUT)]

@@ -22,18 +22,21 @@ def references(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME=]RUN...", help="Folders of measurements and surveys to add. None: list what is known."
+            metavar="[NAME=]RUN...",
+            help="Folders of measurements or surveys to add; without any, known models are listed.",
         ),
     ] = None,
     beside: Annotated[
-        Path | None, typer.Option(help="List which models stand beside this measurement, and why others do not.")
+        Path | None, typer.Option(help="List which models are shown with this measurement, and why others are not.")
     ] = None,
-    remove: Annotated[str | None, typer.Option(help="Forget a model that was added.", rich_help_panel=o.OUT)] = None,
-    force: Annotated[bool, typer.Option(help="Replace a model of the same name.", rich_help_panel=o.OUT)] = False,
+    remove: Annotated[str | None, typer.Option(help="Remove a model that you added.", rich_help_panel=o.OUT)] = None,
+    force: Annotated[
+        bool, typer.Option(help="Replace an added model of the same name.", rich_help_panel=o.OUT)
+    ] = False,
 ) -> None:
-    """Reference models: marks on the plane of a measurement that was made in the same way on the same text.
+    """List or add reference models, which are marked on the plane of measurements made alike on the same text.
 
-    Some come with infoplane. To add your own: infoplane references NAME=FOLDER.
+    Some come with infoplane. To add your own, run `infoplane references NAME=FOLDER`.
     """
     from infoplane.analysis.references import remove_reference
 

@@ -22,16 +22,19 @@ def report(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folder of a measurement, trace, bound, survey, comparison or forecast; or traces, each NAME=FOLDER.",
+            help="Folder of a measurement, trace, bound, survey, comparison or forecast; or several traces, each as "
+            "NAME=FOLDER.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; the source's own, if it is one.")] = None,
-    force: Annotated[bool, typer.Option(help="Overwrite a report.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report; by default that of the source, if there is only one.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Overwrite an existing report.")] = False,
 ) -> None:
-    """Draw the report of a stored result again, or of several traces together: no model is needed.
+    """Draw the report of a stored result again, or one report of several traces. No model is needed.
 
-    Traces of one NAME are seeds of one configuration: what they do differently is the noise against which their phases
-    are judged, and a phase is claimed if two thirds of them, and at least two, show it.
+    Traces with the same NAME count as seeds of one configuration: their differences are the noise against which
+    phases are judged, and a phase is claimed if at least two thirds of them, and at least two, show it.
     """
     from infoplane.analysis.comparison import Comparison, compare
     from infoplane.analysis.forecasting import Forecast

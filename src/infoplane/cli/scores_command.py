@@ -30,36 +30,54 @@ def scores(
         str | None,
         typer.Argument(
             metavar="TABLE|FILE",
-            help="A published table, a results_*.json of lm-eval, a folder of them, or a .csv. Left out: the published "
-            "tables are listed.",
+            help="A published table, an lm-eval result file (results_*.json), a folder of them, or a .csv or .tsv "
+            "table.",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="One model, or a glob.", rich_help_panel=o.ASK)] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Only this model, or models that match a glob.", rich_help_panel=o.CHOICE)
+    ] = None,
     task: Annotated[
-        str | None, typer.Option(help="A glob of tasks or task:metric, such as 'arc_*'.", rich_help_panel=o.ASK)
+        str | None,
+        typer.Option(help="Only tasks, or task:metric, that match a glob such as 'arc_*'.", rich_help_panel=o.CHOICE),
     ] = None,
     facts: Annotated[
         bool,
-        typer.Option("--facts", help="Of a published table: parameters, tokens, family.", rich_help_panel=o.ASK),
+        typer.Option(
+            "--facts",
+            help="Show facts about the models of a published table, such as parameters, training tokens and family.",
+            rich_help_panel=o.CHOICE,
+        ),
     ] = False,
     percent: Annotated[
-        bool, typer.Option("--percent", help="Accuracies in the file are per cent.", rich_help_panel=o.ASK)
+        bool, typer.Option("--percent", help="Accuracies in the file are percentages.", rich_help_panel=o.CHOICE)
     ] = False,
     latest: Annotated[
         bool,
-        typer.Option("--latest", help="Of several files for one model and task, the newest.", rich_help_panel=o.ASK),
+        typer.Option(
+            "--latest",
+            help="Use the newest of several result files for the same model and task.",
+            rich_help_panel=o.CHOICE,
+        ),
     ] = False,
     model_name: Annotated[
-        str | None, typer.Option(help="The model, for a file that does not name it.", rich_help_panel=o.ASK)
+        str | None, typer.Option(help="Name of the model, for files that do not contain it.", rich_help_panel=o.CHOICE)
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="table, csv or json; by the ending of --out, else table.", rich_help_panel=o.OUT),
+        typer.Option(
+            "--format",
+            help="table, csv or json; by default according to the suffix of --out, or table without --out.",
+            rich_help_panel=o.OUT,
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write to, .csv or .json.", rich_help_panel=o.OUT)] = None,
-    force: Annotated[bool, typer.Option(help="Overwrite it.", rich_help_panel=o.OUT)] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write, .csv or .json.", rich_help_panel=o.OUT)] = None,
+    force: Annotated[bool, typer.Option(help="Overwrite an existing file.", rich_help_panel=o.OUT)] = False,
 ) -> None:
-    """Show or export benchmark scores: those that come with infoplane, or result files of lm-eval and CSV tables."""
+    """Show or export benchmark scores: published tables that come with infoplane, lm-eval result files, CSV tables.
+
+    If none is named, lists the published tables with their sources and licences.
+    """
     out = None if out is None else to_path(out)
     form = _format(form, out)
     if out is not None and out.exists() and not force:

@@ -75,8 +75,8 @@ _FILE = inspect.Parameter(
         Path | None,
         typer.Option(
             "--settings",
-            help="A TOML file of settings, by the names of their options with _ for -; options on the command line "
-            "stand in their place.",
+            help="TOML file of settings. Keys are the option names with _ for -, but estimators for --estimator. "
+            "Options on the command line take precedence.",
             rich_help_panel="Results",
         ),
     ],

@@ -48,6 +48,6 @@ def _flag(name: str, words: str) -> inspect.Parameter:
 
 
 _OPTIONS = (
-    _flag("quiet", "Say nothing but errors."),
-    _flag("verbose", "Show every figure, and what is done on the way."),
+    _flag("quiet", "Print no messages except errors."),
+    _flag("verbose", "Print all figures, and the library's log messages."),
 )

@@ -26,45 +26,61 @@ if TYPE_CHECKING:
 @with_settings
 def survey(
     source: Annotated[
-        str, typer.Argument(metavar="SURVEY", help="A survey file (TOML), or open-families, which ships.")
+        str,
+        typer.Argument(
+            metavar="SURVEY", help="A survey file (TOML), or open-families, a list that comes with infoplane."
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder or address of the results; infoplane-survey-NAME by default.", rich_help_panel=o.OUT),
+        typer.Option(
+            help="Folder or address for the results; infoplane-survey-NAME by default.", rich_help_panel=o.OUT
+        ),
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Globs of ids, names or families, comma-separated or repeated.", rich_help_panel="Survey"),
+        typer.Option(
+            help="Only these models: globs of ids, folder names or families, comma-separated or repeated.",
+            rich_help_panel="Survey",
+        ),
     ] = None,
     up_to: Annotated[
         str | None,
-        typer.Option(help="Models of at most so many billion parameters.", metavar="<float>", rich_help_panel="Survey"),
+        typer.Option(
+            help="Only models with at most this many billion parameters.", metavar="<float>", rich_help_panel="Survey"
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="What it would cost; nothing is run.", rich_help_panel="Survey")
+        bool,
+        typer.Option("--dry-run", help="Estimate what the survey would cost, and stop.", rich_help_panel="Survey"),
     ] = False,
     throughput: Annotated[
         str | None,
         typer.Option(
-            help="For --dry-run: operations a second that are reached, such as 2e14; or h100-bf16, the default, or "
-            "cpu-core.",
+            help="For --dry-run: assumed operations per second, such as 2e14, or h100-bf16 (the default) or cpu-core.",
             rich_help_panel="Survey",
         ),
     ] = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Print a survey that ships, to make your own.", rich_help_panel="Survey")
+        bool,
+        typer.Option(
+            "--show",
+            help="Print the file of a list that comes with infoplane, as a start for your own.",
+            rich_help_panel="Survey",
+        ),
     ] = False,
     *,
     work: RunSettings,
     as_json: o.AsJson = False,
     force: Annotated[
-        bool, typer.Option(help="Measure again what is there with other settings.", rich_help_panel=o.OUT)
+        bool, typer.Option(help="Measure again what was measured with other settings.", rich_help_panel=o.OUT)
     ] = False,
 ) -> None:
-    """Measure the models of a list on the same text, one after the other; what is measured is not measured again.
+    """Measure every model of a list on the same text; models already measured are skipped.
 
-    Writes one measurement a model, survey.json (what was measured, what failed and why), survey.parquet (one row a
-    model) and survey.lock.json (which revisions) to --out. Exit status 1 where some models failed: the others stand.
+    Writes one measurement per model, survey.json (what was measured, what failed and why), survey.parquet (one row per
+    measured model) and survey.lock.json (revisions used) to --out. The exit status is 1 if some models failed; the
+    others are kept, and repeating the command tries the failed ones again.
     """
     from infoplane.analysis.surveys import JSON_NAME, TABLE_NAME, choose, read_survey, ready_text
     from infoplane.analysis.surveys import survey as run

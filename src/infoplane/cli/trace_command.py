@@ -22,27 +22,39 @@ if TYPE_CHECKING:
 
 @with_settings
 def trace(
-    model: Annotated[str, typer.Argument(help="A folder that holds checkpoint folders, or a hub id.")],
+    model: Annotated[
+        str, typer.Argument(help="A folder of checkpoint folders, or a hub id with checkpoints as revisions.")
+    ],
     steps: Annotated[
         Path | None,
-        typer.Option(help="CSV with name,step,tokens for names that tell no step.", rich_help_panel="Run"),
+        typer.Option(
+            help="CSV file with columns name, step and, if known, tokens, for checkpoints whose names contain no step.",
+            rich_help_panel="Run",
+        ),
     ] = None,
     *,
     source: InputSettings,
     settings: TraceSettings,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder or address of the results; infoplane-trace-MODEL by default.", rich_help_panel=o.OUT),
+        typer.Option(
+            help="Folder or address for the results; infoplane-trace-MODEL by default.", rich_help_panel=o.OUT
+        ),
     ] = None,
     work: WorkSettings,
     as_json: o.AsJson = False,
-    force: Annotated[bool, typer.Option(help="Overwrite a finished trace.", rich_help_panel=o.OUT)] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            help="Replace a trace of another model, of another text or with other settings.", rich_help_panel=o.OUT
+        ),
+    ] = False,
 ) -> None:
-    """Measure a model at many checkpoints of its training, on the same text: does it fit, does it compress?
+    """Measure the checkpoints of a training run on the same text, to see when the model fits and when it compresses.
 
-    Writes trajectory.json, trajectory.parquet, report.html, figures/ and one measurement a checkpoint to --out. An
-    interrupted command goes on where it stopped when it is repeated. Exit status 1 where some checkpoints could not be
-    measured: the others stand, and a repeated command tries those again.
+    Writes trajectory.json, trajectory.parquet, report.html, figures/ and one measurement per checkpoint to --out.
+    Repeat an interrupted command to resume it. The exit status is 1 if some checkpoints could not be measured; the
+    others are kept, and repeating the command tries the failed ones again.
     """
     from infoplane.analysis.training import JSON_NAME, TABLE_NAME
     from infoplane.analysis.training import trace as run

@@ -117,17 +117,21 @@ class Engine(ABC):
     def group(
         self, opening: Opening[S], *, name: str, gpus: bool = False, fresh: bool = False
     ) -> AbstractContextManager[Group[S]]:
-        """Workers that open this; they end with the context.
+        """Get workers that have all opened the same, for as long as the context lasts.
 
         Args:
-            opening: what each opens, before its first piece.
-            name: of what is opened, for messages.
-            gpus: whether they need those that there are.
-            fresh: whether each piece gets a new worker, with the memory that the piece says it needs.
+            opening: what each worker opens before its first piece of work.
+            name: what is opened, for messages.
+            gpus: whether the workers need GPUs, if there are any.
+            fresh: whether each piece of work gets a new worker, with the memory that the piece needs.
         """
 
     def record(self, since: int = 0) -> dict[str, Json]:
-        """What a result says of the engine; of what was done again, all but the first `since`."""
+        """What the provenance of a result says about the engine.
+
+        Args:
+            since: how many entries of `retried` to leave out, from the first on.
+        """
         return {"name": self.name}
 
 

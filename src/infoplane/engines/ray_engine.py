@@ -41,17 +41,19 @@ _TOLD = (
 
 @final
 class RayEngine(Engine):
-    """Workers of a Ray cluster; a context manager.
+    """Runs work on a Ray cluster: the one that `RAY_ADDRESS` names, or one started on this machine.
+
+    It is a context manager, and is used as `with RayEngine() as engine: ...`.
 
     Args:
-        workers: how many at a time; by default one a GPU, or one a node where no node has any.
-        gpus: of each worker, where the cluster has some: with `device_map` a model is spread over them.
-        retries: how often a piece may be done again.
-        say: called with a sentence where one is; by default the log has it.
+        workers: number of workers at a time; by default one per GPU, or one per node if no node has a GPU.
+        gpus: GPUs of each worker, if the cluster has any; with `device_map` a model is spread over them.
+        retries: how often a piece of work may be repeated after a failure.
+        say: called with a sentence when a piece is repeated; by default the sentence is logged.
 
     Raises:
-        SettingError: numbers out of range.
-        EngineError: Ray is not installed, or the cluster does not answer.
+        SettingError: a number out of range.
+        EngineError: on entering the context, Ray is not installed or the cluster does not answer.
     """
 
     name, sends = "ray", True
@@ -122,13 +124,13 @@ class RayEngine(Engine):
             made.end()
 
     def keep(self, idle: list[Any], share: Share | None) -> None:
-        """Keep workers for the next group, if that wants the same of the cluster, in place of those kept before."""
+        """Keep idle workers for a next group that needs the same share of the cluster, and stop those kept before."""
         for actor in self._idle:
             kill(actor)
         self._idle, self._idle_share = idle, share
 
     def again(self, sentence: str) -> None:
-        """Keep, and tell, that a piece is done again."""
+        """Record and report that a piece of work is repeated."""
         self.retried.append(sentence)
         self._say(sentence)
 

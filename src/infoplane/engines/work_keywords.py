@@ -7,13 +7,13 @@ from typing import TypedDict
 
 class WorkKeywords(TypedDict, total=False):
     workers: int | None
-    """With ray, how many at a time: one a GPU by default, or one a node."""
+    """Number of workers (with ray); by default as many as the GPUs allow, or one per node if there are no GPUs."""
     gpus_per_worker: float | None
-    """With ray: 1; with a device map a model is spread over them. Only asked for where there are some."""
+    """GPUs per worker (with ray); 1 by default, 0 if the cluster has none. A device map spreads a model over them."""
     memory: int | str | None
-    """What may be held beyond the model's weights: 4GB, 4GiB, 512MB; by default measuring takes up to half of what is
-    free."""
+    """Most memory to use beyond the model's weights, such as 4GB, 4GiB or 512MB; by default measuring uses up to half
+    of the free memory."""
     threads: int | None
-    """Threads to measure with; by default as many as there are cores."""
+    """Threads for measuring; by default one per core."""
     batch: int | None
-    """Tokens a batch, at most: 4096; halved where memory runs out."""
+    """Most tokens per batch; 4096 by default, halved if memory runs out."""

@@ -30,35 +30,35 @@ class WorkSettings(Settings):
     engine: str = setting(
         "local",
         one_of(*ENGINES),
-        "local: this process. ray: workers of the Ray cluster that RAY_ADDRESS names, or else of this machine.",
+        "local (this process) or ray (workers of the Ray cluster at RAY_ADDRESS, or else of one on this machine).",
         group=GROUP,
         decides=False,
     )
     workers: int | None = setting(
         None,
         whole(1),
-        "With ray, how many at a time: one a GPU by default, or one a node.",
+        "Number of workers (with ray); by default as many as the GPUs allow, or one per node if there are no GPUs.",
         group=GROUP,
         decides=False,
     )
     gpus_per_worker: float | None = setting(
         None,
         amount(),
-        "With ray: 1; with a device map a model is spread over them. Only asked for where there are some.",
+        "GPUs per worker (with ray); 1 by default, 0 if the cluster has none. A device map spreads a model over them.",
         group=GROUP,
         decides=False,
     )
     memory: int | str | None = setting(
         None,
         Kind(_is_size, "a size with its unit, such as 4GB, 4GiB or 512MB", str),
-        "What may be held beyond the model's weights: 4GB, 4GiB, 512MB; by default measuring takes up to half of what "
-        "is free.",
+        "Most memory to use beyond the model's weights, such as 4GB, 4GiB or 512MB; by default measuring uses up to "
+        "half of the free memory.",
         group=GROUP,
         decides=False,
     )
     threads: int | None = setting(
-        None, whole(1), "Threads to measure with; by default as many as there are cores.", group=GROUP, decides=False
+        None, whole(1), "Threads for measuring; by default one per core.", group=GROUP, decides=False
     )
     batch: int | None = setting(
-        None, whole(1), "Tokens a batch, at most: 4096; halved where memory runs out.", group=GROUP, decides=False
+        None, whole(1), "Most tokens per batch; 4096 by default, halved if memory runs out.", group=GROUP, decides=False
     )

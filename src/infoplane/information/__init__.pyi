@@ -1,3 +1,4 @@
+from . import device_kernels as device_kernels
 from .arrays import STEPS as STEPS
 from .arrays import Columns as Columns
 from .arrays import Floats as Floats

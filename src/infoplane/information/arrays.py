@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+if TYPE_CHECKING:
+    import torch
 
 Floats = npt.NDArray[np.float64]
 Halves = npt.NDArray[np.float16]
@@ -30,6 +33,17 @@ class Columns(NamedTuple):
     bits: npt.NDArray[np.uint16]
     scale: Floats
     cuts: Places
+
+
+class DeviceColumns(NamedTuple):
+    """The same on a device of PyTorch: `bits` (N, w) is a tensor of float16."""
+
+    bits: torch.Tensor
+    scale: Floats
+    cuts: Places
+
+
+AnyColumns: TypeAlias = "Columns | DeviceColumns"
 
 
 class Runs(NamedTuple):

@@ -11,12 +11,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.information import kernels
-from infoplane.information.arrays import Columns, Floats, Halves, Ints
+from infoplane.information import device_kernels, kernels
+from infoplane.information.arrays import AnyColumns, Columns, DeviceColumns, Floats, Halves, Ints
+
+if TYPE_CHECKING:
+    import torch
 
 WIDTH = 64
 """Columns of a piece, at most: sums over columns are made piece by piece, and a layer that is not held is read so."""
@@ -32,30 +36,45 @@ class Rows:
         m: number of columns.
         scale: (N,) what brings a row to sum 1 after its rounding to float16.
         metric: (m,) 1 / p_j of all rows, in which products of rows are taken; 0 where p_j is 0.
+        device: where it is read to as tensors; None for arrays here.
         of_rows: (N, 2) H(a_i) of each row, nats, and its product with itself, sum_j a_ij^2 / p_j; side by side since
             they are wanted together.
     """
 
-    read: Callable[[slice], Halves]
+    read: Callable[[slice], Halves | torch.Tensor]
     whole: bool
     m: int
     scale: Floats
     metric: Floats
     of_rows: Floats
+    device: torch.device | None = None
 
     @classmethod
-    def of(cls, a: Halves) -> Rows:
+    def of(cls, a: Halves | torch.Tensor) -> Rows:
         """A layer that is held whole, (N, m)."""
-        a = np.ascontiguousarray(a)
-        return cls.reading(lambda columns: a[:, columns], len(a), a.shape[1], whole=True)
+        if isinstance(a, np.ndarray):
+            a = np.ascontiguousarray(a)
+            return cls.reading(lambda columns: a[:, columns], len(a), a.shape[1], whole=True)
+        return cls.reading(lambda columns: a[:, columns], len(a), a.shape[1], whole=True, device=a.device)
 
     @classmethod
-    def reading(cls, read: Callable[[slice], Halves], n: int, m: int, whole: bool = False) -> Rows:
-        """A layer of n rows whose columns are read as they are needed, several times."""
+    def reading(
+        cls,
+        read: Callable[[slice], Halves | torch.Tensor],
+        n: int,
+        m: int,
+        whole: bool = False,
+        device: torch.device | None = None,
+    ) -> Rows:
+        """A layer of n rows whose columns are read as they are needed, several times; to a device, if one is named."""
         total, of_rows, metric = np.zeros(n), np.zeros((n, 2)), np.zeros(m)
         every, ones, pieces = np.arange(n, dtype=np.int32), np.ones(n), [slice(0, m)] if whole else _pieces(m)
         for columns in pieces:
-            kernels.row_sums(columns_of(read(columns), ones), total, of_rows)
+            x = columns_of(read(columns), ones)
+            if isinstance(x, DeviceColumns):
+                device_kernels.row_sums(x, total, of_rows)
+            else:
+                kernels.row_sums(x, total, of_rows)
         scale = 1 / total
         of_rows[:, 0] *= scale
         of_rows[:, 0] -= np.log(scale)
@@ -63,8 +82,11 @@ class Rows:
             x = columns_of(read(columns), scale)
             mass = sums_of_rows(x, every, np.array([0, n], np.int32))[0]
             metric[columns] = np.divide(n, mass, out=np.zeros_like(mass), where=mass > 0)
-            kernels.row_squares(x, metric[columns], of_rows)
-        return cls(read, whole, m, scale, metric, of_rows)
+            if isinstance(x, DeviceColumns):
+                device_kernels.row_squares(x, metric[columns], of_rows)
+            else:
+                kernels.row_squares(x, metric[columns], of_rows)
+        return cls(read, whole, m, scale, metric, of_rows, device)
 
     @property
     def entropy(self) -> Floats:
@@ -97,24 +119,33 @@ class Rows:
         ends = np.cumsum(blocks.ravel())
         entropy = np.zeros(int(ends[-1]))
         for _, x in self.pieces():
-            kernels.halvings(x, rows, starts, (ends - blocks.ravel()).reshape(blocks.shape), entropy)
+            places = (ends - blocks.ravel()).reshape(blocks.shape)
+            if isinstance(x, DeviceColumns):
+                device_kernels.halvings(x, rows, starts, places, entropy)
+            else:
+                kernels.halvings(x, rows, starts, places, entropy)
         return np.split(entropy, ends.reshape(blocks.shape)[:-1, -1])
 
-    def pieces(self) -> Iterator[tuple[slice, Columns]]:
+    def pieces(self) -> Iterator[tuple[slice, AnyColumns]]:
         """All rows, some columns at a time; all of them where they are held."""
         for columns in [slice(0, self.m)] if self.whole else _pieces(self.m):
             yield columns, columns_of(self.read(columns), self.scale)
 
 
-def columns_of(a: Halves, scale: Floats) -> Columns:
-    """Columns as captured, (N, w)."""
+def columns_of(a: Halves | torch.Tensor, scale: Floats) -> AnyColumns:
+    """Columns as captured, (N, w); on a device, where they are a tensor."""
+    if not isinstance(a, np.ndarray):
+        return DeviceColumns(a, scale, _cuts(a.shape[1]))
     return Columns(np.ascontiguousarray(a).view(np.uint16), scale, _cuts(a.shape[1]))
 
 
-def sums_of_rows(x: Columns, rows: Ints, starts: Ints) -> Floats:
+def sums_of_rows(x: AnyColumns, rows: Ints, starts: Ints) -> Floats:
     """(runs, w): sums of the rows named over the runs that begin at `starts` (runs + 1,)."""
     out = np.zeros((len(starts) - 1, x.bits.shape[1]))
-    kernels.sums_of_runs(x, rows, starts, out)
+    if isinstance(x, DeviceColumns):
+        device_kernels.sums_of_runs(x, rows, starts, out)
+    else:
+        kernels.sums_of_runs(x, rows, starts, out)
     return out
 
 

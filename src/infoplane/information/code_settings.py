@@ -29,37 +29,43 @@ class CodeSettings(Settings):
     code: tuple[str, ...] = setting(
         (RANDOM,),
         some_of(*CODES),
-        "One or more of random (directions at random, as published) and fitted (directions where the states lie, "
-        "fitted on an eighth of the documents, which is not measured); the first named is the main one.",
+        "One or both of random (random directions, as published) and fitted (directions where the states lie, fitted "
+        "on an eighth of the documents, which are then not measured); the first is the main one.",
         group=GROUP,
         with_pairs=False,
     )
     code_of: str | None = setting(
         None,
         word(),
-        "Folder of a capture whose fitted code is used, its temperature too, in place of one that is fitted here: for "
-        "variants and checkpoints of the model that was captured there.",
+        "Folder of a capture whose fitted code, with its temperature, is used instead of fitting a new one: for "
+        "variants and checkpoints of the model captured there.",
         group=GROUP,
         decides=False,  # a name: what is there is hashed
         with_pairs=False,
     )
-    m: int = setting(100, whole(2), "Reference points.", group=GROUP, option="--points", short="-m", key="points")
-    points_seed: int = setting(0, whole(0), "Seed of the points.", group=GROUP)
+    m: int = setting(
+        100, whole(2), "Number m of reference points.", group=GROUP, option="--points", short="-m", key="points"
+    )
+    points_seed: int = setting(0, whole(0), "Random seed of the reference points.", group=GROUP)
     reference_sets: int | None = setting(
         None,
         whole(1),
-        "Independent sets of points of each layer. By default 16 divided by the number of blocks, rounded up, at least "
-        "2; 5 where points are shared; 2 fits of a fitted code. 1 leaves their error unknown.",
+        "Independent sets of reference points per layer. By default 16 divided by the number of blocks, rounded up, at "
+        "least 2; 5 if points are shared; 2 fits for a fitted code. With 1 the error of the points is unknown.",
         group=GROUP,
     )
     shared_points: bool = setting(
         False,
         flag(),
-        "The same points for all layers: steps between layers are sharper then, and the mean over them less so.",
+        "Use the same reference points for all layers: differences between layers become more precise, the mean over "
+        "blocks less.",
         group=GROUP,
     )
     calibration: str = setting(
-        "exact", one_of(*CALIBRATIONS), "Temperature: exact, leading-order or amos-lower.", group=GROUP
+        "exact",
+        one_of(*CALIBRATIONS),
+        "Rule for the temperature of random reference points: exact, leading-order or amos-lower.",
+        group=GROUP,
     )
 
     def check_use(self) -> None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.information import kernels
-from infoplane.information.arrays import Columns, Floats
+from infoplane.information import device_kernels, kernels
+from infoplane.information.arrays import AnyColumns, DeviceColumns, Floats
 from infoplane.information.assignments import Rows
 from infoplane.information.label_groups import Grouping
 from infoplane.information.uniform_mean import Mixture, UniformMean
@@ -67,11 +67,15 @@ class Summing:
         """Bytes of the sums of a grouping's labels."""
         return 8 * (4 * len(g.label_n) + len(g.pair_n))
 
-    def add(self, columns: slice, x: Columns) -> None:
+    def add(self, columns: slice, x: AnyColumns) -> None:
         """Some columns of the layer."""
         self.same.append(np.zeros((len(x.cuts) - 1, len(self.cross))))
         metric = self.layer.metric[columns]
-        kernels.label_sums(x, metric, self.g.runs, self.log_sum, self.cross, self.same[-1], self.pair_log)
+        if isinstance(x, DeviceColumns):
+            sums = (self.log_sum, self.cross, self.same[-1], self.pair_log)
+            device_kernels.label_sums(x, metric, self.g.runs, *sums)
+        else:
+            kernels.label_sums(x, metric, self.g.runs, self.log_sum, self.cross, self.same[-1], self.pair_log)
         if self.mixture is not None:
             self.mixture.add(x)
 
@@ -80,7 +84,10 @@ class Summing:
         g = self.g
         n = g.label_n.astype(np.float64)
         pair_entropy, own, alone = np.zeros(len(g.pair_n)), np.zeros(len(n)), np.zeros(len(n))
-        kernels.row_parts(g.runs, self.layer.of_rows, pair_entropy, own, alone)
+        if self.layer.device is None:
+            kernels.row_parts(g.runs, self.layer.of_rows, pair_entropy, own, alone)
+        else:
+            device_kernels.row_parts(self.layer.device, g.runs, self.layer.of_rows, pair_entropy, own, alone)
         share = np.zeros(0)
         if len(self.pair_log):
             share = g.pair_n * np.log(n)[g.pair_label] - self.pair_log - pair_entropy

@@ -23,7 +23,7 @@ import numpy as np
 from scipy import interpolate
 
 from infoplane.information import excess_entropy
-from infoplane.information.arrays import Columns, Floats, Ints, add_runs, negative_entropy
+from infoplane.information.arrays import AnyColumns, Floats, Ints, add_runs, negative_entropy
 from infoplane.information.assignments import Rows, sums_of_rows
 
 _SAMPLE, _LEVELS, _FEWEST = 1 << 14, 8, 16  # rows of a null curve; how often they are halved; means that are left
@@ -111,7 +111,7 @@ class Adding:
         self.count: Floats = np.diff(sample.starts).astype(np.float64)
         self.parts: list[tuple[Floats, Floats, Floats]] = []
 
-    def add(self, x: Columns) -> None:
+    def add(self, x: AnyColumns) -> None:
         """Some columns of the layer."""
         sums = sums_of_rows(x, self.sample.rows, self.sample.starts)
         total = self.sample.without(sums)

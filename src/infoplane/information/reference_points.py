@@ -28,12 +28,12 @@ Code = TypeVar("Code")
 
 @dataclass(frozen=True, eq=False)
 class ReferencePoints:
-    """m unit vectors in d dimensions with their temperature.
+    """m unit vectors in d dimensions, with the temperature of the soft assignment to them.
 
     Attributes:
         d, m: dimension and number of the points.
-        seed: what the directions were drawn from, None for directions that were given.
-        calibration: how `eps` was found, `given` if it was handed over.
+        seed: seed that the directions were drawn from; None for given directions.
+        calibration: how `eps` was found, as for `temperature`; `given` if it was given.
         eps: temperature of the softmax over cosines.
         directions: (m, d) float64 unit vectors.
     """
@@ -50,10 +50,16 @@ class ReferencePoints:
 
     @classmethod
     def make(cls, d: int, m: int = 100, seed: int = 0, calibration: str = "exact") -> ReferencePoints:
-        """Draw the points of `(seed, m, d)` and calibrate their temperature.
+        """Draw the points that `seed`, `m` and `d` determine, and calibrate their temperature.
+
+        Args:
+            d: dimension of the points, the width of the hidden states.
+            m: number of points.
+            seed: seed of the draw.
+            calibration: how the temperature is found; see `temperature`.
 
         Raises:
-            SettingError: m or d below 2, a negative seed, or an unknown calibration.
+            SettingError: m or d below 2 (3 for d with `amos-lower`), a negative seed, or an unknown calibration.
         """
         seed = check_whole("seed", seed, 0)
         eps = temperature(m, d, calibration)
@@ -62,7 +68,16 @@ class ReferencePoints:
 
     @classmethod
     def given(cls, directions: npt.ArrayLike, eps: float | None = None) -> ReferencePoints:
-        """Points of your own, (m, d), scaled to unit length; `eps` is calibrated unless it is given."""
+        """Make reference points from directions of your own.
+
+        Args:
+            directions: (m, d) vectors, which are scaled to unit length.
+            eps: temperature; by default it is calibrated (`exact`).
+
+        Raises:
+            SettingError: directions of another shape, not finite or with a row of zeros, or an `eps` that is not
+                positive and finite.
+        """
         w = np.asarray(directions, dtype=np.float64)
         if w.ndim != 2 or not np.all(np.isfinite(w)) or not np.all(np.linalg.norm(w, axis=1) > 0):
             raise SettingError(f"directions of shape {w.shape}: expected (m, d), finite, no row of zeros")
@@ -79,7 +94,7 @@ class ReferencePoints:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the directions (float64, little endian) and `eps`; travels with every result."""
+        """SHA-256 over the directions (float64, little endian) and `eps`."""
         digest = hashlib.sha256(np.ascontiguousarray(self.directions, dtype="<f8").tobytes())
         digest.update(np.float64(self.eps).astype("<f8").tobytes())
         return digest.hexdigest()

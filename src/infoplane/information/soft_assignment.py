@@ -36,17 +36,17 @@ def soft_assign(z: torch.Tensor, points: ReferencePoints) -> torch.Tensor: ...
 def soft_assign(
     z: npt.NDArray[np.generic] | torch.Tensor, points: ReferencePoints
 ) -> npt.NDArray[np.floating] | torch.Tensor:
-    """Probability of each reference point given each state.
+    """Assign hidden states softly to reference points: the probability of each point given each state.
 
     Args:
-        z: (..., d) states, array or tensor. Half precision is computed in float32, float64 in float64.
+        z: (..., d) states, a NumPy array or a torch tensor. Half precision is computed in float32, float64 in float64.
         points: the reference points.
 
     Returns:
-        (..., m), the rows sum to 1.
+        (..., m) probabilities, which sum to 1 over the last axis; an array or a tensor, as `z` is.
 
     Raises:
-        SettingError: the last axis of z is not the dimension of the points.
+        SettingError: the last axis of `z` is not the dimension of the points.
     """
     if z.shape[-1] != points.d:
         raise SettingError(f"states of width {z.shape[-1]}, reference points of width {points.d}: they must agree")
@@ -85,15 +85,18 @@ def soft_entropy(z: torch.Tensor, points: ReferencePoints, *, unit: str = "effic
 def soft_entropy(
     z: npt.NDArray[np.generic] | torch.Tensor, points: ReferencePoints, *, unit: str = "efficiency"
 ) -> float | torch.Tensor:
-    """H(Z') of a batch of states: the entropy of their mean assignment (the `plugin` estimate).
+    """The entropy H(Z') of a batch of hidden states: that of their mean assignment (the `plugin` estimate).
 
     Args:
-        z: (..., d) states; all leading axes are one sample.
+        z: (..., d) states; all leading axes together are one sample.
         points: the reference points.
-        unit: `efficiency` (divided by log m), `nats` or `bits`.
+        unit: `efficiency` (nats divided by log m), `nats` or `bits`.
 
     Returns:
         A float for arrays, a differentiable scalar tensor for tensors.
+
+    Raises:
+        SettingError: the last axis of `z` is not the dimension of the points, or an unknown unit.
     """
     scale = unit_scale(unit, points.m)
     if _is_tensor(z):

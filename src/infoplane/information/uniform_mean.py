@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.information import kernels
-from infoplane.information.arrays import Columns, Floats
+from infoplane.information import device_kernels, kernels
+from infoplane.information.arrays import AnyColumns, DeviceColumns, Floats
 from infoplane.information.label_groups import Grouping
 
 MIN_COUNT = 5
@@ -61,11 +61,15 @@ class Mixture:
         self.means: list[Floats] = []
         self.variances: list[Floats] = []
 
-    def add(self, x: Columns) -> None:
+    def add(self, x: AnyColumns) -> None:
         """Some columns of the layer."""
         g, width = self.g, x.bits.shape[1]
         total, moved, residual = np.zeros((1, width)), np.zeros((self.blocks, width)), np.zeros((g.documents, width))
-        kernels.label_means(x, g.runs, self.kept, total, moved, residual, g.pair_block, g.pair_document)
+        where = (total, moved, residual, g.pair_block, g.pair_document)
+        if isinstance(x, DeviceColumns):
+            device_kernels.label_means(x, g.runs, self.kept, *where)
+        else:
+            kernels.label_means(x, g.runs, self.kept, *where)
         self.means.append(np.vstack((total, total + moved)) / self.labels[:, None])
         self.variances.append(self._variance(total, residual))
 

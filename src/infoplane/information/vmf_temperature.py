@@ -81,15 +81,15 @@ def check_calibration(calibration: str) -> None:
 
 @lru_cache(maxsize=256)
 def temperature(m: int, d: int, calibration: str = "exact") -> float:
-    """The `eps` of m reference points in d dimensions.
+    """The temperature `eps` of the soft assignment to m reference points in d dimensions.
 
     Args:
         m: number of reference points, at least 2.
         d: dimension of the hidden states, at least 2 (3 for `amos-lower`).
-        calibration: `exact`, `leading-order` or `amos-lower`.
+        calibration: `exact`; or `leading-order` or `amos-lower`, to compare with published figures.
 
     Raises:
-        SettingError: m, d or the calibration is outside what it can be.
+        SettingError: m or d is too small, or the calibration is unknown.
     """
     check_calibration(calibration)
     least = 3 if calibration == "amos-lower" else 2

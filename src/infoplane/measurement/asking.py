@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,39 +40,43 @@ def measure_capture(
     threads: int | None = None,
     engine: Engine | None = None,
     memory: int | str | None = None,
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
-    """Ask a capture.
+    """Compute the figures of a capture, without the model.
 
     Args:
-        capture: from `write_capture` or `open_capture`.
-        orders: n-gram orders, of 1 to 4.
-        estimators: of `corrected`, `plugin` and `null-curve`; the first named comes first in the record.
-        weights: of `frequency` and `uniform`.
-        labels: further columns by name: numbers or words, one a position or one a document; categories by document
-            name; `@position` or `@folder` (`infoplane.text.ngram_labels.label_column`).
-        text_labels: labels that do not depend on the tokenizer, such as `word`, `char:4`, `byte:4`; they stand at the
-            ends of words, in position sets of these names (`infoplane.text.word_labels`).
-        unit: `efficiency` (divided by log m), `bits` or `nats`.
-        capacity: what a fitted code is to hold, as a share of log m.
-        controls: whether the estimates are made with permuted and shifted labels too.
-        parts: whether the parts of the ceiling and of expressivity that documents have are asked for.
-        threads: to work with; by default as many as there are cores.
-        engine: whose workers ask the layers, in parts; this process by default.
-        memory: what each may hold, in bytes or as `4GB`, `4GiB`, `512MB`; half of what is free by default. No number
-            hangs on it (`infoplane.capture.memory_plan`).
-        progress: called with a stage, what is done and what there is to do.
+        capture: from `infoplane.open_capture` or `infoplane.capture.write_capture`.
+        orders: orders of the n-grams, from 1 to 4.
+        estimators: one or more of `corrected`, `plugin` and `null-curve`; the first is the main one.
+        weights: one or both of `frequency` and `uniform`.
+        labels: further label columns by name. A column is whole numbers or words, one per measured position or one per
+            document; categories by document name; or `@position` or `@folder`
+            (`infoplane.text.ngram_labels.label_column`).
+        text_labels: labels that do not depend on the tokenizer, such as `word`, `char:4` and `byte:4`; each has its own
+            position set, the ends of words (`infoplane.text.word_labels`).
+        unit: `efficiency` (nats divided by log m), `bits` or `nats`.
+        capacity: what a fitted code holds, as a share of log m.
+        controls: whether to compute the controls: permuted labels, shifted labels and halves of the documents.
+        parts: whether to compute the parts of the ceiling, and what documents alone contribute to expressivity.
+        threads: number of threads; by default one per core.
+        engine: engine whose workers share the layers; by default this process does all.
+        memory: what each worker may hold, in bytes or as `4GB`, `4GiB` or `512MB`; by default half of the free memory.
+            It affects no number (`infoplane.capture.memory_plan`).
+        device: device of PyTorch, such as `cuda`, on which sums are computed; by default the GPU on which the states
+            were computed, if this process uses it, otherwise the CPU. Results agree to rounding.
+        progress: called as `progress(stage, done, total)`.
 
     Raises:
-        SettingError: an order, estimator, weight or unit that is not known; less memory than is needed.
+        SettingError: an unknown order, estimator, weight, unit or label of the text; or too little memory.
         LabelError: a column that does not fit, or no text to make labels of.
-        CaptureError: another capacity than that of a kept code.
+        CaptureError: the fitted code was taken from another capture, where it holds a different capacity.
     """
     if memory is not None:  # refused before anything is made, as far as can be said by then
         settings(capture, 1, threads, memory)
     capture = capture.at(capacity)
     asker = Asker(capture.windows, orders, estimators, weights, labels or {}, unit, controls, text_labels, parts)
-    return asker.measure(capture, threads, progress, engine, memory)
+    return asker.measure(capture, threads, progress, engine, memory, device)
 
 
 def check_asked(
@@ -129,6 +134,7 @@ class Asker:
         progress: Progress | None = None,
         engine: Engine | None = None,
         memory: int | str | None = None,
+        device: str | None = None,
     ) -> Measurement:
         """Ask a capture of these windows."""
         started = time.monotonic()
@@ -139,7 +145,7 @@ class Asker:
         advance(0)
         records = [
             Record(
-                view, self._answers(view, threads, memory, engine, advance), self.questions, self.plan.repeated,
+                view, self._answers(view, threads, memory, engine, advance, device), self.questions, self.plan.repeated,
                 self.blocks, self.estimators, self.weights, self.unit,
             )
             for view in views
@@ -155,20 +161,32 @@ class Asker:
         memory: int | str | None,
         engine: Engine | None,
         advance: Advance,
+        device: str | None,
     ) -> Answers:
         """What all layers of a capture answer, read with one of its codes."""
         targets, answers = targets_of(capture), Answers()
+        if engine is None or not engine.sends:
+            device = device or _device_of(capture)
         with (engine or Local()).group(_Asking(capture, self), name="the capture") as group:
             parts = _parts(targets, 1 if group.threads is None else _PARTS * group.workers)
             pieces = [
                 Piece(f"layers {part[0][0]} to {part[-1][0]}", part, len(part) * len(self.plan)) for part in parts
             ]
-            for _, (some, repeated) in group.each(_Answering(threads or group.threads, memory), pieces, advance):
+            for _, (some, repeated) in group.each(
+                _Answering(threads or group.threads, memory, device), pieces, advance
+            ):
                 answers.marginals.update(some.marginals)
                 answers.informations.update(some.informations)
                 answers.temperatures.update(some.temperatures)
                 self.plan.repeated.update(repeated)
         return answers
+
+
+def _device_of(capture: Capture) -> str | None:
+    """The GPU, where states were computed on one and this process uses it; sums of them are made there too."""
+    torch = sys.modules.get("torch")  # a stored capture is measured without it
+    on_gpu = capture.manifest["model"].get("device") == "cuda" and torch is not None and torch.cuda.is_available()
+    return "cuda" if on_gpu else None
 
 
 _PARTS = 2  # pieces a worker, so that they end at about the same time; labels are sorted anew for each piece
@@ -204,11 +222,12 @@ class _Answering:
 
     threads: int | None
     memory: int | str | None = None
+    device: str | None = None
 
     def open(self, asking: _Asking) -> Callable[[list[Target], Advance], tuple[Answers, dict[Question, float]]]:
         capture, plan = asking.capture, asking.asker.plan
 
         def do(targets: list[Target], advance: Advance) -> tuple[Answers, dict[Question, float]]:
-            return answer(capture, plan, self.threads, advance, targets, self.memory), plan.repeated
+            return answer(capture, plan, self.threads, advance, targets, self.memory, self.device), plan.repeated
 
         return do

@@ -75,48 +75,53 @@ class EstimateFields(RowFields, total=False):
 
 @dataclass(frozen=True)
 class Estimate:
-    """One row. Fields that do not apply are None.
+    """One figure with its errors and controls: a row of a measurement. Fields that do not apply are None.
+
+    The words are explained in docs/reference/glossary.md.
 
     Attributes:
-        quantity: `entropy`, `ceiling`, `complexity`, `expressivity`, `optimality`, `share`, `ceiling_part` and
-            `expressivity_part` (see `side`), `information` (of a label column), `probe` (what states tell at least),
-            `loss`, `bits_per_byte`, `mean_ratio_optimality`; of pairs `preference`, `preference_given_token`,
-            `token_preference` and each of these with `_swapped`.
-        layer: `embed`, `block.N`, `final_norm`, or `model`, the mean over blocks.
-        side: `input`, `output`, `label:NAME`. A share of one without an order is the residual: what no order explains.
-            Parts of the ceiling are `token`, `document` (what it adds to the token) and `rest`; that of expressivity is
-            `document`: what documents tell of next tokens, whatever place these have in them.
-        order: width of the n-gram labels, 1 to 4.
-        weight: `frequency` or `uniform`, how labels are weighted.
-        code: kind of the code that states were read with: `random`, `fitted` or `given`; in a trace also `refitted`,
-            where the fitted one is of other states; None of what hangs on none.
-        estimator: resolved id, such as `plugin`; rows of different ids are not comparable.
-        value: the estimate, in `unit`: the mean over sets of reference points, and of ratios the ratio of the means.
-        standard_error: of the text, from the replicates, by the jackknife over blocks of documents; None where there
-            are too few of these.
-        points_error: of the reference points: the standard deviation that other points would give the value, on this
-            text; None where there is a single set, so that it is not known.
-        total_error, degrees_of_freedom: of both together (`infoplane.uncertainty.drawn_points`), and from how many
-            degrees of freedom it is known; of the text alone where `points_error` is None.
-        correction_error: how far the value would move if labels that are rare were not quite like those that are
-            frequent, which the correction takes for granted (docs/findings/estimator.md). The sign is kept, because
-            that of a difference is the difference; None: the estimator takes nothing for granted.
-        interval: 95 %, of `total_error`, `correction_error`, and of `control_halved` where a correction left more than
-            twice its error; None where there is no standard error.
-        control_permuted, control_shifted: the same estimate with labels permuted over positions, and
-            with another document's labels; 0 is expected. `*_error` are their standard errors.
-        control_halved: the mean of the estimates from two halves of the documents, less that from all; 0 is expected
-            where no bias is left, and about the bias where some is: also where information is not 0. Its standard
-            error counts that the halves are parts of the whole.
-        unit: `efficiency` (nats divided by log m), `bits`, `ratio`, `nats/token`, `bits/byte`.
-        n: positions that the estimate stands on.
-        position_set: `P_k`, positions whose input and output n-grams of order k both exist; of pairs `answers`
-            and `matched` (see `infoplane.measurement.preference_information`).
-        repeated_mass: share of those positions whose label occurs more than once.
+        quantity: `entropy`, `ceiling`, `complexity`, `expressivity`, `optimality`, `mean_ratio_optimality`, `share`,
+            `ceiling_part` and `expressivity_part` (see `side`), `information` (about a label column), `probe` (a lower
+            bound of what the states tell), `loss`, `bits_per_byte`; with a bound `projection_complexity`, `projection`,
+            `frontier`, `gap`, `context_gain`, `placebo_gain`, `noise_gain`, `frontier_moved`, `frontier_upper` and
+            `gap_at_most`; for preference pairs `preference`, `preference_given_token`, `token_preference`, and each of
+            these with `_swapped`.
+        layer: `embed`, `block.N`, `final_norm` or `model`, the mean over blocks; for the loss, the model itself.
+        side: `input`, `output` or `label:NAME`. A `share` without an order is the residual, which no order explains.
+            The parts of the ceiling are `token`, `document` (what the document adds to the token) and `rest`; the part
+            of expressivity is `document`, what documents tell about next tokens wherever these occur in them.
+        order: number of tokens in the n-gram labels, 1 to 4; for labels of the text, their number of words, characters
+            or bytes.
+        weight: how labels are weighted, `frequency` or `uniform`.
+        code: kind of code that the states were read with: `random`, `fitted` or `given`; in a trace also `refitted`,
+            where the fitted code no longer suits a checkpoint. None if the figure does not depend on a code.
+        estimator: id of the estimator, such as `plugin`; rows with different ids are not comparable.
+        value: the estimate, in `unit`: the mean over sets of reference points, or for ratios the ratio of the means.
+        standard_error: the error of the text, by the jackknife over blocks of documents; None with too few documents.
+            For `_swapped` rows it is the standard deviation over swaps.
+        points_error: the error of the reference points: the standard deviation of the value over draws of points, on
+            this text; None with a single set, where it is unknown.
+        total_error, degrees_of_freedom: the error of text and reference points together, and its degrees of freedom
+            (`infoplane.uncertainty.drawn_points`); that of the text alone if `points_error` is None.
+        correction_error: how far the value would move if rare labels were not quite like frequent ones, which the
+            correction assumes (docs/findings/estimator.md). It has a sign, so that those of two figures can be
+            subtracted; None if the estimator does not assume this.
+        interval: 95 % interval, from `total_error`, `correction_error` and, if it is more than twice its error and the
+            estimator is not `plugin`, `control_halved`; None if `total_error` is None.
+        control_permuted, control_shifted: the same estimate with labels permuted over positions, and with labels from
+            another document; 0 is expected. `*_error` are their standard errors.
+        control_halved: the mean of the estimates from two halves of the documents, minus that from all of them. At any
+            level of information, 0 is expected if no bias is left, and otherwise about the bias. Its standard error
+            takes into account that the halves are parts of the whole.
+        unit: `efficiency` (nats divided by log m), `bits`, `nats`, `ratio`, `nats/token` or `bits/byte`.
+        n: number of positions that the estimate is made from.
+        position_set: these positions: `P_k`, where the input and the output n-gram of order k both exist; `P_k seen`
+            for the bound; `word:K`, `char:K`, `byte:K` and `label:NAME`; for preference pairs `answers` and `matched`
+            (see `infoplane.measurement.preference_information`).
+        repeated_mass: share of these positions whose label occurs more than once; for `P_k seen`, their share of P_k.
         warning: why the value should not be trusted, where it should not.
-        replicates: B values, each with the share of one block of documents withdrawn; empty where there are too few
-            documents.
-        points: what each set of reference points contributes; None of what hangs on no points.
+        replicates: (B,) values, each with the share of one block of documents withdrawn; empty with too few documents.
+        points: what each set of reference points contributes; None if the figure uses none.
     """
 
     quantity: str
@@ -157,13 +162,13 @@ class Estimate:
         points: PointsPart | None = None,
         **fields: Unpack[MadeFields],
     ) -> Estimate:
-        """A row with its errors.
+        """Make a row and compute its errors.
 
         Args:
-            quantity, layer, unit: of it.
-            columns: (1 + B,) value and replicates; (1,) without.
+            quantity, layer, unit: fields of the row.
+            columns: (1 + B,) the value and its replicates; (1,) without replicates.
             points: what each set of reference points contributes.
-            **fields: more of it.
+            **fields: further fields of the row.
         """
         value, replicates = float(columns[0]), columns[1:]
         return cls(
@@ -171,7 +176,7 @@ class Estimate:
         ).with_errors(errors_of(replicates, points))
 
     def with_errors(self, errors: Errors, *more: float) -> Estimate:
-        """The same with these errors, and further ones in its interval."""
+        """The same row with these errors; `more` are further errors that its interval includes."""
         return replace(
             self,
             standard_error=errors.text,
@@ -183,18 +188,18 @@ class Estimate:
 
     @property
     def left_by_halves(self) -> float:
-        """What the halved control shows, where that is more than noise and the estimator is a correction."""
+        """`control_halved` where it exceeds twice its error and the estimator is not `plugin`; otherwise 0."""
         halved, error = self.control_halved or 0.0, self.control_halved_error or 0.0
         return halved if abs(halved) > 2 * error and self.estimator != PLUGIN else 0.0
 
     @property
     def errors(self) -> Errors:
-        """Those of text and points."""
+        """The errors of text and reference points."""
         return Errors(self.standard_error, self.points_error, self.total_error, self.degrees_of_freedom)
 
     @property
     def key(self) -> tuple[str | int | None, ...]:
-        """What the row is about: two rows with one key measure the same thing."""
+        """What the row is about: two rows with the same key measure the same thing."""
         return (
             self.quantity,
             self.layer,

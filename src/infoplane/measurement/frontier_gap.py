@@ -65,17 +65,20 @@ def with_bound(
     threads: int | None = None,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> Measurement:
-    """A measurement with the rows of `QUANTITIES` for each layer and order, and the frontiers in its provenance.
+    """Add the rows that compare each layer with the bound of the text, and the frontiers to the provenance.
+
+    The rows are `projection_complexity`, `projection`, `frontier`, `gap` and `context_gain` of each layer and order
+    and, if they can be computed, `placebo_gain`, `noise_gain`, `frontier_moved`, `frontier_upper` and `gap_at_most`.
 
     Args:
-        measurement: of the capture.
-        capture: the states' assignments.
-        frontiers: of the capture's windows, from `fit_frontiers`.
-        threads: by default as many as there are cores.
-        progress: called with the stage, what is done and what there is to do.
+        measurement: a measurement of the capture.
+        capture: the capture.
+        frontiers: the `frontiers` of a bound of the capture's windows, as from `infoplane.bound_of`.
+        threads: number of threads; by default one per core.
+        progress: called as `progress(stage, done, total)`.
 
     Raises:
-        SettingError: frontiers with another number of symbols than the capture's, or of other windows.
+        SettingError: frontiers of other windows, or with another number of symbols than the capture has points.
     """
     unit = str(measurement.provenance["settings"]["unit"])
     scale = unit_scale(unit, capture.m)

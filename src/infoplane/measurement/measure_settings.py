@@ -17,7 +17,7 @@ from infoplane.settings import Settings, setting
 from infoplane.text import BUILT_IN, ReadSettings, WindowSettings
 from infoplane.text.pairs import PairSettings
 
-GROUP = "Questions"
+GROUP = "What to compute"
 ORDERS = (1, 2, 3, 4)
 ESTIMATOR_NAMES = ("corrected", "plugin", "null-curve")
 WEIGHTS = ("frequency", "uniform")
@@ -34,8 +34,8 @@ class InputSettings(Settings):
     text: str = setting(
         BUILT_IN,
         word(),
-        "c4-sample (built in), a file, a folder, - or a datasets id. A text file is one document; so is a row of JSONL "
-        "or Parquet.",
+        "c4-sample (built in), a file, a folder, - (standard input) or a datasets id. A plain text file is one "
+        "document, and so is each row of JSONL, CSV or Parquet.",
         group="Text",
         decides=False,
         chooses_text=True,
@@ -43,8 +43,8 @@ class InputSettings(Settings):
     preferences: str | None = setting(
         None,
         word(),
-        "Preference pairs instead of a text: .json, .jsonl, .parquet or a datasets id with prompt, chosen and "
-        "rejected. The budget of tokens is then one of answer tokens.",
+        "Preference pairs to read instead of a text: .json, .jsonl, .parquet or a datasets id, with prompt, chosen and "
+        "rejected. The token budget then counts answer tokens.",
         group="Preferences",
         decides=False,
     )
@@ -54,49 +54,65 @@ class InputSettings(Settings):
 class QuestionSettings(Settings):
     """What a capture is asked; see `measure_capture`."""
 
-    orders: tuple[int, ...] = setting((1, 2), some_of(*ORDERS), "N-gram orders, of 1 to 4.", group=GROUP)
+    orders: tuple[int, ...] = setting(
+        (1, 2), some_of(*ORDERS), "N-gram orders, one or more of 1 to 4 (1 to 3 for the bound).", group=GROUP
+    )
     estimators: tuple[str, ...] = setting(
         ("corrected",),
         some_of(*ESTIMATOR_NAMES),
-        "One or more of corrected, plugin and null-curve; the first named is the main one.",
+        "One or more of corrected (bias-corrected), plugin (as published) and null-curve (an earlier correction); the "
+        "first is the main one.",
         group=GROUP,
         option="--estimator",
     )
-    weights: tuple[str, ...] = setting(("frequency",), some_of(*WEIGHTS), "Of frequency and uniform.", group=GROUP)
+    weights: tuple[str, ...] = setting(
+        ("frequency",),
+        some_of(*WEIGHTS),
+        "One or both of frequency (each label counts as often as it occurs) and uniform (each label with at least 5 "
+        "occurrences counts once).",
+        group=GROUP,
+    )
     text_labels: tuple[str, ...] = setting(
         (),
         names("labels of words, such as word:1, char:4 or byte:4", least=0),
-        "Labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8; word, char "
-        "and byte are word:1, char:4 and byte:4.",
+        "Also measure labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8. "
+        "word, char and byte mean word:1, char:4 and byte:4.",
         group=GROUP,
         with_pairs=False,
     )
-    unit: str = setting("efficiency", one_of(*UNITS), "efficiency, bits or nats.", group=GROUP)
+    unit: str = setting(
+        "efficiency",
+        one_of(*UNITS),
+        "efficiency (nats divided by log m, with m reference points), bits or nats.",
+        group=GROUP,
+    )
     capacity: float = setting(
         CAPACITY,
         share(),
-        "What a fitted code holds, as a share of log m; a kept capture can be asked at another one.",
+        "How much a fitted code holds in each layer, as a share of log m. A kept capture can be measured again at "
+        "another capacity.",
         group=GROUP,
         with_pairs=False,
     )
     controls: bool = setting(
         True,
         flag(),
-        "The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring.",
+        "Also compute the controls (permuted labels, shifted labels, halves of the documents), which should be 0. They "
+        "take about half of the measuring time.",
         group=GROUP,
     )
     parts: bool = setting(
         True,
         flag(),
-        "What the ceiling is spent on: the token, the document given the token, and the rest; and what documents alone "
-        "make of expressivity.",
+        "Also split the ceiling into token, document (given the token) and rest, and report the part of expressivity "
+        "that documents alone explain. Needs order 1.",
         group=GROUP,
         with_pairs=False,
     )
     bound: bool = setting(
         False,
         flag(),
-        "The frontier of the text too, and the model's place against it: minutes more.",
+        "Also compute the frontier of the text and the model's place against it; takes minutes longer.",
         group=GROUP,
         with_pairs=False,
     )
@@ -110,11 +126,13 @@ class PrecisionSettings(Settings):
         None,
         amount(),
         "Read until the standard errors of complexity and expressivity of the whole model (corrected) are at most "
-        "this, in few stages of growing budgets, of 262144 tokens or the budget at most.",
+        "this. Budgets grow in a few stages, up to the token budget, 262144 by default.",
         group="Text",
         with_pairs=False,
     )
-    until_order: int | None = setting(None, whole(1), "The order judged; the lowest asked.", group="Text")
+    until_order: int | None = setting(
+        None, whole(1), "Order whose standard errors decide when to stop; by default the lowest.", group="Text"
+    )
 
     def check(self) -> None:
         if self.until_se is None and self.until_order is not None:
@@ -133,8 +151,8 @@ class MeasureSettings(Settings):
     protocol: str = setting(
         STANDARD,
         one_of(*PROTOCOLS),
-        "standard, or paper for the published one: one set of points that all layers share, plugin, the temperature of "
-        "soft-entropy 0.1.5, windows of 128 tokens of which all are measured. Orders are as asked.",
+        "standard or paper. paper is the published one: one set of random points for all layers, the plugin estimator, "
+        "the temperature of soft-entropy 0.1.5, and windows of 128 tokens, all measured. Orders are not part of it.",
         group=GROUP,
         with_pairs=False,
     )

@@ -70,27 +70,31 @@ def measure(
     progress: Progress | None = None,
     **flat: Unpack[MeasureKeywords],
 ) -> Measurement:
-    """Measure how a language model has compressed what it reads.
+    """Measure what each layer of a language model keeps about the text it has read, and carries about the text to come.
 
     Args:
-        model: `smollm2-135m`, a hub id, a folder, a .gguf file, an adapter folder, a loaded
-            `transformers` module, or an `infoplane.models.decoder.Model`; None reads the capture only.
-        documents: `c4-sample`, a file or folder, a dataset id, strings, or a `Text`.
-        settings: what is measured, and how; by default that of `MeasureSettings`.
-        preferences: pairs instead of documents, for `infoplane.text.pairs.read_pairs`; `tokens` is then a budget of
-            answer tokens, and the rows of `infoplane.measurement.preference_information` are added.
-        tokenizer: needed with a module; with a name it may be another hub id or folder. A warning says where it
-            differs from the one beside the weights; tokens that the model has not are refused.
-        labels: further columns by name; see `infoplane.measure_capture`.
-        capture: folder, or address such as s3://bucket/x, to keep the capture in; a temporary folder otherwise.
-        force: throw away another run's capture in that folder.
-        work: workers, memory and threads; by default that of `WorkSettings`.
-        engine: one that runs, or its name, in the place of that in `work`.
-        progress: called with a stage, what is done and what there is to do.
-        **flat: settings of `settings` and `work` by keyword, in the place of those in them.
+        model: `smollm2-135m`, a hub id, a folder, a .gguf file, an adapter folder, a loaded `transformers` module, or
+            an `infoplane.Model`; None to compute the figures of the capture in `capture`, without a model.
+        documents: the text: `c4-sample`, a file or folder, a `datasets` id, strings, or a `Text`; see `read_text`.
+        settings: what is measured, and how; by default `MeasureSettings()`.
+        preferences: preference pairs instead of documents, as for `infoplane.read_pairs`. The token budget is then one
+            of answer tokens, and the figures of `infoplane.measurement.preference_information` are added.
+        tokenizer: the tokenizer of a loaded module, which needs one; for a named model, another tokenizer by its hub id
+            or folder; not for a `Model`, which has its own. If it differs from the one stored with the weights, there
+            is a warning; tokens that the model does not have are an error.
+        labels: further label columns by name; see `infoplane.measure_capture`.
+        capture: folder or address, such as s3://bucket/x, to keep the capture in; by default it is not kept.
+        force: whether to replace the capture of another run in that folder.
+        work: workers, memory and threads; by default `WorkSettings()`.
+        engine: an engine that is running, or the name of one, instead of that in `work`.
+        progress: called as `progress(stage, done, total)`.
+        **flat: settings by keyword, which override those in `settings` and `work`.
+
+    Returns:
+        The figures of each layer and of the whole model, with their errors and provenance.
 
     Raises:
-        InfoplaneError: bad input, of the kind that its class names.
+        InfoplaneError: bad input; its subclass says of which kind.
     """
     chosen, how = apart(flat, settings_or(settings, MeasureSettings), settings_or(work, WorkSettings, "work"))
     if isinstance(tokenizer, str | Path):

@@ -11,12 +11,12 @@ from infoplane.measurement.results import Measurement
 
 @dataclass(frozen=True)
 class Member:
-    """One of the models that are compared.
+    """A measured model, to be compared with others.
 
     Attributes:
-        name: shown; no two have the same.
-        family: None where it is not known.
-        measurement: of it.
+        name: the name to show; no two models of a comparison may have the same.
+        family: the family of the model; None if it is not known.
+        measurement: its measurement.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Member:
 
     @property
     def parameters(self) -> int | None:
-        """Number of parameters."""
+        """Number of parameters; None if it is not known."""
         return self.measurement.origin.model.parameters
 
 

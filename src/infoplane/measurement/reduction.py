@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import methodcaller
+
+import numpy as np
 
 from infoplane.capture import Capture, Reduction, reduction
 from infoplane.engines import Advance
@@ -24,11 +26,13 @@ from infoplane.information import (
     Shape,
     Summing,
     Term,
+    device_kernels,
     informations,
     shape_of,
 )
 from infoplane.measurement.plan import Job, Plan, sample_of
 from infoplane.measurement.questions import Question
+from infoplane.models import out_of_memory
 from infoplane.storage import budget_of
 
 Target = tuple[str, int]
@@ -71,6 +75,7 @@ def answer(
     advance: Advance | None = None,
     targets: Sequence[Target] | None = None,
     memory: int | str | None = None,
+    device: str | None = None,
 ) -> Answers:
     """Ask layers and reference sets of a capture.
 
@@ -82,12 +87,24 @@ def answer(
         targets: which are asked; all by default. What each answers does not depend on the others.
         memory: what may be held: bytes, or a size such as `4GB`; a share of what is free by default. No number hangs
             on it.
+        device: of PyTorch, where sums are made (`infoplane.information.device_kernels`); this machine's processors by
+            default, and where the memory of the device runs out. Its sums agree with theirs to rounding.
 
     Raises:
         SettingError: less memory than is needed.
     """
     targets = targets_of(capture) if targets is None else targets
-    return _Pass(capture, plan, settings(capture, len(plan), threads, memory, len(targets)), advance).go(targets)
+    chosen = settings(capture, len(plan), threads, memory, len(targets))
+    if device is not None:
+        try:
+            one = replace(chosen, layers=1, threads=1)  # the device does many things at once by itself
+            return _Pass(capture, plan, one, advance, device).go(targets)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        finally:
+            device_kernels.forget()
+    return _Pass(capture, plan, chosen, advance).go(targets)
 
 
 def settings(
@@ -113,8 +130,11 @@ def settings(
 
 
 class _Pass:
-    def __init__(self, capture: Capture, plan: Plan, settings: Reduction, advance: Advance | None) -> None:
+    def __init__(
+        self, capture: Capture, plan: Plan, settings: Reduction, advance: Advance | None, device: str | None = None
+    ) -> None:
         self.capture, self.plan, self.settings, self.advance = capture, plan, settings, advance
+        self.device = device
         self.profiles: dict[Target, _Profile] = {}
         self.answers = Answers()
         self.shape = capture.windows.n_positions, capture.m
@@ -138,9 +158,17 @@ class _Pass:
             yield from pool.map(work, targets)
 
     def _rows(self, target: Target) -> Rows:
+        if self.device is not None:
+            return self._rows_there(target, self.device)
         if self.settings.whole:
             return Rows.of(self.capture.read(*target))
         return Rows.reading(lambda columns: self.capture.read(*target, columns), *self.shape)
+
+    def _rows_there(self, target: Target, device: str) -> Rows:
+        """The rows on a device: the whole layer, in float16."""
+        import torch
+
+        return Rows.of(torch.from_numpy(np.ascontiguousarray(self.capture.read(*target))).to(device))
 
     def _visit(self, target: Target, jobs: Sequence[Job]) -> None:
         first = target[1] == 0  # one reference set carries the controls

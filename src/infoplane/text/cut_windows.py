@@ -44,19 +44,19 @@ def make_windows(
     Args:
         text: the documents.
         tokenizer: a `transformers` tokenizer.
-        tokens: budget of text tokens; less is used where the text ends, never more.
-        context: longest window, an inserted BOS included.
-        seed: which documents are read where the budget does not reach all.
-        add_bos: put the tokens that the tokenizer itself puts before a text at the head of every
-            window; None does as the tokenizer does.
-        include_special: special tokens that stand in the text are positions too.
-        include_first: the first token of a window is a position too: the BOS where there is one, after which the
-            text's first token is a position in any case.
-        min_window: shorter pieces are left out: their states have hardly any context.
+        tokens: token budget, without inserted BOS; less is used if the text ends before, never more.
+        context: tokens of the longest window, an inserted BOS included.
+        seed: selects the documents that are read where the budget is too small for all.
+        add_bos: whether every window begins with what the tokenizer puts before a text, or else with its BOS token. By
+            default it begins with what the tokenizer puts there, which may be nothing.
+        include_special: whether special tokens in the text are measured positions too.
+        include_first: whether the first token of a window is a measured position too: the BOS if there is one. After a
+            BOS, the first token of the text is one anyway.
+        min_window: shorter pieces are left out, because their states have hardly any context.
 
     Raises:
-        TextError: no document is as long as one window.
-        SettingError: a number outside its range.
+        TextError: no document is as long as the shortest window, or no position is left to measure.
+        SettingError: a number out of range, or `add_bos` with a tokenizer that has no BOS.
     """
     prefix = prefix_of(tokenizer, add_bos)
     least = min_window + len(prefix)

@@ -28,7 +28,12 @@ from infoplane.text.text_settings import BUILT_IN
 
 @dataclass(frozen=True)
 class Document:
-    """One document: its name within the source, and its text."""
+    """One document.
+
+    Attributes:
+        name: its name within the source.
+        text: its text.
+    """
 
     name: str
     text: str
@@ -36,13 +41,13 @@ class Document:
 
 @dataclass(frozen=True)
 class Text:
-    """Documents, in the order of their source.
+    """The documents of a text, in the order of their source.
 
     Attributes:
-        documents: the documents that hold more than white space.
-        provenance: where they come from, JSON values only: `source`, `kind`, `column`, `split`, `config`,
-            `revision`, `choice` (which documents were taken), `limit`, `documents` (their number), `empty` and
-            `copies` (left out), `skipped` (files of a folder that are not text) and `sha256` over names and texts.
+        documents: the documents; `read_text` leaves out blank ones and exact copies.
+        provenance: where they come from, as JSON values: `source`, `kind`, `column`, `split`, `config`, `revision`,
+            `choice` (which documents were taken), `limit`, `documents` (their number), `empty` and `copies` (numbers of
+            those left out), `skipped` (files of a folder that are not text) and `sha256` over names and texts.
     """
 
     documents: tuple[Document, ...]
@@ -71,27 +76,33 @@ def read_text(
     seed: int = 0,
     stdin: IO[bytes] | IO[str] | None = None,
 ) -> Text:
-    """Read documents.
+    """Read the documents of a text. A plain text file is one document; so is a row of a table.
 
     Args:
-        source: `c4-sample` (ships with the package); a file (.jsonl, .ndjson, .json, .csv, .tsv, .parquet, or any UTF-8
-            text; all but .parquet also as .gz); a folder of such files; `-` for standard input; a `datasets` id
-            `owner/name`; a folder that `datasets` saved, or one laid out as a dataset (`train-00000-of-00001.*`,
-            or configurations in its README.md), or any folder when `config` is named or `split` is not `train`;
-            or an iterable of strings, `Document`s or rows.
-        column: the column that holds the text; by default the first that exists of text, content, document,
-            raw_content, body.
-        split, config, revision: which part of a dataset, and which version.
-        streaming: read a dataset as a stream instead of downloading it first.
-        limit: documents to read, copies counted: the first of a file, folder or iterable, a choice by `seed` from a
-            dataset.
-            From a hub dataset that is streamed, 10,000 unless said otherwise.
-        seed: which documents of a dataset, when there is a limit.
-        stdin: what `-` reads, the standard input by default.
+        source: one of
+            - `c4-sample`, which comes with the package;
+            - a file: .jsonl, .ndjson, .json, .csv, .tsv, .parquet, or any UTF-8 text; all but .parquet also as .gz;
+            - a folder of such files;
+            - `-` for standard input: JSON lines if every line begins with `{`, otherwise plain text;
+            - a `datasets` id `owner/name`;
+            - a folder that `datasets` saved or that is laid out as a dataset (`train-00000-of-00001.*`, or
+              configurations in its README.md), and any folder if `config` is given or `split` is not `train`;
+            - an iterable of strings, `Document`s or rows;
+            - a `Text`, which is returned unchanged.
+        column: the column that holds the text; by default the first of text, content, document, raw_content and body
+            that exists.
+        split, config, revision: split, configuration and version of a dataset.
+        streaming: stream a dataset instead of downloading it first.
+        limit: how many documents to read, copies included: the first of a file, folder or iterable, a selection by
+            `seed` from a dataset. By default all are read, but only 10,000 of a hub dataset that is streamed.
+        seed: selects the documents of a dataset where there is a limit.
+        stdin: what `-` reads; by default the standard input.
 
     Raises:
-        TextError: the source is missing, unreadable, empty, binary or broken; the message says where.
-        SettingError: `limit` or `seed` is not a whole number in range.
+        TextError: the source is missing, unreadable, empty, binary, broken or too large for the free memory; the
+            message says where.
+        SettingError: `limit` or `seed` is not a whole number in range; or `column` is given for plain text, or
+            `split`, `config` or `revision` for what is not a dataset.
     """
     if isinstance(source, Text):
         return source

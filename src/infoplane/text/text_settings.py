@@ -26,48 +26,73 @@ class ReadSettings(Settings):
     column: str | None = setting(
         None,
         word(),
-        "Column of the text; the first there is of text, content, document, raw_content, body.",
+        "Column with the text; by default the first that exists of text, content, document, raw_content, body.",
         group=GROUP,
         with_pairs=False,
         chooses_text=True,
     )
-    split: str = setting("train", word(), "Split of a dataset.", group=GROUP, chooses_text=True)
-    config: str | None = setting(None, word(), "Configuration of a dataset.", group=GROUP, chooses_text=True)
-    text_revision: str | None = setting(None, word(), "Version of a dataset.", group=GROUP, chooses_text=True)
-    streaming: bool = setting(
-        True, flag(), "Stream a dataset, in place of downloading it first.", group=GROUP, chooses_text=True
+    split: str = setting("train", word(), "Split of the dataset.", group=GROUP, chooses_text=True)
+    config: str | None = setting(None, word(), "Configuration of the dataset.", group=GROUP, chooses_text=True)
+    text_revision: str | None = setting(
+        None, word(), "Branch, tag or commit of the dataset.", group=GROUP, chooses_text=True
     )
-    limit: int | None = setting(None, whole(1), "Documents to take at most.", group=GROUP, chooses_text=True)
+    streaming: bool = setting(
+        True, flag(), "Stream the dataset instead of downloading it first.", group=GROUP, chooses_text=True
+    )
+    limit: int | None = setting(
+        None,
+        whole(1),
+        "Most documents (or preference pairs) to read; 10000 by default for a dataset streamed from the hub.",
+        group=GROUP,
+        chooses_text=True,
+    )
 
 
 @dataclass(frozen=True)
 class WindowSettings(Settings):
     """How much of a text is read, and its windows; see `make_windows`."""
 
-    tokens: int | None = setting(None, whole(MIN_WINDOW), "Budget of tokens (32768).", group=GROUP)
+    tokens: int | None = setting(
+        None,
+        whole(MIN_WINDOW),
+        "Token budget: how many tokens to read (`measure`: 32768 by default).",
+        group=GROUP,
+    )
     bytes: int | None = setting(
         None,
         whole(MIN_BYTES),
-        "Budget of bytes instead: the same text for every tokenizer.",
+        "Byte budget instead of a token budget: every tokenizer then reads the same text.",
         group=GROUP,
         with_pairs=False,
         chooses_text=True,
     )
-    context: int = setting(CONTEXT, whole(MIN_WINDOW), "Longest window, in tokens.", group=GROUP)
-    seed: int = setting(0, whole(0), "Which documents are read.", group=GROUP, chooses_text=True)
-    add_bos: bool | None = setting(
-        None, flag(), "A BOS before each window; by default as its tokenizer does.", group=GROUP
+    context: int = setting(
+        CONTEXT, whole(MIN_WINDOW), "Longest window, in tokens, including an inserted BOS.", group=GROUP
     )
-    include_special: bool = setting(False, flag(), "Measure special tokens of the text too.", group=GROUP)
+    seed: int = setting(
+        0,
+        whole(0),
+        "Random seed for choosing documents where not all are read; for `bound`, also of the fit.",
+        group=GROUP,
+        chooses_text=True,
+    )
+    add_bos: bool | None = setting(
+        None, flag(), "Put a BOS before each window; by default as the tokenizer does.", group=GROUP
+    )
+    include_special: bool = setting(False, flag(), "Also measure special tokens that occur in the text.", group=GROUP)
     include_first: bool = setting(
         False,
         flag(),
-        "Measure the first token of a window too: the BOS, where there is one.",
+        "Also measure the first token of each window: the BOS, if there is one.",
         group=GROUP,
         with_pairs=False,
     )
     min_window: int = setting(
-        MIN_WINDOW, whole(1), "Shorter pieces of a text are left out.", group=GROUP, with_pairs=False
+        MIN_WINDOW,
+        whole(1),
+        "Shortest window, in tokens; shorter pieces of text are left out.",
+        group=GROUP,
+        with_pairs=False,
     )
 
     def replaced(self, given: Mapping[str, object]) -> WindowSettings:

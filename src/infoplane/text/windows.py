@@ -22,24 +22,24 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Windows:
-    """Token windows, concatenated.
+    """The W windows of a text: T token ids, one window after the other, and which of them are measured positions.
 
     Attributes:
         tokens: (T,) int32, ids of all windows one after the other, inserted BOS included.
         starts: (W + 1,) int64; window w is `tokens[starts[w]:starts[w + 1]]`.
-        document: (W,) int32, the document each window comes from, an index into `documents`.
-        is_text: (T,) bool, False where a BOS was inserted that the text does not hold.
-        is_position: (T,) bool, True where the hidden state is measured. An inserted BOS, special tokens, and the
-            first token of a window that has no BOS before it (an attention sink) are not, unless asked for.
-        byte_count: (W,) int64, UTF-8 bytes of the tokens of the window that have a predecessor in
-            it: the bytes that the next-token loss of the window is paid for, of a character that the window divides
-            those it holds (see `infoplane.text.token_bytes`); 0 where they are not known.
-        documents: names of the documents, in the order of the text.
-        provenance: what decided the windows (source, text hash, tokenizer, context, budget, seed).
-        text: (B,) uint8, the UTF-8 text of all windows one after the other; None where the tokenizer does not tell
-            where its tokens are.
+        document: (W,) int32, the document that each window comes from, an index into `documents`.
+        is_text: (T,) bool, False for an inserted BOS, which is not in the text.
+        is_position: (T,) bool, True where the hidden state is measured. An inserted BOS, special tokens, and the first
+            token of a window without a BOS before it (an attention sink) are left out by default.
+        byte_count: (W,) int64, UTF-8 bytes of the tokens that have a predecessor in the window, which are those that
+            the next-token loss predicts. Of a character that is split between windows, each counts the bytes that it
+            holds (`infoplane.text.token_bytes`). 0 where the bytes are not known.
+        documents: names of the D documents, in the order of the text.
+        provenance: what decided the windows: source and hash of the text, tokenizer, context, token budget, seed.
+        text: (B,) uint8, the UTF-8 text of all windows one after the other; None if the tokenizer does not say where
+            its tokens are in the text.
         ends: (T,) int64, bytes of `text` up to the end of each token.
-        fitting: windows of the documents that each fit of a code is made on; none of them is measured.
+        fitting: for each fit of a code, windows of the documents that it is made on; these are not measured.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -58,10 +58,10 @@ class Windows:
         return len(self.document)
 
     def part(self, chosen: IntArray) -> Windows:
-        """Some of the windows, in their order; the documents stay all.
+        """Select some of the windows; all documents stay listed, and `text`, `ends` and `fitting` are left out.
 
         Args:
-            chosen: their numbers, ascending.
+            chosen: indices of the windows, ascending.
         """
         here = np.isin(self.token_window, chosen)
         return Windows(
@@ -77,7 +77,7 @@ class Windows:
 
     @property
     def lengths(self) -> IntArray:
-        """(W,) tokens of each window."""
+        """(W,) number of tokens of each window."""
         return np.diff(self.starts)
 
     def __repr__(self) -> str:
@@ -85,12 +85,12 @@ class Windows:
 
     @property
     def n_positions(self) -> int:
-        """Number of measured positions, which is the number of rows of a capture."""
+        """N, the number of measured positions, and so of the rows of a capture."""
         return int(np.count_nonzero(self.is_position))
 
     @property
     def token_window(self) -> npt.NDArray[np.int32]:
-        """(T,) the window each token is in."""
+        """(T,) the window of each token."""
         return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
 
     @property
@@ -105,36 +105,36 @@ class Windows:
 
     @property
     def blocks(self) -> npt.NDArray[np.int32] | None:
-        """(D,) the block of each document, the unit of error bars; None where there are too few documents.
+        """(D,) the block of each document, which replicates withdraw; None if there are too few documents.
 
-        Blocks are of balanced size; but where the text was cut to a budget of bytes documents are dealt in turn, so
-        that the blocks, and with them paired differences, are the same whatever the tokenizer.
+        Blocks have about the same size. But if the text was cut to a budget of bytes, documents are assigned in turn,
+        so that blocks, and with them paired differences, do not depend on the tokenizer.
         """
         return blocks_for_errors(self.document_positions, in_turn="bytes" in self.source)
 
     @property
     def source(self) -> SourceRecord:
-        """What the provenance says of the text; nothing where the windows were made without one."""
+        """What the provenance says about the text; empty if the windows were made without one."""
         record: SourceRecord | None = self.provenance.get("text")
         return record or {}
 
     @property
     def tokenizer_name(self) -> str | None:
-        """What the provenance calls the tokenizer."""
+        """Name of the tokenizer in the provenance; None if it has none."""
         record: Mapping[str, str | None] = self.provenance.get("tokenizer") or {}
         return record.get("name")
 
     @property
     def row_starts(self) -> IntArray:
-        """(W + 1,) int64; the rows of window w in a capture are `row_starts[w]:row_starts[w + 1]`."""
+        """(W + 1,) int64; in a capture, the rows of window w are `row_starts[w]:row_starts[w + 1]`."""
         counted = np.concatenate(([0], np.cumsum(self.is_position)))
         return counted[self.starts].astype(np.int64)
 
     @property
     def hash(self) -> str:
-        """SHA-256 over everything that decides which states are measured and how tokens label them.
+        """SHA-256 over everything that decides which states are measured and which token labels they have.
 
-        The text itself is not part of it: the tokens are, and the provenance has the hash of their source.
+        It covers the tokens but not the text itself, whose hash is in the provenance.
         """
         digest = hashlib.sha256()
         for name in ("tokens", "starts", "document", "is_text", "is_position", "byte_count"):

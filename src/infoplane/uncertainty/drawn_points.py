@@ -31,7 +31,8 @@ e_d = log S_d^2 - psi(f/2) + log(f/2) over the D layers,
     trigamma(d0 / 2) = var(e) - trigamma(f / 2),     log s0^2 = mean(e) + psi(d0 / 2) - log(d0 / 2),
     S_d^2 becomes (d0 s0^2 + f S_d^2) / (d0 + f),    with d0 + f degrees;
 
-all s0^2 = exp(mean(e)) where the right side of the first is not above 0. Means over layers use S_d^2 as they are.
+all s0^2 = exp(mean(e)) where the right side of the first is not above 0. A layer whose S_d^2 is below 1e-16 of the
+largest varies by rounding alone: it keeps its own, and is not one of the D. Means over layers use S_d^2 as they are.
 
 Where draws have different numbers of sets, f is the smallest. Of a difference W is not known, and counted as 0: the
 error is then a little too large, by what text and points do together.
@@ -58,6 +59,8 @@ from infoplane.uncertainty.document_jackknife import interval_of, standard_error
 Floats = npt.NDArray[np.float64]
 MIN_LAYERS = 3
 """Fewer say too little of each other to borrow from."""
+ROUNDING = 1e-16
+"""A variance below this part of the largest is rounding."""
 _MOST_DEGREES = 1e6
 
 
@@ -169,12 +172,14 @@ def borrowing(points: Sequence[PointsPart]) -> list[tuple[float, float]]:
     plain = [(part.variance or 0.0, float(f)) for part in points]
     if len(sets) > 1:
         return plain
-    s0, d0 = moderated([v * (f + 1) for v, _ in plain], f)
+    # a layer whose figure is 0 by construction varies by rounding alone, and tells nothing of the others
+    least = ROUNDING * max((v for v, _ in plain), default=0.0)
+    s0, d0 = moderated([v * (f + 1) for v, _ in plain if v > least], f)
     if d0 == 0:
         return plain
     if math.isinf(d0):
-        return [(s0 / (f + 1), _MOST_DEGREES)] * len(plain)
-    return [((d0 * s0 / (f + 1) + f * v) / (d0 + f), d0 + f) for v, _ in plain]
+        return [(s0 / (f + 1), _MOST_DEGREES) if v > least else (v, float(f)) for v, _ in plain]
+    return [((d0 * s0 / (f + 1) + f * v) / (d0 + f), d0 + f) if v > least else (v, float(f)) for v, _ in plain]
 
 
 def combined(

@@ -13,7 +13,8 @@ from tiny import byte_tokenizer, tiny_model
 from training import train
 
 import infoplane
-from infoplane.analysis.training.monitoring import Monitor, unwrapped
+from infoplane.analysis.training.monitoring import Monitor
+from infoplane.analysis.training.trained_module import unwrapped
 from infoplane.analysis.training.trajectory import Trajectory
 from infoplane.errors import SettingError
 
@@ -99,6 +100,23 @@ def test_phase_and_stall_follow_the_complexity() -> None:
         monitor.stalled(0)
     with pytest.raises(SettingError, match="probe of step 7 after that of 256"):
         monitor.probe(7)
+
+
+def test_without_intervals_nothing_is_known_to_stall() -> None:
+    """Fewer than 40 documents give no interval, so no training is stopped for it."""
+    texts = [" ".join(f"word{i % 11}" for i in range(90 + k)) for k in range(30)]
+    monitor = Monitor(tiny_model(), byte_tokenizer(), texts, tokens=1500, context=64, m=8)
+    for step in range(4):
+        monitor.probe(step)
+    assert not monitor.stalled(2)
+
+
+def test_of_several_estimators_the_first_is_logged() -> None:
+    logged = Monitor(
+        tiny_model(), byte_tokenizer(), tokens=3000, context=64, m=8, estimators=("plugin", "corrected")
+    ).probe(0)
+    alone = Monitor(tiny_model(), byte_tokenizer(), tokens=3000, context=64, m=8, estimators=("plugin",)).probe(0)
+    assert logged == alone
 
 
 def test_a_decoder_that_was_replaced_is_found_again() -> None:

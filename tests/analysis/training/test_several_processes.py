@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import several_processes as several
-from tiny import byte_tokenizer
+from tiny import byte_tokenizer, save_tiny
 
 import infoplane
 from infoplane.analysis.training.trajectory import Trajectory
@@ -73,6 +73,14 @@ def test_a_trainer_is_watched_by_all_its_processes(tmp_path: Path) -> None:
             watched, alone = said[mode]["losses"]
             assert watched == alone and len(watched) == 4
         assert [point.step for point in Trajectory.load(tmp_path / mode).points] == [0, 2, 4]
+
+
+def test_a_model_that_transformers_spreads_is_probed(tmp_path: Path) -> None:
+    save_tiny(tmp_path / "base")
+    first, second = of_both(several.of_transformers, tmp_path / "run", str(tmp_path / "base"))
+    assert first["kind"] == second["kind"] == "tensor parallelism"
+    assert first["found"] == pytest.approx(first["whole"], rel=2e-4, abs=2e-6) and second["found"] == {}
+    assert not [warning for warning in first["warnings"] if "hooks" in warning]
 
 
 def test_a_run_that_is_killed_goes_on_with_its_probes_as_if_nothing_had_happened(tmp_path: Path) -> None:

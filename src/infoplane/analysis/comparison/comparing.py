@@ -42,14 +42,15 @@ SHOWN = ("complexity", "expressivity", "optimality", "ceiling", *PREFERENCES)
 
 
 def compare(members: Sequence[Member]) -> Comparison:
-    """Put measurements beside each other.
+    """Compare measured models with the first of them.
 
     Args:
-        members: two or more; differences are from the first. One that does not compare with the first (another
-            unit, protocol or estimator, a difference of two, no labels in common) is set apart, and why is said.
+        members: two models or more. One that cannot be compared with the first (another unit, protocol or estimator, a
+            difference of two measurements, or no labels in common) is listed in `apart`, with the reason.
 
     Raises:
-        ResultError: fewer than two, two of one name, or none that compares with the first.
+        ResultError: fewer than two models, two of the same name, none that can be compared with the first, or a first
+            one that is a difference.
     """
     members, rows, apart = _comparable(members)
     first, *others = members

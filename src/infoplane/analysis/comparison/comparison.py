@@ -82,16 +82,18 @@ _DIFFERENCE = pl.Schema(
 
 @dataclass(frozen=True)
 class Comparison(Shown):
-    """What several measurements say together; everything that a page or a table shows.
+    """Several measured models, each compared with the first.
 
     Attributes:
-        members: of each model the name, family, parameters, width, dtype, tokens, documents, bits per byte and loss.
-        values: one row for each model, quantity and set of positions: the estimate of the whole model.
-        differences: one row for each model but the first, quantity and set: that model less the first.
-        fairness: for each set of positions whether its figures compare, and why.
-        verdicts: for each model but the first whether it differs from that one, how sure that is, and where.
-        apart: of each model whose figures do not compare with those of the first by any of their labels, why.
-        warnings: what else should be known.
+        members: one row per model: its name, family, source, revision, parameters, width, dtype, tokens, documents,
+            bits per byte, loss and number of reference sets.
+        values: one row per model, quantity and position set: the figure of the whole model, with its errors.
+        differences: one row per model except the first, quantity and position set: that model minus the first.
+        fairness: for each position set, whether its figures can be compared, and why.
+        verdicts: for each model except the first, whether it differs from the first, how sure that is, and in which
+            layers.
+        apart: the models that cannot be compared with the first at all, and why.
+        warnings: what else a reader should know.
     """
 
     members: pl.DataFrame
@@ -108,32 +110,42 @@ class Comparison(Shown):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the models, in the order given."""
+        """Names of the compared models, in the order given."""
         return tuple(self.members["name"])
 
     @property
     def best_set(self) -> str:
-        """The set of positions to look at first: one that compares, of words rather than bytes, or else the first."""
+        """The position set to look at first: one whose figures can be compared, or else the first.
+
+        Sets of labels of the text (words, then characters, then bytes) come after all others.
+        """
         fair = [name for name, (good, _) in self.fairness.items() if good]
         order = sorted(fair, key=lambda name: ("P_", "word", "char", "byte").index(kind_of_labels(name)))
         return (order or list(self.fairness))[0]
 
     def comparable(self, position_set: str) -> tuple[str, ...]:
-        """The models whose figures on a set of positions compare with each other: the first and others, or none."""
+        """The models whose figures on a position set can be compared, the first model included; or none."""
         of_set = self.differences.filter(pl.col("position_set") == position_set)["name"]
         alike = set(of_set.to_list())
         return tuple(name for name in self.names if name in alike or (alike and name == self.names[0]))
 
     def table(self) -> pl.DataFrame:
-        """The values: one row for each model, quantity and set of positions."""
+        """The values: one row per model, quantity and position set."""
         return self.values
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `comparison.parquet`, the values, then `comparison.json`, each whole or not at all."""
+        """Write `comparison.parquet`, the values, then `comparison.json`, each completely or not at all.
+
+        Args:
+            folder: a folder or an address such as s3://bucket/run.
+
+        Returns:
+            The paths of the JSON file and of the Parquet file.
+        """
         return FILES.write(folder, self.to_dict(), self.values)
 
     def to_dict(self) -> dict[str, Json]:
-        """Plain JSON values."""
+        """The comparison as plain JSON values."""
         return {
             "schema": SCHEMA,
             "members": self.members.to_dicts(),
@@ -147,10 +159,13 @@ class Comparison(Shown):
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:
-        """Read a comparison from its folder.
+        """Read a stored comparison.
+
+        Args:
+            path: the folder or address that it is stored in, or the JSON file itself.
 
         Raises:
-            ResultError: nothing there, unreadable, or a schema that this version does not know.
+            ResultError: nothing is there, it cannot be read, or this version does not know its schema.
         """
         with FILES.read(path) as (_, record):
             check_schema(record, _RECORD)

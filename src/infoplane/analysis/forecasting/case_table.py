@@ -59,15 +59,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Cases:
-    """Models with families, features and scores.
+    """A table of models with their families, features and scores.
 
     Attributes:
-        models: n names, each once.
-        families: n names.
-        features: n rows, float columns; null where unknown.
-        scores: the same.
-        feature_errors, score_errors: standard errors of some of those columns, by the same names.
+        models: names of the n models, all different.
+        families: the family of each model.
+        features: n rows, a Float64 column for each feature; null where unknown.
+        scores: n rows, a Float64 column for each score; null where unknown.
+        feature_errors, score_errors: standard errors of some of these columns, under the same names.
         warnings: what was left out, and why.
+
+    Raises:
+        ResultError: not one row and one family for each model, a column of another type or with NaN or infinity, or a
+            model that occurs twice.
+        SettingError: a column that is both a feature and a score.
     """
 
     models: tuple[str, ...]
@@ -114,15 +119,17 @@ class Cases:
         """Read a table of models from CSV or Parquet files.
 
         Args:
-            path: the file, one row a model, or several, one below the other; or names of `REFERENCE`.
-            features, scores: columns; `log:NAME`, `square:NAME`, `cube:NAME` are made of a column. `NAME_se`, where
-                there, is its standard error.
-            model, family: columns of names.
-            score_unit: `percent` or `fraction`, where all scores are known to be that.
+            path: a file with one row per model, or `small-models`, a table that comes with the package; or several of
+                these, whose rows are put together.
+            features, scores: names of columns; `log:NAME` (base 10), `square:NAME` and `cube:NAME` are computed from
+                the column NAME. Where there is a column with `_se` appended to the name, it holds the standard errors.
+            model, family: the columns with the names of models and families.
+            score_unit: `percent` or `fraction`, if all scores are known to have that unit.
 
         Raises:
-            ResultError: unreadable, a missing column, a cell that is no number, duplicate models, percent and
-                fractions in one column.
+            ResultError: an unreadable file, a missing column, a cell that is not a number, a model that occurs twice,
+                percent and fractions in one column, or scores outside `score_unit`.
+            SettingError: an unknown `score_unit`, or a column that is both a feature and a score.
         """
         paths = [path] if isinstance(path, str | Path) else list(path)
         tables = [_table(p) for p in paths]
@@ -144,13 +151,14 @@ class Cases:
 
     @property
     def family_count(self) -> int:
+        """Number of families."""
         return len(set(self.families))
 
     def varying(self) -> Cases:
-        """The same without columns that are constant or empty, which are named in `warnings`.
+        """The same cases without constant and empty columns, which are named in `warnings`.
 
         Raises:
-            ResultError: no score or no feature is left.
+            ResultError: no feature or no score is left.
         """
         warnings, kept = list(self.warnings), []
         for what, frame in (("feature", self.features), ("score", self.scores)):
@@ -162,10 +170,10 @@ class Cases:
         return replace(self, features=kept[0], scores=kept[1], warnings=tuple(warnings))
 
     def sample(self, features: Sequence[str], score: str, at_least: int = MIN_MODELS) -> Sample:
-        """The complete cases of some features and one score.
+        """The models for which some features and one score are all known.
 
         Raises:
-            ResultError: fewer than `at_least` of them.
+            ResultError: there are fewer than `at_least`.
         """
         table = self.matrix([*features], self.features), self.matrix([score], self.scores)
         values = np.column_stack(table)
@@ -180,10 +188,10 @@ class Cases:
         return Sample(rows, values[rows, :-1], values[rows, -1], codes)
 
     def matrix(self, columns: Sequence[str], frame: pl.DataFrame) -> Floats:
-        """(n, p) float64 of some columns, NaN where unknown.
+        """(n, p) float64 values of p columns of `features` or `scores`, NaN where unknown.
 
         Raises:
-            SettingError: a column that is not there, with near names.
+            SettingError: a column that does not exist; the message suggests similar names.
         """
         for name in columns:
             if name not in frame.columns:
@@ -193,9 +201,9 @@ class Cases:
         return np.column_stack([frame[name].to_numpy().astype(np.float64) for name in columns])
 
     def reliability(self, name: str) -> float | None:
-        """Share of a column's variance that is not its standard errors', 1 - mean(SE^2) / var; None where unknown.
+        """Share of a column's variance that its standard errors do not explain, 1 - mean(SE^2) / var; None if unknown.
 
-        An observed correlation is the true one times the square root of both reliabilities (Spearman 1904).
+        An observed correlation is the true one times the root of the product of both reliabilities (Spearman 1904).
         """
         for frame, errors in ((self.features, self.feature_errors), (self.scores, self.score_errors)):
             if name in frame.columns and errors is not None and name in errors.columns:

@@ -31,13 +31,17 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Forecast(Shown):
-    """Everything that was computed from a table of models.
+    """What features of a table of models tell about their benchmark scores.
 
     Attributes:
-        correlations, partials, validations, predictions, power: rows.
-        held_out: every reference model, predicted without its family.
-        verdicts: sentences.
-        provenance: models, families, ranges of the reference set, settings, versions, warnings; JSON values only.
+        correlations: the correlation of each feature with each score.
+        partials: the partial correlations given the baselines.
+        validations: how well each set of features predicts each score on families left out.
+        held_out: the reference models, each predicted without its family.
+        predictions: the predicted scores of new models.
+        power: how many models it takes to find each correlation.
+        verdicts: the findings in sentences.
+        provenance: models, families, ranges of the features, settings, versions and warnings, as JSON values.
     """
 
     correlations: tuple[Correlation, ...]
@@ -57,13 +61,13 @@ class Forecast(Shown):
         )
 
     def to_dict(self) -> dict[str, Json]:
-        """The record as plain JSON values; `held_out` lives in the table."""
+        """The forecast as plain JSON values, without `held_out`, which is in the table."""
         rows = {name: [dataclasses.asdict(row) for row in getattr(self, name)] for name in _ROWS if name != "held_out"}
         record = {"schema": SCHEMA, "provenance": dict(self.provenance), "verdicts": list(self.verdicts), **rows}
         return dict(_plain(record))
 
     def table(self) -> pl.DataFrame:
-        """What was forecast for each model without its family, beside what came."""
+        """Predicted and actual scores of the reference models, each predicted without its family."""
         table = [
             {
                 **dataclasses.asdict(row),
@@ -75,15 +79,25 @@ class Forecast(Shown):
         return pl.DataFrame([{name: row[name] for name in _TABLE} for row in table], schema=_TABLE)
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `forecast.parquet`, the table, then `forecast.json`, each whole or not at all."""
+        """Write `forecast.parquet`, the table, then `forecast.json`, each completely or not at all.
+
+        Args:
+            folder: a folder or an address such as s3://bucket/run.
+
+        Returns:
+            The paths of the JSON file and of the Parquet file.
+        """
         return FILES.write(folder, self.to_dict(), self.table())
 
     @classmethod
     def load(cls, path: str | Path) -> Forecast:
-        """Read a forecast from its folder.
+        """Read a stored forecast.
+
+        Args:
+            path: the folder or address that it is stored in, or the JSON file itself.
 
         Raises:
-            ResultError: nothing there, unreadable, or a schema that this version does not know.
+            ResultError: nothing is there, it cannot be read, or this version does not know its schema.
         """
         with FILES.read(path) as (source, record):
             held = [

@@ -39,17 +39,21 @@ class Joined:
 
 
 def join(measurements: Sequence[Measurement], scores: Scores, *, told: Sequence[Mapping[str, Any]] = ()) -> Joined:
-    """Join measurements with scores.
+    """Join measurements with the benchmark scores of their models.
 
     Args:
-        measurements: one a model.
-        scores: of any models.
-        told: for each measurement what else is known of it, such as `model`, `family`, `parameters_b` and
-            `training_tokens_t` of a survey; by default nothing.
+        measurements: the measurements, one per model.
+        scores: scores, of any models.
+        told: for each measurement what else is known about its model. Of this `model` (a name to look up), `revision`,
+            `family`, `training_tokens_t` and `flops_1e21` are used; by default nothing is known.
+
+    Returns:
+        A table with one row per model, the models without scores, and notes on the choices that were made.
 
     Raises:
-        ScoreError: no model matched, or two measurements are of one model.
-        ResultError: measurements are by different estimators.
+        ScoreError: no model has scores; two measurements are of one model; or a measurement is a difference, or of an
+            untrained twin.
+        ResultError: the measurements are by different estimators.
     """
     known = list(told) or [{}] * len(measurements)
     models = [_measured(m, t) for m, t in zip(measurements, known, strict=True)]

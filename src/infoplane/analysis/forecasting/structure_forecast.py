@@ -36,22 +36,25 @@ def forecast(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Forecast:
-    """What features of models tell of their scores, beyond the baselines, and for new models.
+    """Find what features of models tell about their scores beyond the baselines, and predict scores of new models.
 
     Args:
-        cases: reference models.
-        baselines: features that are known anyway, the plainest first: size, training tokens or FLOPs, bits per byte.
-        structure: features that are judged; by default all that are no baseline.
-        scores: by default all.
-        new: models to predict; their scores, if any, are not read.
-        level: of the prediction intervals; 90 % need 9 families.
-        strict: prediction intervals with a guarantee, which are wider (`infoplane.analysis.forecasting.family_ridge`).
-        power, alpha: of the plans for more models.
-        seed, draws: of the bootstrap.
+        cases: the reference models.
+        baselines: features that are known anyway, the simplest first: size, training tokens or FLOPs, bits per byte.
+        structure: the features to judge; by default all that are not baselines.
+        scores: the scores to forecast; by default all.
+        new: models to predict; their scores, if they have any, are not used.
+        level: level of the prediction intervals; 90 % needs 9 families.
+        strict: whether prediction intervals come with a guarantee (`infoplane.analysis.forecasting.family_ridge`); they
+            are wider then.
+        power, alpha: power and significance level that the needed numbers of models are computed for.
+        seed, draws: seed and number of draws of the bootstrap.
 
     Raises:
-        SettingError: a column that is not there, no structure, or a level that is no share.
-        ResultError: too few models for any correlation.
+        SettingError: a column that does not exist, a feature that is both baseline and structure, no feature to judge
+            or no score to forecast, a number out of range, or statsmodels is not installed.
+        ResultError: no feature or no score that varies, too few models for any correlation, or no score of the new
+            models that can be forecast.
     """
     _check_numbers(level, power, alpha, seed, draws)
     cases, base, features, targets = _columns(cases, scores, structure, baselines)

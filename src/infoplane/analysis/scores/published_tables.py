@@ -62,10 +62,13 @@ class Facts:
 
 @functools.cache
 def published(name: str) -> Scores:
-    """The scores of a table that comes with the package; see `TABLES` for their names.
+    """The scores of a published table that comes with the package.
+
+    Args:
+        name: `open-llm-leaderboard`, `base-llm-benchmarks`, `self-reported-benchmarks` or `pythia-checkpoint-scores`.
 
     Raises:
-        ScoreError: no such table.
+        ScoreError: there is no such table.
     """
     table, raw = _table(name), _raw(name)
     columns = [c for c in ("step", "precision", "chat_template") if c in raw.columns]

@@ -21,16 +21,18 @@ from infoplane.storage import Json
 
 
 def read_scores(path: str | Path, *, percent: bool = False, latest: bool = False, model: str | None = None) -> Scores:
-    """Read benchmark scores.
+    """Read benchmark scores from files.
 
     Args:
-        path: a result file of lm-eval (.json), a folder that holds some at any depth, or a table (.csv, .tsv).
-        percent: accuracies are per cent, and are divided by 100.
-        latest: where several result files score one model on one task, the newest counts; refused otherwise.
-        model: name of the model, for result files that tell none.
+        path: a result file of lm-eval (.json), a folder with such files at any depth, or a table (.csv, .tsv).
+        percent: whether accuracies are in per cent; they and their standard errors are then divided by 100.
+        latest: whether the newest counts where several result files score one model on one task; otherwise this is an
+            error.
+        model: name of the model in result files; it replaces any name that they give. Tables ignore it.
 
     Raises:
-        ScoreError: what is there cannot be read, contradicts itself, or holds accuracies outside 0 to 1.
+        ScoreError: the files cannot be read, contradict each other, or hold accuracies outside 0 to 1 (0 to 100 with
+            `percent`).
     """
     path = Path(path).expanduser()
     if path.is_dir():

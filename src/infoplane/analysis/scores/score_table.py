@@ -67,14 +67,15 @@ class Remark:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Benchmark scores of models.
+    """A table of benchmark scores of models; accuracies are fractions.
 
     Attributes:
-        table: columns as in `SCHEMA`, in that order.
-        remarks: what should be known of the rows; `warnings` are those that concern rows still here.
+        table: one row per score, with the columns of `infoplane.analysis.scores.score_table.SCHEMA` in that order.
+        remarks: what should be known about rows; `warnings` has those about rows of this table.
 
     Raises:
-        ScoreError: other columns, a value that is missing or not finite, or two rows for one score.
+        ScoreError: other columns, a required value that is missing, a number that is not finite, or two rows for one
+            score.
     """
 
     table: pl.DataFrame
@@ -110,7 +111,7 @@ class Scores:
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Json]], remarks: Iterable[Remark] = ()) -> Scores:
-        """Scores from rows; columns that are left out are null."""
+        """Make scores from rows; columns that a row lacks are null."""
         return cls(pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in rows], SCHEMA), tuple(remarks))
 
     # ------------------------------------------------------------------ what is here
@@ -128,18 +129,21 @@ class Scores:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """`task:metric` of every column that `wide` would have, in the order of the table."""
+        """All `task:metric` names, the columns of `wide`, in the order of the table."""
         return tuple(self.table.select(_NAME).unique(maintain_order=True).to_series())
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Remarks that concern rows of this table."""
+        """The remarks about rows of this table."""
         return tuple(dict.fromkeys(r.text for r in self.remarks if r.concerns(self.table)))
 
     # ------------------------------------------------------------------ a part of it
 
     def select(self, **fields: Json) -> Scores:
-        """Rows whose columns equal what is given (None: null); a list or tuple allows any of its members.
+        """Select the rows with given values; None selects null, and a list or tuple selects any of its members.
+
+        Raises:
+            ScoreError: an unknown column.
 
         >>> row = {"model": "a", "task": "t", "metric": "acc", "value": 0.5, "source": "s"}
         >>> Scores.of([row]).select(step=None, task=["t", "u"]).models
@@ -150,7 +154,11 @@ class Scores:
         return Scores(self.table.filter(*(_equals(name, want) for name, want in fields.items())), self.remarks)
 
     def like(self, task: str | None = None, model: str | None = None) -> Scores:
-        """Rows whose task, or `task:metric`, and whose model fit a glob such as `arc_*` or `*:acc_norm`.
+        """Select rows by glob patterns.
+
+        Args:
+            task: pattern of the task or of `task:metric`, such as `arc_*` or `*:acc_norm`.
+            model: pattern of the model's name.
 
         Raises:
             ScoreError: nothing fits.
@@ -172,11 +180,12 @@ class Scores:
         return Scores(table, self.remarks)
 
     def lookup(self, model: str) -> Scores:
-        """The rows of one model, by its exact name (`infoplane.analysis.scores.model_matching.find_scores` is more
-        forgiving).
+        """Select the rows of one model by its exact name.
+
+        `infoplane.analysis.scores.model_matching.find_scores` finds the exact name for other spellings of it.
 
         Raises:
-            ScoreError: no such model, with the nearest names.
+            ScoreError: there is no such model; the message suggests similar names.
         """
         scores = self.select(model=model)
         if not len(scores):
@@ -184,13 +193,13 @@ class Scores:
         return scores
 
     def wide(self, by: Sequence[str] = ("model",)) -> pl.DataFrame:
-        """One row a model, one column `task:metric`, null where there is no score.
+        """One row per model and one column per `task:metric`; null where there is no score.
 
         Args:
-            by: columns that make a row: `("model", "step")` for scores over training.
+            by: the columns that identify a row, such as `("model", "step")` for scores over training.
 
         Raises:
-            ScoreError: two values for one cell, with the columns that tell them apart.
+            ScoreError: there are two values for one cell; the message names the columns in which they differ.
         """
         table = self.table.with_columns(_NAME)
         cells = table.group_by([*by, "name"], maintain_order=True).len().filter(pl.col("len") > 1)

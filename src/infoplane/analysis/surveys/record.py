@@ -100,11 +100,11 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class Survey(Shown):
-    """A survey, as far as it is.
+    """The models of a survey, with the measurements made so far.
 
     Attributes:
-        models: in the order of the survey file.
-        provenance: the survey file, the texts and versions; JSON values only.
+        models: the models, in the order of the survey file.
+        provenance: the survey file, the texts and versions, as JSON values.
     """
 
     models: tuple[Surveyed, ...]
@@ -115,16 +115,16 @@ class Survey(Shown):
 
     @property
     def measured(self) -> tuple[Surveyed, ...]:
-        """Those that were measured."""
+        """The models that were measured."""
         return tuple(model for model in self.models if model.measurement is not None)
 
     @property
     def failures(self) -> tuple[Surveyed, ...]:
-        """Those that could not be measured."""
+        """The models that could not be measured."""
         return tuple(model for model in self.models if model.status == "failed")
 
     def members(self) -> list[Member]:
-        """Those that were measured, as `infoplane.analysis.comparison.comparing.compare` takes them."""
+        """The models that were measured, as `infoplane.compare` takes them."""
         return [
             Member(model.name, model.facts.get("family"), model.measurement)
             for model in self.models
@@ -132,13 +132,26 @@ class Survey(Shown):
         ]
 
     def table(self) -> pl.DataFrame:
-        """One row for each measured model: facts, then figures of the whole model (see above)."""
+        """One row per measured model: facts about it, then figures of the whole model.
+
+        `NAME_error` is the error of a figure, of text and reference points together, and `NAME_points_error` that of
+        the reference points alone. `infoplane.measurement.columns` says how figures are named.
+        """
         rows = [_row(model, model.measurement) for model in self.measured if model.measurement is not None]
         names = dict.fromkeys(name for row in rows for name in row if name not in _FACTS)
         return pl.DataFrame(rows, schema={**_FACTS, **dict.fromkeys(names, pl.Float64)})
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `survey.parquet`, then `survey.json`, each whole or not at all; measurements stand beside them."""
+        """Write `survey.parquet`, the table, then `survey.json`, each completely or not at all.
+
+        The measurements are not written; they must be stored beside them.
+
+        Args:
+            folder: a folder or an address such as s3://bucket/run.
+
+        Returns:
+            The paths of the JSON file and of the Parquet file.
+        """
         record = {
             "provenance": dict(self.provenance),
             "models": [
@@ -162,10 +175,13 @@ class Survey(Shown):
 
     @classmethod
     def load(cls, path: str | Path) -> Survey:
-        """Read a survey from its folder, with the measurements it points to.
+        """Read a stored survey and the measurements that belong to it.
+
+        Args:
+            path: the folder or address that it is stored in, or the JSON file itself.
 
         Raises:
-            ResultError: nothing there, unreadable, or a schema that this version does not know.
+            ResultError: nothing is there, it cannot be read, or this version does not know its schema.
         """
         with FILES.read(path) as (source, content):
             record, failed = _checked(content)

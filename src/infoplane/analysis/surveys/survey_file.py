@@ -63,10 +63,16 @@ class Entry:
 
 
 def read_survey(source: str | Path) -> tuple[Entry, ...]:
-    """The models of a survey file, or of one that ships with the package (`READY`), in its order.
+    """Read the models of a survey file.
+
+    Args:
+        source: a TOML file, or `open-families`, a survey that comes with the package.
+
+    Returns:
+        The models in the order of the file, each with its settings.
 
     Raises:
-        SettingError: missing, not TOML, an unknown or wrong setting, a model listed twice, or none.
+        SettingError: the file is missing or not TOML, a setting is unknown or wrong, or it lists no model or one twice.
     """
     path = Path(source).expanduser()
     if not path.is_file():

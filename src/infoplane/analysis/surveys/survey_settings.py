@@ -30,7 +30,9 @@ class SurveySettings(Settings):
     source: InputSettings = field(default_factory=InputSettings)
     measuring: MeasureSettings = field(default_factory=_measuring)
     work: WorkSettings = field(default_factory=WorkSettings)
-    keep_captures: bool = setting(False, flag(), "Keep each model's capture.", group="Results", decides=False)
+    keep_captures: bool = setting(
+        False, flag(), "Keep captures; by default each is deleted once measured.", group="Results", decides=False
+    )
 
     def replaced(self, given: Mapping[str, object]) -> SurveySettings:
         """Pairs are read in place of a text, so its budget and labels say nothing of them."""
@@ -84,12 +86,12 @@ class RunSettings(WorkSettings):
 class ModelFacts(Settings):
     """What a `[[model]]` says beside settings: which it is, and what is known of it."""
 
-    id: str | None = setting(None, word(), "Hub id, or what scores call a local model.", group="Model")
-    path: str | None = setting(None, word(), "Where its weights lie: a folder or a file.", group="Model")
+    id: str | None = setting(None, word(), "Hub id, or the name that scores use for a local model.", group="Model")
+    path: str | None = setting(None, word(), "Folder or file with the weights.", group="Model")
     revision: str | None = setting(None, word(), "Branch, tag or commit of a hub model.", group="Model")
-    name: str | None = setting(None, word(), "Of its folder.", group="Model")
-    family: str | None = setting(None, word(), "Family.", group="Model", decides=False)
-    kind: str | None = setting(None, word(), "Such as base or instruct.", group="Model", decides=False)
+    name: str | None = setting(None, word(), "Name of the folder of its results.", group="Model")
+    family: str | None = setting(None, word(), "Family of the model.", group="Model", decides=False)
+    kind: str | None = setting(None, word(), "Kind of model, such as base or instruct.", group="Model", decides=False)
     parameters_b: float | None = setting(None, amount(), "Parameters in billions (1e9).", group="Model", decides=False)
     training_tokens_t: float | None = setting(
         None, amount(), "Training tokens in trillions (1e12).", group="Model", decides=False

@@ -46,22 +46,27 @@ def survey(
     """Measure the models of a survey.
 
     Args:
-        models: a survey file, the name of one that ships with the package, or its entries.
-        out: folder or address of the results: one measurement a model, the lock, the index and the table.
-        only, up_to: which of its models; see `choose`.
-        force: measure again what is stored there with other settings.
-        source: what entries came from, for the record.
-        work: so many models at a time with `ray`; memory, threads and batch as for `infoplane.measure`, for all models
-            whatever the survey says.
-        engine: one that runs, or its name, in the place of that in `work`.
-        progress: called with a stage, what is done and what there is to do.
-        say: called with a sentence about each model as it is dealt with.
-        **flat: settings of `work` by keyword, in the place of those in it.
+        models: a survey file, the name of one that comes with the package (`open-families`), or entries as from
+            `infoplane.read_survey`.
+        out: folder or address of the results: a measurement for each model, the lock file, the index and the table.
+        only: which models to measure, as patterns of ids, folder names or families, separated by commas.
+        up_to: most parameters of a model to measure, in billions.
+        force: whether to measure again what is stored there with other settings.
+        source: where the entries came from, for the provenance, if `models` are entries.
+        work: with `ray`, how many models are measured at a time; memory, threads and batch as for `infoplane.measure`,
+            for all models, where they override those of the survey.
+        engine: an engine that is running, or the name of one, instead of that in `work`.
+        progress: called as `progress(stage, done, total)`.
+        say: called with a sentence about each model when it is done.
+        **flat: settings by keyword, which override those in `work`.
+
+    Returns:
+        All models of the survey, with the measurements made now and earlier.
 
     Raises:
-        SettingError: a survey or a choice that cannot be.
+        SettingError: a survey file with errors, or no model to measure.
         TextError: a text that cannot be read.
-        ResultError: the folder holds other results, and not `force`.
+        ResultError: the folder holds other results, and `force` is not set.
     """
     out = reach_location(out, "out")
     how = settings_or(work, WorkSettings, "work").but(check_given(flat, (RunSettings,)))

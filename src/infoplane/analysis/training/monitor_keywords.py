@@ -8,69 +8,74 @@ from typing import TypedDict
 
 class MonitorKeywords(TypedDict, total=False):
     column: str | None
-    """Column of the text; the first there is of text, content, document, raw_content, body."""
+    """Column with the text; by default the first that exists of text, content, document, raw_content, body."""
     split: str
-    """Split of a dataset."""
+    """Split of the dataset."""
     config: str | None
-    """Configuration of a dataset."""
+    """Configuration of the dataset."""
     text_revision: str | None
-    """Version of a dataset."""
+    """Branch, tag or commit of the dataset."""
     streaming: bool
-    """Stream a dataset, in place of downloading it first."""
+    """Stream the dataset instead of downloading it first."""
     limit: int | None
-    """Documents to take at most."""
+    """Most documents (or preference pairs) to read; 10000 by default for a dataset streamed from the hub."""
     tokens: int | None
-    """Budget of tokens (32768)."""
+    """Token budget: how many tokens to read (`measure`: 32768 by default)."""
     bytes: int | None
-    """Budget of bytes instead: the same text for every tokenizer."""
+    """Byte budget instead of a token budget: every tokenizer then reads the same text."""
     context: int
-    """Longest window, in tokens."""
+    """Longest window, in tokens, including an inserted BOS."""
     seed: int
-    """Which documents are read."""
+    """Random seed for choosing documents where not all are read; for `bound`, also of the fit."""
     add_bos: bool | None
-    """A BOS before each window; by default as its tokenizer does."""
+    """Put a BOS before each window; by default as the tokenizer does."""
     include_special: bool
-    """Measure special tokens of the text too."""
+    """Also measure special tokens that occur in the text."""
     include_first: bool
-    """Measure the first token of a window too: the BOS, where there is one."""
+    """Also measure the first token of each window: the BOS, if there is one."""
     min_window: int
-    """Shorter pieces of a text are left out."""
+    """Shortest window, in tokens; shorter pieces of text are left out."""
     layers: Sequence[str] | None
-    """Layers to read, such as embed,block.3,final_norm; all by default."""
+    """Layers to measure, comma-separated: embed, block.0, block.1, ... and final_norm; all by default."""
     loss: bool
-    """Next-token loss and bits per byte of the text too."""
+    """Also compute the next-token loss and the bits per byte."""
     code: Sequence[str]
-    """One or more of random (directions at random, as published) and fitted (directions where the states lie, fitted
-    on an eighth of the documents, which is not measured); the first named is the main one."""
+    """One or both of random (random directions, as published) and fitted (directions where the states lie, fitted on
+    an eighth of the documents, which are then not measured); the first is the main one."""
     code_of: str | None
-    """Folder of a capture whose fitted code is used, its temperature too, in place of one that is fitted here: for
-    variants and checkpoints of the model that was captured there."""
+    """Folder of a capture whose fitted code, with its temperature, is used instead of fitting a new one: for variants
+    and checkpoints of the model captured there."""
     m: int
-    """Reference points."""
+    """Number m of reference points."""
     points_seed: int
-    """Seed of the points."""
+    """Random seed of the reference points."""
     reference_sets: int | None
-    """Independent sets of points of each layer. By default 16 divided by the number of blocks, rounded up, at least 2;
-    5 where points are shared; 2 fits of a fitted code. 1 leaves their error unknown."""
+    """Independent sets of reference points per layer. By default 16 divided by the number of blocks, rounded up, at
+    least 2; 5 if points are shared; 2 fits for a fitted code. With 1 the error of the points is unknown."""
     shared_points: bool
-    """The same points for all layers: steps between layers are sharper then, and the mean over them less so."""
+    """Use the same reference points for all layers: differences between layers become more precise, the mean over
+    blocks less."""
     calibration: str
-    """Temperature: exact, leading-order or amos-lower."""
+    """Rule for the temperature of random reference points: exact, leading-order or amos-lower."""
     orders: Sequence[int]
-    """N-gram orders, of 1 to 4."""
+    """N-gram orders, one or more of 1 to 4 (1 to 3 for the bound)."""
     estimators: Sequence[str]
-    """One or more of corrected, plugin and null-curve; the first named is the main one."""
+    """One or more of corrected (bias-corrected), plugin (as published) and null-curve (an earlier correction); the
+    first is the main one."""
     weights: Sequence[str]
-    """Of frequency and uniform."""
+    """One or both of frequency (each label counts as often as it occurs) and uniform (each label with at least 5
+    occurrences counts once)."""
     text_labels: Sequence[str]
-    """Labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8; word, char and
-    byte are word:1, char:4 and byte:4."""
+    """Also measure labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8.
+    word, char and byte mean word:1, char:4 and byte:4."""
     unit: str
-    """efficiency, bits or nats."""
+    """efficiency (nats divided by log m, with m reference points), bits or nats."""
     capacity: float
-    """What a fitted code holds, as a share of log m; a kept capture can be asked at another one."""
+    """How much a fitted code holds in each layer, as a share of log m. A kept capture can be measured again at another
+    capacity."""
     controls: bool
-    """The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring."""
+    """Also compute the controls (permuted labels, shifted labels, halves of the documents), which should be 0. They
+    take about half of the measuring time."""
     parts: bool
-    """What the ceiling is spent on: the token, the document given the token, and the rest; and what documents alone
-    make of expressivity."""
+    """Also split the ceiling into token, document (given the token) and rest, and report the part of expressivity that
+    documents alone explain. Needs order 1."""

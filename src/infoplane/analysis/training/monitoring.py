@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoplane.analysis.training.monitor_settings import MonitorSettings
 from infoplane.analysis.training.series import Series
+from infoplane.analysis.training.trained_module import random_state_kept, ranks_of, unwrapped
 from infoplane.analysis.training.trajectory import DISTANCES, JSON_NAME, Point, Trajectory
 from infoplane.capture import dealt, hold_capture
 from infoplane.engines import WAIT, Processes
@@ -39,27 +39,27 @@ _BACK = 0.5  # the present phase is the change over this part of the steps done,
 
 
 class Monitor:
-    """Probes of one model while it trains.
+    """Measures one model again and again while it trains; each measurement is a probe.
 
-    A model whose weights lie on several processes (`fully_shard`, tensor parallelism) is probed by all of them: each
-    makes a monitor, and calls `probe` at the same steps. The results are with the first; on the others `probe` returns
-    nothing, and there are no probes to save.
+    If the weights are spread over several processes (`fully_shard`, tensor parallelism), each process makes a monitor
+    and calls `probe` at the same steps. The first process has the results; on the others `probe` returns an empty
+    dictionary, and there is nothing to save.
 
     Args:
-        model: a `transformers` module; compiled or distributed wrappers are looked through.
-        tokenizer: its tokenizer.
-        documents: text to probe with, as for `infoplane.measure`; best text that is not trained on.
-        settings: what is measured at each probe; by default that of `MonitorSettings`: 4,096 tokens in windows of 128,
-            order 1, by `corrected`, without controls. The lowest order is the one that is logged for the whole model.
-        name: what to call the model in results.
-        together: the same for a model that each process has whole (DDP): each runs a share of the windows. By default
-            the process that makes the monitor runs all of them, and no other is needed.
+        model: a `transformers` module, which may be wrapped by `torch.compile` or for data parallelism.
+        tokenizer: the tokenizer of the model. It must be given.
+        documents: text to probe with, as for `infoplane.measure`; preferably text that is not trained on.
+        settings: what each probe measures; by default `MonitorSettings()`: 4,096 tokens in windows of 128, two sets of
+            reference points, order 1, `corrected`, no controls and no parts. Only the lowest order is logged.
+        name: name of the model in results; by default the name of its class.
+        together: whether, of a model that each process holds whole (DDP), each process makes a monitor too and runs a
+            share of the windows. By default the process that makes the monitor runs all of them on its own.
         wait: seconds to wait for the other processes.
-        **flat: settings by keyword, in the place of those in `settings`.
+        **flat: settings by keyword, which override those in `settings`.
 
     Raises:
-        InfoplaneError: a model that is not a decoder, or text that is too short.
-        EngineError: another process failed, is missing, or reads other text.
+        InfoplaneError: a model that is not a decoder, no tokenizer, or text that is too short.
+        EngineError: another process failed, is missing, or has another text, tokenizer or settings.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Monitor:
 
     @property
     def keeps(self) -> bool:
-        """Whether this process has the results: it is the first, or the only one."""
+        """Whether this process has the results: it is the first process, or the only one."""
         return self._processes is None or self._processes.is_first
 
     def _find(self, module: torch.nn.Module, tokenizer: Tokenizer, name: str | None, sharded: bool) -> None:
@@ -110,7 +110,7 @@ class Monitor:
         from infoplane.models import Model
 
         q, capturing = self.settings.questions, self.settings.capturing
-        with _random_state_kept():
+        with random_state_kept():
             self.model: Model = Model.from_module(module, tokenizer, name, together=sharded)
         self.model.check_tokens(self.windows)
         self.model.facts.check_loss(capturing.loss)
@@ -133,7 +133,7 @@ class Monitor:
 
     @property
     def trajectory(self) -> Trajectory:
-        """All probes so far."""
+        """All probes so far, as a trajectory."""
         q = self.settings.questions
         settings = {"orders": sorted(set(q.orders)), "unit": q.unit, "loss": self.loss}
         shared = {
@@ -147,23 +147,27 @@ class Monitor:
         return Trajectory(tuple(self._probes), shared)
 
     def probe(self, step: int, *, tokens: int | None = None) -> dict[str, float]:
-        """Measure the model as it is.
+        """Measure the model with its present weights.
 
         Args:
             step: training steps done, more than at the last probe.
             tokens: training tokens seen.
 
         Returns:
-            What a tracker logs: `infoplane/model/complexity` and so on, `*_se` their errors,
-            `infoplane/model/phase` (see `present_phase`), and complexity and expressivity of each layer read. Nothing
-            on a process that is not the first.
+            Values to log: `infoplane/model/NAME` for complexity, expressivity, optimality, ceiling and, if measured,
+            the loss, with their errors as `NAME_se`; the same for `distance_to_ceiling` and `phase` (see
+            `present_phase`), without errors; and `infoplane/LAYER/NAME` for complexity and expressivity.
+
+        Raises:
+            SettingError: `step` is not above that of the last probe.
+            EngineError: another process failed, is missing, or is at another step.
         """
         if self._processes is not None:
             self._processes.agree({"step": step})
         with self._on_all():
             if self._probes and step <= self._probes[-1].step:
                 raise SettingError(f"probe of step {step} after that of {self._probes[-1].step}: steps must grow")
-        with _random_state_kept():
+        with random_state_kept():
             with self._on_all():
                 self._look_again()
             capture = hold_capture(
@@ -188,6 +192,8 @@ class Monitor:
             wanted = _LOGGED if row.layer == "model" else ("complexity", "expressivity")
             if own and row.quantity in wanted:
                 key = f"infoplane/{row.layer}/{row.quantity}"
+                if key in logs:  # the main estimator and weight come first
+                    continue
                 logs[key] = row.value
                 if row.total_error is not None and row.layer == "model":
                     logs[f"{key}_se"] = row.total_error
@@ -207,11 +213,10 @@ class Monitor:
             self.layers = select_layers(self.model.layers, tuple(layer.name for layer in self.layers))
 
     def present_phase(self) -> int:
-        """1 while complexity rises, -1 while it falls, 0 where its change is within the error of the text.
+        """1 if complexity is rising, -1 if it is falling, 0 if neither is certain by the 95 % interval of the change.
 
-        Compared is the last probe with the one at half of its step, by their paired 95 % interval. It says what
-        happens now, not whether it is more than an optimiser's jitter: for that, see
-        `infoplane.analysis.training.phases`.
+        The last probe is compared with the latest one at or before half of its step, or else the first. Such a change
+        may be no more than the noise of the optimiser: `infoplane.find_phases` tests that.
         """
         if len(self._probes) < 2:
             return 0
@@ -222,8 +227,16 @@ class Monitor:
     def stalled(self, patience: int, line: str = "distance_to_ceiling") -> bool:
         """Whether the distance to a line of the plane has not fallen over the last `patience` probes.
 
-        Fallen is what the paired 95 % interval of the text says; `line` is one of `DISTANCES`. Of several processes all
-        call it, and all get the answer of the first.
+        It has fallen if the 95 % interval of its change is below 0. Without an interval (fewer than 40 documents) that
+        is not known, and the answer is False. If there are several processes, all must call this, and all get the same
+        answer.
+
+        Args:
+            patience: number of probes; before there are more of them than this the answer is False.
+            line: `distance_to_ceiling` or `distance_to_diagonal`.
+
+        Raises:
+            SettingError: another line, or a `patience` below 1.
         """
         if patience < 1 or line not in DISTANCES:
             raise SettingError(
@@ -232,14 +245,15 @@ class Monitor:
         found = False
         if len(self._probes) > patience:
             series = self.trajectory.series(line, order=self.order)
-            found = _sign(series, len(series) - 1 - patience) >= 0
+            start = len(series) - 1 - patience
+            found = series.difference(start, len(series) - 1)[2] is not None and _sign(series, start) >= 0
         return found if self._processes is None else self._processes.of_first(found)
 
     def resume(self, folder: str | Path, step: int) -> None:
-        """Take the probes up to a step from those that an earlier monitor of the run saved; later ones are dropped.
+        """Continue from the probes up to a step that an earlier monitor of the run saved in a folder, if there are any.
 
         Raises:
-            ResultError: they are of other text or settings.
+            ResultError: they were made with another text or other settings.
         """
         if not self.keeps:
             return
@@ -257,8 +271,13 @@ class Monitor:
         self._stored = {folder / f"probes/{point.name}" for point in self._probes}
 
     def save(self, folder: str | Path) -> Path:
-        """Write the probes as a trajectory, for `infoplane report`; of several processes the first does."""
+        """Write the probes as a trajectory, for `infoplane report`; return the path of its JSON file.
+
+        A process that has no probes, because another keeps them, writes nothing.
+        """
         folder = to_path(folder)
+        if not self.keeps:
+            return folder / JSON_NAME
         places = {}
         for point in self._probes:
             places[point.name] = f"probes/{point.name}"
@@ -274,34 +293,3 @@ def _sign(series: Series, start: int) -> int:
     if interval is None:
         return 0
     return int(interval[0] > 0) - int(interval[1] < 0) if value else 0
-
-
-def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    """The module inside `torch.compile` and data-parallel wrappers."""
-    while True:
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and type(model).__name__ in ("DistributedDataParallel", "DataParallel"):
-            inner = model.module
-        if inner is None:
-            return model
-        model = inner
-
-
-def ranks_of(model: torch.nn.Module) -> tuple[int, ...]:
-    """The processes that have a copy of a model; those of its data-parallel wrapper, or all that were started."""
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized()):
-        return ()
-    group = getattr(model, "process_group", None)
-    return tuple(range(dist.get_world_size()) if group is None else dist.get_process_group_ranks(group))
-
-
-@contextlib.contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """PyTorch's generators, those of all GPUs in use included, put back as they were."""
-    import torch
-
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        yield

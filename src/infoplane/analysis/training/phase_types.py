@@ -20,14 +20,14 @@ SIGNS = {COMPRESSION: -1, FITTING: 1}
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of the run.
+    """One phase of a training run.
 
     Attributes:
-        kind: `fitting`, `compression` or `plateau`.
-        start_step, end_step: where it begins and ends; knots may lie between checkpoints.
-        change: of the trend over the stretch.
-        interval: 95 % of that change; noise of text and optimiser and the places of the knots are in it.
-        p_value: chance that noise alone shows, anywhere in the run, as strong a change in this direction.
+        kind: `fitting` (a rise), `compression` (a fall) or `plateau` (neither).
+        start_step, end_step: training steps where it begins and ends; they may lie between checkpoints.
+        change: change of the trend over the phase, in the unit of the quantity.
+        interval: 95 % interval of the change, with the noise of text and optimiser and the uncertain boundaries.
+        p_value: probability that noise alone shows, anywhere in the run, as strong a change in this direction.
     """
 
     kind: str
@@ -58,14 +58,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Phases:
-    """The phases of one run.
+    """The phases that were found in one training run.
 
     Attributes:
-        segments: in order of training; neighbours differ in kind.
-        changes: the boundaries between them, one fewer.
-        compression, fitting: the two tests.
-        saturated: whether the loss has stopped falling; None: not known.
-        verdict: all of it in one sentence.
+        segments: the phases in the order of training; neighbours differ in kind.
+        changes: the boundaries between them, one fewer than `segments`.
+        compression, fitting: the results of the tests for a fall and for a rise.
+        saturated: whether the loss has stopped falling; None if this is not known.
+        verdict: all of this in one sentence.
     """
 
     segments: tuple[Phase, ...]
@@ -77,31 +77,31 @@ class Phases:
 
     @property
     def then_compresses(self) -> bool:
-        """Whether compression follows fitting, as the paper has it; a fall before all fitting is another thing."""
+        """Whether compression follows fitting, as in arXiv 2604.07569; a fall before any fitting does not count."""
         kinds = [s.kind for s in self.segments]
         return FITTING in kinds and COMPRESSION in kinds[kinds.index(FITTING) :]
 
     @property
     def outline(self) -> str:
-        """The kinds and where each ends, without intervals: `fitting to step 120, plateau`."""
+        """The phases and where each but the last ends, without intervals, such as `fitting to step 120, plateau`."""
         *before, last = self.segments
         return ", ".join([*(f"{s.kind} to step {s.end_step:,.0f}" for s in before), last.kind])
 
     @property
     def censored(self) -> bool:
-        """No compression was found, and the loss is still falling: it may yet come."""
+        """Whether no compression was found while the loss is still falling, so that it may yet come."""
         return not self.compression.found and self.saturated is False
 
     def to_dict(self) -> dict[str, Json]:
-        """As plain JSON values."""
+        """The phases as plain JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Phases:
-        """The inverse of `to_dict`, also after a journey through JSON.
+        """The inverse of `to_dict`, also after writing to and reading from JSON.
 
         Raises:
-            SettingError: a field is missing, or there is one too many.
+            SettingError: a field is missing or unknown.
         """
         try:
             phases = tuple(Phase(**{**p, "interval": tuple(p["interval"])}) for p in record["segments"])
@@ -114,12 +114,12 @@ class Phases:
 
 @dataclass(frozen=True)
 class Claim:
-    """What several runs of one configuration allow to say.
+    """What can be claimed about a configuration from several runs of it.
 
     Attributes:
-        compression, fitting: whether the phase is claimed, wherever in the run.
-        then_compresses: whether compression after fitting is.
-        text: counts and decisions in words.
+        compression, fitting: whether the phase is claimed, wherever it occurs in a run.
+        then_compresses: whether compression after fitting is claimed.
+        text: the counts and decisions in words.
     """
 
     compression: bool
@@ -129,13 +129,17 @@ class Claim:
 
 
 def claim(per_seed: Sequence[Phases]) -> Claim:
-    """Claim a phase for a configuration if two thirds of its seeds, and at least two, show it.
+    """Claim a phase for a configuration if two thirds of its seeds, and at least two of them, show it.
 
     Args:
-        per_seed: the phases of runs that differ in their seed only; 2 of 3 are enough.
+        per_seed: the phases of runs that differ only in their seed.
 
     Returns:
-        The decision for each phase, and the counts in words. A censored seed counts as not shown, and is named.
+        The decision for each phase, and the counts in words. Runs without compression whose loss is still falling
+        count as not showing it, and the words say how many there are.
+
+    Raises:
+        SettingError: no run is given.
     """
     if not per_seed:
         raise SettingError("no seeds: give claim() the Phases of each run of the configuration")

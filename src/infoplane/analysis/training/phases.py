@@ -93,21 +93,21 @@ def find_phases(
     seed: int = 0,
     draws: int = 999,
 ) -> Phases:
-    """Phases of one training run.
+    """Find the phases of one training run: where a quantity rises (fitting), falls (compression) or does neither.
 
     Args:
-        steps: (T,) training steps of the checkpoints, each once, growing; at least 8.
+        steps: (T,) training steps of the checkpoints, increasing; at least 8.
         values: (T,) the quantity.
-        replicates: (T, B) its jackknife replicates over the same B blocks of documents; None: no error of the text.
-        points: (T, K) columns whose outer product is the covariance that reference points give the values
+        replicates: (T, B) its jackknife replicates over the same B blocks of documents; None for no error of the text.
+        points: (T, K) columns whose outer product is the covariance of the values due to the reference points
             (`Series.of_points`).
-        level: chance of a false phase that is accepted, for compression and for fitting each.
-        loss: (T,) loss of the model on held-out text, to tell a run that has ended from one that goes on.
-        seed: of the simulated runs.
-        draws: simulated runs of each kind of noise.
+        level: accepted probability of a false phase, for compression and for fitting each.
+        loss: (T,) loss of the model on held-out text, to tell whether it has stopped falling.
+        seed: seed of the simulated runs.
+        draws: number of simulated runs for each kind of noise.
 
     Raises:
-        SettingError: shapes, order or numbers are not as above.
+        SettingError: arrays that are not as above, a `level` not between 0 and 0.5, or too few `draws` for it.
     """
     run = _checked(steps, values, replicates, points, loss, level, draws)
     return _phases_of([run], 0, level, seed, draws)
@@ -124,21 +124,24 @@ def phases_of_seeds(
     seed: int = 0,
     draws: int = 999,
 ) -> tuple[Phases, ...]:
-    """Phases of each of several runs that differ in nothing but their seed; give them to `claim`.
+    """Find the phases of each of several runs that differ only in their seed, to be given to `claim`.
 
-    What the seeds do differently is the optimiser's wandering seen, not assumed: smaller phases are found than by
-    `find_phases` in each run alone, and fewer false ones. What all seeds do alike counts as trend.
+    The differences between seeds show the noise of the optimiser, which need not be assumed. So smaller phases are
+    found than by `find_phases` in each run alone, and fewer false ones. What all seeds have in common counts as trend.
 
     Args:
-        steps: (T,) of the checkpoints, the same for every run.
-        values: of 2 runs or more (T,) each.
-        replicates: of each run (T, B), over the same blocks of the same documents.
-        points: of each run (T, K).
-        losses: of each run (T,).
+        steps: (T,) training steps of the checkpoints, the same for all runs.
+        values: for each of two runs or more, (T,) the quantity.
+        replicates: for each run (T, B), over the same blocks of the same documents.
+        points: for each run (T, K).
+        losses: for each run (T,).
         level, seed, draws: as for `find_phases`.
 
+    Returns:
+        The phases of each run.
+
     Raises:
-        SettingError: as for `find_phases`; or fewer than two runs, or not as many of one as of the other.
+        SettingError: as for `find_phases`; fewer than two runs; or arguments for different numbers of runs or columns.
     """
     values, n = list(values), len(values)
     replicates, points, losses = (None if given is None else list(given) for given in (replicates, points, losses))

@@ -29,14 +29,14 @@ SHARED = ("windows_hash", "like", "settings")
 
 @dataclass(frozen=True)
 class Seeds:
-    """One or more runs of a configuration.
+    """One or more training runs of a configuration, which differ only in their seed.
 
     Attributes:
-        name: of the configuration.
-        runs: their trajectories, one for each seed.
+        name: name of the configuration.
+        runs: the trajectories, one for each seed.
 
     Raises:
-        SettingError: no run, or runs measured on other text, with other settings or of another shape of model.
+        SettingError: no run, runs that differ in text, settings or the shape of the model, or the same run twice.
     """
 
     name: str
@@ -65,14 +65,14 @@ class Seeds:
                 )
 
     def series(self, quantity: str, **fields: Unpack[SeriesFields]) -> tuple[Series, ...]:
-        """A quantity of each run, at the checkpoints that all of them have.
+        """Get a quantity of each run, at the checkpoints that all runs have.
 
         Args:
-            quantity: see `Trajectory.series`.
-            **fields: layer, order and others, as there.
+            quantity: as for `Trajectory.series`.
+            **fields: layer, order and other fields, as there.
 
         Raises:
-            ResultError: a run lacks it, or they have no checkpoint in common.
+            ResultError: a run lacks the quantity, or the runs have no checkpoint in common.
         """
         runs = [run.series(quantity, **fields) for run in self.runs]
         common = set.intersection(*(set(run_series.steps.tolist()) for run_series in runs))
@@ -81,7 +81,12 @@ class Seeds:
         return tuple(run_series.at(sorted(common)) for run_series in runs)
 
     def phases(self, quantity: str, **fields: Unpack[SeriesFields]) -> tuple[Phases, ...]:
-        """The phases of each run: with the noise that the seeds show, or of one run alone by `find_phases`."""
+        """Find the phases of each run by `phases_of_seeds`, or those of a single run by `find_phases`.
+
+        Raises:
+            ResultError: as for `series`.
+            SettingError: fewer than 8 checkpoints in common.
+        """
         every = self.series(quantity, **fields)
         steps, values = every[0].steps, [series.values for series in every]
         losses = self._losses(steps.tolist())
@@ -93,17 +98,17 @@ class Seeds:
         return phases_of_seeds(steps, values, rows, points=points, losses=losses)
 
     def claim(self, quantity: str, **fields: Unpack[SeriesFields]) -> Claim:
-        """What the runs together allow to say."""
+        """What can be claimed from all runs together; see `infoplane.claim`."""
         return claim(self.phases(quantity, **fields))
 
     @cached_property
     def checkpoints(self) -> int:
-        """How many all runs have in common."""
+        """Number of checkpoints that were measured in all runs."""
         return len(set.intersection(*({p.step for p in run.measured} for run in self.runs)))
 
     @property
     def enough(self) -> bool:
-        """Whether there are checkpoints enough to look for phases."""
+        """Whether there are enough checkpoints, 8, to look for phases."""
         return self.checkpoints >= MIN_CHECKPOINTS
 
     def _losses(self, steps: list[int]) -> list[Floats] | None:

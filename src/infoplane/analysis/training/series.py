@@ -32,16 +32,16 @@ class SeriesFields(RowFields, total=False):
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One quantity over training, the checkpoints that have it.
+    """One quantity over training, at the T checkpoints that have it.
 
     Attributes:
-        name: what it is.
-        unit: of the values.
+        name: name of the quantity.
+        unit: unit of the values.
         steps: (T,) training steps.
         values: (T,) estimates.
-        replicates: (T, B), or (T, 0) where there are too few documents.
-        corrections: (T,) errors of the correction, which intervals count; see `Estimate.correction_error`.
-        points: of each value what sets of reference points contribute; None of what hangs on none.
+        replicates: (T, B) their replicates over B blocks of documents; (T, 0) without replicates.
+        corrections: (T,) `Estimate.correction_error`, which intervals include; 0 where there is none.
+        points: for each value what each set of reference points contributes; None if it uses none.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Series:
         return len(self.steps)
 
     def at(self, steps: Sequence[int]) -> Series:
-        """The same at some of its steps."""
+        """The same series at some of its steps."""
         index = np.searchsorted(self.steps, steps)
         return replace(
             self, steps=self.steps[index], values=self.values[index], replicates=self.replicates[index],
@@ -65,21 +65,21 @@ class Series:
 
     @property
     def standard_errors(self) -> Floats | None:
-        """(T,) each value's own error, None without replicates."""
+        """(T,) the total error of each value; None without replicates."""
         if not self.replicates.shape[1]:
             return None
         return np.array([errors_of(*each).total for each in zip(self.replicates, self.points, strict=True)])
 
     @property
     def intervals(self) -> Floats | None:
-        """(T, 2) 95 % intervals of the values, None without replicates."""
+        """(T, 2) 95 % intervals of the values; None without replicates."""
         if not self.replicates.shape[1]:
             return None
         every = zip(self.values, self.replicates, self.corrections, self.points, strict=True)
         return np.array([errors_of(rows, points).interval(v, shift) for v, rows, shift, points in every])
 
     def difference(self, first: int, last: int) -> tuple[float, float | None, tuple[float, float] | None]:
-        """Value at index `last` less that at index `first`, with its paired error and 95 % interval."""
+        """The value at index `last` minus that at index `first`, with its paired total error and 95 % interval."""
         value = float(self.values[last] - self.values[first])
         correction = float(self.corrections[last] - self.corrections[first])
         ours, theirs = self.points[last], self.points[first]
@@ -89,9 +89,10 @@ class Series:
 
     @property
     def of_points(self) -> Floats:
-        """(T, K) columns whose outer product is the covariance that reference points give the values; K may be 0.
+        """(T, K) columns whose outer product is the covariance of the values due to the reference points.
 
-        With u_tr the contribution of set r of a draw to value t, `(u_tr - mean over r) / sqrt((R - 1) R)`.
+        With u_tr what set r of a draw contributes to value t, they are `(u_tr - mean over r) / sqrt((R - 1) R)`. K is 0
+        if the covariance is not known.
         """
         known = [p.by_draw for p in self.points if p is not None and p.known]
         if len(known) < len(self.points):

@@ -8,106 +8,113 @@ from typing import TypedDict
 
 class TraceKeywords(TypedDict, total=False):
     revisions: str | None
-    """Which checkpoints: names, globs (step*000) and ranges of steps (1000..143000), comma-separated; all that tell a
-    step by default."""
+    """Checkpoints to measure, comma-separated: names, globs (step*000) and ranges of steps (1000..143000); by default
+    all whose step is known."""
     protocol: str
-    """standard, or paper for the published one: one set of points that all layers share, plugin, the temperature of
-    soft-entropy 0.1.5, windows of 128 tokens of which all are measured. Orders are as asked."""
+    """standard or paper. paper is the published one: one set of random points for all layers, the plugin estimator,
+    the temperature of soft-entropy 0.1.5, and windows of 128 tokens, all measured. Orders are not part of it."""
     column: str | None
-    """Column of the text; the first there is of text, content, document, raw_content, body."""
+    """Column with the text; by default the first that exists of text, content, document, raw_content, body."""
     split: str
-    """Split of a dataset."""
+    """Split of the dataset."""
     config: str | None
-    """Configuration of a dataset."""
+    """Configuration of the dataset."""
     text_revision: str | None
-    """Version of a dataset."""
+    """Branch, tag or commit of the dataset."""
     streaming: bool
-    """Stream a dataset, in place of downloading it first."""
+    """Stream the dataset instead of downloading it first."""
     limit: int | None
-    """Documents to take at most."""
+    """Most documents (or preference pairs) to read; 10000 by default for a dataset streamed from the hub."""
     tokens: int | None
-    """Budget of tokens (32768)."""
+    """Token budget: how many tokens to read (`measure`: 32768 by default)."""
     bytes: int | None
-    """Budget of bytes instead: the same text for every tokenizer."""
+    """Byte budget instead of a token budget: every tokenizer then reads the same text."""
     context: int
-    """Longest window, in tokens."""
+    """Longest window, in tokens, including an inserted BOS."""
     seed: int
-    """Which documents are read."""
+    """Random seed for choosing documents where not all are read; for `bound`, also of the fit."""
     add_bos: bool | None
-    """A BOS before each window; by default as its tokenizer does."""
+    """Put a BOS before each window; by default as the tokenizer does."""
     include_special: bool
-    """Measure special tokens of the text too."""
+    """Also measure special tokens that occur in the text."""
     include_first: bool
-    """Measure the first token of a window too: the BOS, where there is one."""
+    """Also measure the first token of each window: the BOS, if there is one."""
     min_window: int
-    """Shorter pieces of a text are left out."""
+    """Shortest window, in tokens; shorter pieces of text are left out."""
     chat_template: str
-    """auto: conversations by the tokenizer's template, plainly where it has none; yes: all pairs; no: none."""
+    """auto: write conversations with the tokenizer's chat template, or plainly if it has none; yes: write all pairs
+    with it; no: never use it."""
     prompt_truncate: bool
-    """Cut prompts longer than half the context, from the left, instead of leaving their pairs out."""
+    """Cut prompts longer than half the context from the left. By default a pair whose prompt leaves no room for an
+    answer is left out."""
     tokenizer: str | None
-    """Another tokenizer: a hub id, a folder or a .gguf file."""
+    """Tokenizer to use instead of the model's own: a hub id, a folder or a .gguf file."""
     dtype: str
-    """auto, float32, bfloat16, float16 or float64."""
+    """auto (bfloat16 where the hardware computes it fast, else float32), float32, bfloat16, float16 or float64."""
     device: str
-    """auto, cpu, cuda, cuda:1, mps."""
+    """auto (the GPU, if there is one), cpu, cuda, cuda:1 or mps."""
     device_map: str | None
-    """auto: spread over several GPUs."""
+    """auto: spread the model over several GPUs."""
     trust_remote_code: bool
     """Run code that comes with the model."""
     allow_pickle: bool
     """Load pickled weights, which can run code."""
     layers: Sequence[str] | None
-    """Layers to read, such as embed,block.3,final_norm; all by default."""
+    """Layers to measure, comma-separated: embed, block.0, block.1, ... and final_norm; all by default."""
     loss: bool
-    """Next-token loss and bits per byte of the text too."""
+    """Also compute the next-token loss and the bits per byte."""
     code: Sequence[str]
-    """One or more of random (directions at random, as published) and fitted (directions where the states lie, fitted
-    on an eighth of the documents, which is not measured); the first named is the main one."""
+    """One or both of random (random directions, as published) and fitted (directions where the states lie, fitted on
+    an eighth of the documents, which are then not measured); the first is the main one."""
     code_of: str | None
-    """Folder of a capture whose fitted code is used, its temperature too, in place of one that is fitted here: for
-    variants and checkpoints of the model that was captured there."""
+    """Folder of a capture whose fitted code, with its temperature, is used instead of fitting a new one: for variants
+    and checkpoints of the model captured there."""
     m: int
-    """Reference points."""
+    """Number m of reference points."""
     points_seed: int
-    """Seed of the points."""
+    """Random seed of the reference points."""
     reference_sets: int | None
-    """Independent sets of points of each layer. By default 16 divided by the number of blocks, rounded up, at least 2;
-    5 where points are shared; 2 fits of a fitted code. 1 leaves their error unknown."""
+    """Independent sets of reference points per layer. By default 16 divided by the number of blocks, rounded up, at
+    least 2; 5 if points are shared; 2 fits for a fitted code. With 1 the error of the points is unknown."""
     shared_points: bool
-    """The same points for all layers: steps between layers are sharper then, and the mean over them less so."""
+    """Use the same reference points for all layers: differences between layers become more precise, the mean over
+    blocks less."""
     calibration: str
-    """Temperature: exact, leading-order or amos-lower."""
+    """Rule for the temperature of random reference points: exact, leading-order or amos-lower."""
     orders: Sequence[int]
-    """N-gram orders, of 1 to 4."""
+    """N-gram orders, one or more of 1 to 4 (1 to 3 for the bound)."""
     estimators: Sequence[str]
-    """One or more of corrected, plugin and null-curve; the first named is the main one."""
+    """One or more of corrected (bias-corrected), plugin (as published) and null-curve (an earlier correction); the
+    first is the main one."""
     weights: Sequence[str]
-    """Of frequency and uniform."""
+    """One or both of frequency (each label counts as often as it occurs) and uniform (each label with at least 5
+    occurrences counts once)."""
     text_labels: Sequence[str]
-    """Labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8; word, char and
-    byte are word:1, char:4 and byte:4."""
+    """Also measure labels that do not depend on the tokenizer: word:1, word:2, char:1 to char:4, byte:1 to byte:8.
+    word, char and byte mean word:1, char:4 and byte:4."""
     unit: str
-    """efficiency, bits or nats."""
+    """efficiency (nats divided by log m, with m reference points), bits or nats."""
     capacity: float
-    """What a fitted code holds, as a share of log m; a kept capture can be asked at another one."""
+    """How much a fitted code holds in each layer, as a share of log m. A kept capture can be measured again at another
+    capacity."""
     controls: bool
-    """The estimates with permuted and shifted labels too, which should be 0: about half of the time of measuring."""
+    """Also compute the controls (permuted labels, shifted labels, halves of the documents), which should be 0. They
+    take about half of the measuring time."""
     parts: bool
-    """What the ceiling is spent on: the token, the document given the token, and the rest; and what documents alone
-    make of expressivity."""
+    """Also split the ceiling into token, document (given the token) and rest, and report the part of expressivity that
+    documents alone explain. Needs order 1."""
     bound: bool
-    """The frontier of the text too, and the model's place against it: minutes more."""
+    """Also compute the frontier of the text and the model's place against it; takes minutes longer."""
     keep_captures: bool
-    """Keep each checkpoint's capture."""
+    """Keep captures; by default each is deleted once measured."""
     workers: int | None
-    """With ray, how many at a time: one a GPU by default, or one a node."""
+    """Number of workers (with ray); by default as many as the GPUs allow, or one per node if there are no GPUs."""
     gpus_per_worker: float | None
-    """With ray: 1; with a device map a model is spread over them. Only asked for where there are some."""
+    """GPUs per worker (with ray); 1 by default, 0 if the cluster has none. A device map spreads a model over them."""
     memory: int | str | None
-    """What may be held beyond the model's weights: 4GB, 4GiB, 512MB; by default measuring takes up to half of what is
-    free."""
+    """Most memory to use beyond the model's weights, such as 4GB, 4GiB or 512MB; by default measuring uses up to half
+    of the free memory."""
     threads: int | None
-    """Threads to measure with; by default as many as there are cores."""
+    """Threads for measuring; by default one per core."""
     batch: int | None
-    """Tokens a batch, at most: 4096; halved where memory runs out."""
+    """Most tokens per batch; 4096 by default, halved if memory runs out."""

@@ -22,15 +22,17 @@ class TraceSettings(Settings):
     revisions: str | None = setting(
         None,
         word(),
-        "Which checkpoints: names, globs (step*000) and ranges of steps (1000..143000), comma-separated; all that "
-        "tell a step by default.",
+        "Checkpoints to measure, comma-separated: names, globs (step*000) and ranges of steps (1000..143000); by "
+        "default all whose step is known.",
         group="Run",
         decides=False,
     )
     measuring: MeasureSettings = field(
         default_factory=lambda: MeasureSettings.of({"tokens": TOKENS, "orders": (1, 2), "loss": True})
     )
-    keep_captures: bool = setting(False, flag(), "Keep each checkpoint's capture.", group="Results", decides=False)
+    keep_captures: bool = setting(
+        False, flag(), "Keep captures; by default each is deleted once measured.", group="Results", decides=False
+    )
 
     refused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

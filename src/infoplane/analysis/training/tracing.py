@@ -63,21 +63,24 @@ def trace(
 
     Args:
         model: a folder of checkpoints, or a hub id whose revisions are checkpoints.
-        documents: as for `infoplane.measure`; the same windows for all checkpoints.
-        settings: what is measured of each, and which; by default that of `TraceSettings`.
-        out: folder or address of the results: one measurement a checkpoint, and the trajectory.
-        preferences: pairs instead of documents, as for `infoplane.measure`.
-        table: steps of checkpoints whose names tell none; see `infoplane.models.checkpoints.find_checkpoints`.
-        force: measure again what is stored there of another model or text, or with other settings.
-        work: so many checkpoints at a time with `ray`; memory, threads and batch as for `infoplane.measure`. A stored
-            measurement is used again whatever they were.
-        engine: one that runs, or its name, in the place of that in `work`.
-        progress: called with a stage, what is done and what there is to do.
-        **flat: settings of `settings` and `work` by keyword, in the place of those in them.
+        documents: the text, as for `infoplane.measure`; all checkpoints read the same windows.
+        settings: which checkpoints are measured, and how; by default `TraceSettings()`.
+        out: folder or address of the results: a measurement for each checkpoint, and the trajectory.
+        preferences: preference pairs instead of documents, as for `infoplane.measure`.
+        table: training step, and training tokens or None, by name of checkpoint, for names that do not tell the step.
+        force: whether to measure again what is stored there for another model or text, or with other settings.
+        work: with `ray`, how many checkpoints are measured at a time; memory, threads and batch as for
+            `infoplane.measure`. Stored measurements are used again whatever these were.
+        engine: an engine that is running, or the name of one, instead of that in `work`.
+        progress: called as `progress(stage, done, total)`.
+        **flat: settings by keyword, which override those in `settings` and `work`.
+
+    Returns:
+        The checkpoints in the order of training; those that could not be measured say why.
 
     Raises:
-        InfoplaneError: bad input; no checkpoint at all could be measured; or the folder holds other results, and not
-            `force`.
+        InfoplaneError: bad input; no checkpoint could be measured; or the folder holds other results and `force` is not
+            set.
     """
     chosen, how = apart(flat, settings_or(settings, TraceSettings), settings_or(work, WorkSettings, "work"))
     out = reach_location(out, "out").absolute()

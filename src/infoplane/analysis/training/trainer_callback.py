@@ -107,24 +107,24 @@ def watch(
     stop_min_steps: int = 0,
     **flat: Unpack[MonitorKeywords],
 ) -> InfoplaneCallback:
-    """Probe a model while a `Trainer` trains it.
+    """Probe a model while a `Trainer` of `transformers` trains it; the trainer logs the probes.
 
     Args:
-        trainer: before `train()` is called.
+        trainer: the trainer, before `train()` is called.
         documents, settings: as for `infoplane.Monitor`.
-        tokenizer: where the trainer has no `processing_class`.
-        every: steps between probes, or a part of all steps where it is a fraction below 1.
-        out: folder or address for the probes as a trajectory, for `infoplane report`.
-        stop_patience: ask the trainer to stop once the distance to the ceiling has not fallen over that many probes;
-            never by default.
-        stop_min_steps: not before this step.
-        **flat: settings by keyword, in the place of those in `settings`.
+        tokenizer: the model's tokenizer; by default the `processing_class` of the trainer.
+        every: steps between probes, as a whole number, or as a fraction of all steps if it is below 1.
+        out: folder or address to store the probes in as a trajectory, for `infoplane report`.
+        stop_patience: stop training when the distance to the ceiling has not fallen over this many probes (see
+            `infoplane.Monitor.stalled`); by default never.
+        stop_min_steps: do not stop before this step.
+        **flat: settings by keyword, which override those in `settings`.
 
     Returns:
-        The callback; `callback.monitor.trajectory` holds the probes.
+        The callback; once training has begun, `callback.monitor.trajectory` holds the probes.
 
     Raises:
-        SettingError: `every` is not positive, or a setting that cannot be.
+        SettingError: a number out of range, or a setting that is unknown or cannot be set here.
     """
     if isinstance(every, float) and not isinstance(every, int):
         if not 0 < every < 1:

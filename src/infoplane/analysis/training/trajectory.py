@@ -48,14 +48,14 @@ _RECORD: Mapping[str, Hint] = {
 
 @dataclass(frozen=True)
 class Point:
-    """One checkpoint of a run.
+    """One checkpoint of a training run.
 
     Attributes:
-        name: of the revision or folder.
+        name: name of its revision or folder.
         step: training steps done.
-        tokens: training tokens seen, None where unknown.
-        measurement: None where it could not be measured.
-        problem: why not, or why it should not be trusted.
+        tokens: training tokens seen; None if unknown.
+        measurement: its measurement; None if it could not be measured.
+        problem: why it could not be measured, or why its measurement should not be trusted.
     """
 
     name: str
@@ -67,11 +67,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Trajectory(Shown):
-    """A run, measured.
+    """The measured checkpoints of a training run.
 
     Attributes:
-        points: its checkpoints, in the order of training.
+        points: the checkpoints, in the order of training.
         provenance: text, reference points, settings and versions that all of them share.
+
+    Raises:
+        SettingError: the steps of the checkpoints do not increase.
     """
 
     points: tuple[Point, ...]
@@ -97,13 +100,19 @@ class Trajectory(Shown):
     def series(
         self, quantity: str, layer: str = "model", order: int | None = 1, **fields: Unpack[OtherFields]
     ) -> Series:
-        """A quantity over training: any of a measurement, or `distance_to_diagonal`, `distance_to_ceiling`.
+        """Get a quantity over training.
 
         Args:
-            quantity: such as `complexity`.
-            layer: `model` or a layer's name.
-            order: of the n-gram labels; ignored where a quantity has none.
-            **fields: more of a row, such as `estimator`.
+            quantity: any quantity of a measurement, such as `complexity`, or `distance_to_diagonal` (complexity minus
+                expressivity) or `distance_to_ceiling` (ceiling minus expressivity).
+            layer: `model` or the name of a layer.
+            order: order of the n-gram labels; for entropy and ceiling that of the position set, `P_<order>`. It is
+                ignored for the loss and bits per byte.
+            **fields: further fields of the rows, such as `estimator`.
+
+        Raises:
+            ResultError: no checkpoint has the quantity; one has more than one row that fits; or the two parts of a
+                distance were measured at different checkpoints.
         """
         if quantity in DISTANCES:
             a, b = (self.series(q, layer, order, **fields) for q in (DISTANCES[quantity], "expressivity"))
@@ -137,7 +146,7 @@ class Trajectory(Shown):
     # ------------------------------------------------------------------ tables and files
 
     def table(self) -> pl.DataFrame:
-        """The rows of all checkpoints, tidy: checkpoint, step and training tokens before those of a measurement."""
+        """The rows of all measured checkpoints; checkpoint, step and training tokens are the first columns."""
         parts = []
         for p in self.measured:
             assert p.measurement is not None
@@ -147,11 +156,16 @@ class Trajectory(Shown):
         return pl.concat(parts) if parts else pl.DataFrame()
 
     def save(self, folder: str | Path, places: Mapping[str, str]) -> Path:
-        """Write `trajectory.parquet`, then `trajectory.json`, each whole or not at all.
+        """Write `trajectory.parquet`, the table, then `trajectory.json`, each completely or not at all.
+
+        The measurements are not written; they must be stored separately.
 
         Args:
-            folder: where.
+            folder: a folder or an address such as s3://bucket/run.
             places: for each measured checkpoint, the folder of its measurement, relative to `folder`.
+
+        Returns:
+            The path of `trajectory.json`.
         """
         record = {
             "provenance": dict(self.provenance),
@@ -172,10 +186,13 @@ class Trajectory(Shown):
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
-        """Read a trajectory from its folder, with the measurements it points to.
+        """Read a stored trajectory and the measurements that belong to it.
+
+        Args:
+            path: the folder or address that it is stored in, or the JSON file itself.
 
         Raises:
-            ResultError: nothing there, unreadable, or a schema that this version does not know.
+            ResultError: nothing is there, it cannot be read, or this version does not know its schema.
         """
         with FILES.read(path) as (source, record):
             points = []

@@ -62,7 +62,15 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def write_comparison_report(comparison: Comparison, folder: str | Path) -> list[Path]:
-    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    """Write the report of a comparison: `report.html`, and its figures as SVG and PNG in `figures/`.
+
+    Args:
+        comparison: what is shown.
+        folder: folder or address to write to.
+
+    Returns:
+        The paths written, the page first.
+    """
     figures = compare_figures(comparison)
     return write_page(_page(comparison, figures), figures, folder)
 

@@ -56,7 +56,15 @@ def render_forecast(forecast: Forecast) -> str:
 
 
 def write_forecast_report(forecast: Forecast, folder: str | Path) -> list[Path]:
-    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    """Write the report of a forecast: `report.html`, and its figures as SVG and PNG in `figures/`.
+
+    Args:
+        forecast: what is shown.
+        folder: folder or address to write to.
+
+    Returns:
+        The paths written, the page first.
+    """
     figures = forecast_figures(forecast)
     return write_page(_page(forecast, figures), figures, folder)
 

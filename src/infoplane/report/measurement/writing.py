@@ -35,14 +35,16 @@ def write_report(
     references: Sequence[Reference] | None = None,
     twin: Measurement | None = None,
 ) -> list[Path]:
-    """Write `report.html`, and its figures as SVG and PNG in `figures/`, each file whole or not at all.
+    """Write the report of a measurement: `report.html`, and its figures as SVG and PNG in `figures/`.
+
+    Each file is written completely or not at all.
 
     Args:
         measurement: what is shown.
-        folder: for the files.
-        references: models to mark on the plane, where they compare; by default those that come with the package and
-            those that the user added.
-        twin: the measurement of the untrained twin on the same windows: a mark too, with paired differences.
+        folder: folder or address to write to.
+        references: reference models to mark on the plane if they can be compared; by default those that come with the
+            package and those that the user added.
+        twin: the measurement of the untrained twin on the same windows, to be marked too, with paired differences.
 
     Returns:
         The paths written, the page first.

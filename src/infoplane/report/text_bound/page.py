@@ -43,7 +43,15 @@ def render_bound(bound: Bound) -> str:
 
 
 def write_bound_report(bound: Bound, folder: str | Path) -> list[Path]:
-    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    """Write the report of a bound: `report.html`, and its figures as SVG and PNG in `figures/`.
+
+    Args:
+        bound: what is shown.
+        folder: folder or address to write to.
+
+    Returns:
+        The paths written, the page first.
+    """
     view = BoundView(bound)
     figures = bound_figures(view)
     return write_page(_page(view, figures), figures, folder)

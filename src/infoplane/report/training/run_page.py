@@ -60,7 +60,15 @@ def render_run(trajectory: Trajectory) -> str:
 
 
 def write_run_report(trajectory: Trajectory, folder: str | Path) -> list[Path]:
-    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    """Write the report of a training run: `report.html`, and its figures as SVG and PNG in `figures/`.
+
+    Args:
+        trajectory: what is shown.
+        folder: folder or address to write to.
+
+    Returns:
+        The paths written, the page first.
+    """
     view = RunView(trajectory)
     figures = run_figures(view)
     return write_page(_page(view, figures), figures, folder)

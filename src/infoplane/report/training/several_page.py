@@ -52,7 +52,15 @@ def render_several(groups: Sequence[Seeds]) -> str:
 
 
 def write_several_report(groups: Sequence[Seeds], folder: str | Path) -> list[Path]:
-    """Write `report.html` and its figures, as `infoplane.write_report` does for a measurement."""
+    """Write the report of several training runs: `report.html`, and its figures as SVG and PNG in `figures/`.
+
+    Args:
+        groups: the runs to show, by configuration.
+        folder: folder or address to write to.
+
+    Returns:
+        The paths written, the page first.
+    """
     figures = several_figures(groups)
     return write_page(_page(groups, figures), figures, folder)
 

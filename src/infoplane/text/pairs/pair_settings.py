@@ -17,12 +17,14 @@ class PairSettings(Settings):
     chat_template: str = setting(
         "auto",
         one_of("auto", "yes", "no"),
-        "auto: conversations by the tokenizer's template, plainly where it has none; yes: all pairs; no: none.",
+        "auto: write conversations with the tokenizer's chat template, or plainly if it has none; yes: write all pairs "
+        "with it; no: never use it.",
         group=GROUP,
     )
     prompt_truncate: bool = setting(
         False,
         flag(),
-        "Cut prompts longer than half the context, from the left, instead of leaving their pairs out.",
+        "Cut prompts longer than half the context from the left. By default a pair whose prompt leaves no room for an "
+        "answer is left out.",
         group=GROUP,
     )

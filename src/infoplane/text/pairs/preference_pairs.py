@@ -74,12 +74,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Preference pairs in the order of their source.
+    """Preference pairs, in the order of their source.
 
     Attributes:
-        pairs: those whose two answers differ and say something.
+        pairs: the pairs; `read_pairs` leaves out those with identical answers or an empty one.
         provenance: `source`, `kind`, `split`, `config`, `revision`, `limit`, `pairs` and `standard` (their numbers),
-            `identical` and `empty` (numbers left out), and `sha256` over all that was kept.
+            `identical` and `empty` (numbers of those left out), and `sha256` over all that was kept.
     """
 
     pairs: tuple[Pair, ...]
@@ -104,17 +104,18 @@ def read_pairs(
     revision: str | None = None,
     limit: int | None = None,
 ) -> Pairs:
-    """Read preference pairs.
+    """Read preference pairs: prompts, each with a chosen and a rejected answer.
 
     Args:
-        source: a file (.json, .jsonl, .ndjson, .parquet, also .gz but for Parquet), a folder that `datasets` knows, a
-            `datasets` id `owner/name`, rows as mappings, or `Pairs`.
-        split, config, revision: which part of a dataset, and which version.
-        limit: take the first so many.
+        source: a file (.json, .jsonl, .ndjson or .parquet; all but .parquet also as .gz), a folder that `datasets` can
+            load, a `datasets` id `owner/name`, rows as mappings, or `Pairs`, which are returned unchanged.
+        split, config, revision: split, configuration and version of a dataset.
+        limit: how many pairs to keep, from the first on; by default all, or those of 10,000 rows of a hub dataset.
 
     Raises:
-        TextError: unreadable, unpaired, a column or a prompt missing, content that is not text, or no pair left.
-        SettingError: a limit that is not a whole number above 0.
+        TextError: the source is unreadable or not of pairs, lacks a column or a prompt, holds content that is not text,
+            or has no pair to keep.
+        SettingError: `limit` is not a whole number above 0; or `split`, `config` or `revision` without a dataset.
     """
     if isinstance(source, Pairs):
         return source
