@@ -153,3 +153,9 @@ def test_sums_are_made_on_the_gpu_of_the_states_where_this_process_uses_it(
     assert (asking._device_of(capture), asking._device_of(on_gpu)) == (None, "cuda")
     monkeypatch.delitem(sys.modules, "torch")  # a stored capture is measured without it
     assert asking._device_of(on_gpu) is None
+
+
+def test_labels_that_all_occur_once_hold_no_sums(capture: Any) -> None:
+    labels = {"id": np.arange(capture.windows.n_positions)}
+    here, there = (measure_capture(capture, orders=(1,), labels=labels, device=device) for device in (None, "cpu"))
+    assert [row.value for row in there] == pytest.approx([row.value for row in here], rel=1e-9, abs=1e-9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -103,4 +105,40 @@ def test_a_damaged_one_is_refused(tmp_path: Path, harm: str) -> None:
     else:
         part.unlink()
     with pytest.raises(ModelError, match="its distributed checkpoint cannot be read"):
+        load_model(place, allow_pickle=True)
+
+
+def test_in_half_precision_its_numbers_are_those_of_safetensors(tmp_path: Path) -> None:
+    """Buffers that no file holds, such as rotary frequencies, are float32 there; so too of an untrained twin."""
+    place = saved(tmp_path / "c")
+    tiny_model().save_pretrained(tmp_path / "plain")
+    byte_tokenizer().save_pretrained(tmp_path / "plain")
+    read = load_model(place, dtype="bfloat16", allow_pickle=True)
+    plain = load_model(tmp_path / "plain", dtype="bfloat16")
+    twin = load_model(tmp_path / "plain", dtype="bfloat16", random_init=True)
+    for module in (read.module, twin.module):
+        for (name, mine), (_, theirs) in zip(module.named_buffers(), plain.module.named_buffers(), strict=True):
+            assert mine.dtype == theirs.dtype == torch.float32 and torch.equal(mine, theirs), name
+    ids = torch.arange(2, 66).view(1, 64)
+    with torch.no_grad():
+        assert torch.equal(read.run(ids), plain.run(ids))
+
+
+def test_two_sets_of_weights_are_refused_by_name(tmp_path: Path) -> None:
+    model = tiny_model()
+    halved = {name: tensor / 2 for name, tensor in model.state_dict().items()}
+    dcp.save({"ema": halved, "model": model.state_dict()}, checkpoint_id=tmp_path, no_dist=True)
+    model.config.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"holds 2 sets of these weights, whose names begin with 'ema\.', 'model\.'"):
+        load_model(tmp_path, allow_pickle=True)
+
+
+def test_parts_outside_of_its_folder_are_refused(tmp_path: Path) -> None:
+    place = saved(tmp_path / "c")
+    metadata = pickle.loads((place / ".metadata").read_bytes())
+    for key, stored in metadata.storage_data.items():
+        metadata.storage_data[key] = dataclasses.replace(stored, relative_path="../other/x.distcp")
+    (place / ".metadata").write_bytes(pickle.dumps(metadata))
+    with pytest.raises(ModelError, match="lies outside of its folder"):
         load_model(place, allow_pickle=True)

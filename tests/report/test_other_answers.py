@@ -175,6 +175,38 @@ def test_models_that_overlap_and_models_that_stand_apart_are_named() -> None:
     assert '<th scope="row" data-value="c">c</th>' in apart and "Hollow: models" in page
 
 
+def of_positions(n: int) -> Member:
+    """A measurement of words of one text, at so many positions."""
+    full = full_measurement(0, f"{n} words")
+    settings = {"orders": [1], "estimators": ["null-curve"], "unit": "efficiency", "corrected": "null-curve"}
+    rows = tuple(
+        dataclasses.replace(row, position_set="word:1", n=n)
+        for row in full
+        if row.layer == "model" and row.order == 1 and row.quantity in ("complexity", "expressivity")
+    )
+    return Member(
+        f"{n} words", None, Measurement(rows, {**full.provenance, "settings": settings, "windows_hash": f"of {n}"})
+    )
+
+
+def test_models_near_enough_to_the_first_compare_with_it_though_not_to_each_other() -> None:
+    found = compare([of_positions(n) for n in (1000, 985, 1015)])
+    assert found.fairness["word:1"] == (
+        True, "the same text, 985 to 1,015 positions (windows end at different places)"
+    )  # fmt: skip
+
+
+def test_codes_that_are_not_equally_fine_are_set_apart() -> None:
+    full, settings = full_measurement(0, "a"), {"orders": [1], "estimators": ["null-curve"], "unit": "efficiency"}
+    points = {name: {**full.provenance["points"], "m": m} for name, m in (("a", 100), ("b", 100), ("c", 50))}
+    members = [
+        Member(name, None, Measurement(tuple(full), {**full.provenance, "settings": settings, "points": of}))
+        for name, of in points.items()
+    ]
+    found = compare(members)
+    assert found.names == ("a", "b") and "different numbers of reference points (a by 100, c by 50)" in found.apart["c"]
+
+
 # ---------------------------------------------------------------------- forecasts
 
 

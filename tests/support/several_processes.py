@@ -285,6 +285,25 @@ def in_a_trainer(rank: int, folder: Path) -> dict[str, Any]:
     return said
 
 
+def resumed_trainer(rank: int, folder: Path) -> dict[str, Any]:
+    """A watched Trainer that is resumed from its checkpoint, trained again, and resumed with other settings."""
+    from training import train as run
+
+    import infoplane
+
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    watch: dict[str, Any] = {"every": 2, "tokens": 3000, "context": 64, "m": 16, "out": folder / "probes"}
+    more = {"ddp_backend": "gloo", "save_steps": 4}
+    run(folder / "run", watch, steps=4, **more, save="steps")
+    run(folder / "run", watch, steps=8, **more, save="steps", resume=True)
+    kept = sorted(path.name for path in (folder / "probes/probes").iterdir())
+    try:
+        run(folder / "run", {**watch, "tokens": 2000}, steps=12, **more, save="steps", resume=True)
+    except infoplane.InfoplaneError as error:
+        return {"kept": kept, "said": f"{type(error).__name__}: {error}"}
+    return {"kept": kept, "said": None}
+
+
 def _sharded_gpt2(model: Any) -> Any:
     from torch.distributed.fsdp import fully_shard
 

@@ -33,6 +33,8 @@ def train(
     watch: dict[str, Any] | None,
     steps: int = 20,
     prepare: Callable[[Any], Any] | None = None,
+    save: str = "no",
+    resume: bool = False,
     **settings: Any,
 ) -> Any:
     """A trainer that has trained, and its callback; `prepare` spreads the model in place of accelerate."""
@@ -40,7 +42,7 @@ def train(
     config = t.GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128)  # dropout 0.1
     arguments = t.TrainingArguments(
         output_dir=str(place), max_steps=steps, per_device_train_batch_size=8, logging_steps=1, report_to=[], seed=0,
-        use_cpu=True, disable_tqdm=True, save_strategy="no", learning_rate=1e-2, **settings,
+        use_cpu=True, disable_tqdm=True, save_strategy=save, learning_rate=1e-2, **settings,
     )  # fmt: skip
     words = byte_tokenizer()
     words.pad_token = words.eos_token
@@ -50,5 +52,5 @@ def train(
     if prepare is not None:
         trainer.accelerator.prepare_model = lambda model, **_: model
     callback = None if watch is None else infoplane.watch(trainer, **watch)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume or None)
     return trainer, callback

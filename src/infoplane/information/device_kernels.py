@@ -52,7 +52,7 @@ def _logarithm(x: torch.Tensor) -> torch.Tensor:
 
 
 def _over_runs(x: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-    """(runs, w) or (runs,): rows of x added up over the runs that begin at `starts` (runs + 1,), which end with x."""
+    """(runs, w) or (runs,): rows of x added up over runs, none of them empty, that begin at `starts` (runs + 1,)."""
     import torch
 
     if len(starts) == len(x) + 1:  # each run is one row
@@ -142,6 +142,8 @@ def label_sums(
     """As `kernels.label_sums`; `same` gets all in its first piece."""
     import torch
 
+    if len(runs.labels) < 2:  # every label occurs once
+        return
     device, width = a.bits.device, a.bits.shape[1]
     weight, rows = _on(device, metric), _on(device, runs.rows)
     documents, blocks, labels = (_starts(device, each) for each in (runs.documents, runs.blocks, runs.labels))

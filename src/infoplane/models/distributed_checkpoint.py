@@ -48,13 +48,19 @@ def read_parts(module: PreTrainedModel, index: Path, name: str) -> dict[str, obj
     from torch.distributed.checkpoint.filesystem import FileSystemReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
+    from infoplane.models.weight_files import check_inside
+
     try:
         reader = FileSystemReader(index.parent)
-        stored = reader.read_metadata().state_dict_metadata
-        own = module.state_dict()
-        before = _prefix(list(stored), list(own))
+        metadata = reader.read_metadata()
+        for place in (metadata.storage_data or {}).values():
+            check_inside(str(getattr(place, "relative_path", "")), str(index))
+        stored, own = metadata.state_dict_metadata, module.state_dict()
+        before = _prefix(list(stored), list(own), name)
         there = {key.removeprefix(before): value for key, value in stored.items() if key.startswith(before)}
         sizes = {key: getattr(value, "size", None) for key, value in there.items()}
+        if wrong := [key for key in own if key in sizes and sizes[key] is None]:
+            raise ModelError(f"{name}: {before}{wrong[0]} is no tensor in its distributed checkpoint")
         other = [
             (key, sizes[key], tensor.shape)
             for key, tensor in own.items()
@@ -65,6 +71,8 @@ def read_parts(module: PreTrainedModel, index: Path, name: str) -> dict[str, obj
             with warnings.catch_warnings():  # that this is a single process
                 warnings.simplefilter("ignore", UserWarning)
                 load(fits, storage_reader=reader, no_dist=True)
+    except ModelError:
+        raise
     except (Exception, CheckpointException) as error:  # a damaged index can be anything, and raise anything
         why = next(iter(error.failures.values()))[0] if isinstance(error, CheckpointException) else error
         raise ModelError(
@@ -77,9 +85,20 @@ def read_parts(module: PreTrainedModel, index: Path, name: str) -> dict[str, obj
     return {"missing_keys": missing, "unexpected_keys": left, "mismatched_keys": other, "error_msgs": []}
 
 
-def _prefix(stored: list[str], own: list[str]) -> str:
-    """What stands before the names of the weights: that with which most of them are there."""
-    wanted = own[0]
-    candidates = {"", *(key.removesuffix(wanted) for key in stored if key.endswith(wanted))}
+def _prefix(stored: list[str], own: list[str], name: str) -> str:
+    """What stands before the names of the weights: that with which most of them are there.
+
+    Raises:
+        ModelError: there are several such sets of weights, such as a model and its average.
+    """
     known = set(stored)
-    return max(sorted(candidates), key=lambda before: sum(before + key in known for key in own))
+    found = {key.removesuffix(wanted) for wanted in own[:20] for key in stored if key.endswith(wanted)}
+    held = {before: sum(before + key in known for key in own) for before in found}
+    most = max(held.values(), default=0)
+    best = sorted(before for before, count in held.items() if count == most)
+    if len(best) > 1:
+        raise ModelError(
+            f"{name}: its distributed checkpoint holds {len(best)} sets of these weights, whose names begin with "
+            f"{', '.join(map(repr, best))}: save the one that is meant by itself"
+        )
+    return best[0] if best else ""

@@ -86,7 +86,7 @@ def load_model(
         words = tokenizer or own_words
         cut_by = tokenizer_beside(located.name, located.path, named) if words is None else load_tokenizer(words)
         if random_init:
-            module = _untrained(config, seed, trust_remote_code).to(number_type)
+            module = _in_type(_untrained(config, seed, trust_remote_code), number_type)
             loaded, lack = {**_vouched(located, "file_sha256"), "random_init": True, "init_seed": seed}, Lack()
         else:
             if not located.path.exists():
@@ -97,12 +97,29 @@ def load_model(
             module, no_head = with_adapter(module, located.adapter)
             lack = replace(lack, no_head=lack.no_head or no_head)
         if not device_map:
-            module = module.to(target)
+            _move(module, target)
         model = checked(module, cut_by, {"source": str(source), "revision": located.revision, **loaded}, lack.no_head)
     model = replace(model, warnings=(*lack.warnings, *model.warnings))
     if tokenizer is None:
         return model
     return beside_its_own(model, str(own_words or located.name), **({} if own_words else named))
+
+
+def _move(module: PreTrainedModel, device: torch.device) -> None:
+    cast("torch.nn.Module", module).to(device)
+
+
+def _in_type(module: PreTrainedModel, number_type: torch.dtype) -> PreTrainedModel:
+    """A module whose weights have a number type, as `from_pretrained` gives it.
+
+    Buffers that no file holds keep theirs: the frequencies of rotary embeddings are float32 in a model of bfloat16, and
+    rounding them would turn the queries and keys of late positions by as much as a radian.
+    """
+    saved = set(module.state_dict())
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if name in saved and tensor.is_floating_point():
+            tensor.data = tensor.data.to(number_type)
+    return module
 
 
 def _made_of(config: PreTrainedConfig, trust_remote_code: bool) -> PreTrainedModel:
@@ -138,8 +155,7 @@ def _trained(
 
     files = [] if located.gguf else located.weight_files(commit)
     if files and files[0].name == INDEX:
-        module = _untrained(config, 0, bool(named["trust_remote_code"]))
-        cast("torch.nn.Module", module).to(number_type)
+        module = _in_type(_untrained(config, 0, bool(named["trust_remote_code"])), number_type)
         return module, check_report(read_parts(module, files[0], located.shown), module, located.shown, {}, config)
     # A .gguf arrives as float32 and is cast afterwards: in other types it may stay packed.
     first = torch.float32 if located.gguf else number_type
@@ -154,7 +170,7 @@ def _trained(
     lack = check_report(report, module, located.shown, stored(files), config)
     lack = replace(lack, warnings=(*located.warnings, *lack.warnings))
     if located.gguf:
-        module = module.to(number_type)
+        module = _in_type(module, number_type)
         lack = replace(lack, warnings=(*lack.warnings, *_blocks_of_gguf(located.path, config)))
     return module, lack
 

@@ -63,19 +63,17 @@ def refuse_what_cannot_be_run(module: torch.nn.Module) -> None:
 
 def sharding_of(module: torch.nn.Module) -> Sharding | None:
     """How the weights of a module are spread; None where each process has them whole."""
-    kind, mesh = None, None
-    for parameter in module.parameters():
-        if (own := getattr(parameter, "device_mesh", None)) is not None:
-            kind, mesh = "tensor parallelism", own
-            break
-    if mesh is None and (getattr(module, "_tp_size", None) or 1) > 1:  # of transformers before it used such tensors
-        kind, mesh = "tensor parallelism", getattr(module, "_device_mesh", None)
-    if _gathering(module):
-        kind = "fully_shard"
-    if kind is None or mesh is None:
+    _spread(_gathering(module))  # gathered weights would not be seen to be spread
+    meshes = [mesh for p in module.parameters() if (mesh := getattr(p, "device_mesh", None)) is not None]
+    if not meshes and (getattr(module, "_tp_size", None) or 1) > 1:  # of transformers before it used such tensors
+        meshes = [mesh for mesh in (getattr(module, "_device_mesh", None),) if mesh is not None]
+    if not meshes:
         return None
+    kind = "fully_shard" if _gathering(module) else "tensor parallelism"
+    ranks = sorted({rank for mesh in meshes for rank in mesh.mesh.flatten().tolist()})
     # of several dimensions some may be those of tensor parallelism, whose processes must see the same windows
-    return Sharding(kind, tuple(mesh.mesh.flatten().tolist()), kind == "fully_shard" and mesh.ndim == 1)
+    alike = all(mesh.ndim == 1 and sorted(mesh.mesh.flatten().tolist()) == ranks for mesh in meshes)
+    return Sharding(kind, tuple(ranks), kind == "fully_shard" and alike)
 
 
 def _gathering(module: torch.nn.Module) -> list[torch.nn.Module]:

@@ -16,7 +16,7 @@ import infoplane
 from infoplane.analysis.training.monitoring import Monitor
 from infoplane.analysis.training.trained_module import unwrapped
 from infoplane.analysis.training.trajectory import Trajectory
-from infoplane.errors import SettingError
+from infoplane.errors import ResultError, SettingError
 
 SMALL: dict[str, Any] = {"tokens": 3000, "context": 64, "m": 16}
 
@@ -109,6 +109,24 @@ def test_without_intervals_nothing_is_known_to_stall() -> None:
     for step in range(4):
         monitor.probe(step)
     assert not monitor.stalled(2)
+
+
+@pytest.mark.parametrize(
+    "other", [{"m": 16}, {"points_seed": 3}, {"layers": ("block.0",)}, {"estimators": ("plugin",)}, {"tokens": 2000}]
+)
+def test_probes_of_other_settings_are_not_gone_on_with(tmp_path: Path, other: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"tokens": 3000, "context": 64, "m": 8}
+    first = Monitor(tiny_model(), byte_tokenizer(), **settings)
+    for step in (0, 5):
+        first.probe(step)
+    first.save(tmp_path)
+    same = Monitor(tiny_model(), byte_tokenizer(), **settings)
+    same.resume(tmp_path, 4)
+    assert same.last_step == 0 and [p.step for p in same.trajectory.points] == [0]
+    with pytest.raises(ResultError, match="holds probes of another run"):
+        Monitor(tiny_model(), byte_tokenizer(), **{**settings, **other}).resume(tmp_path, 4)
+    with pytest.raises(ResultError, match=r"\(different: .*probed\)"):
+        Monitor(tiny_model("qwen2"), byte_tokenizer(), **settings).resume(tmp_path, 4)
 
 
 def test_of_several_estimators_the_first_is_logged() -> None:

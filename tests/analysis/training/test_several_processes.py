@@ -75,6 +75,14 @@ def test_a_trainer_is_watched_by_all_its_processes(tmp_path: Path) -> None:
         assert [point.step for point in Trajectory.load(tmp_path / mode).points] == [0, 2, 4]
 
 
+def test_a_watched_trainer_is_resumed_on_all_its_processes(tmp_path: Path) -> None:
+    first, second = of_both(several.resumed_trainer, tmp_path)
+    assert first["kept"] == second["kept"] == ["step-0", "step-2", "step-4", "step-6", "step-8"]
+    assert [point.step for point in Trajectory.load(tmp_path / "probes").points] == [0, 2, 4, 6, 8]
+    assert first["said"].startswith("ResultError: ") and "holds probes of another run" in first["said"]
+    assert second["said"].startswith("EngineError: process 0 of 2 failed: ")
+
+
 def test_a_model_that_transformers_spreads_is_probed(tmp_path: Path) -> None:
     save_tiny(tmp_path / "base")
     first, second = of_both(several.of_transformers, tmp_path / "run", str(tmp_path / "base"))

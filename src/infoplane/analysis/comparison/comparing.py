@@ -95,7 +95,10 @@ def _fairness(
     alike = [m for m in others if pairs[m.name][0]]
     if not alike:
         return of(members), []
-    why = of([first, *alike])[1]
+    good, why = of([first, *alike])
+    if not good:  # each is near enough to the first, but not all to each other
+        counts = [n[m.name] for m in (first, *alike)]
+        why = f"the same text, {min(counts):,} to {max(counts):,} positions (windows end at different places)"
     why += "".join(f"; not {name}: {reason}" for name, (good, reason) in pairs.items() if not good)
     return (True, why), [m.name for m in alike]
 
@@ -133,6 +136,13 @@ def _rows_in_common(first: Member, other: Member, rows: _Rows) -> _Rows:
     if len(set(units.values())) > 1:
         listed = ", ".join(f"{name} in {unit}" for name, unit in units.items())
         raise ResultError(f"the measurements are in different units ({listed}): measure again with one --unit")
+    points = {m.name: m.measurement.origin.points.m for m in both}
+    if len(set(points.values())) > 1:
+        listed = ", ".join(f"{name} by {count}" for name, count in points.items())
+        raise ResultError(
+            f"the measurements have different numbers of reference points ({listed}), and their codes are not equally "
+            "fine: measure again with one --points"
+        )
     refuse_other_protocols({m.name: m.measurement for m in both})
     refuse_other_estimators({m.name: m.measurement for m in both})
     found = _rows(other.measurement)
@@ -234,11 +244,6 @@ def _warnings(members: Sequence[Member]) -> list[str]:
             warnings.append(f"{what} ({', '.join(f'{name}: {v}' for name, v in of.items())}): {more}")
 
     differ("different dtypes", {n: o.dtype for n, o in origins.items()}, "rounding differs, measure in one")
-    differ(
-        "different numbers of reference points",
-        {n: o.points.m for n, o in origins.items()},
-        "the codes are not equally fine, so no figure compares",
-    )
     estimators = {n: next(iter(o.settings.estimators), None) for n, o in origins.items()}
     differ("different estimators", estimators, "their figures do not compare")
     if single := [n for n, o in origins.items() if (o.points.sets or 1) < 2]:

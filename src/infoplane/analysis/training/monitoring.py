@@ -23,6 +23,7 @@ from infoplane.errors import ResultError, SettingError
 from infoplane.measurement import Asker, codes_of, cut_text
 from infoplane.models import find_structure, max_context, refuse_what_cannot_be_run, select_layers, sharding_of
 from infoplane.settings import settings_or
+from infoplane.storage import atomic_files as files
 from infoplane.storage import to_path
 from infoplane.text import BUILT_IN, TextSource, Tokenizer, fitting_context, text_of
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from infoplane.analysis.training.monitor_keywords import MonitorKeywords
+    from infoplane.capture import Capture
     from infoplane.models import Model
 
 EVERY = 0.01
@@ -81,7 +83,7 @@ class Monitor:
         self._shares = together if sharding is None else sharding.shares
         ranks = ranks_of(model) if sharding is None and together else () if sharding is None else sharding.ranks
         self._processes = Processes(ranks, wait) if len(ranks) > 1 else None
-        with self._on_all():
+        with self.on_all():
             if tokenizer is None:
                 raise SettingError("the monitor needs the model's tokenizer: give it, or Trainer(processing_class=...)")
             context = fitting_context(chosen.windows.context, max_context(module))
@@ -89,14 +91,15 @@ class Monitor:
             self.windows = cut_text(text_of(documents, chosen.reading, windows), tokenizer, windows, chosen.code)
         if self._processes is not None:
             self._processes.agree({"text or tokenizer": self.windows.hash, "setting": str(chosen.flat())})
-        with self._on_all():
+        with self.on_all():
             if self._processes is not None and self._shares:
                 dealt(self.windows, self._processes.size)
             self._find(module, tokenizer, name, sharded=sharding is not None)
+        self.last_step: int | None = None
         self._probes: list[Point] = []
         self._stored: set[Path] = set()
 
-    def _on_all(self) -> contextlib.AbstractContextManager[None]:
+    def on_all(self) -> contextlib.AbstractContextManager[None]:
         """What fails on one process is an error on all of them."""
         return contextlib.nullcontext() if self._processes is None else self._processes.together()
 
@@ -141,6 +144,11 @@ class Monitor:
             "settings": settings,
             "windows_hash": self.windows.hash,
             "text": self.windows.provenance["text"],
+            "probed": {
+                "settings": files.hash_of({name: str(value) for name, value in self.settings.flat().items()}),
+                "layers": [layer.name for layer in self.layers],
+                **{name: self.model.provenance[name] for name in ("architecture", "width", "parameters")},
+            },
             "checkpoints": len(self._probes),
             "gaps": [],
         }
@@ -164,11 +172,11 @@ class Monitor:
         """
         if self._processes is not None:
             self._processes.agree({"step": step})
-        with self._on_all():
-            if self._probes and step <= self._probes[-1].step:
-                raise SettingError(f"probe of step {step} after that of {self._probes[-1].step}: steps must grow")
+        with self.on_all():
+            if self.last_step is not None and step <= self.last_step:
+                raise SettingError(f"probe of step {step} after that of {self.last_step}: steps must grow")
         with random_state_kept():
-            with self._on_all():
+            with self.on_all():
                 self._look_again()
             capture = hold_capture(
                 self.model,
@@ -179,8 +187,13 @@ class Monitor:
                 processes=self._processes,
                 shares=self._shares,
             )
-        if capture is None:
-            return {}
+        with self.on_all():
+            found = {} if capture is None else self._measured(capture, step, tokens)
+        self.last_step = step
+        return found
+
+    def _measured(self, capture: Capture, step: int, tokens: int | None) -> dict[str, float]:
+        """Keep the measurement of a capture as the probe of a step; what of it is logged."""
         measurement = self._asker.measure(capture.at(self.settings.questions.capacity), threads=1)
         # the weights have moved on since they were hashed
         model = {k: v for k, v in measurement.provenance["model"].items() if k != "weights_sha256"}
@@ -252,17 +265,23 @@ class Monitor:
     def resume(self, folder: str | Path, step: int) -> None:
         """Continue from the probes up to a step that an earlier monitor of the run saved in a folder, if there are any.
 
+        If there are several processes, all must call this.
+
         Raises:
-            ResultError: they were made with another text or other settings.
+            ResultError: they were made of another architecture, with another text or other settings.
         """
-        if not self.keeps:
-            return
-        folder = to_path(folder)
+        with self.on_all():
+            if self.keeps:
+                self._take(to_path(folder), step)
+        last = self._probes[-1].step if self._probes else None
+        self.last_step = last if self._processes is None else self._processes.of_first(last)
+
+    def _take(self, folder: Path, step: int) -> None:
         if not (folder / JSON_NAME).exists():
             return
-        stored = Trajectory.load(folder)
-        own = self.trajectory.provenance
-        if differs := [name for name in ("settings", "windows_hash") if stored.provenance.get(name) != own[name]]:
+        stored, own = Trajectory.load(folder), self.trajectory.provenance
+        names = ("settings", "windows_hash", "probed")
+        if differs := [name for name in names if stored.provenance.get(name) != own[name]]:
             raise ResultError(
                 f"{folder} holds probes of another run (different: {', '.join(differs)}): choose another out, or "
                 "remove it"

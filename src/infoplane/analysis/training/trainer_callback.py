@@ -80,16 +80,17 @@ class InfoplaneCallback(TrainerCallback):
 
     def _probe(self, state: TrainerState, control: TrainerControl) -> None:
         assert self.monitor is not None
-        probes = self.monitor.trajectory.points
-        if probes and probes[-1].step >= state.global_step:
+        last = self.monitor.last_step
+        if last is not None and last >= state.global_step:
             return
         seen = int(state.num_input_tokens_seen) or None
         would_log = control.should_log
         found = self.monitor.probe(state.global_step, tokens=seen)
-        if self.monitor.keeps:
-            self.trainer.log(found)
-            if self.out is not None:  # what a run that is killed has measured is kept
-                self.monitor.save(self.out)
+        with self.monitor.on_all():
+            if self.monitor.keeps:
+                self.trainer.log(found)
+                if self.out is not None:  # what a run that is killed has measured is kept
+                    self.monitor.save(self.out)
         control.should_log = would_log  # a log of ours is not the one that the trainer is about to write
         if self.stop_patience is not None and state.global_step >= self.stop_min_steps:
             control.should_training_stop |= self.monitor.stalled(self.stop_patience)
