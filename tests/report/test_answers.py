@@ -281,3 +281,11 @@ def test_preferences_have_a_figure_of_their_own(tmp_path: Path) -> None:
     page = render_report(preference(0.01, 0.005, 0.002), [])
     assert page.index('id="preferences"') < page.index('id="information-plane"')
     assert 'id="preferences"' not in render_report(measurement([0.4, 0.1]), [])
+
+
+def test_blocks_that_were_measured_are_not_called_all() -> None:
+    full = full_measurement()
+    rows = tuple(row for row in full if row.layer in ("block.0", "block.1", "model"))
+    model = {**full.provenance["model"], "blocks": 30}
+    said = " ".join(answer(View.of(Measurement(rows, {**full.provenance, "model": model}))))
+    assert "Over the 2 that were measured of its 30 blocks it keeps" in said

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from bounds import made_bound
 from report_factory import full_measurement
@@ -13,7 +14,7 @@ from runs import made_run
 from synthetic import models
 
 from infoplane.analysis.comparison.comparing import compare
-from infoplane.analysis.comparison.verdicts import ALIKE, DIFFERENT, Change, Verdict
+from infoplane.analysis.comparison.verdicts import ALIKE, DIFFERENT, UNKNOWN, Change, Verdict
 from infoplane.analysis.forecasting.structure_forecast import forecast
 from infoplane.analysis.training.phases import Claim
 from infoplane.analysis.training.seeds import grouped
@@ -173,6 +174,16 @@ def test_models_that_overlap_and_models_that_stand_apart_are_named() -> None:
     together, apart = page.split("Figures that do not compare")
     assert '<th scope="row" data-value="b">b</th>' in together and '<th scope="row" data-value="c">' not in together
     assert '<th scope="row" data-value="c">c</th>' in apart and "Hollow: models" in page
+
+
+def test_where_nothing_can_be_judged_the_reason_is_the_answer() -> None:
+    found = comparison([Verdict("base", "other", UNKNOWN, "fewer than 40 documents")])
+    bare = found.values.with_columns(low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64))
+    said = of_comparison.answer(dataclasses.replace(found, values=bare))
+    assert said == [
+        "other is not compared with base layer by layer: fewer than 40 documents. The next-token loss was not measured "
+        "in both (--loss)."
+    ]
 
 
 def of_positions(n: int) -> Member:

@@ -121,11 +121,14 @@ def _show(comparison: Comparison) -> None:
     every = comparison.differences
     known = every.filter(every["standard_error"].is_not_null()) if len(every) else every
     claimed = known.filter(known["claimed"]) if len(known) else known
-    if len(every):
+    if len(known):
         shell.print(f"{len(claimed)} of {len(known)} differences from {comparison.names[0]} are beyond their error.")
-    else:
+    elif not len(every):
         shell.print("No figures compare, so no difference is taken.")
-    if len(known) < len(every):
-        shell.print(f"{len(every) - len(known)} differences have no error: of fewer than {MIN_DOCUMENTS} documents.")
+    if unknown := len(every) - len(known):
+        shell.print(
+            f"{unknown} of {len(every)} differences cannot be judged: their error is not known, because fewer than "
+            f"{MIN_DOCUMENTS} documents were read. Measure more text (--tokens)."
+        )
     for warning in comparison.warnings:
         shell.print(f"Note: {warning}", highlight=False)

@@ -36,6 +36,8 @@ def show(measurement: Measurement, twin: Measurement | None = None) -> None:
     for each in measurement.by_code():
         shell.print(_short_table(each, len(measurement.codes) > 1), highlight=False)
     pairs.show(measurement)
+    if (dtype := measurement.origin.dtype) is not None:
+        shell.print(f"The model ran in {dtype}.", highlight=False)
     for caveat in (caveat for caveat in caveats if caveat.doubtful):
         shell.print(f"In doubt: {caveat.text}", highlight=False)
     notes = [caveat.text for caveat in caveats if not caveat.doubtful]

@@ -160,6 +160,8 @@ def quiet() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # each of its retries, where there is no network
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    for name in ("torchao", "torch.utils._pytree"):  # of libraries that transformers imports
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def wrote(folder: Path, written: Sequence[Path]) -> str:

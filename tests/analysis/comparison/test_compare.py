@@ -249,6 +249,22 @@ def test_preferences_of_models_on_the_same_pairs_compare_and_on_other_tokens_do_
     assert len(other.values.filter(pl.col("quantity") == "preference")) == 4  # shown all the same
 
 
+def test_a_copy_has_the_same_figures_and_few_documents_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 20 documents no difference has an error; that all figures are the same is seen without one."""
+    texts = [" ".join(f"word{i % 13}" for i in range(60 + k)) for k in range(20)]
+    settings: dict[str, Any] = {"tokens": 900, "context": 64, "m": 8, "orders": (1,), "tokenizer": byte_tokenizer()}
+    for name, seed in (("a", 0), ("copy", 0), ("b", 1)):
+        infoplane.measure(tiny_model("llama", seed), texts, **settings).save(tmp_path / name)
+    assert command("compare", str(tmp_path / "a"), str(tmp_path / "copy"), "--out", str(tmp_path / "same")) == 0
+    assert "copy and a have the same figures in all of 5 layers." in capsys.readouterr().out
+    assert command("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "other")) == 0
+    said = capsys.readouterr().out
+    assert "b is not compared with a layer by layer: no difference of a layer has an error" in said
+    assert "differences cannot be judged" in said and "0 of 0" not in said
+
+
 def test_a_survey_is_compared_and_drawn(
     found: dict[str, Measurement], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

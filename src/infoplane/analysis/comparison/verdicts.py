@@ -114,12 +114,14 @@ def _judged(base: Member, variant: Member, difference: Measurement) -> Verdict:
     changed_loss = None if loss is None or loss.interval is None else _change(loss, before[loss.key], _p(loss))
     lowest = min((row.order for row in difference if row.order is not None), default=1)
     rows = [row for row in difference if _is_asked(row, lowest) and row.interval is not None]
+    layers = list(dict.fromkeys(row.layer for row in difference if row.layer != "model" and row.quantity in ASKED))
+    if layers and all(row.value == 0 for row in difference if row.quantity in ASKED):
+        return Verdict(base.name, variant.name, ALIKE, None, changed_loss, len(layers))  # the same figures
     if not rows:
         why = "no difference of a layer has an error: that takes 40 documents and two sets of reference points"
         return Verdict(base.name, variant.name, UNKNOWN, why, changed_loss)
     adjusted = holm([_p(row) for row in rows])
     changes = [_change(row, before[row.key], p) for row, p in zip(rows, adjusted, strict=True)]
-    layers = list(dict.fromkeys(row.layer for row in difference if row.layer != "model" and row.quantity in ASKED))
     there = {change.layer for change in changes if change.claimed}
     strongest = min(
         changes, key=lambda change: (change.p, -abs(change.difference) / (change.high - change.low or 1e-300))

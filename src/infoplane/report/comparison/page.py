@@ -106,7 +106,8 @@ def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
 
 def _verdicts(comparison: Comparison) -> str:
     known = [verdict for verdict in comparison.verdicts if verdict.verdict != UNKNOWN]
-    return said([*of_each(comparison), certainty(known[0])]) if known else ""
+    known = [verdict for verdict in known if verdict.tests]  # the same figures need no test
+    return said([*of_each(comparison), *(certainty(verdict) for verdict in known[:1])]) if known else ""
 
 
 def _caveats(comparison: Comparison) -> list[Caveat]:

@@ -23,7 +23,9 @@ def answer(comparison: Comparison) -> list[str]:
         return [" ".join(verdict_sentences(verdict)) for verdict in known]
     if known:
         return [_how_many(known)]
-    return list(_among_models(comparison))
+    said = list(_among_models(comparison))
+    unknown = [] if said else comparison.verdicts[:FEW]
+    return said or [" ".join(verdict_sentences(verdict)) for verdict in unknown]
 
 
 def of_each(comparison: Comparison) -> list[str]:

@@ -134,6 +134,9 @@ def _of_the_whole(view: View) -> Iterator[str]:
         return
     blocks = len(view.blocks)
     over = "In its one block" if blocks == 1 else f"Over its {blocks} blocks" if blocks else "As a whole"
+    every = view.measurement.origin.model.blocks
+    if blocks and (every or 0) > blocks:
+        over = f"Over the {blocks} that were measured of its {every} blocks"
     mean = (
         f"{over} it keeps {words.spoken(kept)} and carries {words.spoken(carried)}{' on average' if blocks > 1 else ''}"
     )
