@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_the_hash_is_of_the_numbers_that_quantised_weights_are_made_of(base: Pat
 def test_a_package_that_is_missing_is_named(
     base: Path, tmp_path: Path, method: str, more: dict[str, Any], package: str
 ) -> None:
-    if __import__("importlib.util").util.find_spec(package.replace("-", "_")):
+    if importlib.util.find_spec(package.replace("-", "_")):
         pytest.skip(f"{package} is installed")
     for path in base.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -169,7 +169,7 @@ def test_models_that_overlap_and_models_that_stand_apart_are_named() -> None:
     assert (
         said[0] == "a and b cannot be told apart by what they keep about the last token: their 95 % intervals overlap."
     )
-    assert said[-1] == 'c does not compare with the others: "Figures that compare" says why.'
+    assert said[-1] == "c does not compare with the others; the reason is given with the figures."
     page = render_comparison(found)
     together, apart = page.split("Figures that do not compare")
     assert '<th scope="row" data-value="b">b</th>' in together and '<th scope="row" data-value="c">' not in together

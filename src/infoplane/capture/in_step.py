@@ -71,7 +71,6 @@ def assign_together(
         [(first + a, first + b) for a, b in batches(windows.lengths[first:last], MAX_BATCH_TOKENS)]
         for first, last in runs
     ]
-    parts: list[Arrays] = []
     with processes.together(), spread_again(model.module):
         parts = _run(model, windows, codes, layers, loss, plans, processes.index)
     if not shares:

@@ -42,8 +42,8 @@ class Processes:
         own = dist.get_rank()
         if own not in ranks:
             raise EngineError(f"process {own} holds no part of the model, which lies on processes {list(ranks)}")
-        self.index, self.size, self.wait = list(ranks).index(own), len(ranks), wait
-        self.missing = (
+        self.index, self.size = list(ranks).index(own), len(ranks)
+        self._missing = (
             f"one of the {self.size} processes is gone, or did not come within {wait:g} s: a monitor of a model that "
             "lies on several processes is made, and probes, on every one of them"
         )
@@ -130,4 +130,4 @@ class Processes:
         except InfoplaneError:
             raise
         except Exception as error:  # torch raises several kinds where a process is gone or late
-            raise EngineError(f"{self.missing} ({spoken(error)})") from error
+            raise EngineError(f"{self._missing} ({spoken(error)})") from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,9 +37,9 @@ class Rows:
         m: number of columns.
         scale: (N,) what brings a row to sum 1 after its rounding to float16.
         metric: (m,) 1 / p_j of all rows, in which products of rows are taken; 0 where p_j is 0.
-        device: where it is read to as tensors; None for arrays here.
         of_rows: (N, 2) H(a_i) of each row, nats, and its product with itself, sum_j a_ij^2 / p_j; side by side since
             they are wanted together.
+        device: of PyTorch, to which columns are read as tensors; None where they are NumPy arrays.
     """
 
     read: Callable[[slice], Halves | torch.Tensor]
@@ -71,10 +72,7 @@ class Rows:
         every, ones, pieces = np.arange(n, dtype=np.int32), np.ones(n), [slice(0, m)] if whole else _pieces(m)
         for columns in pieces:
             x = columns_of(read(columns), ones)
-            if isinstance(x, DeviceColumns):
-                device_kernels.row_sums(x, total, of_rows)
-            else:
-                kernels.row_sums(x, total, of_rows)
+            loops_of(x).row_sums(x, total, of_rows)
         scale = 1 / total
         of_rows[:, 0] *= scale
         of_rows[:, 0] -= np.log(scale)
@@ -82,10 +80,7 @@ class Rows:
             x = columns_of(read(columns), scale)
             mass = sums_of_rows(x, every, np.array([0, n], np.int32))[0]
             metric[columns] = np.divide(n, mass, out=np.zeros_like(mass), where=mass > 0)
-            if isinstance(x, DeviceColumns):
-                device_kernels.row_squares(x, metric[columns], of_rows)
-            else:
-                kernels.row_squares(x, metric[columns], of_rows)
+            loops_of(x).row_squares(x, metric[columns], of_rows)
         return cls(read, whole, m, scale, metric, of_rows, device)
 
     @property
@@ -120,10 +115,7 @@ class Rows:
         entropy = np.zeros(int(ends[-1]))
         for _, x in self.pieces():
             places = (ends - blocks.ravel()).reshape(blocks.shape)
-            if isinstance(x, DeviceColumns):
-                device_kernels.halvings(x, rows, starts, places, entropy)
-            else:
-                kernels.halvings(x, rows, starts, places, entropy)
+            loops_of(x).halvings(x, rows, starts, places, entropy)
         return np.split(entropy, ends.reshape(blocks.shape)[:-1, -1])
 
     def pieces(self) -> Iterator[tuple[slice, AnyColumns]]:
@@ -139,13 +131,15 @@ def columns_of(a: Halves | torch.Tensor, scale: Floats) -> AnyColumns:
     return Columns(np.ascontiguousarray(a).view(np.uint16), scale, _cuts(a.shape[1]))
 
 
+def loops_of(x: AnyColumns) -> ModuleType:
+    """The loops that go through columns where they are: both modules have the same functions."""
+    return device_kernels if isinstance(x, DeviceColumns) else kernels
+
+
 def sums_of_rows(x: AnyColumns, rows: Ints, starts: Ints) -> Floats:
     """(runs, w): sums of the rows named over the runs that begin at `starts` (runs + 1,)."""
     out = np.zeros((len(starts) - 1, x.bits.shape[1]))
-    if isinstance(x, DeviceColumns):
-        device_kernels.sums_of_runs(x, rows, starts, out)
-    else:
-        kernels.sums_of_runs(x, rows, starts, out)
+    loops_of(x).sums_of_runs(x, rows, starts, out)
     return out
 
 

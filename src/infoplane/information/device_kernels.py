@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -125,14 +125,31 @@ def halvings(a: DeviceColumns, rows: Ints, starts: Ints, places: Places, entropy
 # ---- of labels
 
 
-def _label_chunks(runs: Runs, width: int) -> Iterator[tuple[int, int]]:
+class _Chunk(NamedTuple):
+    """Some labels, and what is theirs, each as the first and the last + 1.
+
+    Attributes:
+        labels, pairs, cells: of labels, (label, block) pairs and (label, document) pairs.
+        rows: in `Runs.rows`.
+    """
+
+    labels: tuple[int, int]
+    pairs: tuple[int, int]
+    cells: tuple[int, int]
+    rows: tuple[int, int]
+
+
+def _label_chunks(runs: Runs, width: int) -> Iterator[_Chunk]:
     """Labels, some at a time, with about as many rows as are held at once; one at least."""
     ends = runs.documents[runs.blocks[runs.labels]].astype(np.int64)
     first, labels = 0, len(runs.labels) - 1
     while first < labels:
         last = int(np.searchsorted(ends, ends[first] + max(1, CHUNK // width), "right")) - 1
         last = min(labels, max(first + 1, last))
-        yield first, last
+        pairs = int(runs.labels[first]), int(runs.labels[last])
+        cells = int(runs.blocks[pairs[0]]), int(runs.blocks[pairs[1]])
+        rows = int(runs.documents[cells[0]]), int(runs.documents[cells[1]])
+        yield _Chunk((first, last), pairs, cells, rows)
         first = last
 
 
@@ -148,10 +165,7 @@ def label_sums(
     weight, rows = _on(device, metric), _on(device, runs.rows)
     documents, blocks, labels = (_starts(device, each) for each in (runs.documents, runs.blocks, runs.labels))
     parts: list[tuple[torch.Tensor, ...]] = []
-    for first, last in _label_chunks(runs, width):
-        p, q = int(runs.labels[first]), int(runs.labels[last])
-        d, e = int(runs.blocks[p]), int(runs.blocks[q])
-        begin, stop = int(runs.documents[d]), int(runs.documents[e])
+    for (first, last), (p, q), (d, e), (begin, stop) in _label_chunks(runs, width):
         cells = _over_runs(_values(a, rows[begin:stop].long()), documents[d : e + 1] - begin)
         square = ((cells * cells) @ weight) * (documents[d : e + 1].diff() > 1)
         pairs = _over_runs(cells, blocks[p : q + 1] - d)
@@ -201,10 +215,7 @@ def label_means(
     total, moved, residual = (
         torch.zeros(x.shape, dtype=torch.float64, device=device) for x in (mean, of_blocks, of_documents)
     )
-    for first, last in _label_chunks(runs, width):
-        p, q = int(runs.labels[first]), int(runs.labels[last])
-        d, e = int(runs.blocks[p]), int(runs.blocks[q])
-        begin, stop = int(runs.documents[d]), int(runs.documents[e])
+    for (first, last), (p, q), (d, e), (begin, stop) in _label_chunks(runs, width):
         counts = documents[d : e + 1].diff().double()
         to_labels = blocks[labels[first : last + 1]] - d
         label_of_cell = torch.repeat_interleave(to_labels.diff())

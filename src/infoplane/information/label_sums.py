@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoplane.information import device_kernels, kernels
-from infoplane.information.arrays import AnyColumns, DeviceColumns, Floats
-from infoplane.information.assignments import Rows
+from infoplane.information.arrays import AnyColumns, Floats
+from infoplane.information.assignments import Rows, loops_of
 from infoplane.information.label_groups import Grouping
 from infoplane.information.uniform_mean import Mixture, UniformMean
 
@@ -71,11 +71,7 @@ class Summing:
         """Some columns of the layer."""
         self.same.append(np.zeros((len(x.cuts) - 1, len(self.cross))))
         metric = self.layer.metric[columns]
-        if isinstance(x, DeviceColumns):
-            sums = (self.log_sum, self.cross, self.same[-1], self.pair_log)
-            device_kernels.label_sums(x, metric, self.g.runs, *sums)
-        else:
-            kernels.label_sums(x, metric, self.g.runs, self.log_sum, self.cross, self.same[-1], self.pair_log)
+        loops_of(x).label_sums(x, metric, self.g.runs, self.log_sum, self.cross, self.same[-1], self.pair_log)
         if self.mixture is not None:
             self.mixture.add(x)
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from infoplane.information import device_kernels, kernels
-from infoplane.information.arrays import AnyColumns, DeviceColumns, Floats
+from infoplane.information.arrays import AnyColumns, Floats
+from infoplane.information.assignments import loops_of
 from infoplane.information.label_groups import Grouping
 
 MIN_COUNT = 5
@@ -65,11 +65,7 @@ class Mixture:
         """Some columns of the layer."""
         g, width = self.g, x.bits.shape[1]
         total, moved, residual = np.zeros((1, width)), np.zeros((self.blocks, width)), np.zeros((g.documents, width))
-        where = (total, moved, residual, g.pair_block, g.pair_document)
-        if isinstance(x, DeviceColumns):
-            device_kernels.label_means(x, g.runs, self.kept, *where)
-        else:
-            kernels.label_means(x, g.runs, self.kept, *where)
+        loops_of(x).label_means(x, g.runs, self.kept, total, moved, residual, g.pair_block, g.pair_document)
         self.means.append(np.vstack((total, total + moved)) / self.labels[:, None])
         self.variances.append(self._variance(total, residual))
 

@@ -64,9 +64,10 @@ def refuse_what_cannot_be_run(module: torch.nn.Module) -> None:
 def sharding_of(module: torch.nn.Module) -> Sharding | None:
     """How the weights of a module are spread; None where each process has them whole."""
     _spread(_gathering(module))  # gathered weights would not be seen to be spread
-    meshes = [mesh for p in module.parameters() if (mesh := getattr(p, "device_mesh", None)) is not None]
-    if not meshes and (getattr(module, "_tp_size", None) or 1) > 1:  # of transformers before it used such tensors
-        meshes = [mesh for mesh in (getattr(module, "_device_mesh", None),) if mesh is not None]
+    found = [getattr(parameter, "device_mesh", None) for parameter in module.parameters()]
+    if (getattr(module, "_tp_size", None) or 1) > 1:  # transformers before its weights were distributed tensors
+        found.append(getattr(module, "_device_mesh", None))
+    meshes = [mesh for mesh in found if mesh is not None]
     if not meshes:
         return None
     kind = "fully_shard" if _gathering(module) else "tensor parallelism"

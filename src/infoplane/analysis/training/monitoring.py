@@ -80,8 +80,10 @@ class Monitor:
         module = unwrapped(model)
         refuse_what_cannot_be_run(module)
         sharding = sharding_of(module)
-        self._shares = together if sharding is None else sharding.shares
-        ranks = ranks_of(model) if sharding is None and together else () if sharding is None else sharding.ranks
+        if sharding is not None:
+            self._shares, ranks = sharding.shares, sharding.ranks
+        else:
+            self._shares, ranks = together, ranks_of(model) if together else ()
         self._processes = Processes(ranks, wait) if len(ranks) > 1 else None
         with self.on_all():
             if tokenizer is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from infoplane.analysis.comparison import SHOWN, UNKNOWN, Comparison
+from infoplane.analysis.comparison import SHOWN, Comparison
 from infoplane.report.comparison.figures import DIFFERS, UNCERTAIN, compare_figures, labels_of, models_plane, subject
 from infoplane.report.comparison.prose import answer, certainty, figure_text, of_each
 from infoplane.report.parts import (
@@ -105,9 +105,8 @@ def _page(comparison: Comparison, figures: tuple[Figure, ...]) -> str:
 
 
 def _verdicts(comparison: Comparison) -> str:
-    known = [verdict for verdict in comparison.verdicts if verdict.verdict != UNKNOWN]
-    known = [verdict for verdict in known if verdict.tests]  # the same figures need no test
-    return said([*of_each(comparison), *(certainty(verdict) for verdict in known[:1])]) if known else ""
+    tested = [verdict for verdict in comparison.verdicts if verdict.tests]
+    return said([*of_each(comparison), certainty(tested[0])]) if tested else ""
 
 
 def _caveats(comparison: Comparison) -> list[Caveat]:

@@ -81,7 +81,7 @@ def _among_models(comparison: Comparison) -> Iterator[str]:
             yield f"About {what}, {words.listed(ends)}."
     if apart := [name for name in comparison.names if name not in alike]:
         do = "does" if len(apart) == 1 else "do"
-        yield f'{words.listed(apart)} {do} not compare with the others: "Figures that compare" says why.'
+        yield f"{words.listed(apart)} {do} not compare with the others; the reason is given with the figures."
 
 
 def figure_text(row: Mapping[str, Any] | None) -> str:

@@ -14,10 +14,8 @@ from infoplane.report.parts import Plane, theme, words
 
 NAMED = 8
 """Marks have their names beside them up to so many; then a name is seen where the pointer is."""
-
-
 REACH = 1.5
-"""A mark is drawn up to so many times the largest figure of a layer."""
+"""A mark is drawn if it lies within so many times the largest figure of a layer, on both axes."""
 
 
 class Spot(TypedDict):
